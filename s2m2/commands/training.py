@@ -1,0 +1,95 @@
+"""The two training stages of a run, put together."""
+
+from dataclasses import asdict
+
+import torch
+
+from s2m2.commands.evaluation import check_validation, validator
+from s2m2.commands.session import Session
+from s2m2.console import console
+from s2m2.data.batches import steps_per_epoch
+from s2m2.data.table import ImageTable
+from s2m2.errors import InputError
+from s2m2.models import Backbone, build_backbone, initialise
+from s2m2.recipe import Recipe, TrainingConfig
+from s2m2.runs.checkpoint import Outcome, load_best, load_outcome
+from s2m2.runs.directory import RunDirectory
+from s2m2.runs.provenance import record
+from s2m2.seeding import generator_for
+from s2m2.training.build import check_mix_stages, pretrain_objective
+from s2m2.training.loop import BasePictures, StageSettings, gather_over, train_stage
+from s2m2.training.manifold_mixup import Inner, ManifoldMixup
+
+
+def check_pretraining(recipe: Recipe, table: ImageTable, run: RunDirectory) -> None:
+    """Raise `InputError` if stage 1 could not train or validate."""
+    steps_per_epoch(len(table.rows("base")), recipe.pretrain.batch_size)
+    check_validation(recipe.pretrain, table)
+
+
+def check_finetuning(recipe: Recipe, table: ImageTable, run: RunDirectory) -> None:
+    """Raise `InputError` if stage 2 could not train or validate."""
+    steps_per_epoch(len(table.rows("base")), recipe.finetune.batch_size)
+    check_validation(recipe.finetune, table)
+    check_mix_stages(recipe, build_backbone(recipe.model, recipe.data.image_size))
+
+
+def check_pretrained(recipe: Recipe, table: ImageTable, run: RunDirectory) -> None:
+    """Raise `InputError` if stage 1 is not finished."""
+    if load_outcome(run.outcome("pretrain")) is None:
+        raise InputError(f"--run {run.path} has no finished pretraining to fine-tune; `s2m2 pretrain` does it")
+
+
+def pretrain_stage(session: Session) -> Outcome:
+    """Stage 1 from random weights."""
+    backbone, objective = _fresh_networks(session)
+    return _train(session, session.recipe.pretrain, backbone, objective, validate_start=False)
+
+
+def finetune_stage(session: Session) -> Outcome:
+    """Stage 2 from the best weights of stage 1, whose heads it keeps."""
+    backbone, inner = _fresh_networks(session)
+    load_best(session.run.best("pretrain"), backbone, inner)
+    return _train(session, session.recipe.finetune, backbone, ManifoldMixup(inner, session.recipe.finetune), validate_start=True)
+
+
+def _fresh_networks(session: Session) -> tuple[Backbone, Inner]:
+    recipe, table = session.recipe, session.table
+    backbone = build_backbone(recipe.model, recipe.data.image_size, generator_for(recipe.seed, "backbone"))
+    objective = pretrain_objective(recipe, backbone.feature_dim, len(table.splits["base"]), gather_over(session.fabric))
+    initialise(objective, generator_for(recipe.seed, "heads"))
+    return backbone, objective
+
+
+def _train(session: Session, config: TrainingConfig, backbone: Backbone, objective: torch.nn.Module, *, validate_start: bool) -> Outcome:
+    done = load_outcome(session.run.outcome(config.stage))
+    if done is not None:
+        console.print(f"{config.stage}: finished before, after {done.epochs} epochs (best validation {done.best_score:.2%}); nothing to do")
+        return done
+    recipe, runtime = session.recipe, session.recipe.runtime
+    if runtime.compile:
+        backbone.compile()
+    settings = StageSettings(
+        config=config,
+        data=recipe.data,
+        seed=recipe.seed,
+        channels_last=runtime.channels_last,
+        checkpoint_seconds=runtime.checkpoint_seconds,
+        validate_start=validate_start,
+    )
+    validate = validator(recipe, session.table, config.validation, session.fabric.device)
+    outcome = train_stage(session.fabric, session.run, backbone, objective, _base_pictures(session.table), settings, validate)
+    if session.fabric.is_global_zero:
+        record(session.run, **{config.stage: asdict(outcome), "runtime": asdict(runtime)})
+        reason = f"stopped early after {outcome.epochs} epochs" if outcome.stopped_early else f"{outcome.epochs} epochs"
+        console.print(
+            f"{config.stage}: {reason}, best validation {outcome.best_score:.2%} after epoch {outcome.best_epoch}, {outcome.seconds:.0f} s"
+        )
+    return outcome
+
+
+def _base_pictures(table: ImageTable) -> BasePictures:
+    rows = torch.from_numpy(table.rows("base"))
+    numbers = torch.tensor(table.splits["base"]).sort().values
+    labels = torch.searchsorted(numbers, torch.from_numpy(table.labels)[rows])
+    return BasePictures(images=table.image_tensor(), rows=rows, labels=labels)

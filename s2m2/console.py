@@ -1,0 +1,50 @@
+"""What a person sees while waiting: one style of progress bar for everything long."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+console = Console(highlight=False)
+"""Where commands print. Errors go to standard error instead."""
+
+Advance = Callable[[int], None]
+"""Tells a progress bar that so many more items are done."""
+
+
+class RateColumn(ProgressColumn):
+    """Items a second, over the last while."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        """The rate as text, blank until there is one."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} {self.unit}/s" if speed else "", style="progress.data.speed")
+
+
+@contextmanager
+def progress_bar(description: str, total: int, unit: str, *, shown: bool = True, done: int = 0) -> Iterator[Advance]:
+    """A bar with count, rate, elapsed time and time left; it goes when the work is done, so that only results stay on screen.
+
+    Args:
+        unit: what is counted, in the plural.
+        shown: False draws nothing (other processes than the first); nor is anything drawn into a file or pipe.
+        done: items done before, by a run that is continued.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        RateColumn(unit),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as progress:
+        task = progress.add_task(description, total=total, completed=done)
+        yield lambda count: progress.advance(task, count)

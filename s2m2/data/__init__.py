@@ -1,0 +1,1 @@
+"""Pictures as tables of bytes, how they come from disk, and index sampling. No networks."""

@@ -1,0 +1,135 @@
+"""Batched augmentation on the device of the pictures, each picture with its own random parameters.
+
+A crop, a mirror image and an antialiased resize are each linear along rows and along columns, so all three together are two small
+matrices a picture, and a batch is two batched matrix products. Rotation is not here: it comes last and by exact quarter turns
+(`s2m2.functional.rotation`), because a resampling after it would betray the turn.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from s2m2.recipe import AugmentConfig, DataConfig
+from s2m2.seeding import StepStream
+
+CROP_ATTEMPTS = 10
+LUMA = (0.299, 0.587, 0.114)
+"""Share of red, green and blue in the brightness of a colour (ITU-R BT.601)."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Augmentation:
+    """Random parameters of a batch, one row a picture."""
+
+    top: Float[Tensor, " batch"]
+    left: Float[Tensor, " batch"]
+    height: Float[Tensor, " batch"]
+    width: Float[Tensor, " batch"]
+    """The crop, in pixels of the stored picture; whole numbers."""
+    flip: Bool[Tensor, " batch"]
+    jitter: Float[Tensor, "batch 3"]
+    """Factors of brightness, contrast and saturation, applied in this order."""
+
+    def local(self, stream: StepStream) -> "Augmentation":
+        """The rows of the pictures on this process."""
+        return Augmentation(**{name: stream.local(values) for name, values in vars(self).items()})
+
+
+def augment(
+    images: UInt8[Tensor, "batch height width 3"], config: DataConfig, stream: StepStream, view: int = 0
+) -> Float[Tensor, "batch 3 side side"]:
+    """One random variation of each stored picture, normalised; another `view` is another variation of the same pictures."""
+    generator = stream.generator("augment", view, device=images.device)
+    drawn = draw_augmentation(config.augment, images.shape[1], images.shape[2], stream.batch_size, generator)
+    return normalise(apply_augmentation(images, drawn.local(stream), config.image_size), config)
+
+
+def evaluation_view(images: UInt8[Tensor, "batch height width 3"], config: DataConfig) -> Float[Tensor, "batch 3 side side"]:
+    """The picture resized to `config.resize` times the network's size, its centre cropped, normalised (S2M2: 92 to 80, 36 to 32)."""
+    resized = int(config.image_size * config.resize)
+    offset = (resized - config.image_size) // 2
+    edges = [torch.full((1,), float(edge), device=images.device) for edge in images.shape[1:3]]
+    start = torch.zeros(1, device=images.device)
+    rows, columns = (resampling(start, edge, resized, int(edge))[:, offset : offset + config.image_size] for edge in edges)
+    return normalise(_resample(images, rows.expand(len(images), -1, -1), columns.expand(len(images), -1, -1)), config)
+
+
+def draw_augmentation(config: AugmentConfig, height: int, width: int, batch_size: int, generator: torch.Generator) -> Augmentation:
+    """Draw the parameters of `batch_size` pictures of one stored size, on the generator's device.
+
+    The crop's area is uniform and its ratio log-uniform, tried up to ten times until it fits, else the picture is taken whole:
+    the rule of Szegedy et al., 2015, that torchvision's `RandomResizedCrop` has.
+    """
+    device = generator.device
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator, device=device) * (high - low) + low
+
+    area = uniform(*config.crop_area, batch_size, CROP_ATTEMPTS) * height * width
+    log_ratio = torch.tensor(config.crop_ratio).log().tolist()
+    ratio = uniform(*log_ratio, batch_size, CROP_ATTEMPTS).exp()
+    widths, heights = (area * ratio).sqrt().round().clamp_min(1), (area / ratio).sqrt().round().clamp_min(1)
+    fits = (widths <= width) & (heights <= height)
+    first = fits.int().argmax(dim=1, keepdim=True)
+    found = fits.any(dim=1)
+    crop_width = torch.where(found, widths.gather(1, first)[:, 0], float(width))
+    crop_height = torch.where(found, heights.gather(1, first)[:, 0], float(height))
+    return Augmentation(
+        top=(uniform(0, 1, batch_size) * (height - crop_height + 1)).floor().clamp_max(height - crop_height),
+        left=(uniform(0, 1, batch_size) * (width - crop_width + 1)).floor().clamp_max(width - crop_width),
+        height=crop_height,
+        width=crop_width,
+        flip=uniform(0, 1, batch_size) < config.flip,
+        jitter=uniform(1 - config.jitter, 1 + config.jitter, batch_size, 3),
+    )
+
+
+def apply_augmentation(images: UInt8[Tensor, "batch height width 3"], drawn: Augmentation, size: int) -> Float[Tensor, "batch 3 size size"]:
+    """Crop, resize with antialiasing, mirror and jitter; values from 0 to 1."""
+    rows = resampling(drawn.top, drawn.height, size, images.shape[1])
+    columns = resampling(drawn.left, drawn.width, size, images.shape[2])
+    columns = torch.where(drawn.flip[:, None, None], columns.flip(1), columns)
+    values = _resample(images, rows, columns)
+    brightness, contrast, saturation = drawn.jitter.T[:, :, None, None, None]
+    values = (values * brightness).clamp_(0, 1)
+    values = torch.lerp(_luma(values).mean(dim=(2, 3), keepdim=True), values, contrast).clamp_(0, 1)
+    return torch.lerp(_luma(values), values, saturation).clamp_(0, 1)
+
+
+def resampling(start: Float[Tensor, " batch"], length: Float[Tensor, " batch"], size: int, edge: int) -> Float[Tensor, "batch size edge"]:
+    """Matrices that resize the interval [start, start + length) of `edge` pixels to `size` pixels.
+
+    Linear interpolation with antialiasing: a triangle as wide as an output pixel where the interval shrinks, as an input pixel
+    where it grows, cut at the interval's ends and normalised.
+    """
+    scale = (length / size)[:, None, None]
+    outputs = torch.arange(size, device=start.device)[None, :, None]
+    inputs = torch.arange(edge, device=start.device)[None, None, :] + 0.5
+    first, last = start[:, None, None], (start + length)[:, None, None]
+    centres = first + (outputs + 0.5) * scale
+    weights = (1 - (inputs - centres).abs() / scale.clamp_min(1)).clamp_min(0)
+    weights = weights * ((inputs > first) & (inputs < last))
+    return weights / weights.sum(dim=2, keepdim=True)
+
+
+def normalise(values: Float[Tensor, "batch 3 height width"], config: DataConfig) -> Float[Tensor, "batch 3 height width"]:
+    """Subtract the mean and divide by the standard deviation of each channel."""
+    mean, std = (torch.tensor(numbers, device=values.device)[:, None, None] for numbers in (config.mean, config.std))
+    return (values - mean) / std
+
+
+def _resample(
+    images: UInt8[Tensor, "batch height width 3"], rows: Float[Tensor, "batch size height"], columns: Float[Tensor, "batch size width"]
+) -> Float[Tensor, "batch 3 size size"]:
+    batch, height, width, channels = images.shape
+    size = rows.shape[1]
+    values = images.reshape(batch, height, width * channels).to(rows.dtype).mul_(1 / 255)
+    values = (rows @ values).reshape(batch, size, width, channels).permute(0, 3, 1, 2).reshape(batch, channels * size, width)
+    return (values @ columns.mT).reshape(batch, channels, size, size)
+
+
+def _luma(values: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 1 height width"]:
+    red, green, blue = values.split(1, dim=1)
+    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue

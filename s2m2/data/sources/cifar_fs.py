@@ -1,0 +1,32 @@
+"""CIFAR-FS as Bertinetto et al. (ICLR 2019) distribute it: `data/<class>/*.png` and `splits/bertinetto/{train,val,test}.txt`."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from s2m2.data.sources.listing import Listing, class_folder_names, list_class_folders
+from s2m2.data.splitting import read_split_folder
+from s2m2.errors import InputError
+
+ARCHIVE_FOLDER = "cifar100"
+SPLITS_FOLDER = Path("splits", "bertinetto")
+
+
+def find_root(folder: Path) -> Path | None:
+    """The folder with `data` and `splits/bertinetto` in it: `folder`, or the `cifar100` inside it that the archive unpacks to."""
+    for root in (folder, folder / ARCHIVE_FOLDER):
+        if (root / "data").is_dir() and (root / SPLITS_FOLDER).is_dir():
+            return root
+    return None
+
+
+def list_pictures(folder: Path) -> Listing:
+    """The pictures of CIFAR-FS, with the splits that the archive brings.
+
+    Raises:
+        InputError: the folder has another layout, or a class has no picture.
+    """
+    root = find_root(folder)
+    if root is None:
+        raise InputError(f"{folder} is not laid out as CIFAR-FS: it needs data/<class>/*.png and splits/bertinetto/{{train,val,test}}.txt")
+    listing = list_class_folders(root / "data", class_folder_names(root / "data"), "cifar_fs")
+    return replace(listing, root=root, splits=read_split_folder(root / SPLITS_FOLDER))

@@ -1,0 +1,33 @@
+"""`Backbone`: a list of stages that ends in a feature vector, with a mixture before any of them."""
+
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from s2m2.functional.mixup import Mix
+
+
+class Backbone(nn.Module):
+    """Pictures to features.
+
+    The stages are applied in order; the first takes normalised pictures "batch channel height width", the last returns features
+    "batch dim". Nothing but these stages is in its `state_dict`: heads belong to the objectives that train them.
+    """
+
+    def __init__(self, stages: Sequence[nn.Module], feature_dim: int) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(stages)
+        self.feature_dim = feature_dim
+
+    def forward(self, images: Float[Tensor, "batch 3 side side"], mix: Mix | None = None) -> Float[Tensor, "batch dim"]:
+        """Features of the pictures; with a mix, of the pictures mixed before stage `mix.stage`.
+
+        `mix.stage` runs from 0, the pictures, to the number of stages, the features themselves.
+        """
+        values = images
+        for number, stage in enumerate(self.stages):
+            if mix is not None and mix.stage == number:
+                values = mix.blend(values)
+            values = stage(values)
+        return mix.blend(values) if mix is not None and mix.stage == len(self.stages) else values

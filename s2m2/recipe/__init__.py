@@ -1,0 +1,34 @@
+"""Every setting of a run: one frozen dataclass tree, read from YAML and flags. Imports no torch, so that help answers at once.
+
+Each field is followed by its meaning and unit; the command line's help is made from these texts.
+"""
+
+from s2m2.recipe.data import AugmentConfig, DataConfig
+from s2m2.recipe.evaluation import CosineClassifierConfig, EvaluateConfig
+from s2m2.recipe.model import ModelConfig
+from s2m2.recipe.preparation import PrepareConfig
+from s2m2.recipe.runtime import RuntimeConfig
+from s2m2.recipe.training import FinetuneConfig, OptimizerConfig, PretrainConfig, TrainingConfig, ValidationConfig
+from s2m2.recipe.tree import Recipe, build_recipe, differences, one_line, read_recipe, recipe_parser, recipe_to_yaml
+
+__all__ = [
+    "AugmentConfig",
+    "CosineClassifierConfig",
+    "DataConfig",
+    "EvaluateConfig",
+    "FinetuneConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "PrepareConfig",
+    "PretrainConfig",
+    "Recipe",
+    "RuntimeConfig",
+    "TrainingConfig",
+    "ValidationConfig",
+    "build_recipe",
+    "differences",
+    "one_line",
+    "read_recipe",
+    "recipe_parser",
+    "recipe_to_yaml",
+]

@@ -1,0 +1,48 @@
+"""Settings of the pictures: which table, how large the network sees them, how training varies them."""
+
+from dataclasses import dataclass, field
+
+from s2m2.recipe.checks import check
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """Random variation of training pictures, drawn anew for every picture and step (method of S2M2: all of it on)."""
+
+    crop_area: tuple[float, float] = (0.35, 1.0)
+    """Least and greatest area of the random crop, as a share of the picture. S2M2 uses 0.08 1.0."""
+    crop_ratio: tuple[float, float] = (0.75, 4 / 3)
+    """Least and greatest width-to-height ratio of the random crop."""
+    flip: float = 0.5
+    """Probability of a mirror image, left to right."""
+    jitter: float = 0.4
+    """Brightness, contrast and saturation are each multiplied by a factor drawn from [1 - jitter, 1 + jitter]."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("crop_area", *self.crop_area), ("crop_ratio", *self.crop_ratio)):
+            check(0 < low <= high, f"data.augment.{name}", [low, high], "two numbers above 0, the smaller one first")
+        check(self.crop_area[1] <= 1, "data.augment.crop_area", list(self.crop_area), "at most 1, the whole picture")
+        check(0 <= self.flip <= 1, "data.augment.flip", self.flip, "a probability from 0 to 1")
+        check(0 <= self.jitter < 1, "data.augment.jitter", self.jitter, "at least 0 and below 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which pictures a run uses."""
+
+    table: str = "glyphs"
+    """The pictures: `glyphs`, which are drawn on first use, or a folder that `s2m2 prepare` wrote."""
+    image_size: int = 32
+    """Side of the square that the network sees, in pixels; 28 or more."""
+    resize: float = 1.15
+    """At evaluation the picture is resized to this multiple of `image_size`, then its centre is cropped; 1 or more."""
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    """Mean of red, green and blue that is subtracted, on a scale of 0 to 1. S2M2 uses ImageNet's on every data set."""
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    """Standard deviation of red, green and blue that is divided by, on a scale of 0 to 1."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+    def __post_init__(self) -> None:
+        check(self.image_size >= 28, "data.image_size", self.image_size, "28 pixels or more")
+        check(1 <= self.resize <= 2, "data.resize", self.resize, "from 1 to 2")
+        check(min(self.std) > 0, "data.std", list(self.std), "above 0")

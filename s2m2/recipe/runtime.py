@@ -1,0 +1,32 @@
+"""Settings of the machine. They change speed and rounding, never what is computed."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from s2m2.recipe.checks import check
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeConfig:
+    """Where and how a run computes."""
+
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Kind of device; auto takes a GPU where there is one."""
+    devices: int = 1
+    """Devices on each machine; under `torchrun`, its --nproc-per-node."""
+    nodes: int = 1
+    """Machines."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Arithmetic of the network: float32, or mixed with bfloat16."""
+    compile: bool = False
+    """Compile the network with torch.compile: slower to start, faster a step; needs a C++ compiler on a CPU."""
+    channels_last: bool = False
+    """Keep image tensors in channels-last memory order, which a GPU's mixed precision likes."""
+    threads: int = 0
+    """CPU threads of torch; 0 leaves it to torch. With 1, a repeated run gives the same weights bit for bit."""
+    checkpoint_seconds: float = 60.0
+    """Most seconds of training that a kill can cost."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("devices", 1), ("nodes", 1), ("threads", 0), ("checkpoint_seconds", 0)):
+            check(getattr(self, name) >= least, f"runtime.{name}", getattr(self, name), f"{least} or more")

@@ -1,0 +1,122 @@
+"""Settings of the two training stages."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from s2m2.recipe.checks import check
+
+ObjectiveName = Literal["supervised", "rotation", "exemplar"]
+HeadName = Literal["cosine", "nearest_mean"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """How the weights move."""
+
+    name: Literal["adam", "adamw", "sgd"] = "adam"
+    """Adam (S2M2), AdamW, or SGD with Nesterov momentum."""
+    learning_rate: float = 1e-3
+    """Learning rate; the peak one where a schedule varies it."""
+    weight_decay: float = 0.0
+    """Weight decay of all weights but biases and normalisation (adamw: decoupled; others: added to the gradient)."""
+    momentum: float = 0.9
+    """Momentum of sgd; not used by adam and adamw."""
+    schedule: Literal["constant", "cosine", "one_cycle"] = "constant"
+    """Learning rate over the stage: constant (S2M2); cosine, falling to 0; one_cycle, rising linearly, then cosine to 0."""
+    warmup: float = 0.2
+    """Share of a one_cycle stage in which the learning rate rises."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationConfig:
+    """The episodic score on validation classes that selects weights. Novel classes are never looked at while training."""
+
+    every: int = 1
+    """Score after every so many epochs, and after the last."""
+    head: HeadName = "nearest_mean"
+    """Few-shot head of the score."""
+    ways: int = 5
+    """Classes of a task."""
+    shots: int = 1
+    """Labelled pictures a class."""
+    queries: int = 15
+    """Pictures a class to recognise."""
+    tasks: int = 600
+    """Tasks averaged; the same ones at every epoch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """What both training stages share."""
+
+    epochs: int = 10
+    """Passes over the base pictures, at most."""
+    batch_size: int = 64
+    """Pictures a step, over all devices together, before they are rotated or copied."""
+    patience: int = 0
+    """Stop after so many validations in a row without a new best score; 0 never stops early, 1 is the paper's Algorithm 1."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+
+    stage = "training"
+
+    def __post_init__(self) -> None:
+        at, optimizer, validation = self.stage, self.optimizer, self.validation
+        check(self.epochs >= 1, f"{at}.epochs", self.epochs, "1 or more")
+        check(self.batch_size >= 2, f"{at}.batch_size", self.batch_size, "2 or more")
+        check(self.patience >= 0, f"{at}.patience", self.patience, "0 or more")
+        for name in ("every", "shots", "queries", "tasks"):
+            check(getattr(validation, name) >= 1, f"{at}.validation.{name}", getattr(validation, name), "1 or more")
+        check(validation.ways >= 2, f"{at}.validation.ways", validation.ways, "2 or more")
+        check(optimizer.learning_rate > 0, f"{at}.optimizer.learning_rate", optimizer.learning_rate, "above 0")
+        check(optimizer.weight_decay >= 0, f"{at}.optimizer.weight_decay", optimizer.weight_decay, "0 or more")
+        check(0 <= optimizer.momentum < 1, f"{at}.optimizer.momentum", optimizer.momentum, "at least 0 and below 1")
+        check(0 < optimizer.warmup < 1, f"{at}.optimizer.warmup", optimizer.warmup, "between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(TrainingConfig):
+    """Stage 1: the classes and a self-supervised task together, L_class + L_ss."""
+
+    objective: ObjectiveName = "rotation"
+    """Self-supervised task beside the classes; supervised: none. Fine-tuning keeps it."""
+    rotations: Literal["all", "one"] = "one"
+    """Rotation: every picture at all four quarter turns (S2M2), or at one drawn at random: the same loss in expectation, at a quarter of the cost."""
+    classification_weight: float = 1.0
+    """Weight of the classification loss L_class."""
+    self_supervision_weight: float = 1.0
+    """Weight of the self-supervised loss L_ss."""
+
+    stage = "pretrain"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("classification_weight", "self_supervision_weight"):
+            check(getattr(self, name) >= 0, f"pretrain.{name}", getattr(self, name), "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(TrainingConfig):
+    """Stage 2: manifold mixup with the stage 1 losses beside it, L_mm + 0.5 (L_class + L_ss); S2M2, Algorithm 1."""
+
+    patience: int = 1
+    """Stop after so many validations in a row without a new best score; 0 never stops early, 1 is the paper's Algorithm 1."""
+    alpha: float = 2.0
+    """Mixing weights are drawn from Beta(alpha, alpha)."""
+    mix_stages: tuple[int, ...] | None = None
+    """Where to mix: before which stages of the backbone, 0 being the input and the number of stages the feature vector.
+    null: before every stage, the input included (S2M2)."""
+    auxiliary_weight: float = 0.5
+    """Weight of (L_class + L_ss) beside L_mm."""
+    auxiliary_stride: int = 4
+    """L_class and L_ss see every so-many-th picture of the batch (S2M2: 4, a quarter of the batch)."""
+
+    stage = "finetune"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self.alpha > 0, "finetune.alpha", self.alpha, "above 0")
+        check(self.auxiliary_weight >= 0, "finetune.auxiliary_weight", self.auxiliary_weight, "0 or more")
+        check(1 <= self.auxiliary_stride <= self.batch_size, "finetune.auxiliary_stride", self.auxiliary_stride, "from 1 to the batch size")
+        stages = self.mix_stages
+        check(stages is None or (bool(stages) and min(stages) >= 0), "finetune.mix_stages", stages, "stage numbers from 0, or null")

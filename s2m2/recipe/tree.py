@@ -1,0 +1,95 @@
+"""The recipe itself, to and from YAML, and what differs between two of them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
+
+from s2m2.errors import InputError
+from s2m2.recipe.checks import check
+from s2m2.recipe.data import DataConfig
+from s2m2.recipe.evaluation import EvaluateConfig
+from s2m2.recipe.model import ModelConfig
+from s2m2.recipe.runtime import RuntimeConfig
+from s2m2.recipe.training import FinetuneConfig, PretrainConfig
+
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All settings of a run. The defaults are the embedded quick recipe: glyphs, a small backbone, two CPU cores."""
+
+    seed: int = 0
+    """Seed of everything random in training; the same seed repeats the run."""
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+    def __post_init__(self) -> None:
+        check(self.seed >= 0, "seed", self.seed, "0 or more")
+
+
+def recipe_to_yaml(recipe: Recipe) -> str:
+    """Every setting, defaults included, as YAML."""
+    return yaml.safe_dump(_plain(asdict(recipe)), sort_keys=False)
+
+
+def recipe_parser(**options: Any) -> ArgumentParser:
+    """A parser whose flags and YAML keys mirror the recipe; jsonargparse checks names and types, the dataclasses ranges."""
+    parser = ArgumentParser(exit_on_error=False, **options)
+    parser.add_class_arguments(Recipe)
+    return parser
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe of a YAML file, which states what differs from the defaults.
+
+    Raises:
+        InputError: the file is missing, or holds an unknown key or a value of the wrong type or range.
+    """
+    if not path.is_file():
+        raise InputError(f"no recipe file {path}")
+    try:
+        parser = recipe_parser()
+        return build_recipe(parser.instantiate_classes(parser.parse_path(path)))
+    except (ArgumentError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: {one_line(error)}") from error
+
+
+def build_recipe(parsed: Namespace) -> Recipe:
+    """The recipe among parsed and instantiated settings."""
+    return Recipe(**{item.name: parsed[item.name] for item in fields(Recipe)})
+
+
+def one_line(error: Exception) -> str:
+    """The text of an error without its line breaks, for a message of one line."""
+    return " ".join(str(error).split())
+
+
+def differences(one: Recipe, other: Recipe, ignore: tuple[str, ...] = ()) -> Iterator[tuple[str, Any, Any]]:
+    """Path and both values of every leaf in which two recipes differ, but for the named branches."""
+    ours, theirs = dict(_leaves(asdict(one))), dict(_leaves(asdict(other)))
+    for path, value in ours.items():
+        if value != theirs[path] and path.split(".")[0] not in ignore:
+            yield path, value, theirs[path]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _leaves(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value

@@ -1,0 +1,222 @@
+"""The report of a run: one page that holds everything it shows, and so can be sent, kept and read anywhere."""
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from s2m2.data.table import ImageTable
+from s2m2.evaluation.results import TaskResults, load_results
+from s2m2.files import write_text
+from s2m2.recipe import Recipe, TrainingConfig, differences, read_recipe
+from s2m2.reporting.pictures import ExampleTask, draw_task, sample_splits
+from s2m2.reporting.plots import Plot, accuracy_plot, svg, training_plots
+from s2m2.reporting.score_table import HEADS, STAGES, ScoreGrid, paired_change, score_grids
+from s2m2.runs.checkpoint import Outcome, load_outcome
+from s2m2.runs.directory import RunDirectory
+from s2m2.runs.metrics import read_metrics
+from s2m2.runs.provenance import read_provenance
+
+MOST_HEADLINES = 4
+TITLES = {"pretrain": "Stage 1: pretraining", "finetune": "Stage 2: fine-tuning with manifold mixup"}
+SELECTION = {
+    "novel": "Weights were selected on validation classes; scores are on novel classes, which neither training nor selection has seen.",
+    "validation": "Scores are on validation classes, which also selected the weights: good for choosing settings, too kind to report.",
+    "base": "Scores are on base classes, which the network was trained on: they say nothing about new classes.",
+}
+"""What a score means, by the split it was measured on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """One score that the page opens with."""
+
+    label: str
+    score: str
+    interval: str
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stage:
+    """One training stage on the page."""
+
+    title: str
+    sentence: str
+    plots: tuple[Plot, ...]
+
+
+def write_report(run: RunDirectory, table: ImageTable, example: ExampleTask | None = None) -> Path:
+    """Write `report.html` from what the run directory holds so far, and return its path; parts that are not there yet are left out.
+
+    The table has the pictures of the run; the example is a task to draw with its predictions.
+
+    Raises:
+        InputError: the recipe or a result in the directory cannot be read.
+    """
+    recipe = read_recipe(run.recipe)
+    results = read_results(run)
+    grids, rows, provenance = score_grids(results), read_metrics(run.metrics), read_provenance(run)
+    page = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            title=f"S2M2 on {table.name}",
+            subtitle=_subtitle(run, recipe, provenance),
+            headlines=[headline for grid in grids[:1] for headline in _headlines(grid)],
+            grids=grids,
+            selection=[SELECTION[split] for split in dict.fromkeys(result.split for result in results)],
+            stages=_stages(run, recipe, rows),
+            scatter=[plot for grid in grids for plot in _scatter(grid)],
+            scatter_head=HEADS.get(grids[0].rows[0].head, grids[0].rows[0].head) if grids else "",
+            samples=sample_splits(table),
+            example=example,
+            task=draw_task(example) if example is not None else (),
+            changes=[
+                (path, " ".join(flag_words(value)), " ".join(flag_words(default))) for path, value, default in differences(recipe, Recipe())
+            ],
+            recipe_yaml=run.recipe.read_text(encoding="utf-8"),
+            facts=_facts(table, provenance),
+            provenance=json.dumps(provenance, indent=2, ensure_ascii=False),
+            again=command_again(recipe, run),
+            heads=HEADS,
+            features=STAGES,
+        )
+    )
+    write_text(run.report, page)
+    return run.report
+
+
+def read_results(run: RunDirectory) -> list[TaskResults]:
+    """All few-shot results of a run, in order of their file names.
+
+    Raises:
+        InputError: a file is damaged.
+    """
+    return [load_results(path) for path in sorted(run.results.glob("*.json"))]
+
+
+def command_again(recipe: Recipe, run: RunDirectory) -> str:
+    """The command that repeats a run in a new directory, for a shell, a flag a line; it needs no file of the old one."""
+    flags = [[f"--{path}", *flag_words(value)] for path, value, _ in differences(recipe, Recipe())]
+    return " \\\n    ".join(shlex.join(line) for line in (["s2m2", "run", "--run", f"{run.path}-again"], *flags))
+
+
+def flag_words(value: Any) -> list[str]:
+    """A setting as the words that stand after its flag."""
+    if isinstance(value, tuple):
+        return [word for item in value for word in flag_words(item)]
+    return [{None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)]
+
+
+def stopping_sentence(config: TrainingConfig, outcome: Outcome | None) -> str:
+    """How a training stage ended, and which weights it kept."""
+    if outcome is None:
+        return f"Not finished; at most {_count(config.epochs, 'epoch')}."
+    spent, score = f"in {duration(outcome.seconds)}", f"{100 * outcome.best_score:.2f} %"
+    if outcome.stopped_early:
+        waited = "the last validation" if config.patience == 1 else f"the last {config.patience} validations"
+        reason = f"{waited} brought no new best score (patience {config.patience})"
+        ended = f"Stopped after epoch {outcome.epochs} of at most {config.epochs} {spent}: {reason}."
+    else:
+        ended = f"Trained all {_count(outcome.epochs, 'epoch')} {spent}."
+    if outcome.best_epoch == 0:
+        return f"{ended} No validation score beat that of the weights it started from, {score}, so these were kept."
+    return f"{ended} The weights after epoch {outcome.best_epoch}, with the best validation score of {score}, were kept."
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: `8.4 s`, `3 min 05 s`, `2 h 07 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("s2m2.reporting", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["svg"] = lambda plot: Markup(svg(plot))  # noqa: S704 (drawn here)
+    environment.filters["thousands"] = lambda number: f"{number:,}"
+    return environment
+
+
+def _subtitle(run: RunDirectory, recipe: Recipe, provenance: Mapping[str, Any]) -> str:
+    parts = [
+        f"run {run.path.name}",
+        recipe.model.backbone,
+        f"{recipe.pretrain.objective} objective",
+        f"seed {recipe.seed}",
+        provenance.get("updated", "")[:10],
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _headlines(grid: ScoreGrid) -> list[Headline]:
+    """The scores of the first head after the last stage, for as many kinds of task as there is room."""
+    head, found = grid.rows[0].head, []
+    for row in grid.rows:
+        measured = [result for result in row.results if result is not None]
+        if row.head != head or not measured:
+            continue
+        last = measured[-1]
+        note = f"{HEADS.get(head, head)} {'on' if last.features == 'pixels' else ''} {STAGES.get(last.features, last.features)}"
+        before = next((result for result in measured if result.features == "pretrain"), None)
+        if last.features == "finetune" and before is not None:
+            gain, half = paired_change(before, last)
+            note += f"; {100 * gain:+.2f} ± {100 * half:.2f} points over pretraining, task by task"
+        label = f"{row.ways}-way {row.shots}-shot"
+        found.append(Headline(label=label, score=f"{100 * last.mean:.2f}", interval=f"{100 * last.interval:.2f}", note=note))
+    return found[:MOST_HEADLINES]
+
+
+def _stages(run: RunDirectory, recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> list[Stage]:
+    stages = []
+    for config in (recipe.pretrain, recipe.finetune):
+        outcome = load_outcome(run.outcome(config.stage))
+        plots = training_plots(rows, config.stage, outcome)
+        if plots or outcome is not None:
+            stages.append(Stage(title=TITLES[config.stage], sentence=stopping_sentence(config, outcome), plots=plots))
+    return stages
+
+
+def _scatter(grid: ScoreGrid) -> Iterable[Plot]:
+    for row in grid.rows:
+        measured = [result for result in row.results if result is not None]
+        if row.head == grid.rows[0].head and measured:
+            yield accuracy_plot(measured)
+
+
+def _facts(table: ImageTable, provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Label and text of what is known about the run; what is not recorded is left out."""
+    machine, packages = provenance.get("machine", {}), provenance.get("packages", {})
+    count, height, width = table.images.shape[:3]
+    times = [
+        f"{stage} {duration(facts['seconds'])}" for stage, facts in provenance.items() if isinstance(facts, dict) and "seconds" in facts
+    ]
+    versions = [f"{name} {number}" for name, number in {"python": provenance.get("python"), **packages}.items() if number]
+    facts = {
+        "Command": provenance.get("command"),
+        "Times": ", ".join(times),
+        "Started": provenance.get("started"),
+        "Updated": provenance.get("updated"),
+        "Processor": f"{machine['processor']}, {_count(machine['cores'], 'core')}" if machine.get("processor") else "",
+        "GPUs": ", ".join(machine.get("gpus", ())) or ("none" if machine else ""),
+        "System": machine.get("system"),
+        "Versions": ", ".join(versions),
+        "Data": f"{table.name}: {count:,} pictures of {width} x {height} pixels, {_count(len(table.class_names), 'class', 'classes')}",
+        "Data digest": f"SHA-256 {table.digest}",
+    }
+    return [(label, str(text)) for label, text in facts.items() if text]
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -1,0 +1,248 @@
+"""The one loop of both stages: CPU, one GPU, or several processes; it survives a kill at any moment.
+
+What happens at step t is a function of the seed and t alone, so continuing means loading the last checkpoint and going on. Nothing
+in an epoch waits for the device, except every `LOG_EVERY` steps to read the losses.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from jaxtyping import Int64, UInt8
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from s2m2.console import Advance, console, progress_bar
+from s2m2.data.augment import augment
+from s2m2.data.batches import epoch_order, fetch, local_batch, resident, steps_per_epoch
+from s2m2.errors import InputError
+from s2m2.models.backbone import Backbone
+from s2m2.recipe import DataConfig, TrainingConfig
+from s2m2.runs.checkpoint import Outcome, load_last, load_outcome, save_best, save_last, save_outcome
+from s2m2.runs.directory import RunDirectory
+from s2m2.runs.metrics import MetricLog
+from s2m2.seeding import StepStream, seed_for
+from s2m2.training.batch_norm import share_statistics
+from s2m2.training.objective import LossTerms
+from s2m2.training.optimizer import build_optimizer, set_learning_rate
+from s2m2.training.stopping import judge, out_of_patience
+
+LOG_EVERY = 50
+"""Steps between two looks at the losses."""
+
+Validate = Callable[[Backbone], float]
+"""Score of a backbone on validation classes, a fraction."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BasePictures:
+    """What training sees: all pictures of the table, and which of them are base pictures of which class."""
+
+    images: UInt8[Tensor, "image height width 3"]
+    rows: Int64[Tensor, " item"]
+    labels: Int64[Tensor, " item"]
+    """Base class of each row, counted from 0."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StageSettings:
+    """What sets one stage of one run apart."""
+
+    config: TrainingConfig
+    data: DataConfig
+    seed: int
+    channels_last: bool
+    checkpoint_seconds: float
+    validate_start: bool
+    """Score the weights that the stage starts from, and keep them if nothing better comes."""
+
+
+class Networks(nn.Module):
+    """Backbone and objective as the one module that Fabric wraps."""
+
+    def __init__(self, backbone: Backbone, objective: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.objective = objective
+
+    def forward(self, views: Tensor, labels: Tensor, stream: StepStream) -> LossTerms:
+        """The loss of this process's share of a batch."""
+        terms: LossTerms = self.objective(self.backbone, views, labels, stream)
+        return terms
+
+
+def train_stage(
+    fabric: Fabric,
+    run: RunDirectory,
+    backbone: Backbone,
+    objective: nn.Module,
+    pictures: BasePictures,
+    settings: StageSettings,
+    validate: Validate,
+) -> Outcome:
+    """Train one stage to its end, from wherever an earlier start has left it; a finished one is not touched.
+
+    Raises:
+        InputError: a checkpoint or setting that cannot be used.
+        FloatingPointError: a loss is not finite; the message names the step and the last good checkpoint.
+    """
+    stage = settings.config.stage
+    finished = load_outcome(run.outcome(stage))
+    if finished is not None:
+        return finished
+    return _Stage(fabric, run, backbone, objective, pictures, settings, validate).train()
+
+
+class _Stage:
+    """One start of one stage: what its epochs share."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        run: RunDirectory,
+        backbone: Backbone,
+        objective: nn.Module,
+        pictures: BasePictures,
+        settings: StageSettings,
+        validate: Validate,
+    ) -> None:
+        self.fabric, self.run, self.settings, self.validate = fabric, run, settings, validate
+        self.config, self.name = settings.config, settings.config.stage
+        if self.config.batch_size % fabric.world_size:
+            raise InputError(
+                f"--{self.name}.batch_size is {self.config.batch_size}, which {fabric.world_size} processes cannot share equally"
+            )
+        self.steps = steps_per_epoch(len(pictures.rows), self.config.batch_size)
+        self.backbone, self.objective, self.pictures = backbone, objective, pictures
+        self.images = resident(pictures.images, fabric.device)
+        networks: nn.Module = Networks(backbone, objective)
+        if fabric.world_size > 1:
+            networks = share_statistics(networks, fabric.device)
+        if settings.channels_last:
+            networks = networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = build_optimizer(self.config.optimizer, networks.to(fabric.device))
+        self.progress = load_last(run.last(self.name), backbone, objective, optimizer)
+        self.networks, self.optimizer = fabric.setup(networks, optimizer)
+        self.started, self.saved = time.monotonic() - self.progress.seconds, time.monotonic()
+
+    def train(self) -> Outcome:
+        """Epoch after epoch until the last one or the end of patience."""
+        total = self.config.epochs * self.steps
+        with (
+            MetricLog(self.run, self.name, self.progress.step, writes=self.fabric.is_global_zero) as log,
+            progress_bar(
+                self.name,
+                total * self.config.batch_size,
+                "pictures",
+                shown=self.fabric.is_global_zero,
+                done=self.progress.step * self.config.batch_size,
+            ) as advance,
+        ):
+            if self.settings.validate_start and self.progress.step == 0:
+                self._judge(log, epoch=0)
+            while self.progress.step < total and not out_of_patience(self.progress, self.config.patience):
+                epoch = self._train_epoch(log, advance)
+                if epoch % self.config.validation.every == 0 or self.progress.step == total:
+                    self._judge(log, epoch)
+                self._save()
+        outcome = Outcome(
+            epochs=self.progress.step // self.steps,
+            best_epoch=self.progress.best_epoch,
+            best_score=self.progress.best_score,
+            stopped_early=self.progress.step < total,
+            seconds=round(self.progress.seconds, 1),
+        )
+        if self.fabric.is_global_zero:
+            save_outcome(self.run.outcome(self.name), outcome)
+        self.fabric.barrier()
+        return outcome
+
+    def _train_epoch(self, log: MetricLog, advance: Advance) -> int:
+        """The rest of the current epoch; returns how many epochs are done then."""
+        epoch = self.progress.step // self.steps
+        order = epoch_order(len(self.pictures.rows), self.settings.seed, self.name, epoch)
+        window: list[LossTerms] = []
+        since = time.monotonic()
+        self.networks.train()
+        for step in range(self.progress.step, (epoch + 1) * self.steps):
+            rate = set_learning_rate(self.optimizer, self.config.optimizer, step, self.config.epochs * self.steps)
+            window.append(self._step(step, order))
+            self.progress = replace(self.progress, step=step + 1, seconds=time.monotonic() - self.started)
+            advance(self.config.batch_size)
+            at_end = (step + 1) % self.steps == 0
+            if at_end or (step + 1) % LOG_EVERY == 0:
+                speed = len(window) * self.config.batch_size / (time.monotonic() - since)
+                self._log_window(log, window, learning_rate=rate, images_per_second=round(speed, 1))
+                window, since = [], time.monotonic()
+            if not at_end and time.monotonic() - self.saved > self.settings.checkpoint_seconds:
+                self._save()
+        return epoch + 1
+
+    def _step(self, step: int, order: Int64[Tensor, " item"]) -> LossTerms:
+        fabric, settings = self.fabric, self.settings
+        stream = StepStream(
+            seed=settings.seed,
+            stage=self.name,
+            step=step,
+            batch_size=self.config.batch_size,
+            rank=fabric.global_rank,
+            world_size=fabric.world_size,
+        )
+        # Dropout is the one draw that torch takes from its global generator.
+        torch.manual_seed(seed_for(settings.seed, self.name, "dropout", step, fabric.global_rank))
+        items = local_batch(order, step % self.steps, stream)
+        images = fetch(self.images, self.pictures.rows[items], fabric.device)
+        labels = self.pictures.labels[items].to(fabric.device, non_blocking=True)
+        views = torch.stack([augment(images, settings.data, stream, view) for view in range(int(self.objective.views))])  # type: ignore[arg-type]
+        if settings.channels_last:
+            views = views.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, views.shape[:2])
+        terms: LossTerms = self.networks(views, labels, stream)
+        fabric.backward(terms.total)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return LossTerms(terms.total.detach(), terms.parts)
+
+    def _log_window(self, log: MetricLog, window: list[LossTerms], **figures: float) -> None:
+        """Log means over some steps; the one place where training waits for the device."""
+        losses = self.fabric.all_reduce(torch.stack([terms.total for terms in window]), reduce_op="mean")
+        step = self.progress.step
+        if not bool(losses.isfinite().all()):
+            bad = step - len(window) + int((~losses.isfinite()).nonzero()[0]) + 1
+            last = self.run.last(self.name)
+            kept = f"the last good checkpoint is {last}" if last.exists() else "there was no checkpoint yet"
+            raise FloatingPointError(
+                f"the loss of {self.name} is not finite at step {bad}; {kept}; a lower --{self.name}.optimizer.learning_rate may help"
+            )
+        parts = {name: float(torch.stack([terms.parts[name] for terms in window]).mean()) for name in window[0].parts}
+        log.write("train", step, step / self.steps, loss=float(losses.mean()), **parts, **figures)
+
+    def _judge(self, log: MetricLog, epoch: int) -> None:
+        """Score on validation classes; the first process decides for all."""
+        score = self.validate(self.backbone) if self.fabric.is_global_zero else 0.0
+        score = float(self.fabric.broadcast(score))
+        self.progress = replace(judge(self.progress, score, epoch), seconds=time.monotonic() - self.started)
+        log.write("validation", self.progress.step, epoch, score=score, best=self.progress.best_score)
+        if not self.fabric.is_global_zero:
+            return
+        if self.progress.waited == 0:
+            save_best(
+                self.run.best(self.name), self.backbone, self.objective, {"stage": self.name, "epoch": epoch, "validation_score": score}
+            )
+        mark = "best so far" if self.progress.waited == 0 else f"best {self.progress.best_score:.2%} after epoch {self.progress.best_epoch}"
+        console.print(f"{self.name} epoch {epoch}/{self.config.epochs}: validation {score:.2%} ({mark})")
+
+    def _save(self) -> None:
+        """Write the state to continue from, unless the weights are spoilt: the next look at the losses will say so."""
+        if self.fabric.is_global_zero and all(bool(values.isfinite().all()) for values in self.networks.parameters()):
+            save_last(self.run.last(self.name), self.backbone, self.objective, self.optimizer, self.progress)
+        self.saved = time.monotonic()
+
+
+def gather_over(fabric: Fabric) -> Callable[[Tensor], Tensor] | None:
+    """Joins "copy image dim" of all processes along images with gradient; None with one process."""
+    if fabric.world_size == 1:
+        return None
+    joined = partial(fabric.all_gather, sync_grads=True)
+    return lambda features: joined(features).transpose(0, 1).flatten(1, 2)

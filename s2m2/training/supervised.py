@@ -1,0 +1,27 @@
+"""Classes alone: the classification loss that the self-supervised objectives build on."""
+
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from s2m2.models.backbone import Backbone
+from s2m2.seeding import StepStream
+from s2m2.training.objective import LossTerms, accuracy
+
+
+class Supervised(nn.Module):
+    """L_class: cross entropy of the base classes."""
+
+    views = 1
+
+    def __init__(self, class_head: nn.Module) -> None:
+        super().__init__()
+        self.class_head = class_head
+
+    def forward(
+        self, backbone: Backbone, views: Float[Tensor, "view batch 3 side side"], labels: Int64[Tensor, " batch"], stream: StepStream
+    ) -> LossTerms:
+        """L_class of the first view."""
+        logits = self.class_head(backbone(views[0]))
+        loss = F.cross_entropy(logits, labels)
+        return LossTerms(loss, {"class": loss.detach(), "accuracy": accuracy(logits, labels)})

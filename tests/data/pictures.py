@@ -1,0 +1,20 @@
+"""Tiny picture files for the tests of this folder."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def write_pictures(root: Path, classes: dict[str, int], side: int = 8) -> Path:
+    """A folder of class folders with so many PNG pictures each, every picture of one colour that tells class and place."""
+    for label, (name, count) in enumerate(classes.items()):
+        (root / name).mkdir(parents=True)
+        for place in range(count):
+            Image.new("RGB", (side, side), (label, place, 100)).save(root / name / f"{place}.png")
+    return root
+
+
+def noise_image(width: int, height: int, seed: int = 0) -> Image.Image:
+    """Random pixels, which compress badly, so that cutting the file short cuts pixels off."""
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))

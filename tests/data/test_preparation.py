@@ -1,0 +1,113 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from s2m2.data import preparation
+from s2m2.data.preparation import decode_pictures, prepare
+from s2m2.data.table import SPLITS
+from s2m2.errors import InputError
+from tests.data.pictures import noise_image, write_pictures
+
+CLASSES = {"a": 3, "b": 2, "c10": 4, "c9": 1, "d": 2}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path / "source", CLASSES)
+
+
+def test_class_folders_become_a_table(source: Path, tmp_path: Path) -> None:
+    table = prepare(source, tmp_path / "out" / "table")
+    assert table.name == "source"
+    assert table.class_names == ("a", "b", "c9", "c10", "d")
+    assert table.labels.tolist() == [0, 0, 0, 1, 1, 2, 3, 3, 3, 3, 4, 4]
+    assert table.images.shape == (12, 8, 8, 3)
+    assert [tuple(image[0, 0]) for image in table.images[:5]] == [(0, 0, 100), (0, 1, 100), (0, 2, 100), (1, 0, 100), (1, 1, 100)]
+    assert tuple(table.images[5, 0, 0]) == (3, 0, 100)
+    assert [len(table.splits[split]) for split in SPLITS] == [3, 1, 1]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["table"]
+
+
+def test_files_that_are_no_pictures_are_left_out_aloud(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (source / "a" / "notes.txt").write_text("")
+    assert len(prepare(source, tmp_path / "table").images) == 12
+    assert "1 files left out" in capsys.readouterr().out
+
+
+def test_the_number_of_workers_and_the_place_change_nothing(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparation, "PIECE", 2)
+    digests = {prepare(source, tmp_path / str(workers), workers=workers).digest for workers in (1, 2, 5)}
+    assert len(digests) == 1
+    assert prepare(source, tmp_path / "other seed", seed=1).digest not in digests
+
+
+def test_pieces_stay_in_order_when_there_are_more_than_may_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = sorted(write_pictures(tmp_path, {"a": 23}).rglob("*.png"))
+    monkeypatch.setattr(preparation, "PIECE", 2)
+    monkeypatch.setattr(preparation, "PIECES_AHEAD", 1)
+    images = np.concatenate(list(decode_pictures(paths, 8, 2)))
+    assert [f"{image[0, 0, 1]}.png" for image in images] == [path.name for path in paths]
+
+
+def test_pictures_of_different_sizes_become_84_pixels_unless_told(source: Path, tmp_path: Path) -> None:
+    noise_image(20, 10).save(source / "d" / "9.jpg")
+    assert prepare(source, tmp_path / "usual").images.shape == (13, 84, 84, 3)
+    assert prepare(source, tmp_path / "told", size=10).images.shape == (13, 10, 10, 3)
+
+
+def test_pictures_that_are_equal_and_not_square_become_84_pixels(tmp_path: Path) -> None:
+    for name in "abcde":
+        (tmp_path / "source" / name).mkdir(parents=True)
+        Image.new("RGB", (12, 8)).save(tmp_path / "source" / name / "0.png")
+    assert prepare(tmp_path / "source", tmp_path / "table").images.shape == (5, 84, 84, 3)
+
+
+def test_cifar_fs_is_recognised_with_its_own_splits(source: Path, tmp_path: Path) -> None:
+    root = tmp_path / "cifar100"
+    (root / "splits" / "bertinetto").mkdir(parents=True)
+    source.rename(root / "data")
+    for file, names in (("train", "c10\na"), ("val", "d\nb"), ("test", "c9")):
+        (root / "splits" / "bertinetto" / f"{file}.txt").write_text(names)
+    table = prepare(tmp_path, tmp_path.parent / f"{tmp_path.name} table")
+    assert table.name == "cifar_fs"
+    assert table.splits == {"base": (0, 3), "validation": (1, 4), "novel": (2,)}
+    assert prepare(root, tmp_path / "table", splits="0,0,1", name="mine").splits["novel"] == (0, 1, 2, 3, 4)
+
+
+@pytest.mark.parametrize("keep", [0, 200])
+def test_a_damaged_picture_is_named_and_nothing_is_left_behind(source: Path, tmp_path: Path, keep: int) -> None:
+    broken = source / "d" / "7.jpg"
+    noise_image(40, 40).save(broken)
+    broken.write_bytes(broken.read_bytes()[:keep])
+    for size in (None, 16):
+        with pytest.raises(InputError, match=r"cannot read picture .*7\.jpg"):
+            prepare(source, tmp_path / "table", size=size)
+        assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_overlapping_splits_are_an_error_before_anything_is_written(source: Path, tmp_path: Path) -> None:
+    lists = tmp_path / "lists.json"
+    lists.write_text('{"base": ["a", "b"], "val": ["b", "d"], "novel": ["c9", "c10"]}')
+    with pytest.raises(InputError, match=r"lists\.json has both in base and in validation: b"):
+        prepare(source, tmp_path / "table", splits=str(lists))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lists.json", "source"]
+
+
+def test_an_existing_table_is_kept_unless_told(source: Path, tmp_path: Path) -> None:
+    prepare(source, tmp_path / "table")
+    with pytest.raises(InputError, match="table exists"):
+        prepare(source, tmp_path / "table", size=9)
+    assert prepare(source, tmp_path / "table", size=9, overwrite=True).images.shape[1] == 9
+
+
+def test_a_table_inside_its_source_is_an_error(source: Path) -> None:
+    with pytest.raises(InputError, match="lies inside --source"):
+        prepare(source, source / "table")
+    assert not (source / "table").exists()
+
+
+def test_a_missing_source_is_an_error_naming_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no such folder .*nowhere"):
+        prepare(tmp_path / "nowhere", tmp_path / "table")

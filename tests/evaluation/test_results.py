@@ -1,0 +1,85 @@
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from s2m2.errors import InputError
+from s2m2.evaluation.results import TaskResults, load_results, mean_and_interval, save_results
+
+RESULTS = TaskResults(
+    dataset="glyphs",
+    split="novel",
+    features="finetune",
+    head="cosine",
+    ways=5,
+    shots=1,
+    queries=15,
+    tasks=4,
+    seed=3,
+    per_task=(0.2, 0.4, 1 / 3, 1.0),
+    fingerprint="f0",
+    data_digest="d0",
+    settings={"epochs": 200, "scale": 2.0},
+)
+
+
+def test_the_interval_is_1_96_standard_errors_of_the_mean_over_tasks() -> None:
+    values = np.array(RESULTS.per_task)
+    assert RESULTS.mean == pytest.approx(values.mean())
+    assert RESULTS.interval == pytest.approx(1.96 * values.std(ddof=1) / np.sqrt(4))
+
+
+def test_the_published_interval_follows_from_its_number_of_tasks() -> None:
+    # 600 tasks of which half score 0.80681 + d and half 0.80681 - d give an interval of 0.0081 at d = 0.10114 (CUB, 1-shot).
+    mean, interval = mean_and_interval([0.80681 + 0.10114, 0.80681 - 0.10114] * 300)
+    assert mean == pytest.approx(0.80681)
+    assert interval == pytest.approx(0.0081, abs=1e-5)
+
+
+def test_equal_tasks_leave_no_interval_and_a_single_task_tells_none() -> None:
+    assert mean_and_interval([0.5] * 7) == (0.5, 0.0)
+    assert mean_and_interval([0.5]) == (0.5, math.inf)
+
+
+def test_results_come_back_from_their_file_as_they_were(tmp_path: Path) -> None:
+    path = save_results(tmp_path / "results", RESULTS)
+    assert path.name == "novel-finetune-cosine-5way-1shot.json"
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    assert load_results(path) == RESULTS
+
+
+def test_the_file_states_every_key_that_readers_rely_on(tmp_path: Path) -> None:
+    stated = json.loads(save_results(tmp_path, RESULTS).read_text(encoding="utf-8"))
+    keys = {"dataset", "split", "head", "ways", "shots", "queries", "tasks", "seed", "mean", "interval", "per_task"}
+    assert keys <= set(stated)
+    assert stated["mean"] == RESULTS.mean
+    assert stated["interval"] == RESULTS.interval
+    assert stated["per_task"] == list(RESULTS.per_task)
+
+
+def test_results_that_differ_in_kind_get_files_of_their_own() -> None:
+    changes = [{}, {"split": "validation"}, {"features": "pretrain"}, {"head": "nearest_mean"}, {"ways": 10}, {"shots": 5}]
+    assert len({replace(RESULTS, **change).file_name for change in changes}) == len(changes)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"dataset": "glyphs"}', json.dumps({**json.loads(RESULTS.to_json()), "tasks": 5})])
+def test_a_damaged_file_is_an_error_of_one_line_that_names_it(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "broken.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"broken\.json holds no results") as caught:
+        load_results(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere\.json"):
+        load_results(tmp_path / "nowhere.json")
+
+
+@pytest.mark.parametrize("per_task", [(0.5,) * 3, (0.5, 0.5, 0.5, 50.0), (0.5, 0.5, 0.5, math.nan)])
+def test_accuracies_are_fractions_one_for_each_task(per_task: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match=r"3 accuracies of 4 tasks|not a fraction"):
+        replace(RESULTS, per_task=per_task)

@@ -1,0 +1,134 @@
+"""A run directory as a run leaves it, with made-up but plausible curves and results, all drawn from a seed."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from s2m2.data.table import SPLITS, ImageTable
+from s2m2.evaluation.results import TaskResults, save_results
+from s2m2.files import write_text
+from s2m2.recipe import OptimizerConfig, PretrainConfig, Recipe, recipe_to_yaml
+from s2m2.reporting.pictures import ExampleTask
+from s2m2.runs.checkpoint import Outcome, save_outcome
+from s2m2.runs.directory import RunDirectory
+
+OPTIMIZER = OptimizerConfig(learning_rate=3e-3, schedule="one_cycle")
+RECIPE = Recipe(seed=3, pretrain=PretrainConfig(epochs=8, optimizer=OPTIMIZER))
+PRETRAINED = Outcome(epochs=8, best_epoch=7, best_score=0.5413, stopped_early=False, seconds=74.25)
+FINETUNED = Outcome(epochs=4, best_epoch=3, best_score=0.5862, stopped_early=True, seconds=31.5)
+
+
+def made_up_table(classes: int = 10, each: int = 8, size: int = 32) -> ImageTable:
+    """Pictures of one colour a class, with some noise; a class name that would be markup if it were not escaped."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(classes, dtype=np.int64), each)
+    colours = rng.integers(30, 225, (classes, 1, 1, 1, 3))
+    noise = rng.integers(-30, 31, (classes, each, size, size, 3))
+    images = (colours + noise).astype(np.uint8).reshape(-1, size, size, 3)
+    names = ("<script>alert('novel & loud')</script>", *(f"class {number}" for number in range(1, classes)))
+    bounds = (0, classes // 2, classes * 7 // 10, classes)
+    numbers = tuple(range(classes))
+    splits = {split: numbers[bounds[place] : bounds[place + 1]] for place, split in enumerate(SPLITS)}
+    return ImageTable(name="made up", images=images, labels=labels, class_names=names, splits=splits, digest="d1" * 32)
+
+
+def made_up_results(features: str, head: str, shots: int, mean: float, tasks: int = 400) -> TaskResults:
+    """Accuracies around a mean, multiples of 1/75 as those of five ways and 15 queries."""
+    rng = np.random.default_rng([shots, len(features), len(head)])
+    right = rng.binomial(75, np.clip(rng.normal(mean, 0.08, tasks), 0, 1))
+    return TaskResults(
+        dataset="made up",
+        split="novel",
+        features=features,
+        head=head,
+        ways=5,
+        shots=shots,
+        queries=15,
+        tasks=tasks,
+        seed=0,
+        per_task=tuple((right / 75).tolist()),
+        fingerprint="f0" * 32,
+        data_digest="d1" * 32,
+    )
+
+
+def made_up_run(path: Path, *, finetuned: bool = True, evaluated: bool = True) -> RunDirectory:
+    """A run after pretraining, and after the later stages if asked for."""
+    run = RunDirectory(path)
+    write_text(run.recipe, recipe_to_yaml(RECIPE))
+    rows = _metrics("pretrain", PRETRAINED, 0.22)
+    save_outcome(run.outcome("pretrain"), PRETRAINED)
+    provenance = _provenance() | {"pretrain": asdict(PRETRAINED)}
+    if finetuned:
+        rows += _metrics("finetune", FINETUNED, 0.53)
+        save_outcome(run.outcome("finetune"), FINETUNED)
+        provenance["finetune"] = asdict(FINETUNED)
+    write_text(run.metrics, "".join(json.dumps(row) + "\n" for row in rows))
+    write_text(run.provenance, json.dumps(provenance))
+    if evaluated:
+        for features, gain in (("pixels", -0.25), ("pretrain", 0.0), ("finetune", 0.05))[: 3 if finetuned else 2]:
+            for head, shots, mean in (("cosine", 1, 0.6), ("cosine", 5, 0.78), ("nearest_mean", 1, 0.59), ("nearest_mean", 5, 0.76)):
+                save_results(run.results, made_up_results(features, head, shots, mean + gain))
+    return run
+
+
+def made_up_task(table: ImageTable, wrong: int = 9) -> ExampleTask:
+    """A 5-way 1-shot task of the first classes, some queries of which are taken for the class after their own."""
+    rows = np.stack([np.flatnonzero(table.labels == number) for number in range(5)])
+    predicted = np.repeat(np.arange(5, dtype=np.int64)[:, None], rows.shape[1] - 1, axis=1)
+    places = np.random.default_rng(1).permutation(predicted.size)[:wrong]
+    predicted.ravel()[places] = (predicted.ravel()[places] + 1) % 5
+    return ExampleTask(
+        class_names=table.class_names[:5],
+        support=table.images[rows[:, :1]],
+        query=table.images[rows[:, 1:]],
+        predicted=predicted,
+        head="cosine",
+        features="finetune",
+    )
+
+
+def _metrics(stage: str, outcome: Outcome, start: float, steps: int = 120) -> list[dict[str, object]]:
+    rng = np.random.default_rng(len(stage))
+    rows: list[dict[str, object]] = []
+    rate = OPTIMIZER.learning_rate if stage == "pretrain" else 1e-3
+    for step in range(40, outcome.epochs * steps + 1, 40):
+        progress = step / (outcome.epochs * steps)
+        parts = {
+            "class": 3.9 * np.exp(-1.3 * progress) + rng.normal(0, 0.05),
+            "rotation": 1.38 * np.exp(-1.1 * progress) + rng.normal(0, 0.03),
+        }
+        if stage == "finetune":
+            parts = {"mixup": 2.9 - 0.5 * progress + rng.normal(0, 0.05), **{name: value / 2.5 for name, value in parts.items()}}
+        shares = {"accuracy": 0.75 * (1 - np.exp(-2 * progress)), "rotation_accuracy": 0.25 + 0.6 * (1 - np.exp(-2 * progress))}
+        figures = {
+            "loss": sum(parts.values()),
+            **parts,
+            **shares,
+            "learning_rate": rate * np.sin(np.pi * progress) if stage == "pretrain" else rate,
+        }
+        rows.append({"stage": stage, "kind": "train", "step": step, "epoch": round(step / steps, 4), **figures, "images_per_second": 900.0})
+        if step % steps == 0:
+            rows.append(_judged(stage, step, step // steps, outcome, start))
+    first = [] if stage == "pretrain" else [{"stage": stage, "kind": "validation", "step": 0, "epoch": 0, "score": start, "best": start}]
+    return first + rows
+
+
+def _judged(stage: str, step: int, epoch: int, outcome: Outcome, start: float) -> dict[str, object]:
+    score = outcome.best_score - (outcome.best_score - start) * abs(epoch - outcome.best_epoch) / outcome.best_epoch
+    best = outcome.best_score if epoch >= outcome.best_epoch else score
+    return {"stage": stage, "kind": "validation", "step": step, "epoch": epoch, "score": score, "best": best}
+
+
+def _provenance() -> dict[str, object]:
+    return {
+        "command": "s2m2 run --run runs/made-up --seed 3",
+        "updated": "2031-05-04T12:30:00+00:00",
+        "started": "2031-05-04T12:27:00+00:00",
+        "python": "3.11.9",
+        "packages": {"s2m2": "0.1.0", "torch": "2.11.0", "numpy": "2.3.0"},
+        "machine": {"system": "Linux x86_64", "processor": "Imaginary CPU 2.4 GHz", "cores": 2, "gpus": []},
+        "runtime": asdict(replace(RECIPE.runtime, threads=1)),
+    }

@@ -1,0 +1,173 @@
+import shlex
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from s2m2.arguments import list_flags, sort_arguments
+from s2m2.errors import InputError
+from s2m2.evaluation.results import load_results
+from s2m2.files import write_text
+from s2m2.recipe import DataConfig, FinetuneConfig, Recipe, RuntimeConfig, build_recipe, recipe_parser, recipe_to_yaml
+from s2m2.reporting.report import command_again, duration, read_results, stopping_sentence, write_report
+from s2m2.reporting.score_table import percent
+from s2m2.runs.directory import RunDirectory
+from tests.reporting.made_up import FINETUNED, PRETRAINED, RECIPE, made_up_run, made_up_table, made_up_task
+
+
+class Page(HTMLParser):
+    """What a page is made of: its tags with attributes, and its text."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.feed(source)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.words += data
+
+    def headings(self) -> list[str]:
+        return [
+            words
+            for words in ("Few-shot accuracy", "Training", "One task and its predictions", "The data", "Recipe")
+            if words in self.words
+        ]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    table = made_up_table()
+    run = made_up_run(tmp_path_factory.mktemp("runs") / "quick")
+    assert write_report(run, table, made_up_task(table)) == run.report
+    return run
+
+
+@pytest.fixture(scope="module")
+def page(run: RunDirectory) -> Page:
+    return Page(run.report.read_text(encoding="utf-8"))
+
+
+def test_the_report_has_every_part(page):
+    assert page.headings() == ["Few-shot accuracy", "Training", "One task and its predictions", "The data", "Recipe"]
+    assert sum(tag == "svg" for tag, _ in page.tags) == 2 * 4 + 2
+
+
+def test_the_report_contains_the_scores_with_their_intervals(run, page):
+    results = read_results(run)
+    assert len(results) == 12
+    for result in results:
+        assert percent(result) in page.words
+    headline = load_results(run.results / "novel-finetune-cosine-5way-1shot.json")
+    assert f"{100 * headline.mean:.2f} ± {100 * headline.interval:.2f} %" in page.words
+
+
+def test_the_report_says_how_the_stages_ended_and_what_selected_the_weights(page):
+    assert (
+        "Trained all 8 epochs in 1 min 14 s. The weights after epoch 7, with the best validation score of 54.13 %, were kept." in page.words
+    )
+    assert "Stopped after epoch 4 of at most 10 in 31.5 s: the last validation brought no new best score (patience 1)." in page.words
+    assert "Weights were selected on validation classes; scores are on novel classes" in page.words
+
+
+def test_the_report_names_settings_that_differ_provenance_and_the_command(run, page):
+    assert "pretrain.optimizer.schedule" in page.words
+    assert "Imaginary CPU 2.4 GHz, 2 cores" in page.words
+    assert "torch 2.11.0" in page.words
+    assert "d1" * 32 in page.words
+    assert "s2m2 run --run runs/made-up --seed 3" in page.words
+    assert command_again(RECIPE, run) in page.words
+    assert run.recipe.read_text(encoding="utf-8") in page.words
+
+
+def test_the_report_loads_nothing_and_runs_nothing(run, page):
+    source = run.report.read_text(encoding="utf-8")
+    assert "http://" not in source
+    assert "https://" not in source
+    assert "@import" not in source
+    assert not {"script", "link", "iframe", "object", "embed"} & {tag for tag, _ in page.tags}
+    for _, attributes in page.tags:
+        assert not any(name.startswith("on") for name in attributes)
+        for name in ("src", "href", "xlink:href", "srcset"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:image/png;base64,"))
+
+
+def test_every_picture_has_a_text_in_its_place(page):
+    assert all(attributes.get("alt") for tag, attributes in page.tags if tag == "img")
+    assert all(attributes.get("aria-label") for tag, attributes in page.tags if tag == "figure" and attributes.get("role") == "img")
+
+
+def test_a_class_name_that_looks_like_markup_is_text(run, page):
+    assert "<script" not in run.report.read_text(encoding="utf-8")
+    assert "<script>alert('novel & loud')</script>" in page.words
+
+
+def test_a_run_without_fine_tuning_or_results_has_a_report_of_what_there_is(tmp_path):
+    run = made_up_run(tmp_path / "young", finetuned=False, evaluated=False)
+    page = Page(write_report(run, made_up_table()).read_text(encoding="utf-8"))
+    assert page.headings() == ["Training", "The data", "Recipe"]
+    assert "Stage 2" not in page.words
+
+
+def test_a_run_without_fine_tuning_opens_with_the_score_after_pretraining(tmp_path):
+    run = made_up_run(tmp_path / "pretrained", finetuned=False)
+    page = Page(write_report(run, made_up_table()).read_text(encoding="utf-8"))
+    assert "cosine classifier after pretraining" in page.words
+    assert "after fine-tuning" not in page.words
+
+
+def test_a_run_that_has_only_a_recipe_has_a_report(tmp_path):
+    run = RunDirectory(tmp_path / "empty")
+    write_text(run.recipe, recipe_to_yaml(Recipe()))
+    page = Page(write_report(run, made_up_table()).read_text(encoding="utf-8"))
+    assert page.headings() == ["The data", "Recipe"]
+    assert "Every setting has its default." in page.words
+
+
+def test_a_damaged_result_is_named_and_leaves_the_old_report_alone(tmp_path):
+    run = made_up_run(tmp_path / "damaged")
+    write_text(run.report, "old")
+    write_text(run.results / "novel-pixels-cosine-5way-1shot.json", "{")
+    with pytest.raises(InputError, match="novel-pixels-cosine-5way-1shot.json"):
+        write_report(run, made_up_table())
+    assert run.report.read_text(encoding="utf-8") == "old"
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(),
+        RECIPE,
+        Recipe(
+            data=DataConfig(table="a folder/it's here", mean=(0.5, 0.4, 0.3)),
+            finetune=FinetuneConfig(mix_stages=(0, 3)),
+            runtime=RuntimeConfig(compile=True, threads=1),
+        ),
+    ],
+)
+def test_the_command_to_run_again_has_the_same_recipe(recipe, tmp_path):
+    words = shlex.split(command_again(recipe, RunDirectory(tmp_path / "one run")).replace("\\\n", " "))
+    parser = recipe_parser()
+    parser.add_argument("--run")
+    positional, flags = sort_arguments(words[2:], list_flags(parser))
+    parsed = parser.instantiate_classes(parser.parse_args(flags))
+    assert positional == []
+    assert build_recipe(parsed) == recipe
+    assert parsed.run == str(tmp_path / "one run-again")
+
+
+def test_stopping_is_told_in_a_sentence():
+    config = FinetuneConfig(epochs=30, patience=3)
+    stopped = replace(FINETUNED, epochs=9, best_epoch=6)
+    assert "the last 3 validations brought no new best score (patience 3)" in stopping_sentence(config, stopped)
+    assert "that of the weights it started from, 58.62 %, so these were kept" in stopping_sentence(config, replace(stopped, best_epoch=0))
+    assert stopping_sentence(config, None) == "Not finished; at most 30 epochs."
+    assert stopping_sentence(config, replace(PRETRAINED, epochs=1, best_epoch=1)).startswith("Trained all 1 epoch in 1 min 14 s.")
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(8.44, "8.4 s"), (185, "3 min 05 s"), (7620, "2 h 07 min"), (59.96, "1 min 00 s")])
+def test_durations_are_told_as_a_person_would(seconds, words):
+    assert duration(seconds) == words
