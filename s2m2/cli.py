@@ -70,7 +70,7 @@ def _serve_run(command: Command, name: str, arguments: Sequence[str]) -> None:
 
     parser = recipe_parser(prog=f"s2m2 {name}", usage=command.usage, description=command.summary, add_help=True)
     parser.add_argument("--config", action="config", help="the recipe, as a flag")
-    parser.add_argument("--run", type=str, default=None, help="Directory of the run; runs/NAME of the recipe unless given.")
+    parser.add_argument(*RUN_FLAGS, type=str, default=None, help="Directory of the run; runs/NAME of the recipe unless given.")
     positional, flags = sort_arguments(arguments, list_flags(parser))
     recipe_file = _at_most_one(positional, "RECIPE")
     path = _run_path(flags, recipe_file)
@@ -89,7 +89,7 @@ def _serve_prepare(command: Command, name: str, arguments: Sequence[str]) -> Non
 
     from s2m2.recipe import PrepareConfig
 
-    parser = ArgumentParser(prog=f"s2m2 {name}", usage=command.usage, description=command.summary, exit_on_error=False)
+    parser = ArgumentParser(prog=f"s2m2 {name}", usage=command.usage, description=command.summary, exit_on_error=False, allow_abbrev=False)
     parser.add_class_arguments(PrepareConfig)
     positional, flags = sort_arguments(arguments, list_flags(parser))
     source = _at_most_one(positional, "SOURCE")
@@ -109,7 +109,7 @@ def _parse(parser: Any, arguments: Sequence[str], recipe_file: str | None) -> An
     if recipe_file is not None and not Path(recipe_file).is_file():
         raise InputError(f"no recipe file {recipe_file}")
     try:
-        return parser.instantiate_classes(parser.parse_args(list(arguments)))
+        return parser.instantiate(parser.parse_args(list(arguments)))
     except ArgumentError as error:
         raise InputError(one_line(error)) from error
 
@@ -121,14 +121,17 @@ def _at_most_one(positional: Sequence[str], name: str) -> str | None:
 
 
 def _run_path(flags: Sequence[str], recipe_file: str | None) -> Path:
-    if "--run" in flags:
-        return Path(flags[flags.index("--run") + 1])
+    for flag in RUN_FLAGS:
+        if flag in flags:
+            return Path(flags[flags.index(flag) + 1])
     if recipe_file is None:
         return Path("runs", "quick")
     recipe = Path(recipe_file).resolve()
     return Path("runs", f"{recipe.parent.name}-{recipe.stem}")
 
 
+RUN_FLAGS = ("--run", "--run-dir")
+"""The second one is for `torchrun`, which takes the first for an abbreviation of a flag of its own."""
 RUN_USAGE = "s2m2 {} [RECIPE] [--run DIR] [--SETTING VALUE ...]"
 COMMANDS = {
     "prepare": Command(

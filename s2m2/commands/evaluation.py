@@ -20,7 +20,7 @@ from s2m2.models import Backbone, build_backbone
 from s2m2.recipe import EvaluateConfig, Recipe, TrainingConfig, ValidationConfig
 from s2m2.recipe.evaluation import FeaturesName
 from s2m2.recipe.training import HeadName
-from s2m2.reporting.pictures import ExampleTask
+from s2m2.reporting.pictures import DrawnTask
 from s2m2.runs.checkpoint import load_best, load_outcome
 from s2m2.runs.directory import RunDirectory
 from s2m2.seeding import seed_for
@@ -62,7 +62,7 @@ def check_features(recipe: Recipe, table: ImageTable, run: RunDirectory) -> None
             raise InputError(f"--evaluate.features has {name}, but --run {run.path} has not finished that stage")
 
 
-def evaluate_run(session: Session) -> tuple[list[TaskResults], ExampleTask]:
+def evaluate_run(session: Session) -> tuple[list[TaskResults], DrawnTask]:
     """Score all heads on all kinds of tasks and features; also the first task as pictures, by the last features and the first head.
 
     Raises:
@@ -78,7 +78,7 @@ def evaluate_run(session: Session) -> tuple[list[TaskResults], ExampleTask]:
     known = features[config.features[-1]]
     spec, head = _specs(config)[-1], config.heads[0]
     example = example_task(known, spec, build_classifier(head, config), head=head, device=session.fabric.device)
-    drawn = ExampleTask.from_evaluation(table, known, example, head=head, features=config.features[-1])
+    drawn = DrawnTask.from_evaluation(table, known, example, head=head, features=config.features[-1])
     return results, drawn
 
 

@@ -1,9 +1,11 @@
 """What the stages of one call share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch.distributed as dist
 from lightning_fabric import Fabric
 
 from s2m2.commands.device import build_fabric
@@ -27,7 +29,8 @@ Check = Callable[[Recipe, ImageTable, RunDirectory], None]
 """Raises `InputError` where a stage could not begin."""
 
 
-def open_session(recipe: Recipe, path: Path, *checks: Check) -> Session:
+@contextmanager
+def open_session(recipe: Recipe, path: Path, *checks: Check) -> Iterator[Session]:
     """Check everything that can be checked at once, then open the run directory: a call that fails leaves no trace.
 
     Raises:
@@ -37,4 +40,7 @@ def open_session(recipe: Recipe, path: Path, *checks: Check) -> Session:
     table = load_table(recipe.data.table)
     for check in checks:
         check(recipe, table, RunDirectory(path))
-    return Session(recipe=recipe, run=open_run(path, recipe), fabric=fabric, table=table)
+    yield Session(recipe=recipe, run=open_run(path, recipe), fabric=fabric, table=table)
+    if dist.is_initialized():
+        fabric.barrier()  # no process leaves while the first one still evaluates
+        dist.destroy_process_group()

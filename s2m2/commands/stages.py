@@ -15,37 +15,38 @@ from s2m2.runs.provenance import record
 
 def pretrain(recipe: Recipe, path: Path) -> None:
     """Stage 1."""
-    session = open_session(recipe, path, check_pretraining)
-    pretrain_stage(session)
-    _report(session)
+    with open_session(recipe, path, check_pretraining) as session:
+        pretrain_stage(session)
+        _report(session)
 
 
 def finetune(recipe: Recipe, path: Path) -> None:
     """Stage 2, from the best weights of stage 1."""
-    session = open_session(recipe, path, check_pretrained, check_finetuning)
-    finetune_stage(session)
-    _report(session)
+    with open_session(recipe, path, check_pretrained, check_finetuning) as session:
+        finetune_stage(session)
+        _report(session)
 
 
 def evaluate(recipe: Recipe, path: Path) -> None:
     """Few-shot scores, printed, saved and reported."""
-    session = open_session(recipe, path, check_tasks, check_features)
-    if session.fabric.is_global_zero:
+    with open_session(recipe, path, check_tasks, check_features) as session:
         _evaluate(session)
 
 
 def run(recipe: Recipe, path: Path) -> None:
     """All three stages; each that is finished already is passed over."""
     began = time.monotonic()
-    session = open_session(recipe, path, check_pretraining, check_finetuning, check_tasks)
-    pretrain_stage(session)
-    finetune_stage(session)
-    if session.fabric.is_global_zero:
+    with open_session(recipe, path, check_pretraining, check_finetuning, check_tasks) as session:
+        pretrain_stage(session)
+        finetune_stage(session)
         _evaluate(session)
-        console.print(f"{time.monotonic() - began:.0f} s in all")
+        if session.fabric.is_global_zero:
+            console.print(f"{time.monotonic() - began:.0f} s in all")
 
 
 def _evaluate(session: Session) -> None:
+    if not session.fabric.is_global_zero:
+        return
     began = time.monotonic()
     results, example = evaluate_run(session)
     record(

@@ -17,7 +17,8 @@ from s2m2.runs.directory import RunDirectory
 from s2m2.runs.provenance import record
 from s2m2.seeding import generator_for
 from s2m2.training.build import check_mix_stages, pretrain_objective
-from s2m2.training.loop import BasePictures, StageSettings, gather_over, train_stage
+from s2m2.training.collectives import gather_images
+from s2m2.training.loop import BasePictures, StageSettings, train_stage
 from s2m2.training.manifold_mixup import Inner, ManifoldMixup
 
 
@@ -56,7 +57,8 @@ def finetune_stage(session: Session) -> Outcome:
 def _fresh_networks(session: Session) -> tuple[Backbone, Inner]:
     recipe, table = session.recipe, session.table
     backbone = build_backbone(recipe.model, recipe.data.image_size, generator_for(recipe.seed, "backbone"))
-    objective = pretrain_objective(recipe, backbone.feature_dim, len(table.splits["base"]), gather_over(session.fabric))
+    gather = gather_images if session.fabric.world_size > 1 else None
+    objective = pretrain_objective(recipe, backbone.feature_dim, len(table.splits["base"]), gather)
     initialise(objective, generator_for(recipe.seed, "heads"))
     return backbone, objective
 
@@ -68,6 +70,8 @@ def _train(session: Session, config: TrainingConfig, backbone: Backbone, objecti
         return done
     recipe, runtime = session.recipe, session.recipe.runtime
     if runtime.compile:
+        # One graph for each stage to mix at, with and without gradient: more than torch's default of 8.
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 4 * (len(backbone.stages) + 2))
         backbone.compile()
     settings = StageSettings(
         config=config,

@@ -77,11 +77,11 @@ def draw_augmentation(config: AugmentConfig, height: int, width: int, batch_size
     crop_width = torch.where(found, widths.gather(1, first)[:, 0], float(width))
     crop_height = torch.where(found, heights.gather(1, first)[:, 0], float(height))
     return Augmentation(
-        top=(uniform(0, 1, batch_size) * (height - crop_height + 1)).floor().clamp_max(height - crop_height),
-        left=(uniform(0, 1, batch_size) * (width - crop_width + 1)).floor().clamp_max(width - crop_width),
+        top=(uniform(0.0, 1.0, batch_size) * (height - crop_height + 1)).floor().clamp_max(height - crop_height),
+        left=(uniform(0.0, 1.0, batch_size) * (width - crop_width + 1)).floor().clamp_max(width - crop_width),
         height=crop_height,
         width=crop_width,
-        flip=uniform(0, 1, batch_size) < config.flip,
+        flip=uniform(0.0, 1.0, batch_size) < config.flip,
         jitter=uniform(1 - config.jitter, 1 + config.jitter, batch_size, 3),
     )
 

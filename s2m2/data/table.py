@@ -87,20 +87,20 @@ def open_table(folder: Path) -> ImageTable:
         # Copy-on-write: torch wants a writable array, and the file stays as it is whatever happens to the array.
         images = np.load(folder / IMAGES_FILE, mmap_mode="c", allow_pickle=False)
         labels = np.load(folder / LABELS_FILE, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{folder} is not a table that `s2m2 prepare` wrote: {' '.join(str(error).split())}") from error
-    if described.get("format") != TABLE_FORMAT:
-        raise InputError(f"{folder / TABLE_FILE} has format {described.get('format')}, not {TABLE_FORMAT}; prepare the table again")
-    if images.ndim != 4 or images.dtype != np.uint8 or len(images) != len(labels) or len(labels) != described["images"]:
-        raise InputError(
-            f"{folder} holds {len(images)} pictures and {len(labels)} labels instead of {described.get('images')}; prepare it again"
+        if described["format"] != TABLE_FORMAT:
+            raise InputError(f"{folder / TABLE_FILE} has format {described['format']}, not {TABLE_FORMAT}; prepare the table again")
+        if images.ndim != 4 or images.dtype != np.uint8 or not len(images) == len(labels) == described["images"]:
+            raise InputError(f"{folder} does not hold the {described['images']} pictures and labels that it states; prepare it again")
+        return ImageTable(
+            name=described["name"],
+            images=images,
+            labels=labels,
+            class_names=tuple(described["class_names"]),
+            splits={split: tuple(described["splits"][split]) for split in SPLITS},
+            digest=described["digest"],
+            settings=described["settings"],
         )
-    return ImageTable(
-        name=described["name"],
-        images=images,
-        labels=labels,
-        class_names=tuple(described["class_names"]),
-        splits={split: tuple(described["splits"][split]) for split in SPLITS},
-        digest=described["digest"],
-        settings=described["settings"],
-    )
+    except InputError:
+        raise
+    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+        raise InputError(f"{folder} is not a table that `s2m2 prepare` wrote: {' '.join(str(error).split())}") from error

@@ -36,18 +36,20 @@ class Mix:
 
 
 def draw_partners(batch_size: int, generator: torch.Generator, world_size: int = 1) -> Int64[Tensor, " batch"]:
-    """A random reordering of a batch, within blocks of it.
+    """A random reordering of a batch, within blocks of it, that leaves no picture in its place.
 
     The batch is shuffled already, so a partner from the same block is as random as any. Blocks let the same pairs meet whether
-    the batch lies on one device or is shared by 2, 4 or 8; any other number of devices gets one block each.
+    the batch lies on one device or is shared by 2, 4 or 8, where every share has 8 pictures or more; else every device is a block.
 
     Raises:
         ValueError: the batch cannot be shared equally.
     """
     blocks = _block_count(batch_size, world_size)
-    keys = torch.rand(blocks, batch_size // blocks, generator=generator, device=generator.device)
-    offsets = torch.arange(blocks, device=generator.device)[:, None] * (batch_size // blocks)
-    return (keys.argsort(dim=1) + offsets).flatten()
+    size = batch_size // blocks
+    # Each picture's partner is the one before it in a random circle through its block: any other one is equally likely.
+    circle = torch.rand(blocks, size, generator=generator, device=generator.device).argsort(dim=1)
+    partners = torch.empty_like(circle).scatter_(1, circle, circle.roll(1, dims=1))
+    return (partners + torch.arange(blocks, device=generator.device)[:, None] * size).flatten()
 
 
 def _block_count(batch_size: int, world_size: int) -> int:

@@ -5,10 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from s2m2.functional.cosine import SHIFT
 from s2m2.seeding import generator_for
-
-SHIFT = 1e-5
-"""Added to a feature vector's norm before dividing by it (S2M2)."""
 
 
 class CosineHead(nn.Module):

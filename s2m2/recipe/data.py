@@ -9,12 +9,12 @@ from s2m2.recipe.checks import check
 class AugmentConfig:
     """Random variation of training pictures, drawn anew for every picture and step (method of S2M2: all of it on)."""
 
-    crop_area: tuple[float, float] = (0.35, 1.0)
+    crop_area: tuple[float, float] = (0.5, 1.0)
     """Least and greatest area of the random crop, as a share of the picture. S2M2 uses 0.08 1.0."""
     crop_ratio: tuple[float, float] = (0.75, 4 / 3)
     """Least and greatest width-to-height ratio of the random crop."""
-    flip: float = 0.5
-    """Probability of a mirror image, left to right."""
+    flip: float = 0.0
+    """Probability of a mirror image, left to right. S2M2 uses 0.5; characters lose their meaning by it."""
     jitter: float = 0.4
     """Brightness, contrast and saturation are each multiplied by a factor drawn from [1 - jitter, 1 + jitter]."""
 

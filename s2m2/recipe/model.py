@@ -14,7 +14,7 @@ class ModelConfig:
 
     backbone: BackboneName = "resnet12"
     """Architecture. S2M2's numbers are those of wrn28_10."""
-    width: int | None = 32
+    width: int | None = 16
     """Channels of the first stage; the later ones keep their proportion to it. null: the architecture's own
     (conv4 64, resnet12 64, resnet18 64, wrn28_10 160)."""
     dropout: float = 0.0

@@ -13,15 +13,15 @@ HeadName = Literal["cosine", "nearest_mean"]
 class OptimizerConfig:
     """How the weights move."""
 
-    name: Literal["adam", "adamw", "sgd"] = "adam"
+    name: Literal["adam", "adamw", "sgd"] = "sgd"
     """Adam (S2M2), AdamW, or SGD with Nesterov momentum."""
-    learning_rate: float = 1e-3
-    """Learning rate; the peak one where a schedule varies it."""
-    weight_decay: float = 0.0
+    learning_rate: float = 0.1
+    """Learning rate; the peak one where a schedule varies it. S2M2: 0.001, with Adam."""
+    weight_decay: float = 5e-4
     """Weight decay of all weights but biases and normalisation (adamw: decoupled; others: added to the gradient)."""
     momentum: float = 0.9
     """Momentum of sgd; not used by adam and adamw."""
-    schedule: Literal["constant", "cosine", "one_cycle"] = "constant"
+    schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle"
     """Learning rate over the stage: constant (S2M2); cosine, falling to 0; one_cycle, rising linearly, then cosine to 0."""
     warmup: float = 0.2
     """Share of a one_cycle stage in which the learning rate rises."""
@@ -49,7 +49,7 @@ class ValidationConfig:
 class TrainingConfig:
     """What both training stages share."""
 
-    epochs: int = 10
+    epochs: int = 6
     """Passes over the base pictures, at most."""
     batch_size: int = 64
     """Pictures a step, over all devices together, before they are rotated or copied."""
@@ -81,7 +81,8 @@ class PretrainConfig(TrainingConfig):
     objective: ObjectiveName = "rotation"
     """Self-supervised task beside the classes; supervised: none. Fine-tuning keeps it."""
     rotations: Literal["all", "one"] = "one"
-    """Rotation: every picture at all four quarter turns (S2M2), or at one drawn at random: the same loss in expectation, at a quarter of the cost."""
+    """Rotation: every picture at all four quarter turns (S2M2), or at one drawn at random, which gives the same loss in expectation
+    at a quarter of the cost."""
     classification_weight: float = 1.0
     """Weight of the classification loss L_class."""
     self_supervision_weight: float = 1.0
@@ -99,6 +100,8 @@ class PretrainConfig(TrainingConfig):
 class FinetuneConfig(TrainingConfig):
     """Stage 2: manifold mixup with the stage 1 losses beside it, L_mm + 0.5 (L_class + L_ss); S2M2, Algorithm 1."""
 
+    epochs: int = 3
+    """Passes over the base pictures, at most."""
     patience: int = 1
     """Stop after so many validations in a row without a new best score; 0 never stops early, 1 is the paper's Algorithm 1."""
     alpha: float = 2.0
@@ -110,6 +113,7 @@ class FinetuneConfig(TrainingConfig):
     """Weight of (L_class + L_ss) beside L_mm."""
     auxiliary_stride: int = 4
     """L_class and L_ss see every so-many-th picture of the batch (S2M2: 4, a quarter of the batch)."""
+    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(learning_rate=0.02, schedule="cosine"))
 
     stage = "finetune"
 

@@ -43,7 +43,7 @@ def recipe_to_yaml(recipe: Recipe) -> str:
 
 def recipe_parser(**options: Any) -> ArgumentParser:
     """A parser whose flags and YAML keys mirror the recipe; jsonargparse checks names and types, the dataclasses ranges."""
-    parser = ArgumentParser(exit_on_error=False, **options)
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False, **options)
     parser.add_class_arguments(Recipe)
     return parser
 
@@ -58,7 +58,7 @@ def read_recipe(path: Path) -> Recipe:
         raise InputError(f"no recipe file {path}")
     try:
         parser = recipe_parser()
-        return build_recipe(parser.instantiate_classes(parser.parse_path(path)))
+        return build_recipe(parser.instantiate(parser.parse_path(path)))
     except (ArgumentError, yaml.YAMLError) as error:
         raise InputError(f"{path}: {one_line(error)}") from error
 

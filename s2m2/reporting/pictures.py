@@ -3,7 +3,6 @@
 import base64
 import io
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -26,7 +25,7 @@ MOST_WAYS, MOST_SUPPORT, MOST_QUERIES = 10, 5, 15
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ExampleTask:
+class DrawnTask:
     """One task, its pictures and what a head made of it."""
 
     class_names: tuple[str, ...]
@@ -46,7 +45,9 @@ class ExampleTask:
         return int((self.predicted == np.arange(len(self.predicted))[:, None]).sum())
 
     @classmethod
-    def from_evaluation(cls, table: ImageTable, known: FeatureTable, task: evaluate.ExampleTask, *, head: str, features: str) -> Self:
+    def from_evaluation(
+        cls, table: ImageTable, known: FeatureTable, task: evaluate.ExampleTask, *, head: str, features: str
+    ) -> "DrawnTask":
         """The pictures behind a task of the evaluation; `known` are the features that it was drawn from, which know their pictures."""
         rows = known.rows.cpu().numpy()
         support, query = (rows[places[0].cpu().numpy()] for places in (task.episode.support, task.episode.query))
@@ -114,7 +115,7 @@ def sample_splits(table: ImageTable, classes: int = 6, pictures: int = 4) -> tup
     return tuple(samples)
 
 
-def draw_task(example: ExampleTask) -> tuple[TaskRow, ...]:
+def draw_task(example: DrawnTask) -> tuple[TaskRow, ...]:
     """A row a class: support pictures, then queries in green frames, or in red ones with the class they were taken for."""
     rows = []
     for way, name in list(enumerate(example.class_names))[:MOST_WAYS]:

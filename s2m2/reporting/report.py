@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from s2m2.data.table import ImageTable
 from s2m2.evaluation.results import TaskResults, load_results
 from s2m2.files import write_text
 from s2m2.recipe import Recipe, TrainingConfig, differences, read_recipe
-from s2m2.reporting.pictures import ExampleTask, draw_task, sample_splits
+from s2m2.reporting.pictures import DrawnTask, draw_task, sample_splits
 from s2m2.reporting.plots import Plot, accuracy_plot, svg, training_plots
 from s2m2.reporting.score_table import HEADS, STAGES, ScoreGrid, paired_change, score_grids
 from s2m2.runs.checkpoint import Outcome, load_outcome
@@ -51,7 +51,7 @@ class Stage:
     plots: tuple[Plot, ...]
 
 
-def write_report(run: RunDirectory, table: ImageTable, example: ExampleTask | None = None) -> Path:
+def write_report(run: RunDirectory, table: ImageTable, example: DrawnTask | None = None) -> Path:
     """Write `report.html` from what the run directory holds so far, and return its path; parts that are not there yet are left out.
 
     The table has the pictures of the run; the example is a task to draw with its predictions.
@@ -62,31 +62,24 @@ def write_report(run: RunDirectory, table: ImageTable, example: ExampleTask | No
     recipe = read_recipe(run.recipe)
     results = read_results(run)
     grids, rows, provenance = score_grids(results), read_metrics(run.metrics), read_provenance(run)
-    page = (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            title=f"S2M2 on {table.name}",
-            subtitle=_subtitle(run, recipe, provenance),
-            headlines=[headline for grid in grids[:1] for headline in _headlines(grid)],
-            grids=grids,
-            selection=[SELECTION[split] for split in dict.fromkeys(result.split for result in results)],
-            stages=_stages(run, recipe, rows),
-            scatter=[plot for grid in grids for plot in _scatter(grid)],
-            scatter_head=HEADS.get(grids[0].rows[0].head, grids[0].rows[0].head) if grids else "",
-            samples=sample_splits(table),
-            example=example,
-            task=draw_task(example) if example is not None else (),
-            changes=[
-                (path, " ".join(flag_words(value)), " ".join(flag_words(default))) for path, value, default in differences(recipe, Recipe())
-            ],
-            recipe_yaml=run.recipe.read_text(encoding="utf-8"),
-            facts=_facts(table, provenance),
-            provenance=json.dumps(provenance, indent=2, ensure_ascii=False),
-            again=command_again(recipe, run),
-            heads=HEADS,
-            features=STAGES,
-        )
+    page = _template().render(
+        title=f"S2M2 on {table.name}",
+        subtitle=_subtitle(run, recipe, provenance),
+        headlines=[headline for grid in grids[:1] for headline in _headlines(grid)],
+        grids=grids,
+        selection=[SELECTION[split] for split in dict.fromkeys(result.split for result in results)],
+        stages=_stages(run, recipe, rows),
+        scatter=[plot for grid in grids for plot in _scatter(grid)],
+        samples=sample_splits(table),
+        example=example,
+        task=draw_task(example) if example is not None else (),
+        changes=_changes(recipe),
+        recipe_yaml=run.recipe.read_text(encoding="utf-8"),
+        facts=_facts(table, provenance),
+        provenance=json.dumps(provenance, indent=2, ensure_ascii=False),
+        again=command_again(recipe, run),
+        heads=HEADS,
+        features=STAGES,
     )
     write_text(run.report, page)
     return run.report
@@ -130,9 +123,9 @@ def stopping_sentence(config: TrainingConfig, outcome: Outcome | None) -> str:
     return f"{ended} The weights after epoch {outcome.best_epoch}, with the best validation score of {score}, were kept."
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float | int) -> str:
     """Seconds as a person says them: `8.4 s`, `3 min 05 s`, `2 h 07 min`."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
@@ -140,13 +133,13 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def _environment() -> Environment:
+def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("s2m2.reporting", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["svg"] = lambda plot: Markup(svg(plot))  # noqa: S704 (drawn here)
     environment.filters["thousands"] = lambda number: f"{number:,}"
-    return environment
+    return environment.get_template("report.html.j2")
 
 
 def _subtitle(run: RunDirectory, recipe: Recipe, provenance: Mapping[str, Any]) -> str:
@@ -160,6 +153,11 @@ def _subtitle(run: RunDirectory, recipe: Recipe, provenance: Mapping[str, Any]) 
     return " · ".join(part for part in parts if part)
 
 
+def _changes(recipe: Recipe) -> list[tuple[str, str, str]]:
+    """Path, value and default of every setting that differs from its default."""
+    return [(path, " ".join(flag_words(value)), " ".join(flag_words(default))) for path, value, default in differences(recipe, Recipe())]
+
+
 def _headlines(grid: ScoreGrid) -> list[Headline]:
     """The scores of the first head after the last stage, for as many kinds of task as there is room."""
     head, found = grid.rows[0].head, []
@@ -168,7 +166,8 @@ def _headlines(grid: ScoreGrid) -> list[Headline]:
         if row.head != head or not measured:
             continue
         last = measured[-1]
-        note = f"{HEADS.get(head, head)} {'on' if last.features == 'pixels' else ''} {STAGES.get(last.features, last.features)}"
+        seen = STAGES.get(last.features, last.features)
+        note = f"{HEADS.get(head, head)} {'on ' if last.features == 'pixels' else ''}{seen}"
         before = next((result for result in measured if result.features == "pretrain"), None)
         if last.features == "finetune" and before is not None:
             gain, half = paired_change(before, last)

@@ -4,7 +4,8 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+
+from s2m2.training.collectives import sum_over_processes
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
@@ -19,7 +20,7 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
             return super().forward(input)
         axes = (0, 2, 3)
         moments = torch.stack([input.mean(axes), input.square().mean(axes)])
-        mean, square = all_reduce(moments) / dist.get_world_size()
+        mean, square = sum_over_processes(moments) / dist.get_world_size()
         variance = (square - mean.square()).clamp_min(0)
         self._track(mean.detach(), variance.detach(), input.numel() // input.shape[1] * dist.get_world_size())
         scale = self.weight / torch.sqrt(variance + self.eps)
@@ -27,7 +28,9 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
         assert self.momentum is not None
         self.num_batches_tracked.add_(1)
         self.running_mean.lerp_(mean, self.momentum)

@@ -7,9 +7,9 @@ in an epoch waits for the device, except every `LOG_EVERY` steps to read the los
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
+import torch.distributed as dist
 from jaxtyping import Int64, UInt8
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -206,7 +206,14 @@ class _Stage:
 
     def _log_window(self, log: MetricLog, window: list[LossTerms], **figures: float) -> None:
         """Log means over some steps; the one place where training waits for the device."""
-        losses = self.fabric.all_reduce(torch.stack([terms.total for terms in window]), reduce_op="mean")
+        names = list(window[0].parts)
+        figures_by_step = torch.stack(
+            [torch.stack([terms.total.float(), *(terms.parts[name].float() for name in names)]) for terms in window]
+        )
+        if self.fabric.world_size > 1:
+            dist.all_reduce(figures_by_step)
+            figures_by_step /= self.fabric.world_size
+        losses = figures_by_step[:, 0]
         step = self.progress.step
         if not bool(losses.isfinite().all()):
             bad = step - len(window) + int((~losses.isfinite()).nonzero()[0]) + 1
@@ -215,15 +222,15 @@ class _Stage:
             raise FloatingPointError(
                 f"the loss of {self.name} is not finite at step {bad}; {kept}; a lower --{self.name}.optimizer.learning_rate may help"
             )
-        parts = {name: float(torch.stack([terms.parts[name] for terms in window]).mean()) for name in window[0].parts}
-        log.write("train", step, step / self.steps, loss=float(losses.mean()), **parts, **figures)
+        loss, *parts = figures_by_step.mean(dim=0).tolist()
+        log.write("train", step, step / self.steps, loss=loss, **dict(zip(names, parts, strict=True)), **figures)
 
     def _judge(self, log: MetricLog, epoch: int) -> None:
         """Score on validation classes; the first process decides for all."""
         score = self.validate(self.backbone) if self.fabric.is_global_zero else 0.0
         score = float(self.fabric.broadcast(score))
         self.progress = replace(judge(self.progress, score, epoch), seconds=time.monotonic() - self.started)
-        log.write("validation", self.progress.step, epoch, score=score, best=self.progress.best_score)
+        log.write("validation", self.progress.step, float(epoch), score=score, best=self.progress.best_score)
         if not self.fabric.is_global_zero:
             return
         if self.progress.waited == 0:
@@ -238,11 +245,3 @@ class _Stage:
         if self.fabric.is_global_zero and all(bool(values.isfinite().all()) for values in self.networks.parameters()):
             save_last(self.run.last(self.name), self.backbone, self.objective, self.optimizer, self.progress)
         self.saved = time.monotonic()
-
-
-def gather_over(fabric: Fabric) -> Callable[[Tensor], Tensor] | None:
-    """Joins "copy image dim" of all processes along images with gradient; None with one process."""
-    if fabric.world_size == 1:
-        return None
-    joined = partial(fabric.all_gather, sync_grads=True)
-    return lambda features: joined(features).transpose(0, 1).flatten(1, 2)

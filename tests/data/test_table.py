@@ -86,5 +86,5 @@ def test_another_format_and_a_wrong_count_are_errors(table: ImageTable, tmp_path
     with pytest.raises(InputError, match="has format 99"):
         open_table(tmp_path / "table")
     path.write_text(json.dumps(described | {"images": 7}))
-    with pytest.raises(InputError, match="6 pictures and 6 labels instead of 7"):
+    with pytest.raises(InputError, match="does not hold the 7 pictures"):
         open_table(tmp_path / "table")

@@ -114,11 +114,18 @@ def test_all_pairs_of_a_block_are_equally_likely() -> None:
     meetings = torch.zeros(batch, batch)
     for draw in range(draws):
         meetings[torch.arange(batch), draw_partners(batch, generator_for(0, draw))] += 1
-    within = torch.block_diag(*[torch.ones(block, block)] * (batch // block)).bool()
-    expected = draws / block
-    deviation = (draws * (1 / block) * (1 - 1 / block)) ** 0.5
+    within = torch.block_diag(*[torch.ones(block, block) - torch.eye(block)] * (batch // block)).bool()
+    share = 1 / (block - 1)
+    expected = draws * share
+    deviation = (draws * share * (1 - share)) ** 0.5
     assert (meetings[within] - expected).abs().max() < 5 * deviation
     assert meetings[~within].sum() == 0
+
+
+def test_no_picture_is_its_own_partner() -> None:
+    for batch in (2, 9, 64):
+        for draw in range(50):
+            assert not (draw_partners(batch, generator_for(1, draw)) == torch.arange(batch)).any()
 
 
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:

@@ -10,7 +10,7 @@ from s2m2.data.table import SPLITS, ImageTable
 from s2m2.evaluation.results import TaskResults, save_results
 from s2m2.files import write_text
 from s2m2.recipe import OptimizerConfig, PretrainConfig, Recipe, recipe_to_yaml
-from s2m2.reporting.pictures import ExampleTask
+from s2m2.reporting.pictures import DrawnTask
 from s2m2.runs.checkpoint import Outcome, save_outcome
 from s2m2.runs.directory import RunDirectory
 
@@ -74,13 +74,13 @@ def made_up_run(path: Path, *, finetuned: bool = True, evaluated: bool = True) -
     return run
 
 
-def made_up_task(table: ImageTable, wrong: int = 9) -> ExampleTask:
+def made_up_task(table: ImageTable, wrong: int = 9) -> DrawnTask:
     """A 5-way 1-shot task of the first classes, some queries of which are taken for the class after their own."""
     rows = np.stack([np.flatnonzero(table.labels == number) for number in range(5)])
     predicted = np.repeat(np.arange(5, dtype=np.int64)[:, None], rows.shape[1] - 1, axis=1)
     places = np.random.default_rng(1).permutation(predicted.size)[:wrong]
     predicted.ravel()[places] = (predicted.ravel()[places] + 1) % 5
-    return ExampleTask(
+    return DrawnTask(
         class_names=table.class_names[:5],
         support=table.images[rows[:, :1]],
         query=table.images[rows[:, 1:]],

@@ -10,7 +10,7 @@ from PIL import Image
 from s2m2.data.episodes import EpisodeIndices
 from s2m2.evaluation import evaluate
 from s2m2.evaluation.features import FeatureTable
-from s2m2.reporting.pictures import FRAME, LARGEST, RIGHT, WRONG, ExampleTask, Tile, draw_task, picture_tile, resized, sample_splits
+from s2m2.reporting.pictures import FRAME, LARGEST, RIGHT, WRONG, DrawnTask, Tile, draw_task, picture_tile, resized, sample_splits
 from tests.reporting.made_up import made_up_table, made_up_task
 
 
@@ -103,7 +103,7 @@ def test_the_pictures_of_an_evaluated_task_are_those_of_its_rows():
     # Classes 9 and 7, of which the features hold rows 16 to 23 and 0 to 7.
     episode = EpisodeIndices(classes=torch.tensor([[9, 7]]), support=torch.tensor([[[16], [2]]]), query=torch.tensor([[[17, 20], [0, 1]]]))
     task = evaluate.ExampleTask(episode=episode, predicted=torch.tensor([[0, 1], [1, 1]]))
-    example = ExampleTask.from_evaluation(table, known, task, head="cosine", features="finetune")
+    example = DrawnTask.from_evaluation(table, known, task, head="cosine", features="finetune")
     assert example.class_names == ("class 9", "class 7")
     np.testing.assert_array_equal(example.support, table.images[[[72], [58]]])
     np.testing.assert_array_equal(example.query, table.images[[[73, 76], [56, 57]]])

@@ -8,7 +8,7 @@ from tests.reporting.made_up import made_up_results
 
 # Hand-written from the definition: per-task accuracies 0.4, 0.5, 0.6, 0.7 have mean 55 % and 1.96 * 0.1291 / 2 = 12.65 %.
 GOLDEN = """\
-                           Few-shot accuracy
+                              Few-shot accuracy
 ┏━━━━━━┳━━━━━━━┳━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━┓
 ┃ ways ┃ shots ┃ head               ┃ after pretraining ┃ after fine-tuning ┃
 ┡━━━━━━╇━━━━━━━╇━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━┩

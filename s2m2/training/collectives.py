@@ -1,0 +1,42 @@
+"""Sums and gatherings over processes with gradient, as every process's loss depends on what the others hold.
+
+With L = the mean of the losses of all processes, which is what averaging gradients over processes minimises, the gradient of a
+tensor that all processes use is the sum of what each of them sends back.
+"""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float
+from torch import Tensor
+
+
+def sum_over_processes(values: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
+    """The sum of a tensor over all processes, on each of them."""
+    total: Tensor = _Sum.apply(values)
+    return total
+
+
+def gather_images(features: Float[Tensor, "copy image dim"]) -> Float[Tensor, "copy images dim"]:
+    """The features of the pictures of all processes, in order of their ranks, on each process."""
+    slots = features.new_zeros(dist.get_world_size(), *features.shape)
+    mine = torch.zeros(len(slots), device=features.device, dtype=features.dtype)
+    mine[dist.get_rank()] = 1
+    # A sum of zeros and one tensor is that tensor, exactly; these features are few, so the waste is small.
+    joined = sum_over_processes(slots + features * mine[:, None, None, None])
+    return joined.transpose(0, 1).flatten(1, 2)
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        total = values.detach().clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total

@@ -1,0 +1,97 @@
+"""Augmentation: equal to torchvision picture by picture, independent of how a batch is shared, exact where it must be."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torchvision.transforms.v2.functional as tv
+from torch import Tensor
+
+from s2m2.data.augment import Augmentation, apply_augmentation, augment, draw_augmentation, evaluation_view, normalise, resampling
+from s2m2.recipe import AugmentConfig, DataConfig
+from s2m2.seeding import StepStream, generator_for
+from tests.reference.augment import augment_by_torchvision
+
+PAPER = AugmentConfig(crop_area=(0.08, 1.0), flip=0.5)
+
+
+def pictures(count: int = 24, height: int = 40, width: int = 36) -> Tensor:
+    return torch.randint(256, (count, height, width, 3), generator=generator_for(0, "pictures"), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(40, 36, 32), (32, 32, 32), (84, 84, 40), (30, 50, 64)])
+def test_a_batch_is_augmented_as_torchvision_would_one_by_one(height: int, width: int, size: int) -> None:
+    images = pictures(24, height, width)
+    drawn = draw_augmentation(PAPER, height, width, 24, generator_for(1))
+    # 4e-4: torchvision's grey has weights of four digits (0.2989 red), ours are BT.601's three (0.299).
+    torch.testing.assert_close(
+        apply_augmentation(images, drawn, size).double(), augment_by_torchvision(images, drawn, size), atol=4e-4, rtol=0
+    )
+
+
+def test_the_evaluation_view_is_resize_and_centre_crop() -> None:
+    images, config = pictures(), DataConfig()
+    resized = tv.resize(images.permute(0, 3, 1, 2).float() / 255, [36, 36], antialias=True)
+    torch.testing.assert_close(evaluation_view(images, config), normalise(tv.center_crop(resized, [32, 32]), config), atol=1e-5, rtol=0)
+
+
+def test_a_whole_crop_of_the_same_size_is_the_picture_bit_for_bit() -> None:
+    matrix = resampling(torch.zeros(1), torch.full((1,), 32.0), 32, 32)
+    assert torch.equal(matrix[0], torch.eye(32))
+
+
+def test_crops_lie_inside_the_picture_and_keep_to_the_area_and_ratio() -> None:
+    drawn = draw_augmentation(PAPER, 84, 60, 4000, generator_for(2))
+    assert (drawn.top >= 0).all()
+    assert (drawn.left >= 0).all()
+    assert (drawn.top + drawn.height <= 84).all()
+    assert (drawn.left + drawn.width <= 60).all()
+    area = drawn.height * drawn.width / (84 * 60)
+    assert 0.07 < area.min() < 0.1
+    assert area.max() > 0.9
+    ratio = drawn.width / drawn.height
+    assert ratio.min() > 0.7
+    assert ratio.max() < 1.42
+
+
+def test_half_of_the_pictures_are_mirrored_and_jitter_fills_its_range() -> None:
+    drawn = draw_augmentation(AugmentConfig(flip=0.5), 32, 32, 10_000, generator_for(3))
+    assert abs(drawn.flip.float().mean() - 0.5) < 0.03
+    assert drawn.jitter.min() < 0.601
+    assert drawn.jitter.max() > 1.399
+    assert (drawn.jitter.mean(dim=0) - 1).abs().max() < 0.02
+
+
+def test_without_randomness_only_the_normalisation_is_left() -> None:
+    off = DataConfig(augment=AugmentConfig(crop_area=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0, jitter=0.0))
+    images = pictures(8, 32, 32)
+    stream = StepStream(seed=0, stage="pretrain", step=0, batch_size=8)
+    expected = normalise(images.permute(0, 3, 1, 2).float() / 255, off)
+    torch.testing.assert_close(augment(images, off, stream), expected, atol=1e-5, rtol=0)
+
+
+def test_the_shares_of_two_processes_are_the_batch_of_one() -> None:
+    images, config = pictures(16), DataConfig()
+    stream = StepStream(seed=0, stage="pretrain", step=5, batch_size=16)
+    shares = [augment(images[8 * rank : 8 * rank + 8], config, replace(stream, rank=rank, world_size=2)) for rank in (0, 1)]
+    torch.testing.assert_close(torch.cat(shares), augment(images, config, stream), atol=1e-6, rtol=0)
+
+
+def test_steps_and_views_differ_and_repeat() -> None:
+    images, config = pictures(), DataConfig()
+
+    def view(step: int, number: int) -> Tensor:
+        return augment(images, config, StepStream(seed=0, stage="pretrain", step=step, batch_size=24), number)
+
+    assert torch.equal(view(0, 0), view(0, 0))
+    assert not torch.equal(view(0, 0), view(1, 0))
+    assert not torch.equal(view(0, 0), view(0, 1))
+
+
+def test_a_mirrored_picture_is_the_mirror_image_of_the_crop() -> None:
+    images = pictures(4)
+    drawn = draw_augmentation(PAPER, 40, 36, 4, generator_for(4))
+    plain, mirrored = (
+        apply_augmentation(images, Augmentation(**{**vars(drawn), "flip": torch.full((4,), flip)}), 32) for flip in (False, True)
+    )
+    torch.testing.assert_close(mirrored, plain.flip(3))

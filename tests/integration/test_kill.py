@@ -1,0 +1,31 @@
+"""kill -9 at an arbitrary moment, the same command again: the weights of the uninterrupted run, bit for bit."""
+
+import subprocess
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from s2m2.runs.directory import RunDirectory
+from tests.integration.tiny import call, command, tiny_flags
+
+
+def test_kill_and_start_again_ends_bit_for_bit_as_if_nothing_had_been(glyph_folder: Path, tmp_path: Path) -> None:
+    whole, killed = RunDirectory(tmp_path / "whole"), RunDirectory(tmp_path / "killed")
+    changes = {"pretrain__epochs": "6", "runtime__checkpoint_seconds": "0", "evaluate__heads": "nearest_mean"}
+    assert call("run", *tiny_flags(glyph_folder, whole.path, **changes)).returncode == 0
+    arguments = command("run", *tiny_flags(glyph_folder, killed.path, **changes))
+    for wanted in (killed.last("pretrain"), killed.last("finetune")):
+        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while not wanted.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        assert wanted.exists()
+    finished = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
+    assert finished.returncode == 0, finished.stderr
+    for stage in ("pretrain", "finetune"):
+        ours, theirs = load_file(whole.best(stage)), load_file(killed.best(stage))
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)

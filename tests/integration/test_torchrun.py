@@ -1,0 +1,41 @@
+"""Two processes with half the batch each arrive where one process arrives with the whole."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from s2m2.runs.directory import RunDirectory
+from s2m2.runs.metrics import read_metrics
+from tests.integration.tiny import call, tiny_flags
+
+# Plain gradient descent at a low rate, as Adam's division by small gradients would magnify rounding.
+SETTINGS = {
+    "pretrain__optimizer__name": "sgd",
+    "pretrain__optimizer__learning_rate": "0.01",
+    "finetune__optimizer__learning_rate": "0.01",
+    "pretrain__epochs": "1",
+    "finetune__epochs": "1",
+    "evaluate__heads": "nearest_mean",
+}
+
+
+@pytest.mark.parametrize("objective", ["rotation", "exemplar"])
+def test_two_processes_agree_with_one_at_the_same_whole_batch(glyph_folder: Path, tmp_path: Path, objective: str) -> None:
+    one, two = RunDirectory(tmp_path / "one"), RunDirectory(tmp_path / "two")
+    settings = {**SETTINGS, "pretrain__objective": objective}
+    alone = call("run", *tiny_flags(glyph_folder, one.path, **settings))
+    assert alone.returncode == 0, alone.stderr
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "s2m2", "run"]
+    flags = tiny_flags(glyph_folder, two.path, **settings, runtime__devices="2")
+    shared = subprocess.run([*launch, *flags], capture_output=True, text=True, timeout=180, check=False)
+    assert shared.returncode == 0, shared.stderr[-2000:]
+    for stage in ("pretrain", "finetune"):
+        ours, theirs = load_file(one.best(stage)), load_file(two.best(stage))
+        for name in ours:
+            torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+    losses = [[row["loss"] for row in read_metrics(run.metrics) if row["kind"] == "train"] for run in (one, two)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)

@@ -1,0 +1,45 @@
+"""A recipe that runs through all stages in seconds, and calls of the command line in processes of their own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+TINY = {
+    "data.image_size": "28",
+    "model.backbone": "conv4",
+    "model.width": "4",
+    "pretrain.epochs": "2",
+    "pretrain.batch_size": "32",
+    "pretrain.validation.tasks": "20",
+    "pretrain.validation.queries": "4",
+    "finetune.epochs": "2",
+    "finetune.batch_size": "32",
+    "finetune.patience": "0",
+    "finetune.validation.tasks": "20",
+    "finetune.validation.queries": "4",
+    "evaluate.tasks": "30",
+    "evaluate.queries": "3",
+    "runtime.threads": "1",
+    "runtime.accelerator": "cpu",
+}
+
+
+def tiny_flags(table: Path, run: Path, **changes: str) -> list[str]:
+    """Flags of the tiny recipe; changes are given with `__` for the dots of a path."""
+    settings = {
+        **TINY,
+        "data.table": str(table),
+        "run-dir": str(run),
+        **{name.replace("__", "."): value for name, value in changes.items()},
+    }
+    return [part for name, value in settings.items() for part in (f"--{name}", *value.split())]
+
+
+def command(*arguments: str) -> list[str]:
+    """A call of the command line in a process of its own."""
+    return [sys.executable, "-m", "s2m2", *arguments]
+
+
+def call(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run such a call to its end."""
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=timeout, check=False)

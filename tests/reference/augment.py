@@ -1,0 +1,20 @@
+"""Augmentation one picture at a time by torchvision, from the same parameters."""
+
+import torch
+import torchvision.transforms.v2.functional as tv
+from torch import Tensor
+
+from s2m2.data.augment import Augmentation
+
+
+def augment_by_torchvision(images: Tensor, drawn: Augmentation, size: int) -> Tensor:
+    """Crop and antialiased resize, mirror image, brightness, contrast, saturation: uint8 "batch height width 3" to 0..1."""
+    results = []
+    for number, image in enumerate(images.permute(0, 3, 1, 2).double() / 255):
+        box = [int(values[number]) for values in (drawn.top, drawn.left, drawn.height, drawn.width)]
+        value = tv.resized_crop(image, *box, size=[size, size], antialias=True)
+        value = tv.horizontal_flip(value) if bool(drawn.flip[number]) else value
+        brightness, contrast, saturation = drawn.jitter[number].tolist()
+        value = tv.adjust_saturation(tv.adjust_contrast(tv.adjust_brightness(value, brightness), contrast), saturation)
+        results.append(value)
+    return torch.stack(results)

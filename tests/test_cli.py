@@ -1,0 +1,123 @@
+"""The command line: help without torch, every wrong input one clear line and exit code 2, and nothing left behind."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from s2m2.arguments import UsageError, sort_arguments
+from s2m2.cli import COMMANDS, main
+from tests.integration.tiny import tiny_flags
+
+MISSING = "/no/such/place"
+
+
+def test_help_and_settings_need_no_torch() -> None:
+    code = "import sys, s2m2.cli\ntry: s2m2.cli.main(['run', '--help'])\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert "--finetune.alpha" in finished.stdout
+
+
+def test_every_flag_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    from s2m2.recipe import recipe_parser
+
+    for action in recipe_parser(prog="s2m2")._actions:
+        flags = [flag for flag in action.option_strings if "." in flag or flag == "--seed"]
+        nested = "Path to a configuration file" in str(action.help)
+        assert not flags or nested or len(str(action.help)) > 10, flags
+
+
+def test_the_overview_lists_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--help"])
+    assert left.value.code == 0
+    printed = capsys.readouterr().out
+    assert all(f"  {name} " in printed for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["--pretrain.epoch", "3"], "pretrain.epoch"),
+        (["--pretrain.epochs", "three"], "pretrain.epochs"),
+        (["--pretrain.epochs", "0"], "--pretrain.epochs is 0"),
+        (["--pretrain.epochs"], "--pretrain.epochs needs a value"),
+        (["--model.backbone", "vgg"], "model.backbone"),
+        (["--data.image_size", "27"], "--data.image_size is 27"),
+        (["--data.table", MISSING], MISSING),
+        (["--evaluate.ways", "5", "x"], "evaluate.ways"),
+        (["--evaluate.ways", "1"], "--evaluate.ways"),
+        (["--evaluate.ways", "500"], "500"),
+        (["--evaluate.queries", "500"], "queries"),
+        (["--pretrain.batch_size", "100000"], "batch size of 100000"),
+        (["--finetune.mix_stages", "0", "17"], "--finetune.mix_stages has 17"),
+        (["--pretrain.validation.ways", "90"], "90"),
+        (["--runtime.accelerator", "cuda"], "--runtime.accelerator is cuda"),
+        ([f"{MISSING}.yaml"], f"{MISSING}.yaml"),
+        (["one.yaml", "two.yaml"], "one.yaml and two.yaml"),
+        (["--model.dropout", "0.5"], "--model.dropout"),
+        (["--seed", "-1"], "--seed is -1"),
+    ],
+)
+def test_wrong_input_is_one_line_with_exit_code_2_and_leaves_nothing(
+    glyph_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], names: str
+) -> None:
+    import torch
+
+    if "cuda" in arguments and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    run = tmp_path / "run"
+    assert main(["run", *tiny_flags(glyph_folder, run), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("s2m2 run: ")
+    assert error.count("\n") == 1
+    assert names in error
+    assert not run.exists()
+
+
+@pytest.mark.parametrize(("name", "says"), [("finetune", "no finished pretraining"), ("evaluate", "has not finished that stage")])
+def test_a_stage_before_its_time_says_what_comes_first(
+    glyph_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, says: str
+) -> None:
+    assert main([name, *tiny_flags(glyph_folder, tmp_path / "run")]) == 2
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("text", ["pretrain:\n  epoch: 3\n", "pretrain: [", "- 1\n", "pretrain:\n  epochs: none at all\n", "\x00"])
+def test_a_wrong_recipe_is_one_line_that_names_the_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(text)
+    assert main(["run", str(recipe), "--run", str(tmp_path / "run")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_directory_of_another_recipe_is_refused(glyph_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pretrain", *tiny_flags(glyph_folder, tmp_path / "run")]) == 0
+    capsys.readouterr()
+    assert main(["pretrain", *tiny_flags(glyph_folder, tmp_path / "run", pretrain__epochs="7")]) == 2
+    assert "holds a run with pretrain.epochs 2, not 7" in capsys.readouterr().err
+
+
+def test_a_truncated_table_is_named(glyph_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "table"
+    table.mkdir()
+    for file in glyph_folder.iterdir():
+        (table / file.name).write_bytes(file.read_bytes()[: None if file.suffix == ".json" else 5000])
+    assert main(["run", *tiny_flags(table, tmp_path / "run")]) == 2
+    assert str(table) in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_lists_may_be_written_with_spaces_commas_or_brackets() -> None:
+    lists = {"--evaluate.ways"}
+    assert sort_arguments(["--evaluate.ways", "5", "10", "--seed", "3"], lists) == ([], ["--evaluate.ways", "[5, 10]", "--seed", "3"])
+    assert sort_arguments(["--evaluate.ways", "[5,10]"], lists) == ([], ["--evaluate.ways", "[5,10]"])
+    assert sort_arguments(["a.yaml", "--seed=3"], lists) == (["a.yaml"], ["--seed", "3"])
+    assert sort_arguments(["--seed", "3", "a.yaml"], lists) == (["a.yaml"], ["--seed", "3"])
+    assert sort_arguments(["--seed", "-1"], lists) == ([], ["--seed", "-1"])
+    with pytest.raises(UsageError, match="--seed needs a value"):
+        sort_arguments(["--seed", "--run", "x"], lists)

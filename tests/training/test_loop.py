@@ -1,0 +1,163 @@
+"""The loop: it repeats bit for bit, continues bit for bit, keeps the best, stops on time, and fails in one clear line."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from s2m2.data.table import ImageTable
+from s2m2.models import Backbone, build_backbone, initialise
+from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, TrainingConfig, ValidationConfig
+from s2m2.runs.checkpoint import Outcome, load_best, load_outcome
+from s2m2.runs.directory import RunDirectory
+from s2m2.runs.metrics import read_metrics
+from s2m2.seeding import generator_for
+from s2m2.training import loop
+from s2m2.training.build import pretrain_objective
+from s2m2.training.loop import BasePictures, StageSettings, train_stage
+from s2m2.training.manifold_mixup import ManifoldMixup
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CONSTANT = OptimizerConfig(name="adam", learning_rate=1e-3, schedule="constant")
+CONFIG = PretrainConfig(epochs=2, batch_size=32, rotations="one", optimizer=CONSTANT)
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing in the package can catch it."""
+
+
+def pictures(table: ImageTable) -> BasePictures:
+    rows = torch.from_numpy(table.rows("base"))
+    return BasePictures(images=table.image_tensor(), rows=rows, labels=torch.from_numpy(table.labels)[rows])
+
+
+def networks(config: TrainingConfig, table: ImageTable, backbone: str = "conv4") -> tuple[Backbone, nn.Module]:
+    dropout = 0.3 if backbone == "wrn28_10" else 0.0
+    model = ModelConfig(backbone=backbone, width=4, dropout=dropout)  # type: ignore[arg-type]
+    network = build_backbone(model, 28, generator_for(0, "backbone"))
+    objective = pretrain_objective(Recipe(model=model), network.feature_dim, len(table.splits["base"]))
+    initialise(objective, generator_for(0, "heads"))
+    return network, ManifoldMixup(objective, config) if isinstance(config, FinetuneConfig) else objective
+
+
+def train(
+    folder: Path,
+    table: ImageTable,
+    config: TrainingConfig = CONFIG,
+    backbone: str = "conv4",
+    scores: list[float] | None = None,
+    **settings: Any,
+) -> tuple[Outcome, dict[str, Tensor]]:
+    network, objective = networks(config, table, backbone)
+    left = iter(scores or [])
+    stage = StageSettings(
+        config=config, data=DataConfig(image_size=28), seed=0, channels_last=False, checkpoint_seconds=settings.pop("checkpoint_seconds", 1e9),
+        validate_start=isinstance(config, FinetuneConfig),
+    )  # fmt: skip
+    fabric = Fabric(accelerator="cpu", devices=1)
+    outcome = train_stage(fabric, RunDirectory(folder), network, objective, pictures(table), stage, lambda _: next(left, 0.5))
+    return outcome, network.state_dict()
+
+
+def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    original = loop._Stage._step
+
+    def step_or_die(self: Any, number: int, order: Tensor) -> Any:
+        if number == step:
+            raise Killed
+        return original(self, number, order)
+
+    monkeypatch.setattr(loop._Stage, "_step", step_or_die)
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(tmp_path: Path, small_glyphs: ImageTable) -> None:
+    assert equal(train(tmp_path / "a", small_glyphs)[1], train(tmp_path / "b", small_glyphs)[1])
+
+
+@pytest.mark.parametrize("killed_at", [3, 8, 11])
+@pytest.mark.parametrize(("config", "backbone"), [(CONFIG, "wrn28_10"), (FinetuneConfig(epochs=2, batch_size=32, patience=0), "conv4")])
+def test_a_killed_stage_continues_to_the_same_weights_bit_for_bit(
+    tmp_path: Path, small_glyphs: ImageTable, monkeypatch: pytest.MonkeyPatch, config: TrainingConfig, backbone: str, killed_at: int
+) -> None:
+    # 256 base pictures in batches of 32: 8 steps an epoch. A checkpoint after every step (0 seconds), dropout in the network.
+    whole = train(tmp_path / "whole", small_glyphs, config, backbone)
+    with monkeypatch.context() as patched:
+        kill_at(patched, killed_at)
+        with pytest.raises(Killed):
+            train(tmp_path / "killed", small_glyphs, config, backbone, checkpoint_seconds=0.0)
+    continued = train(tmp_path / "killed", small_glyphs, config, backbone)
+    assert equal(whole[1], continued[1])
+    assert replace(whole[0], seconds=0.0) == replace(continued[0], seconds=0.0)
+    rows = read_metrics(tmp_path / "killed" / "metrics.jsonl")
+    validated = [row["step"] for row in rows if row["kind"] == "validation"]
+    assert validated == ([0] if isinstance(config, FinetuneConfig) else []) + [8, 16]
+
+
+def test_a_finished_stage_is_left_as_it_is(tmp_path: Path, small_glyphs: ImageTable) -> None:
+    first, _ = train(tmp_path, small_glyphs)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    again, _ = train(tmp_path, small_glyphs)
+    assert first == again == load_outcome(RunDirectory(tmp_path).outcome("pretrain"))
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_the_best_weights_are_kept_and_patience_stops(tmp_path: Path, small_glyphs: ImageTable) -> None:
+    config = replace(CONFIG, epochs=6, patience=2)
+    outcome, last = train(tmp_path, small_glyphs, config, scores=[0.3, 0.6, 0.5, 0.6, 0.9, 0.9])
+    assert (outcome.epochs, outcome.best_epoch, outcome.best_score, outcome.stopped_early) == (4, 2, 0.6, True)
+    best, _ = networks(config, small_glyphs)
+    load_best(RunDirectory(tmp_path).best("pretrain"), best)
+    two_epochs, two_weights = train(tmp_path / "two", small_glyphs, replace(CONFIG, epochs=2))
+    assert two_epochs.epochs == 2
+    assert equal(best.state_dict(), two_weights)
+    assert not equal(best.state_dict(), last)
+
+
+def test_fine_tuning_that_never_helps_keeps_the_weights_it_started_from(tmp_path: Path, small_glyphs: ImageTable) -> None:
+    config = FinetuneConfig(epochs=5, batch_size=32, patience=1)
+    outcome, _ = train(tmp_path, small_glyphs, config, scores=[0.8, 0.7])
+    assert (outcome.epochs, outcome.best_epoch, outcome.stopped_early) == (1, 0, True)
+    kept, _ = networks(config, small_glyphs)
+    start, _ = networks(config, small_glyphs)
+    load_best(RunDirectory(tmp_path).best("finetune"), kept)
+    assert equal(kept.state_dict(), start.state_dict())
+
+
+def test_validation_comes_every_so_many_epochs_and_after_the_last(tmp_path: Path, small_glyphs: ImageTable) -> None:
+    train(tmp_path, small_glyphs, replace(CONFIG, epochs=5, validation=ValidationConfig(every=2)))
+    rows = read_metrics(tmp_path / "metrics.jsonl")
+    assert [row["epoch"] for row in rows if row["kind"] == "validation"] == [2, 4, 5]
+
+
+def test_a_loss_that_is_not_finite_names_the_step_and_the_last_good_checkpoint(tmp_path: Path, small_glyphs: ImageTable) -> None:
+    config = replace(CONFIG, optimizer=OptimizerConfig(name="sgd", learning_rate=1e30, momentum=0.0))
+    with pytest.raises(FloatingPointError, match=r"loss of pretrain is not finite at step \d+; there was no checkpoint yet"):
+        train(tmp_path / "early", small_glyphs, config)
+    train(tmp_path / "late", small_glyphs)
+    (RunDirectory(tmp_path / "late").outcome("pretrain")).unlink()
+    wild = replace(config, optimizer=replace(CONSTANT, learning_rate=1e30), epochs=3)
+    with pytest.raises(FloatingPointError, match=r"not finite at step (17|18|19); the last good checkpoint is .*last\.pt"):
+        train(tmp_path / "late", small_glyphs, wild, checkpoint_seconds=0.0)
+
+
+def test_spoilt_weights_are_never_written(tmp_path: Path, small_glyphs: ImageTable) -> None:
+    config = replace(CONFIG, optimizer=OptimizerConfig(name="sgd", learning_rate=1e30, momentum=0.0))
+    with pytest.raises(FloatingPointError):
+        train(tmp_path, small_glyphs, config, checkpoint_seconds=0.0)
+    last = RunDirectory(tmp_path).last("pretrain")
+    state = torch.load(last, weights_only=True)["backbone"] if last.exists() else {}
+    assert all(bool(values.isfinite().all()) for values in state.values())
+
+
+def test_training_learns_the_classes(tmp_path: Path, small_glyphs: ImageTable) -> None:
+    train(tmp_path, small_glyphs, replace(CONFIG, epochs=12))
+    losses = [row["loss"] for row in read_metrics(tmp_path / "metrics.jsonl") if row["kind"] == "train"]
+    assert losses[-1] < losses[0] - 0.15
