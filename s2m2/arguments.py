@@ -15,7 +15,7 @@ class UsageError(InputError):
 
 def list_flags(parser: argparse.ArgumentParser) -> set[str]:
     """Flags of a parser that take several values, `--evaluate.ways 5 10 20`."""
-    found = set()
+    found: set[str] = set()
     for action in parser._actions:
         if "tuple" in str(getattr(action, "_typehint", "")):
             found.update(action.option_strings)

@@ -6,13 +6,11 @@ run that is continued draws what the uninterrupted one would have drawn, and no 
 
 import hashlib
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
 
 Purpose = str | int
-Sliceable = TypeVar("Sliceable", bound=torch.Tensor)
 
 
 def seed_for(seed: int, *purpose: Purpose) -> int:
@@ -60,7 +58,7 @@ class StepStream:
         """As `generator`, for NumPy."""
         return numpy_generator_for(self.seed, self.stage, "step", self.step, *purpose)
 
-    def local(self, drawn: Sliceable) -> Sliceable:
+    def local(self, drawn: torch.Tensor) -> torch.Tensor:
         """The rows of a whole-batch draw that belong to the images of this process."""
         start = self.rank * self.local_size
         return drawn[start : start + self.local_size]

@@ -12,9 +12,9 @@ BackboneName = Literal["conv4", "resnet12", "resnet18", "wrn28_10"]
 class ModelConfig:
     """Which backbone a run trains."""
 
-    backbone: BackboneName = "resnet12"
+    backbone: BackboneName = "conv4"
     """Architecture. S2M2's numbers are those of wrn28_10."""
-    width: int | None = 16
+    width: int | None = None
     """Channels of the first stage; the later ones keep their proportion to it. null: the architecture's own
     (conv4 64, resnet12 64, resnet18 64, wrn28_10 160)."""
     dropout: float = 0.0

@@ -49,7 +49,7 @@ class ValidationConfig:
 class TrainingConfig:
     """What both training stages share."""
 
-    epochs: int = 6
+    epochs: int = 10
     """Passes over the base pictures, at most."""
     batch_size: int = 64
     """Pictures a step, over all devices together, before they are rotated or copied."""
@@ -100,7 +100,7 @@ class PretrainConfig(TrainingConfig):
 class FinetuneConfig(TrainingConfig):
     """Stage 2: manifold mixup with the stage 1 losses beside it, L_mm + 0.5 (L_class + L_ss); S2M2, Algorithm 1."""
 
-    epochs: int = 3
+    epochs: int = 4
     """Passes over the base pictures, at most."""
     patience: int = 1
     """Stop after so many validations in a row without a new best score; 0 never stops early, 1 is the paper's Algorithm 1."""

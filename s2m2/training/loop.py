@@ -121,7 +121,7 @@ class _Stage:
         if fabric.world_size > 1:
             networks = share_statistics(networks, fabric.device)
         if settings.channels_last:
-            networks = networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            networks = networks.to(memory_format=torch.channels_last)
         optimizer = build_optimizer(self.config.optimizer, networks.to(fabric.device))
         self.progress = load_last(run.last(self.name), backbone, objective, optimizer)
         self.networks, self.optimizer = fabric.setup(networks, optimizer)

@@ -23,19 +23,20 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("objective", ["rotation", "exemplar"])
-def test_two_processes_agree_with_one_at_the_same_whole_batch(glyph_folder: Path, tmp_path: Path, objective: str) -> None:
+# Exemplar takes the hardest copy and stranger; where two are all but equally hard, rounding decides, and paths part a little.
+@pytest.mark.parametrize(("objective", "tolerance"), [("rotation", 1e-5), ("exemplar", 5e-3)])
+def test_two_processes_agree_with_one_at_the_same_whole_batch(glyph_folder: Path, tmp_path: Path, objective: str, tolerance: float) -> None:
     one, two = RunDirectory(tmp_path / "one"), RunDirectory(tmp_path / "two")
     settings = {**SETTINGS, "pretrain__objective": objective}
-    alone = call("run", *tiny_flags(glyph_folder, one.path, **settings))
+    alone = call("pretrain" if objective == "exemplar" else "run", *tiny_flags(glyph_folder, one.path, **settings))
     assert alone.returncode == 0, alone.stderr
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "s2m2", "run"]
-    flags = tiny_flags(glyph_folder, two.path, **settings, runtime__devices="2")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "s2m2"]
+    flags = ["pretrain" if objective == "exemplar" else "run", *tiny_flags(glyph_folder, two.path, **settings, runtime__devices="2")]
     shared = subprocess.run([*launch, *flags], capture_output=True, text=True, timeout=180, check=False)
     assert shared.returncode == 0, shared.stderr[-2000:]
-    for stage in ("pretrain", "finetune"):
+    for stage in ("pretrain", "finetune") if objective == "rotation" else ("pretrain",):
         ours, theirs = load_file(one.best(stage)), load_file(two.best(stage))
         for name in ours:
-            torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+            torch.testing.assert_close(ours[name], theirs[name], rtol=tolerance, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}")
     losses = [[row["loss"] for row in read_metrics(run.metrics) if row["kind"] == "train"] for run in (one, two)]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
