@@ -37,6 +37,8 @@ def test_two_processes_agree_with_one_at_the_same_whole_batch(glyph_folder: Path
     for stage in ("pretrain", "finetune") if objective == "rotation" else ("pretrain",):
         ours, theirs = load_file(one.best(stage)), load_file(two.best(stage))
         for name in ours:
-            torch.testing.assert_close(ours[name], theirs[name], rtol=tolerance, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}")
+            torch.testing.assert_close(
+                ours[name], theirs[name], rtol=tolerance, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}"
+            )
     losses = [[row["loss"] for row in read_metrics(run.metrics) if row["kind"] == "train"] for run in (one, two)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)

@@ -1,0 +1,1 @@
+"""Tests, and the slow twins that they and the benchmarks compare with."""
