@@ -116,6 +116,7 @@ class _Stage:
             )
         self.steps = steps_per_epoch(len(pictures.rows), self.config.batch_size)
         self.backbone, self.objective, self.pictures = backbone, objective, pictures
+        self.views: int = objective.views  # type: ignore[assignment]
         self.images = resident(pictures.images, fabric.device)
         networks: nn.Module = Networks(backbone, objective)
         if fabric.world_size > 1:
@@ -195,7 +196,7 @@ class _Stage:
         items = local_batch(order, step % self.steps, stream)
         images = fetch(self.images, self.pictures.rows[items], fabric.device)
         labels = self.pictures.labels[items].to(fabric.device, non_blocking=True)
-        views = torch.stack([augment(images, settings.data, stream, view) for view in range(int(self.objective.views))])  # type: ignore[arg-type]
+        views = torch.stack([augment(images, settings.data, stream, view) for view in range(self.views)])
         if settings.channels_last:
             views = views.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, views.shape[:2])
         terms: LossTerms = self.networks(views, labels, stream)

@@ -1,0 +1,124 @@
+"""Checkpoints of a training stage: the state to continue from, and the best weights.
+
+Both are written whole or not at all. `last.pt` is read with `weights_only=True`; `best.safetensors` holds tensors alone, named
+`backbone.*` and `objective.*`, with a few words about them as metadata.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from s2m2.errors import InputError
+from s2m2.files import replacing, write_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a training stage has come."""
+
+    step: int = 0
+    """Optimisation steps done."""
+    best_score: float = -1.0
+    """Best validation score so far, a fraction; -1 before the first."""
+    best_epoch: int = 0
+    """Epochs done when it was reached."""
+    waited: int = 0
+    """Validations since then."""
+    seconds: float = 0.0
+    """Seconds of training so far, over all starts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a training stage ended."""
+
+    epochs: int
+    """Epochs trained."""
+    best_epoch: int
+    """Epochs after which the kept weights were reached; 0 is the start of the stage."""
+    best_score: float
+    """Their validation score, a fraction."""
+    stopped_early: bool
+    """Patience ended the stage before its last epoch."""
+    seconds: float
+    """Seconds of training."""
+
+
+def save_last(path: Path, backbone: nn.Module, objective: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+    """Write the state to continue from."""
+    state = {
+        "backbone": backbone.state_dict(),
+        "objective": objective.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "progress": asdict(progress),
+    }
+    with replacing(path) as temporary:
+        torch.save(state, temporary)
+
+
+def load_last(path: Path, backbone: nn.Module, objective: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+    """Restore the state to continue from; without a checkpoint, nothing is restored and the progress is none.
+
+    Raises:
+        InputError: the file cannot be read, or belongs to another network.
+    """
+    if not path.exists():
+        return Progress()
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        backbone.load_state_dict(state["backbone"])
+        objective.load_state_dict(state["objective"])
+        optimizer.load_state_dict(state["optimizer"])
+        return Progress(**state["progress"])
+    except Exception as error:  # torch.load raises many kinds for a damaged file, all with the same meaning here
+        raise InputError(f"{path} cannot be continued from ({_first_line(error)}); delete it to start this stage anew") from error
+
+
+def save_best(path: Path, backbone: nn.Module, objective: nn.Module, about: Mapping[str, Any]) -> None:
+    """Write the best weights, with a few words about them (stage, epoch, score)."""
+    parts = {"backbone": backbone, "objective": objective}
+    values = {f"{part}.{name}": value for part, module in parts.items() for name, value in module.state_dict().items()}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in values.items()}
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={key: str(value) for key, value in about.items()})
+
+
+def load_best(path: Path, backbone: nn.Module, objective: nn.Module | None = None) -> None:
+    """Load the best weights of a stage into a backbone and, if given, the heads into an objective.
+
+    Raises:
+        InputError: the file is missing, damaged or of another network.
+    """
+    try:
+        with safe_open(path, framework="pt") as stored:
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a mapping)
+        backbone.load_state_dict(_part(tensors, "backbone."))
+        if objective is not None:
+            objective.load_state_dict(_part(tensors, "objective."))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise InputError(f"{path} does not hold weights of this network ({_first_line(error)})") from error
+
+
+def save_outcome(path: Path, outcome: Outcome) -> None:
+    """Mark a training stage as finished."""
+    write_text(path, json.dumps(asdict(outcome), indent=2) + "\n")
+
+
+def load_outcome(path: Path) -> Outcome | None:
+    """How a stage ended, or None while it has not."""
+    return Outcome(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,89 @@
+"""`RunDirectory`: the one place that knows the file names of a run, and whose recipe the run follows."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from s2m2.errors import InputError
+from s2m2.files import write_text
+from s2m2.recipe import Recipe, differences, read_recipe, recipe_to_yaml
+
+FREE_TO_CHANGE = ("evaluate", "runtime")
+"""Branches of the recipe that do not change what is trained, and so may differ from one call to the next."""
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """File names of a run."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The recipe, every setting stated."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def provenance(self) -> Path:
+        """Versions, hardware, data and times of what was done here."""
+        return self.path / "provenance.json"
+
+    @property
+    def metrics(self) -> Path:
+        """Losses and validation scores, one JSON object a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The same as TensorBoard events."""
+        return self.path / "tensorboard"
+
+    @property
+    def features(self) -> Path:
+        """Cached features, named by their fingerprint."""
+        return self.path / "features"
+
+    @property
+    def results(self) -> Path:
+        """Few-shot results, a JSON file each."""
+        return self.path / "results"
+
+    @property
+    def report(self) -> Path:
+        """The report of the run, one self-contained page."""
+        return self.path / "report.html"
+
+    def last(self, stage: str) -> Path:
+        """The state to continue a training stage from."""
+        return self.path / "checkpoints" / stage / "last.pt"
+
+    def best(self, stage: str) -> Path:
+        """The best validated weights of a training stage."""
+        return self.path / "checkpoints" / stage / "best.safetensors"
+
+    def outcome(self, stage: str) -> Path:
+        """How a finished training stage ended; there once it is finished."""
+        return self.path / "checkpoints" / stage / "outcome.json"
+
+
+def open_run(path: Path, recipe: Recipe) -> RunDirectory:
+    """Start or continue the run of a recipe in a directory.
+
+    A run that has trained keeps the settings that shaped its weights; those of `evaluate` and `runtime` may change.
+
+    Raises:
+        InputError: the directory holds a run of another recipe (the first setting that differs is named), or other files.
+    """
+    run = RunDirectory(path)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"--run {path} is a file, not a directory")
+    if run.recipe.is_file():
+        for setting, ours, theirs in differences(recipe, read_recipe(run.recipe), ignore=FREE_TO_CHANGE):
+            raise InputError(f"--run {path} holds a run with {setting} {theirs}, not {ours}; name another directory with --run")
+    elif path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()):
+        raise InputError(f"--run {path} is not empty and holds no run; name another directory")
+    else:
+        try:
+            write_text(run.recipe, recipe_to_yaml(recipe))
+        except OSError as error:
+            raise InputError(f"--run {path} cannot be written: {error.strerror}") from error
+    return run

@@ -1,0 +1,50 @@
+"""What it takes to say later where a figure came from: versions, hardware, data, command, times."""
+
+import json
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from s2m2.files import write_text
+from s2m2.runs.directory import RunDirectory
+
+PACKAGES = ("s2m2", "torch", "torchvision", "numpy", "lightning-fabric")
+
+
+def record(run: RunDirectory, **facts: Any) -> dict[str, Any]:
+    """Add facts to the provenance of a run, beside those of the machine, and return all of it."""
+    known = read_provenance(run)
+    known.update(
+        command=" ".join(["s2m2", *sys.argv[1:]]),
+        updated=datetime.now(UTC).isoformat(timespec="seconds"),
+        python=platform.python_version(),
+        packages={name: version(name) for name in PACKAGES},
+        machine={
+            "system": f"{platform.system()} {platform.machine()}",
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        },
+        **facts,
+    )
+    known.setdefault("started", known["updated"])
+    write_text(run.provenance, json.dumps(known, indent=2) + "\n")
+    return known
+
+
+def read_provenance(run: RunDirectory) -> dict[str, Any]:
+    """What is recorded so far."""
+    return dict(json.loads(run.provenance.read_text(encoding="utf-8"))) if run.provenance.exists() else {}
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()

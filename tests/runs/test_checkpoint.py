@@ -1,0 +1,97 @@
+"""Checkpoints: whole, exact, safe to read, and clear when they cannot be used."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from s2m2.errors import InputError
+from s2m2.models import LinearHead
+from s2m2.runs.checkpoint import Outcome, Progress, load_best, load_last, load_outcome, save_best, save_last, save_outcome
+from tests.models.tiny import tiny_backbone
+
+
+def networks() -> tuple[nn.Module, nn.Module, torch.optim.Optimizer]:
+    backbone, head = tiny_backbone("conv4"), LinearHead(4, 3)
+    return backbone, head, torch.optim.Adam([*backbone.parameters(), *head.parameters()])
+
+
+def test_weights_optimizer_and_progress_come_back_bit_for_bit(tmp_path: Path) -> None:
+    backbone, head, optimizer = networks()
+    for values in backbone.parameters():
+        values.grad = torch.randn_like(values)
+    optimizer.step()
+    progress = Progress(step=5, best_score=0.5, best_epoch=1, waited=2, seconds=3.5)
+    save_last(tmp_path / "last.pt", backbone, head, optimizer, progress)
+    other_backbone, other_head, other_optimizer = networks()
+    assert load_last(tmp_path / "last.pt", other_backbone, other_head, other_optimizer) == progress
+    for ours, theirs in zip(backbone.state_dict().values(), other_backbone.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert str(optimizer.state_dict()) == str(other_optimizer.state_dict())
+
+
+def test_without_a_checkpoint_a_stage_begins_at_step_zero(tmp_path: Path) -> None:
+    assert load_last(tmp_path / "last.pt", *networks()) == Progress()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "pickle"])
+def test_a_damaged_checkpoint_is_one_clear_line_and_runs_no_code(tmp_path: Path, damage: str) -> None:
+    path, trap = tmp_path / "last.pt", tmp_path / "trap"
+    save_last(path, *networks(), Progress())
+    whole = path.read_bytes()
+
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (trap,)  # type: ignore[return-value]
+
+    path.write_bytes({"truncated": whole[:-100], "empty": b"", "text": b"hello", "pickle": pickle.dumps(Trap())}[damage])
+    with pytest.raises(InputError, match=r"last\.pt cannot be continued from") as caught:
+        load_last(path, *networks())
+    assert "\n" not in str(caught.value)
+    assert not trap.exists()
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    backbone, head, _ = networks()
+    save_best(tmp_path / "best.safetensors", backbone, head, {})
+    with pytest.raises(InputError, match="does not hold weights of this network"):
+        load_best(tmp_path / "best.safetensors", tiny_backbone("resnet12"))
+
+
+def test_best_weights_are_named_by_part_and_say_what_they_are(tmp_path: Path) -> None:
+    backbone, head, _ = networks()
+    save_best(tmp_path / "best.safetensors", backbone, head, {"stage": "pretrain", "epoch": 3})
+    with safe_open(tmp_path / "best.safetensors", framework="pt") as stored:
+        assert {name.split(".")[0] for name in stored.keys()} == {"backbone", "objective"}  # noqa: SIM118
+        assert stored.metadata() == {"stage": "pretrain", "epoch": "3"}
+    other = tiny_backbone("conv4")
+    with torch.no_grad():
+        next(other.parameters()).add_(1)
+    load_best(tmp_path / "best.safetensors", other, LinearHead(4, 3))
+    assert torch.equal(next(other.parameters()), next(backbone.parameters()))
+
+
+def test_an_error_while_writing_leaves_the_old_checkpoint_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "last.pt"
+    save_last(path, *networks(), Progress(step=1))
+    whole = path.read_bytes()
+
+    def half_written(state: object, target: Path) -> None:
+        target.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", half_written)
+    with pytest.raises(OSError, match="disk full"):
+        save_last(path, *networks(), Progress(step=2))
+    assert path.read_bytes() == whole
+    assert [item.name for item in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_an_outcome_comes_back(tmp_path: Path) -> None:
+    outcome = Outcome(epochs=3, best_epoch=2, best_score=0.5, stopped_early=True, seconds=1.5)
+    assert load_outcome(tmp_path / "outcome.json") is None
+    save_outcome(tmp_path / "outcome.json", outcome)
+    assert load_outcome(tmp_path / "outcome.json") == outcome
