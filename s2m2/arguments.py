@@ -9,6 +9,10 @@ SWITCHES = ("-h", "--help", "--print_config")
 """Flags without a value."""
 
 
+RECIPE_ENDINGS = (".yaml", ".yml")
+"""What ends a list of values, so that a recipe may follow it."""
+
+
 class UsageError(InputError):
     """A call that does not have the form of the command."""
 
@@ -51,8 +55,10 @@ def sort_arguments(arguments: Sequence[str], lists: Collection[str]) -> tuple[li
 
 
 def _take_values(waiting: list[str], *, several: bool) -> list[str]:
-    values = []
+    values: list[str] = []
     while waiting and (not waiting[0].startswith("-") or _is_number(waiting[0])):
+        if values and waiting[0].endswith(RECIPE_ENDINGS):
+            break
         values.append(waiting.pop(0))
         if not several:
             break

@@ -4,6 +4,7 @@ Only what a call needs is built and imported: help answers before torch is touch
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -24,6 +25,8 @@ class Command:
     summary: str
     usage: str
     serve: Callable[["Command", str, Sequence[str]], None]
+    interrupted: str = "the same command continues from the last checkpoint"
+    """What is said after Ctrl-C."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,13 +42,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(name, error, INPUT_ERROR)
     except FloatingPointError as error:
         return _complain(name, error, FAILURE)
+    except OSError as error:  # a full disk, a folder that may not be read
+        return _complain(name, f"{error.filename or 'a file'} cannot be used: {error.strerror or error}", INPUT_ERROR)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        return _complain(name, "out of device memory; a smaller batch_size, or --runtime.precision bf16-mixed, needs less", FAILURE)
     except KeyboardInterrupt:
-        return _complain(name, "interrupted; the same command continues from the last checkpoint", INTERRUPTED)
+        return _complain(name, f"interrupted; {COMMANDS[name].interrupted}", INTERRUPTED)
     return 0
 
 
 def _complain(name: str, error: object, code: int) -> int:
-    print(f"s2m2 {name}: {error}", file=sys.stderr)
+    if os.environ.get("RANK", "0") == "0":  # of several processes that fail alike, one says why
+        print(f"s2m2 {name}: {error}", file=sys.stderr)
     return code
 
 
@@ -66,7 +76,9 @@ def _overview() -> argparse.ArgumentParser:
 
 def _serve_run(command: Command, name: str, arguments: Sequence[str]) -> None:
     """`pretrain`, `finetune`, `evaluate`, `run`: a recipe, a run directory, and flags over the recipe."""
-    from s2m2.recipe import build_recipe, recipe_parser
+    import yaml
+
+    from s2m2.recipe import build_recipe, read_recipe, recipe_parser
 
     parser = recipe_parser(prog=f"s2m2 {name}", usage=command.usage, description=command.summary, add_help=True)
     parser.add_argument("--config", action="config", help="the recipe, as a flag")
@@ -76,12 +88,14 @@ def _serve_run(command: Command, name: str, arguments: Sequence[str]) -> None:
     path = _run_path(flags, recipe_file)
     kept = path / "recipe.yaml"
     source = recipe_file or (str(kept) if kept.is_file() else None)
-    parsed = _parse(parser, [*(["--config", source] if source else []), *flags], source)
-    recipe = build_recipe(parsed)
+    if source is not None:
+        read_recipe(Path(source))  # what is wrong in the file is said with its name
+    stated = source is not None and bool(yaml.safe_load(Path(source).read_text(encoding="utf-8")))
+    recipe = build_recipe(_parse(parser, [*(["--config", str(source)] if stated else []), *flags]))
 
-    from s2m2.commands import stages
+    from s2m2.commands.stages import STAGES
 
-    getattr(stages, name)(recipe, path)
+    STAGES[name](recipe, path)
 
 
 def _serve_prepare(command: Command, name: str, arguments: Sequence[str]) -> None:
@@ -93,7 +107,7 @@ def _serve_prepare(command: Command, name: str, arguments: Sequence[str]) -> Non
     parser.add_class_arguments(PrepareConfig)
     positional, flags = sort_arguments(arguments, list_flags(parser))
     source = _at_most_one(positional, "SOURCE")
-    parsed = _parse(parser, [*(["--source", source] if source else []), *flags], None)
+    parsed = _parse(parser, [*(["--source", source] if source else []), *flags])
     config = PrepareConfig(**{item.name: parsed[item.name] for item in fields(PrepareConfig)})
 
     from s2m2.commands.prepare import prepare_command
@@ -101,13 +115,11 @@ def _serve_prepare(command: Command, name: str, arguments: Sequence[str]) -> Non
     prepare_command(config)
 
 
-def _parse(parser: Any, arguments: Sequence[str], recipe_file: str | None) -> Any:
+def _parse(parser: Any, arguments: Sequence[str]) -> Any:
     from jsonargparse import ArgumentError
 
     from s2m2.recipe import one_line
 
-    if recipe_file is not None and not Path(recipe_file).is_file():
-        raise InputError(f"no recipe file {recipe_file}")
     try:
         return parser.instantiate(parser.parse_args(list(arguments)))
     except ArgumentError as error:
@@ -138,6 +150,7 @@ COMMANDS = {
         summary="Turn a folder of pictures into a table that training reads.",
         usage="s2m2 prepare SOURCE [--output DIR] [--SETTING VALUE ...]",
         serve=_serve_prepare,
+        interrupted="nothing was written",
     ),
     "pretrain": Command(
         summary="Stage 1: train a backbone on base classes with self-supervision.", usage=RUN_USAGE.format("pretrain"), serve=_serve_run

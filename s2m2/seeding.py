@@ -1,7 +1,8 @@
 """Independent random streams by name, and what makes a step repeat itself on any number of processes.
 
-No function here or elsewhere draws from a global generator. The stream for step t is a function of (seed, purpose, t), so a
-run that is continued draws what the uninterrupted one would have drawn, and no generator state is ever stored.
+Nothing draws from a global generator but dropout, which torch lets draw from no other; the training loop seeds that for each step.
+The stream for step t is a function of (seed, purpose, t), so a run that is continued draws what the uninterrupted one would have
+drawn, and no generator state is ever stored.
 """
 
 import hashlib

@@ -1,5 +1,6 @@
 """The command line: help without torch, every wrong input one clear line and exit code 2, and nothing left behind."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,19 +15,25 @@ MISSING = "/no/such/place"
 
 
 def test_help_and_settings_need_no_torch() -> None:
-    code = "import sys, s2m2.cli\ntry: s2m2.cli.main(['run', '--help'])\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
-    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
-    assert "--finetune.alpha" in finished.stdout
+    for call in (["--help"], ["run", "--help"], ["prepare", "--help"]):
+        code = f"import sys, s2m2.cli\ntry: s2m2.cli.main({call})\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+        finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert finished.returncode == 0, finished.stderr
+        assert "usage: s2m2" in finished.stdout
 
 
-def test_every_flag_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
-    from s2m2.recipe import recipe_parser
-
-    for action in recipe_parser(prog="s2m2")._actions:
-        flags = [flag for flag in action.option_strings if "." in flag or flag == "--seed"]
-        nested = "Path to a configuration file" in str(action.help)
-        assert not flags or nested or len(str(action.help)) > 10, flags
+@pytest.mark.parametrize(("command", "flag"), [("run", "--seed"), ("run", "--finetune.alpha"), ("prepare", "--workers")])
+def test_help_gives_meaning_and_default_of_every_flag(capsys: pytest.CaptureFixture[str], command: str, flag: str) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    entries = re.split(r"\n  (?=--)", capsys.readouterr().out)
+    settings = [
+        entry for entry in entries if entry.startswith("--") and " CONFIG" not in entry.split("\n")[0] and "print_config" not in entry
+    ]
+    assert any(entry.startswith(f"{flag} ") for entry in settings)
+    for entry in settings:
+        assert re.search(r"[a-z]{3,}.*[.)]\s", entry, re.DOTALL), entry
+        assert "default:" in entry or "required" in entry, entry
 
 
 def test_the_overview_lists_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,6 +66,7 @@ def test_the_overview_lists_all_commands(capsys: pytest.CaptureFixture[str]) -> 
         (["one.yaml", "two.yaml"], "one.yaml and two.yaml"),
         (["--model.dropout", "0.5"], "--model.dropout"),
         (["--seed", "-1"], "--seed is -1"),
+        (["--pretrain.objective", "exemplar", "--finetune.batch_size", "4"], "exemplar needs two"),
     ],
 )
 def test_wrong_input_is_one_line_with_exit_code_2_and_leaves_nothing(
@@ -86,12 +94,16 @@ def test_a_stage_before_its_time_says_what_comes_first(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("text", ["pretrain:\n  epoch: 3\n", "pretrain: [", "- 1\n", "pretrain:\n  epochs: none at all\n", "\x00"])
+@pytest.mark.parametrize(
+    "text", ["pretrain:\n  epoch: 3\n", "pretrain: [", "- 1\n", "pretrain:\n  epochs: none at all\n", "\x00", "seed: \udcff"]
+)
 def test_a_wrong_recipe_is_one_line_that_names_the_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(text)
+    recipe.write_bytes(text.encode(errors="surrogateescape"))
     assert main(["run", str(recipe), "--run", str(tmp_path / "run")]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert str(recipe) in error
     assert not (tmp_path / "run").exists()
 
 
@@ -118,6 +130,7 @@ def test_lists_may_be_written_with_spaces_commas_or_brackets() -> None:
     assert sort_arguments(["--evaluate.ways", "[5,10]"], lists) == ([], ["--evaluate.ways", "[5,10]"])
     assert sort_arguments(["a.yaml", "--seed=3"], lists) == (["a.yaml"], ["--seed", "3"])
     assert sort_arguments(["--seed", "3", "a.yaml"], lists) == (["a.yaml"], ["--seed", "3"])
+    assert sort_arguments(["--evaluate.ways", "5", "10", "a.yaml"], lists) == (["a.yaml"], ["--evaluate.ways", "[5, 10]"])
     assert sort_arguments(["--seed", "-1"], lists) == ([], ["--seed", "-1"])
     with pytest.raises(UsageError, match="--seed needs a value"):
         sort_arguments(["--seed", "--run", "x"], lists)

@@ -1,1 +1,1 @@
-"""Composition roots, one file a subcommand: they put the parts together and contain no maths."""
+"""Composition roots, one file a subject: they put the parts together and contain no maths."""

@@ -33,7 +33,8 @@ def validator(recipe: Recipe, table: ImageTable, config: ValidationConfig, devic
     rows = torch.from_numpy(table.rows("validation"))
     labels = torch.from_numpy(table.labels)[rows]
     spec = _validation_spec(config, recipe.seed)
-    classifier = build_classifier(config.head, recipe.evaluate)
+    # The paper's settings, whatever the evaluation has: what selects weights must not change with what may change later.
+    classifier = build_classifier(config.head, EvaluateConfig())
     view = partial(evaluation_view, config=recipe.data)
 
     def score(backbone: Backbone) -> float:

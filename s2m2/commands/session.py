@@ -1,7 +1,6 @@
 """What the stages of one call share."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +28,7 @@ Check = Callable[[Recipe, ImageTable, RunDirectory], None]
 """Raises `InputError` where a stage could not begin."""
 
 
-@contextmanager
-def open_session(recipe: Recipe, path: Path, *checks: Check) -> Iterator[Session]:
+def open_session(recipe: Recipe, path: Path, *checks: Check) -> Session:
     """Check everything that can be checked at once, then open the run directory: a call that fails leaves no trace.
 
     Raises:
@@ -40,7 +38,17 @@ def open_session(recipe: Recipe, path: Path, *checks: Check) -> Iterator[Session
     table = load_table(recipe.data.table)
     for check in checks:
         check(recipe, table, RunDirectory(path))
-    yield Session(recipe=recipe, run=open_run(path, recipe), fabric=fabric, table=table)
+    run = open_run(path, recipe) if fabric.is_global_zero else RunDirectory(path)
+    fabric.barrier()  # the others read what the first process writes
+    return Session(recipe=recipe, run=run, fabric=fabric, table=table)
+
+
+def first_process_alone(session: Session) -> bool:
+    """End the joint work of all processes; True on the one that goes on, to evaluate and report.
+
+    The others leave at once: waiting for it would run into the time limit of a collective.
+    """
     if dist.is_initialized():
-        fabric.barrier()  # no process leaves while the first one still evaluates
+        session.fabric.barrier()
         dist.destroy_process_group()
+    return session.fabric.is_global_zero

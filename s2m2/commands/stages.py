@@ -1,10 +1,11 @@
 """`pretrain`, `finetune`, `evaluate` and `run`: which stages, in which order, and what is printed of them."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from s2m2.commands.evaluation import check_features, check_tasks, evaluate_run
-from s2m2.commands.session import Session, open_session
+from s2m2.commands.session import Session, first_process_alone, open_session
 from s2m2.commands.training import check_finetuning, check_pretrained, check_pretraining, finetune_stage, pretrain_stage
 from s2m2.console import console
 from s2m2.recipe import Recipe
@@ -15,49 +16,50 @@ from s2m2.runs.provenance import record
 
 def pretrain(recipe: Recipe, path: Path) -> None:
     """Stage 1."""
-    with open_session(recipe, path, check_pretraining) as session:
-        pretrain_stage(session)
+    session = open_session(recipe, path, check_pretraining)
+    pretrain_stage(session)
+    if first_process_alone(session):
         _report(session)
 
 
 def finetune(recipe: Recipe, path: Path) -> None:
     """Stage 2, from the best weights of stage 1."""
-    with open_session(recipe, path, check_pretrained, check_finetuning) as session:
-        finetune_stage(session)
+    session = open_session(recipe, path, check_pretrained, check_finetuning)
+    finetune_stage(session)
+    if first_process_alone(session):
         _report(session)
 
 
 def evaluate(recipe: Recipe, path: Path) -> None:
     """Few-shot scores, printed, saved and reported."""
-    with open_session(recipe, path, check_tasks, check_features) as session:
+    session = open_session(recipe, path, check_tasks, check_features)
+    if first_process_alone(session):
         _evaluate(session)
 
 
 def run(recipe: Recipe, path: Path) -> None:
     """All three stages; each that is finished already is passed over."""
     began = time.monotonic()
-    with open_session(recipe, path, check_pretraining, check_finetuning, check_tasks) as session:
-        pretrain_stage(session)
-        finetune_stage(session)
+    session = open_session(recipe, path, check_pretraining, check_finetuning, check_tasks)
+    pretrain_stage(session)
+    finetune_stage(session)
+    if first_process_alone(session):
         _evaluate(session)
-        if session.fabric.is_global_zero:
-            console.print(f"{time.monotonic() - began:.0f} s in all")
+        console.print(f"{time.monotonic() - began:.0f} s in all")
 
 
 def _evaluate(session: Session) -> None:
-    if not session.fabric.is_global_zero:
-        return
     began = time.monotonic()
     results, example = evaluate_run(session)
-    record(
-        session.run,
-        evaluate={"seconds": round(time.monotonic() - began, 1)},
-        data={"name": session.table.name, "digest": session.table.digest},
-    )
+    seconds, table = round(time.monotonic() - began, 1), session.table
+    record(session.run, evaluate={"seconds": seconds}, data={"name": table.name, "digest": table.digest})
     console.print(score_table(results))
-    console.print(f"report: {write_report(session.run, session.table, example)}", soft_wrap=True)
+    console.print(f"report: {write_report(session.run, table, example)}", soft_wrap=True)
 
 
 def _report(session: Session) -> None:
-    if session.fabric.is_global_zero:
-        console.print(f"report: {write_report(session.run, session.table)}", soft_wrap=True)
+    console.print(f"report: {write_report(session.run, session.table)}", soft_wrap=True)
+
+
+STAGES: dict[str, Callable[[Recipe, Path], None]] = {"pretrain": pretrain, "finetune": finetune, "evaluate": evaluate, "run": run}
+"""What serves each subcommand."""

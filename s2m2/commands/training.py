@@ -18,20 +18,31 @@ from s2m2.runs.provenance import record
 from s2m2.seeding import generator_for
 from s2m2.training.build import check_mix_stages, pretrain_objective
 from s2m2.training.collectives import gather_images
-from s2m2.training.loop import BasePictures, StageSettings, train_stage
+from s2m2.training.loop import train_stage
 from s2m2.training.manifold_mixup import Inner, ManifoldMixup
+from s2m2.training.stage import BasePictures, StageSettings
 
 
 def check_pretraining(recipe: Recipe, table: ImageTable, run: RunDirectory) -> None:
     """Raise `InputError` if stage 1 could not train or validate."""
-    steps_per_epoch(len(table.rows("base")), recipe.pretrain.batch_size)
+    _check_batches(recipe, recipe.pretrain, table)
     check_validation(recipe.pretrain, table)
 
 
 def check_finetuning(recipe: Recipe, table: ImageTable, run: RunDirectory) -> None:
     """Raise `InputError` if stage 2 could not train or validate."""
-    steps_per_epoch(len(table.rows("base")), recipe.finetune.batch_size)
-    check_validation(recipe.finetune, table)
+    config = recipe.finetune
+    share = _check_batches(recipe, config, table)
+    processes = recipe.runtime.devices * recipe.runtime.nodes
+    if processes > 1 and share % config.auxiliary_stride:
+        raise InputError(
+            f"--finetune.auxiliary_stride is {config.auxiliary_stride}, which does not divide the {share} pictures of a step on each device"
+        )
+    if recipe.pretrain.objective == "exemplar" and config.batch_size <= config.auxiliary_stride:
+        raise InputError(
+            f"--finetune.batch_size is {config.batch_size} and every {config.auxiliary_stride}th picture is compared; exemplar needs two"
+        )
+    check_validation(config, table)
     check_mix_stages(recipe, build_backbone(recipe.model, recipe.data.image_size))
 
 
@@ -39,6 +50,15 @@ def check_pretrained(recipe: Recipe, table: ImageTable, run: RunDirectory) -> No
     """Raise `InputError` if stage 1 is not finished."""
     if load_outcome(run.outcome("pretrain")) is None:
         raise InputError(f"--run {run.path} has no finished pretraining to fine-tune; `s2m2 pretrain` does it")
+
+
+def _check_batches(recipe: Recipe, config: TrainingConfig, table: ImageTable) -> int:
+    """Raise `InputError` if the batches of a stage cannot be made or shared; returns the pictures of a step on each device."""
+    steps_per_epoch(len(table.rows("base")), config.batch_size)
+    processes = recipe.runtime.devices * recipe.runtime.nodes
+    if config.batch_size % processes:
+        raise InputError(f"--{config.stage}.batch_size is {config.batch_size}, which {processes} devices cannot share equally")
+    return config.batch_size // processes
 
 
 def pretrain_stage(session: Session) -> Outcome:
@@ -66,7 +86,8 @@ def _fresh_networks(session: Session) -> tuple[Backbone, Inner]:
 def _train(session: Session, config: TrainingConfig, backbone: Backbone, objective: torch.nn.Module, *, validate_start: bool) -> Outcome:
     done = load_outcome(session.run.outcome(config.stage))
     if done is not None:
-        console.print(f"{config.stage}: finished before, after {done.epochs} epochs (best validation {done.best_score:.2%}); nothing to do")
+        if session.fabric.is_global_zero:
+            console.print(f"{config.stage}: finished before, after {done.epochs} epochs (best validation {done.best_score:.2%})")
         return done
     recipe, runtime = session.recipe, session.recipe.runtime
     if runtime.compile:

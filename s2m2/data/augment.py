@@ -6,6 +6,7 @@ matrices a picture, and a batch is two batched matrix products. Rotation is not 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Bool, Float, UInt8
@@ -48,11 +49,14 @@ def augment(
 
 def evaluation_view(images: UInt8[Tensor, "batch height width 3"], config: DataConfig) -> Float[Tensor, "batch 3 side side"]:
     """The picture resized to `config.resize` times the network's size, its centre cropped, normalised (S2M2: 92 to 80, 36 to 32)."""
-    resized = int(config.image_size * config.resize)
+    resized = int(config.image_size * config.resize + 1e-6)  # 100 * 1.15 is a little less than 115 in floating point
     offset = (resized - config.image_size) // 2
-    edges = [torch.full((1,), float(edge), device=images.device) for edge in images.shape[1:3]]
-    start = torch.zeros(1, device=images.device)
-    rows, columns = (resampling(start, edge, resized, int(edge))[:, offset : offset + config.image_size] for edge in edges)
+
+    def matrix(edge: int) -> Tensor:
+        start, length = torch.zeros(1, device=images.device), torch.full((1,), float(edge), device=images.device)
+        return resampling(start, length, resized, edge)[:, offset : offset + config.image_size]
+
+    rows, columns = (matrix(edge) for edge in images.shape[1:3])
     return normalise(_resample(images, rows.expand(len(images), -1, -1), columns.expand(len(images), -1, -1)), config)
 
 
@@ -116,8 +120,13 @@ def resampling(start: Float[Tensor, " batch"], length: Float[Tensor, " batch"], 
 
 def normalise(values: Float[Tensor, "batch 3 height width"], config: DataConfig) -> Float[Tensor, "batch 3 height width"]:
     """Subtract the mean and divide by the standard deviation of each channel."""
-    mean, std = (torch.tensor(numbers, device=values.device)[:, None, None] for numbers in (config.mean, config.std))
-    return (values - mean) / std
+    return (values - _channels(config.mean, values.device)) / _channels(config.std, values.device)
+
+
+@lru_cache
+def _channels(numbers: tuple[float, ...], device: torch.device) -> Tensor:
+    """A number a channel, copied to the device once: a copy in every step would make the host wait."""
+    return torch.tensor(numbers, device=device)[:, None, None]
 
 
 def _resample(

@@ -43,6 +43,8 @@ def ordered_batches(count: int, batch_size: int) -> Iterator[slice]:
 
 def resident(images: UInt8[Tensor, "image height width 3"], device: torch.device) -> UInt8[Tensor, "image height width 3"]:
     """The pictures where batches are fetched from: on the GPU while they fit well, else in host memory or on disk."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # what an earlier stage no longer uses is free
     if device.type != "cuda" or images.nbytes > RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
         return images
     return images.to(device)

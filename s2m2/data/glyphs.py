@@ -7,7 +7,6 @@ the last-bit differences between processors and between numbers of threads.
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from s2m2.data.table import ImageTable, Split, open_table, table_digest
 from s2m2.data.writing import writing_table
 from s2m2.errors import InputError
 from s2m2.seeding import generator_for
+from s2m2.threads import one_thread
 
 DRAWING = 1
 """Version of the drawing; to be raised with every change of the pictures, so that cached ones are drawn anew."""
@@ -129,20 +129,9 @@ def _draw_classes(characters: tuple[str, ...], settings: dict[str, Any]) -> Iter
     for character in characters:
         shapes = torch.from_numpy(glyph_shapes(character, large, round(0.72 * large))).double() / 255
         generator = generator_for(settings["seed"], "glyphs", ord(character))
-        with _one_thread():
+        with one_thread():
             images = _draw(shapes, settings["images_per_class"], size, generator)
         yield images
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Hold torch to one thread: pieces are so small that a second one gains little, and on a busy machine costs several-fold."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _draw(

@@ -1,7 +1,6 @@
 """Features and few-shot tasks to accuracies: every task is drawn, its head fitted, its queries predicted."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +11,7 @@ from s2m2.data.episodes import EpisodeIndices, EpisodeSpec, iterate_episodes
 from s2m2.evaluation.classifiers import FewShotClassifier
 from s2m2.evaluation.features import FeatureTable
 from s2m2.seeding import generator_for
+from s2m2.threads import one_thread
 
 LARGEST_BLOCK = 1024
 LARGEST_GATHER = 2**26
@@ -77,7 +77,7 @@ def _predictions(
     blocks = iterate_episodes(features.labels, spec, features.class_names, chunk=block_size)
     for number, episodes in enumerate(blocks):
         generator = generator_for(spec.seed, "head", head, spec.ways, spec.shots, number)
-        with torch.inference_mode(), _one_thread():
+        with torch.inference_mode(), one_thread():
             scores = classifier(support(episodes.support), query(episodes.query), generator)
             predicted = scores.argmax(dim=-1)
         yield episodes, predicted
@@ -87,21 +87,6 @@ def _block_size(spec: EpisodeSpec, dim: int) -> int:
     """Tasks that share a generator and are fitted together: a power of two that depends on their size, never on their number."""
     fitting = LARGEST_GATHER // (spec.ways * (spec.shots + spec.queries) * dim)
     return min(LARGEST_BLOCK, 1 << max(fitting.bit_length() - 1, 0))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute on one CPU thread.
-
-    A fit is thousands of operations of some ten microseconds. More threads gain next to nothing on them, and where other processes
-    load the machine the threads wait for one another at every single one: tens of times slower was measured.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class _Gather:

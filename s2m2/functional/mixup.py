@@ -22,7 +22,7 @@ class Mix:
     partner: Int64[Tensor, " batch"]
     """Row of each picture's partner in the batch."""
 
-    def blend(self, values: Float[Tensor, "batch *axes"]) -> Float[Tensor, "batch *axes"]:
+    def blend(self, values: Float[Tensor, " batch *axes"]) -> Float[Tensor, " batch *axes"]:
         """Lambda x_i + (1 - lambda) x_partner(i)."""
         weight = self.weight.to(values.dtype)
         weight = weight.reshape(-1, *[1] * (values.ndim - 1)) if weight.ndim else weight

@@ -1,4 +1,4 @@
-"""Settings of the machine. They change speed and rounding, never what is computed."""
+"""Settings of the machine. They change speed and rounding, and several devices the draws of dropout; nothing else that is computed."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -57,9 +57,12 @@ def read_recipe(path: Path) -> Recipe:
     if not path.is_file():
         raise InputError(f"no recipe file {path}")
     try:
+        text = path.read_text(encoding="utf-8")
+        if yaml.safe_load(text) is None:
+            return Recipe()
         parser = recipe_parser()
         return build_recipe(parser.instantiate(parser.parse_path(path)))
-    except (ArgumentError, yaml.YAMLError) as error:
+    except (ArgumentError, yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path}: {one_line(error)}") from error
 
 

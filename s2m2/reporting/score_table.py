@@ -9,6 +9,8 @@ from s2m2.evaluation.results import TaskResults, mean_and_interval
 
 STAGES = {"pixels": "raw pixels", "pretrain": "after pretraining", "finetune": "after fine-tuning"}
 """What the heads saw, in the order of a run, and what a reader calls it."""
+COLUMNS = {"pixels": "pixels", "pretrain": "pretrained", "finetune": "fine-tuned"}
+"""The same in few letters: three columns fit a terminal of 80 characters."""
 HEADS = {"cosine": "cosine classifier", "nearest_mean": "nearest class mean"}
 """Heads, the paper's first, and what a reader calls them."""
 
@@ -59,9 +61,9 @@ def score_table(results: Sequence[TaskResults]) -> Table:
     table = Table(title="Few-shot accuracy", title_style="bold", caption="\n".join(grid.caption for grid in grids), caption_justify="left")
     table.add_column("ways", justify="right")
     table.add_column("shots", justify="right")
-    table.add_column("head")
+    table.add_column("head", no_wrap=True)
     for name in features:
-        table.add_column(STAGES.get(name, name), justify="right", no_wrap=True)
+        table.add_column(COLUMNS.get(name, name), justify="right", no_wrap=True)
     for grid in grids:
         for row in grid.rows:
             cells = dict(zip(grid.features, row.cells, strict=True))

@@ -75,7 +75,10 @@ def load_last(path: Path, backbone: nn.Module, objective: nn.Module, optimizer: 
         state = torch.load(path, map_location="cpu", weights_only=True)
         backbone.load_state_dict(state["backbone"])
         objective.load_state_dict(state["objective"])
+        fused = [group["fused"] for group in optimizer.param_groups]
         optimizer.load_state_dict(state["optimizer"])
+        for group, setting in zip(optimizer.param_groups, fused, strict=True):
+            group["fused"] = setting  # that of this device, not of the one that the checkpoint was written on
         return Progress(**state["progress"])
     except Exception as error:  # torch.load raises many kinds for a damaged file, all with the same meaning here
         raise InputError(f"{path} cannot be continued from ({_first_line(error)}); delete it to start this stage anew") from error
@@ -112,8 +115,17 @@ def save_outcome(path: Path, outcome: Outcome) -> None:
 
 
 def load_outcome(path: Path) -> Outcome | None:
-    """How a stage ended, or None while it has not."""
-    return Outcome(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+    """How a stage ended, or None while it has not.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        return Outcome(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path} is damaged ({_first_line(error)}); delete it, and the stage ends again from its checkpoint") from error
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -53,13 +53,15 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except json.JSONDecodeError:
             continue
+        if isinstance(row, dict) and {"stage", "kind", "step", "epoch"} <= row.keys():
+            rows.append(row)
     return rows
 
 
 def _rewind(path: Path, stage: str, step: int) -> None:
     rows = read_metrics(path)
-    kept = [row for row in rows if row["stage"] != stage or row["step"] <= step and step > 0]
+    kept = [row for row in rows if row["stage"] != stage or (row["step"] <= step and step > 0)]
     write_text(path, "".join(json.dumps(row) + "\n" for row in kept))

@@ -6,10 +6,12 @@ import platform
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from s2m2.errors import InputError
 from s2m2.files import write_text
 from s2m2.runs.directory import RunDirectory
 
@@ -39,12 +41,15 @@ def record(run: RunDirectory, **facts: Any) -> dict[str, Any]:
 
 def read_provenance(run: RunDirectory) -> dict[str, Any]:
     """What is recorded so far."""
-    return dict(json.loads(run.provenance.read_text(encoding="utf-8"))) if run.provenance.exists() else {}
+    try:
+        return dict(json.loads(run.provenance.read_text(encoding="utf-8"))) if run.provenance.exists() else {}
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{run.provenance} is damaged ({error}); delete it to start its record anew") from error
 
 
 def _processor() -> str:
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
             return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor()

@@ -19,12 +19,13 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
         if not self.training:
             return super().forward(input)
         axes = (0, 2, 3)
-        moments = torch.stack([input.mean(axes), input.square().mean(axes)])
-        mean, square = sum_over_processes(moments) / dist.get_world_size()
-        variance = (square - mean.square()).clamp_min(0)
+        # Two passes, as the mean of squares less the square of the mean would lose digits.
+        mean = sum_over_processes(input.mean(axes)) / dist.get_world_size()
+        centred = input - mean[:, None, None]
+        variance = sum_over_processes(centred.square().mean(axes)) / dist.get_world_size()
         self._track(mean.detach(), variance.detach(), input.numel() // input.shape[1] * dist.get_world_size())
         scale = self.weight / torch.sqrt(variance + self.eps)
-        return input * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
+        return centred * scale[:, None, None] + self.bias[:, None, None]
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from torch import nn
 
 from s2m2.errors import InputError
+from s2m2.functional.rotation import TURNS
 from s2m2.models.backbone import Backbone
 from s2m2.models.heads import CosineHead, LinearHead
 from s2m2.recipe import ModelConfig, Recipe
@@ -14,8 +15,6 @@ from s2m2.training.manifold_mixup import Inner
 from s2m2.training.objective import Gather
 from s2m2.training.rotation import Rotation
 from s2m2.training.supervised import Supervised
-
-QUARTER_TURNS = 4
 
 
 def class_head(config: ModelConfig, feature_dim: int, classes: int) -> nn.Module:
@@ -32,7 +31,7 @@ def pretrain_objective(recipe: Recipe, feature_dim: int, classes: int, gather: G
     head = class_head(recipe.model, feature_dim, classes)
     builders: dict[ObjectiveName, Callable[[], Inner]] = {
         "supervised": lambda: Supervised(head),
-        "rotation": lambda: Rotation(head, LinearHead(feature_dim, QUARTER_TURNS), recipe.pretrain),
+        "rotation": lambda: Rotation(head, LinearHead(feature_dim, TURNS), recipe.pretrain),
         "exemplar": lambda: Exemplar(head, recipe.pretrain, gather),
     }
     return builders[recipe.pretrain.objective]()

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def sum_over_processes(values: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
+def sum_over_processes(values: Float[Tensor, " *axes"]) -> Float[Tensor, " *axes"]:
     """The sum of a tensor over all processes, on each of them."""
     total: Tensor = _Sum.apply(values)
     return total

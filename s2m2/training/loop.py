@@ -6,20 +6,18 @@ in an epoch waits for the device, except every `LOG_EVERY` steps to read the los
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from s2m2.console import Advance, console, progress_bar
 from s2m2.data.augment import augment
 from s2m2.data.batches import epoch_order, fetch, local_batch, resident, steps_per_epoch
-from s2m2.errors import InputError
 from s2m2.models.backbone import Backbone
-from s2m2.recipe import DataConfig, TrainingConfig
 from s2m2.runs.checkpoint import Outcome, load_last, load_outcome, save_best, save_last, save_outcome
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import MetricLog
@@ -27,6 +25,7 @@ from s2m2.seeding import StepStream, seed_for
 from s2m2.training.batch_norm import share_statistics
 from s2m2.training.objective import LossTerms
 from s2m2.training.optimizer import build_optimizer, set_learning_rate
+from s2m2.training.stage import BasePictures, Networks, StageSettings
 from s2m2.training.stopping import judge, out_of_patience
 
 LOG_EVERY = 50
@@ -34,43 +33,6 @@ LOG_EVERY = 50
 
 Validate = Callable[[Backbone], float]
 """Score of a backbone on validation classes, a fraction."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class BasePictures:
-    """What training sees: all pictures of the table, and which of them are base pictures of which class."""
-
-    images: UInt8[Tensor, "image height width 3"]
-    rows: Int64[Tensor, " item"]
-    labels: Int64[Tensor, " item"]
-    """Base class of each row, counted from 0."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class StageSettings:
-    """What sets one stage of one run apart."""
-
-    config: TrainingConfig
-    data: DataConfig
-    seed: int
-    channels_last: bool
-    checkpoint_seconds: float
-    validate_start: bool
-    """Score the weights that the stage starts from, and keep them if nothing better comes."""
-
-
-class Networks(nn.Module):
-    """Backbone and objective as the one module that Fabric wraps."""
-
-    def __init__(self, backbone: Backbone, objective: nn.Module) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.objective = objective
-
-    def forward(self, views: Tensor, labels: Tensor, stream: StepStream) -> LossTerms:
-        """The loss of this process's share of a batch."""
-        terms: LossTerms = self.objective(self.backbone, views, labels, stream)
-        return terms
 
 
 def train_stage(
@@ -110,22 +72,19 @@ class _Stage:
     ) -> None:
         self.fabric, self.run, self.settings, self.validate = fabric, run, settings, validate
         self.config, self.name = settings.config, settings.config.stage
-        if self.config.batch_size % fabric.world_size:
-            raise InputError(
-                f"--{self.name}.batch_size is {self.config.batch_size}, which {fabric.world_size} processes cannot share equally"
-            )
         self.steps = steps_per_epoch(len(pictures.rows), self.config.batch_size)
-        self.backbone, self.objective, self.pictures = backbone, objective, pictures
+        self.backbone, self.objective = backbone, objective
         self.views: int = objective.views  # type: ignore[assignment]
         self.images = resident(pictures.images, fabric.device)
-        networks: nn.Module = Networks(backbone, objective)
+        self.rows, self.labels = (values.to(fabric.device) for values in (pictures.rows, pictures.labels))
+        self.bare = Networks(backbone, objective)
         if fabric.world_size > 1:
-            networks = share_statistics(networks, fabric.device)
+            share_statistics(self.bare, fabric.device)
         if settings.channels_last:
-            networks = networks.to(memory_format=torch.channels_last)
-        optimizer = build_optimizer(self.config.optimizer, networks.to(fabric.device))
+            self.bare.to(memory_format=torch.channels_last)
+        optimizer = build_optimizer(self.config.optimizer, self.bare.to(fabric.device))
         self.progress = load_last(run.last(self.name), backbone, objective, optimizer)
-        self.networks, self.optimizer = fabric.setup(networks, optimizer)
+        self.networks, self.optimizer = fabric.setup(self.bare, optimizer)
         self.started, self.saved = time.monotonic() - self.progress.seconds, time.monotonic()
 
     def train(self) -> Outcome:
@@ -147,7 +106,7 @@ class _Stage:
                 epoch = self._train_epoch(log, advance)
                 if epoch % self.config.validation.every == 0 or self.progress.step == total:
                     self._judge(log, epoch)
-                self._save()
+                self._save([])
         outcome = Outcome(
             epochs=self.progress.step // self.steps,
             best_epoch=self.progress.best_epoch,
@@ -163,7 +122,7 @@ class _Stage:
     def _train_epoch(self, log: MetricLog, advance: Advance) -> int:
         """The rest of the current epoch; returns how many epochs are done then."""
         epoch = self.progress.step // self.steps
-        order = epoch_order(len(self.pictures.rows), self.settings.seed, self.name, epoch)
+        order = epoch_order(len(self.rows), self.settings.seed, self.name, epoch).to(self.fabric.device)
         window: list[LossTerms] = []
         since = time.monotonic()
         self.networks.train()
@@ -174,11 +133,10 @@ class _Stage:
             advance(self.config.batch_size)
             at_end = (step + 1) % self.steps == 0
             if at_end or (step + 1) % LOG_EVERY == 0:
-                speed = len(window) * self.config.batch_size / (time.monotonic() - since)
-                self._log_window(log, window, learning_rate=rate, images_per_second=round(speed, 1))
+                self._log_window(log, window, since, learning_rate=rate)
                 window, since = [], time.monotonic()
             if not at_end and time.monotonic() - self.saved > self.settings.checkpoint_seconds:
-                self._save()
+                self._save(window)
         return epoch + 1
 
     def _step(self, step: int, order: Int64[Tensor, " item"]) -> LossTerms:
@@ -194,19 +152,19 @@ class _Stage:
         # Dropout is the one draw that torch takes from its global generator.
         torch.manual_seed(seed_for(settings.seed, self.name, "dropout", step, fabric.global_rank))
         items = local_batch(order, step % self.steps, stream)
-        images = fetch(self.images, self.pictures.rows[items], fabric.device)
-        labels = self.pictures.labels[items].to(fabric.device, non_blocking=True)
+        images, labels = fetch(self.images, self.rows[items], fabric.device), self.labels[items]
         views = torch.stack([augment(images, settings.data, stream, view) for view in range(self.views)])
         if settings.channels_last:
             views = views.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, views.shape[:2])
-        terms: LossTerms = self.networks(views, labels, stream)
+        self.bare.stream = stream
+        terms: LossTerms = self.networks(views, labels)
         fabric.backward(terms.total)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return LossTerms(terms.total.detach(), terms.parts)
 
-    def _log_window(self, log: MetricLog, window: list[LossTerms], **figures: float) -> None:
-        """Log means over some steps; the one place where training waits for the device."""
+    def _log_window(self, log: MetricLog, window: list[LossTerms], since: float, learning_rate: float) -> None:
+        """Log means over the steps since a moment; the one place where training waits for the device."""
         names = list(window[0].parts)
         figures_by_step = torch.stack(
             [torch.stack([terms.total.float(), *(terms.parts[name].float() for name in names)]) for terms in window]
@@ -217,17 +175,25 @@ class _Stage:
         losses = figures_by_step[:, 0]
         step = self.progress.step
         if not bool(losses.isfinite().all()):
-            bad = step - len(window) + int((~losses.isfinite()).nonzero()[0]) + 1
-            last = self.run.last(self.name)
-            kept = f"the last good checkpoint is {last}" if last.exists() else "there was no checkpoint yet"
-            raise FloatingPointError(
-                f"the loss of {self.name} is not finite at step {bad}; {kept}; a lower --{self.name}.optimizer.learning_rate may help"
-            )
+            raise self._not_finite("loss", step - len(window) + int((~losses.isfinite()).nonzero()[0]) + 1)
         loss, *parts = figures_by_step.mean(dim=0).tolist()
-        log.write("train", step, step / self.steps, loss=loss, **dict(zip(names, parts, strict=True)), **figures)
+        speed = round(len(window) * self.config.batch_size / (time.monotonic() - since), 1)
+        figures = dict(zip(names, parts, strict=True))
+        log.write("train", step, step / self.steps, loss=loss, **figures, learning_rate=learning_rate, images_per_second=speed)
+
+    def _not_finite(self, what: str, step: int) -> FloatingPointError:
+        last = self.run.last(self.name)
+        kept = f"the last good checkpoint is {last}" if last.exists() else "there was no checkpoint yet"
+        hint = f"a lower --{self.name}.optimizer.learning_rate in a new --run directory may help"
+        return FloatingPointError(f"the {what} of {self.name} is not finite at step {step}; {kept}; {hint}")
+
+    def _weights_finite(self) -> bool:
+        return all(bool(values.isfinite().all()) for values in self.bare.state_dict().values())
 
     def _judge(self, log: MetricLog, epoch: int) -> None:
         """Score on validation classes; the first process decides for all."""
+        if not self._weights_finite():
+            raise self._not_finite("update", self.progress.step)
         score = self.validate(self.backbone) if self.fabric.is_global_zero else 0.0
         score = float(self.fabric.broadcast(score))
         self.progress = replace(judge(self.progress, score, epoch), seconds=time.monotonic() - self.started)
@@ -241,8 +207,9 @@ class _Stage:
         mark = "best so far" if self.progress.waited == 0 else f"best {self.progress.best_score:.2%} after epoch {self.progress.best_epoch}"
         console.print(f"{self.name} epoch {epoch}/{self.config.epochs}: validation {score:.2%} ({mark})")
 
-    def _save(self) -> None:
-        """Write the state to continue from, unless the weights are spoilt: the next look at the losses will say so."""
-        if self.fabric.is_global_zero and all(bool(values.isfinite().all()) for values in self.networks.parameters()):
+    def _save(self, window: list[LossTerms]) -> None:
+        """Write the state to continue from, unless weights or the losses not looked at yet are spoilt: the next look will say so."""
+        good = self._weights_finite() and all(bool(terms.total.isfinite()) for terms in window)
+        if self.fabric.is_global_zero and good:
             save_last(self.run.last(self.name), self.backbone, self.objective, self.optimizer, self.progress)
         self.saved = time.monotonic()

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from s2m2.functional.rotation import all_quarter_turns, quarter_turns
+from s2m2.functional.rotation import TURNS, all_quarter_turns, quarter_turns, rotation_loss
 from s2m2.models.backbone import Backbone
 from s2m2.recipe import PretrainConfig
 from s2m2.seeding import StepStream
@@ -33,14 +33,14 @@ class Rotation(nn.Module):
         images = views[0]
         if self.config.rotations == "all":
             images, turns = all_quarter_turns(images)
-            labels = labels.repeat(4)
+            labels = labels.repeat(TURNS)
         else:
             generator = stream.generator("turns", device=images.device)
-            turns = stream.local(torch.randint(4, (stream.batch_size,), generator=generator, device=images.device))
+            turns = stream.local(torch.randint(TURNS, (stream.batch_size,), generator=generator, device=images.device))
             images = quarter_turns(images, turns)
         features = backbone(images)
         class_logits, turn_logits = self.class_head(features), self.turn_head(features)
-        class_loss, turn_loss = F.cross_entropy(class_logits, labels), F.cross_entropy(turn_logits, turns)
+        class_loss, turn_loss = F.cross_entropy(class_logits, labels), rotation_loss(turn_logits, turns)
         total = self.config.classification_weight * class_loss + self.config.self_supervision_weight * turn_loss
         return LossTerms(
             total,

@@ -1,4 +1,4 @@
-"""Real CIFAR-FS pictures, where they are at hand: the environment variable S2M2_TEST_DATA, or `shared/data` beside the checkout."""
+"""Real CIFAR-FS pictures, where they are at hand: the folder that the environment variable S2M2_TEST_DATA names."""
 
 import os
 import tarfile
@@ -11,7 +11,7 @@ from PIL import Image
 from s2m2.data.preparation import prepare
 from s2m2.data.splitting import read_packaged_list
 
-ROOT = Path(os.environ.get("S2M2_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
+ROOT = Path(os.environ.get("S2M2_TEST_DATA", "real-pictures"))
 ARCHIVE = ROOT / "cifar_fs" / "val.tar"
 
 pytestmark = pytest.mark.skipif(not ARCHIVE.is_file(), reason=f"no real pictures: {ARCHIVE} is missing; set S2M2_TEST_DATA")

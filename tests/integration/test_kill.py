@@ -1,14 +1,14 @@
 """kill -9 at an arbitrary moment, the same command again: the weights of the uninterrupted run, bit for bit."""
 
+import signal
 import subprocess
 import time
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
 from s2m2.runs.directory import RunDirectory
-from tests.integration.tiny import call, command, tiny_flags
+from tests.integration.tiny import call, command, flat_state, tiny_flags
 
 
 def test_kill_and_start_again_ends_bit_for_bit_as_if_nothing_had_been(glyph_folder: Path, tmp_path: Path) -> None:
@@ -22,10 +22,11 @@ def test_kill_and_start_again_ends_bit_for_bit_as_if_nothing_had_been(glyph_fold
         while not wanted.exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         process.kill()
-        process.wait()
+        assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"
         assert wanted.exists()
     finished = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
     assert finished.returncode == 0, finished.stderr
     for stage in ("pretrain", "finetune"):
-        ours, theirs = load_file(whole.best(stage)), load_file(killed.best(stage))
+        ours, theirs = (flat_state(run.last(stage)) for run in (whole, killed))
+        assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)

@@ -12,7 +12,7 @@ from s2m2.cli import main
 from s2m2.recipe import read_recipe
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import read_metrics
-from tests.integration.tiny import tiny_flags
+from tests.integration.tiny import flat_state, tiny_flags
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 KEYS = {"dataset", "split", "head", "ways", "shots", "queries", "tasks", "seed", "mean", "interval", "per_task"}
@@ -110,8 +110,15 @@ def test_one_stage_at_a_time_is_the_same_as_run(finished: RunDirectory, glyph_fo
     assert run.report.is_file()
     assert main(["finetune", "--run", str(run.path)]) == 0
     assert main(["evaluate", "--run", str(run.path)]) == 0
-    ours, theirs = load_file(finished.best("finetune")), load_file(run.best("finetune"))
+    ours, theirs = (flat_state(folder.last("finetune")) for folder in (finished, run))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_mixed_precision_trains_both_stages_on_a_cpu(glyph_folder: Path, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    flags = tiny_flags(glyph_folder, run.path, runtime__precision="bf16-mixed", pretrain__epochs="1", finetune__epochs="1")
+    assert main(["run", *flags]) == 0
+    assert {value.dtype for name, value in flat_state(run.last("finetune")).items() if name.endswith("weight")} == {torch.float32}
 
 
 @pytest.mark.parametrize(("objective", "rotations"), [("supervised", "one"), ("exemplar", "one"), ("rotation", "all")])

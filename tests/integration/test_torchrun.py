@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import read_metrics
-from tests.integration.tiny import call, tiny_flags
+from tests.integration.tiny import call, flat_state, tiny_flags
 
 # Plain gradient descent at a low rate, as Adam's division by small gradients would magnify rounding.
 SETTINGS = {
@@ -35,7 +34,7 @@ def test_two_processes_agree_with_one_at_the_same_whole_batch(glyph_folder: Path
     shared = subprocess.run([*launch, *flags], capture_output=True, text=True, timeout=180, check=False)
     assert shared.returncode == 0, shared.stderr[-2000:]
     for stage in ("pretrain", "finetune") if objective == "rotation" else ("pretrain",):
-        ours, theirs = load_file(one.best(stage)), load_file(two.best(stage))
+        ours, theirs = (flat_state(run.last(stage)) for run in (one, two))
         for name in ours:
             torch.testing.assert_close(
                 ours[name], theirs[name], rtol=tolerance, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}"

@@ -4,6 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 TINY = {
     "data.image_size": "28",
     "model.backbone": "conv4",
@@ -43,3 +46,12 @@ def command(*arguments: str) -> list[str]:
 def call(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
     """Run such a call to its end."""
     return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def flat_state(checkpoint: Path) -> dict[str, Tensor]:
+    """Every tensor of the state that a stage ended with: weights, heads and what the optimizer remembers."""
+    state = torch.load(checkpoint, weights_only=True)
+    tensors = {f"{part}.{name}": value for part in ("backbone", "objective") for name, value in state[part].items()}
+    for number, entry in state["optimizer"]["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": value for name, value in entry.items() if isinstance(value, Tensor)}
+    return tensors

@@ -14,7 +14,7 @@ from s2m2.reporting.pictures import DrawnTask
 from s2m2.runs.checkpoint import Outcome, save_outcome
 from s2m2.runs.directory import RunDirectory
 
-OPTIMIZER = OptimizerConfig(learning_rate=3e-3, schedule="one_cycle")
+OPTIMIZER = OptimizerConfig(learning_rate=3e-3, schedule="cosine")
 RECIPE = Recipe(seed=3, pretrain=PretrainConfig(epochs=8, optimizer=OPTIMIZER))
 PRETRAINED = Outcome(epochs=8, best_epoch=7, best_score=0.5413, stopped_early=False, seconds=74.25)
 FINETUNED = Outcome(epochs=4, best_epoch=3, best_score=0.5862, stopped_early=True, seconds=31.5)

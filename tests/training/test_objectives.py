@@ -107,7 +107,7 @@ def test_mixing_is_limited_to_the_stages_asked_for() -> None:
 
 def test_a_stage_that_the_backbone_lacks_is_an_error_that_names_the_flag() -> None:
     recipe = Recipe(finetune=FinetuneConfig(mix_stages=(0, 9)))
-    with pytest.raises(ValueError, match=r"--finetune\.mix_stages has 9, but resnet12 has stages 0 to 4"):
+    with pytest.raises(ValueError, match=r"--finetune\.mix_stages has 9, but conv4 has stages 0 to 4"):
         check_mix_stages(recipe, network())
 
 

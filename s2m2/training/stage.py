@@ -1,0 +1,53 @@
+"""What sets one training stage of one run apart."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Int64, UInt8
+from torch import Tensor, nn
+
+from s2m2.models.backbone import Backbone
+from s2m2.recipe import DataConfig, TrainingConfig
+from s2m2.seeding import StepStream
+from s2m2.training.objective import LossTerms
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BasePictures:
+    """What training sees: all pictures of the table, and which of them are base pictures of which class."""
+
+    images: UInt8[Tensor, "image height width 3"]
+    rows: Int64[Tensor, " item"]
+    labels: Int64[Tensor, " item"]
+    """Base class of each row, counted from 0."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StageSettings:
+    """What sets one stage of one run apart."""
+
+    config: TrainingConfig
+    data: DataConfig
+    seed: int
+    channels_last: bool
+    checkpoint_seconds: float
+    validate_start: bool
+    """Score the weights that the stage starts from, and keep them if nothing better comes."""
+
+
+class Networks(nn.Module):
+    """Backbone and objective as the one module that Fabric wraps.
+
+    The stream of a step is an attribute, not an argument: mixed precision converts what it finds in arguments.
+    """
+
+    stream: StepStream
+
+    def __init__(self, backbone: Backbone, objective: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.objective = objective
+
+    def forward(self, views: Tensor, labels: Tensor) -> LossTerms:
+        """The loss of this process's share of a batch."""
+        terms: LossTerms = self.objective(self.backbone, views, labels, self.stream)
+        return terms
