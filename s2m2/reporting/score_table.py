@@ -10,7 +10,7 @@ from s2m2.evaluation.results import TaskResults, mean_and_interval
 STAGES = {"pixels": "raw pixels", "pretrain": "after pretraining", "finetune": "after fine-tuning"}
 """What the heads saw, in the order of a run, and what a reader calls it."""
 COLUMNS = {"pixels": "pixels", "pretrain": "pretrained", "finetune": "fine-tuned"}
-"""The same in few letters: three columns fit a terminal of 80 characters."""
+"""The same in few letters: with heads named as in the recipe, three columns fit a terminal of 80 characters."""
 HEADS = {"cosine": "cosine classifier", "nearest_mean": "nearest class mean"}
 """Heads, the paper's first, and what a reader calls them."""
 
@@ -67,7 +67,7 @@ def score_table(results: Sequence[TaskResults]) -> Table:
     for grid in grids:
         for row in grid.rows:
             cells = dict(zip(grid.features, row.cells, strict=True))
-            table.add_row(str(row.ways), str(row.shots), HEADS.get(row.head, row.head), *(cells.get(name, "") for name in features))
+            table.add_row(str(row.ways), str(row.shots), row.head, *(cells.get(name, "") for name in features))
         table.add_section()
     return table
 

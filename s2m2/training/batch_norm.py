@@ -20,12 +20,13 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
             return super().forward(input)
         axes = (0, 2, 3)
         # Two passes, as the mean of squares less the square of the mean would lose digits.
-        mean = sum_over_processes(input.mean(axes)) / dist.get_world_size()
-        centred = input - mean[:, None, None]
+        values = input.to(self.weight.dtype)  # in mixed precision the input has fewer digits
+        mean = sum_over_processes(values.mean(axes)) / dist.get_world_size()
+        centred = values - mean[:, None, None]
         variance = sum_over_processes(centred.square().mean(axes)) / dist.get_world_size()
         self._track(mean.detach(), variance.detach(), input.numel() // input.shape[1] * dist.get_world_size())
         scale = self.weight / torch.sqrt(variance + self.eps)
-        return centred * scale[:, None, None] + self.bias[:, None, None]
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(input.dtype)
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
@@ -44,7 +45,7 @@ def share_statistics(module: nn.Module, device: torch.device) -> nn.Module:
         return nn.SyncBatchNorm.convert_sync_batchnorm(module)
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm2d):
-            shared = GlobalBatchNorm2d(child.num_features, child.eps, child.momentum, device=device)
+            shared = GlobalBatchNorm2d(child.num_features, child.eps, child.momentum, device=device, dtype=child.weight.dtype)
             shared.load_state_dict(child.state_dict())
             setattr(module, name, shared)
         else:

@@ -188,7 +188,8 @@ class _Stage:
         return FloatingPointError(f"the {what} of {self.name} is not finite at step {step}; {kept}; {hint}")
 
     def _weights_finite(self) -> bool:
-        return all(bool(values.isfinite().all()) for values in self.bare.state_dict().values())
+        # By the norm: weights so large that it overflows are finite, yet the next loss will not be.
+        return all(bool(torch.linalg.vector_norm(values.float()).isfinite()) for values in self.bare.state_dict().values())
 
     def _judge(self, log: MetricLog, epoch: int) -> None:
         """Score on validation classes; the first process decides for all."""

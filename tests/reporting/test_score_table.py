@@ -8,17 +8,17 @@ from tests.reporting.made_up import made_up_results
 
 # Hand-written from the definition: per-task accuracies 0.4, 0.5, 0.6, 0.7 have mean 55 % and 1.96 * 0.1291 / 2 = 12.65 %.
 GOLDEN = """\
-                              Few-shot accuracy
-┏━━━━━━┳━━━━━━━┳━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━┓
-┃ ways ┃ shots ┃ head               ┃ after pretraining ┃ after fine-tuning ┃
-┡━━━━━━╇━━━━━━━╇━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━┩
-│    5 │     1 │ cosine classifier  │     55.00 ± 12.65 │     65.00 ± 12.65 │
-│    5 │     1 │ nearest class mean │                   │     50.00 ± 12.65 │
-│    5 │     5 │ cosine classifier  │     75.00 ± 12.65 │                   │
-└──────┴───────┴────────────────────┴───────────────────┴───────────────────┘
-Accuracy in percent on novel classes of glyphs: mean over 4 tasks (seed 0)
-with 15 queries a class, ± half the width of its 95% interval, 1.96 std /
-sqrt(tasks)."""
+                       Few-shot accuracy
+┏━━━━━━┳━━━━━━━┳━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┓
+┃ ways ┃ shots ┃ head         ┃    pretrained ┃    fine-tuned ┃
+┡━━━━━━╇━━━━━━━╇━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━┩
+│    5 │     1 │ cosine       │ 55.00 ± 12.65 │ 65.00 ± 12.65 │
+│    5 │     1 │ nearest_mean │               │ 50.00 ± 12.65 │
+│    5 │     5 │ cosine       │ 75.00 ± 12.65 │               │
+└──────┴───────┴──────────────┴───────────────┴───────────────┘
+Accuracy in percent on novel classes of glyphs: mean over 4
+tasks (seed 0) with 15 queries a class, ± half the width of its
+95% interval, 1.96 std / sqrt(tasks)."""
 
 
 def four_tasks(features: str, head: str, shots: int, mean: float, split: str = "novel") -> TaskResults:

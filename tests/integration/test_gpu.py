@@ -1,0 +1,46 @@
+"""What only a GPU can show: every stage on it, in mixed precision and compiled, and a run that goes on where a CPU left off."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from s2m2.cli import main
+from s2m2.runs.directory import RunDirectory
+from s2m2.runs.metrics import read_metrics
+from tests.integration.tiny import tiny_flags
+
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA GPU"),
+    pytest.mark.filterwarnings("default"),
+]
+CUDA = {"runtime__accelerator": "cuda"}
+
+
+@pytest.mark.parametrize("objective", ["supervised", "rotation", "exemplar"])
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_every_objective_runs_through_all_stages_on_a_gpu(glyph_folder: Path, tmp_path: Path, objective: str, precision: str) -> None:
+    flags = tiny_flags(glyph_folder, tmp_path / "run", pretrain__objective=objective, runtime__precision=precision, **CUDA)
+    assert main(["run", *flags]) == 0
+
+
+def test_the_first_losses_on_a_gpu_are_those_on_a_cpu_but_for_the_random_draws(glyph_folder: Path, tmp_path: Path) -> None:
+    losses = []
+    for device in ("cpu", "cuda"):
+        run = RunDirectory(tmp_path / device)
+        flags = tiny_flags(glyph_folder, run.path, runtime__accelerator=device, pretrain__objective="supervised")
+        assert main(["pretrain", *flags]) == 0
+        losses.append(next(row["loss"] for row in read_metrics(run.metrics) if row["kind"] == "train"))
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
+def test_compiled_networks_train_both_stages(glyph_folder: Path, tmp_path: Path) -> None:
+    flags = tiny_flags(glyph_folder, tmp_path / "run", runtime__compile="true", runtime__precision="bf16-mixed", **CUDA)
+    assert main(["run", *flags]) == 0
+
+
+def test_a_run_begun_on_a_cpu_is_continued_on_a_gpu(glyph_folder: Path, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    assert main(["pretrain", *tiny_flags(glyph_folder, run.path, pretrain__optimizer__name="adam")]) == 0
+    run.outcome("pretrain").unlink()
+    assert main(["pretrain", *tiny_flags(glyph_folder, run.path, pretrain__optimizer__name="adam", **CUDA)]) == 0

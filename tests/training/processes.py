@@ -1,0 +1,61 @@
+"""What two gloo processes do in the tests of collectives: each writes what it found."""
+
+import torch
+import torch.distributed as dist
+
+from s2m2.functional.exemplar import exemplar_loss
+from s2m2.seeding import generator_for
+from s2m2.training.batch_norm import share_statistics
+from s2m2.training.collectives import gather_images
+
+BATCH, CHANNELS, COPIES, DIM = 8, 3, 4, 6
+
+
+def normalised(values: torch.Tensor, momentum: float = 0.1) -> tuple[torch.nn.BatchNorm2d, torch.Tensor]:
+    """A batch normalisation with weights of its own, and random pictures to normalise, float64."""
+    norm = torch.nn.BatchNorm2d(CHANNELS, momentum=momentum).double()
+    with torch.no_grad():
+        norm.weight.copy_(torch.tensor([0.5, 1.0, 2.0]))
+        norm.bias.copy_(torch.tensor([0.1, -0.2, 0.3]))
+    return norm, values
+
+
+def pictures() -> torch.Tensor:
+    """The whole batch."""
+    return torch.randn(BATCH, CHANNELS, 4, 4, generator=generator_for(0, "pictures"), dtype=torch.float64) * 3 + 5
+
+
+def features() -> torch.Tensor:
+    """Features "copy image dim" of the whole batch."""
+    return torch.randn(COPIES, BATCH, DIM, generator=generator_for(0, "features"), dtype=torch.float64)
+
+
+def loss_of(values: torch.Tensor, start: int = 0) -> torch.Tensor:
+    """A loss in which every value weighs differently: the mean over the pictures."""
+    weights = torch.randn(BATCH, *values.shape[1:], generator=generator_for(0, "weights"), dtype=values.dtype)
+    return (values.square() * weights[start : start + len(values)]).flatten(1).sum(1).mean()
+
+
+def share_of_two(rank: int, rendezvous: str, results: str) -> None:
+    """Half of the batch on each of two processes."""
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
+    start, half = rank * BATCH // 2, BATCH // 2
+    norm, whole = normalised(pictures())
+    shared = share_statistics(torch.nn.Sequential(norm), torch.device("cpu"))
+    mine = whole[start : start + half].clone().requires_grad_()
+    values = shared(mine)
+    loss_of(values, start).backward()
+    copies = features()[:, start : start + half].clone().requires_grad_()
+    exemplar = exemplar_loss(gather_images(copies))
+    exemplar.backward()
+    found = {
+        "values": values.detach(),
+        "gradient": mine.grad,
+        "weight_gradient": shared[0].weight.grad,
+        "running_mean": shared[0].running_mean,
+        "running_var": shared[0].running_var,
+        "exemplar": exemplar.detach(),
+        "copies_gradient": copies.grad,
+    }
+    torch.save(found, f"{results}/{rank}.pt")
+    dist.destroy_process_group()
