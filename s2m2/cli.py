@@ -32,10 +32,12 @@ class Command:
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve one call and return its exit code: 0, 2 for wrong input, 1 for a run that failed, 130 when interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    overview = _overview()
-    if not arguments or arguments[0] not in COMMANDS:
-        overview.parse_args(arguments[:1] or ["--help"])  # leaves: help, version, or an error that lists the commands
+    if not arguments or arguments[0] in ("-h", "--help", "--version"):
+        _overview().parse_args(arguments[:1] or ["--help"])  # prints and leaves
     name = arguments[0]
+    if name not in COMMANDS:
+        print(f"s2m2: no command {name}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+        return INPUT_ERROR
     try:
         COMMANDS[name].serve(COMMANDS[name], name, arguments[1:])
     except InputError as error:
@@ -82,7 +84,7 @@ def _serve_run(command: Command, name: str, arguments: Sequence[str]) -> None:
 
     parser = recipe_parser(prog=f"s2m2 {name}", usage=command.usage, description=command.summary, add_help=True)
     parser.add_argument("--config", action="config", help="the recipe, as a flag")
-    parser.add_argument(*RUN_FLAGS, type=str, default=None, help="Directory of the run; runs/NAME of the recipe unless given.")
+    parser.add_argument(*RUN_FLAGS, type=str, default=argparse.SUPPRESS, help="Directory of the run; by default: runs/NAME of the recipe.")
     positional, flags = sort_arguments(arguments, list_flags(parser))
     recipe_file = _at_most_one(positional, "RECIPE")
     path = _run_path(flags, recipe_file)

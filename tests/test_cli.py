@@ -9,6 +9,7 @@ import pytest
 
 from s2m2.arguments import UsageError, sort_arguments
 from s2m2.cli import COMMANDS, main
+from s2m2.recipe import Recipe, read_recipe
 from tests.integration.tiny import tiny_flags
 
 MISSING = "/no/such/place"
@@ -33,7 +34,7 @@ def test_help_gives_meaning_and_default_of_every_flag(capsys: pytest.CaptureFixt
     assert any(entry.startswith(f"{flag} ") for entry in settings)
     for entry in settings:
         assert re.search(r"[a-z]{3,}.*[.)]\s", entry, re.DOTALL), entry
-        assert "default:" in entry or "required" in entry, entry
+        assert "default:" in entry or "by default" in entry or "required" in entry, entry
 
 
 def test_the_overview_lists_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,6 +84,29 @@ def test_wrong_input_is_one_line_with_exit_code_2_and_leaves_nothing(
     assert error.count("\n") == 1
     assert names in error
     assert not run.exists()
+
+
+def test_the_printed_settings_are_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--seed", "4", "--print_config"])
+    (tmp_path / "recipe.yaml").write_text(capsys.readouterr().out)
+    assert read_recipe(tmp_path / "recipe.yaml") == Recipe(seed=4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["bogus"], "s2m2: no command bogus; there are prepare, pretrain"),
+        (["prepare", "somewhere"], "s2m2 prepare: needs --output"),
+        (["run", "--pretrain.epochs", "abc"], "--pretrain.epochs: expected int. Got value: abc"),
+        (["run", "--runtime.accelerator", "tpu"], "--runtime.accelerator: expected one of ['auto', 'cpu', 'cuda', 'mps']"),
+    ],
+)
+def test_errors_speak_of_flags_and_commands(capsys: pytest.CaptureFixture[str], arguments: list[str], says: str) -> None:
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(("name", "says"), [("finetune", "no finished pretraining"), ("evaluate", "has not finished that stage")])

@@ -106,6 +106,8 @@ def _train(session: Session, config: TrainingConfig, backbone: Backbone, objecti
     outcome = train_stage(session.fabric, session.run, backbone, objective, _base_pictures(session.table), settings, validate)
     if session.fabric.is_global_zero:
         record(session.run, **{config.stage: asdict(outcome), "runtime": asdict(runtime)})
+        if outcome.best_epoch == 0:
+            console.print(f"{config.stage}: no epoch beat the weights that it started from, so these are kept")
         reason = f"stopped early after {outcome.epochs} epochs" if outcome.stopped_early else f"{outcome.epochs} epochs"
         console.print(
             f"{config.stage}: {reason}, best validation {outcome.best_score:.2%} after epoch {outcome.best_epoch}, {outcome.seconds:.0f} s"

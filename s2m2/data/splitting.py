@@ -63,7 +63,8 @@ def split_by_shares(class_names: Sequence[str], shares: Sequence[float], seed: i
         counts[place] += 1
     for split, share, count in zip(SPLITS, shares, counts, strict=True):
         if share > 0 and count == 0:
-            raise InputError(f"a share of {share} of {len(class_names)} classes leaves no {split} class; give --splits with other shares")
+            hint = "give --splits three other shares, such as 0.5,0.25,0.25"
+            raise InputError(f"a share of {share} of {len(class_names)} classes leaves no {split} class; {hint}")
     order = sorted(range(len(class_names)), key=lambda number: seed_for(seed, "splits", number))
     starts = [sum(counts[:place]) for place in range(len(SPLITS))]
     return {split: tuple(sorted(order[start : start + count])) for split, start, count in zip(SPLITS, starts, counts, strict=True)}

@@ -102,5 +102,7 @@ def open_table(folder: Path) -> ImageTable:
         )
     except InputError:
         raise
+    except FileNotFoundError as error:
+        raise InputError(f"{folder} is not a table that `s2m2 prepare` wrote: it has no {Path(error.filename).name}") from error
     except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
         raise InputError(f"{folder} is not a table that `s2m2 prepare` wrote: {' '.join(str(error).split())}") from error

@@ -1,5 +1,6 @@
 """The recipe itself, to and from YAML, and what differs between two of them."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -72,8 +73,13 @@ def build_recipe(parsed: Namespace) -> Recipe:
 
 
 def one_line(error: Exception) -> str:
-    """The text of an error without its line breaks, for a message of one line."""
-    return " ".join(str(error).split())
+    """The text of a parser's error as one line in a user's words: flags for keys, names of types for their Python spelling."""
+    text = " ".join(str(error).split())
+    text = re.sub(r'Parser key "([^"]+)":', r"--\1:", text)
+    text = re.sub(r"Expected a (?:typing\.)?Literal(\[[^\]]*\])", r"expected one of \1", text)
+    text = re.sub(r"Expected a <class '(\w+)'>", r"expected \1", text)
+    required = re.fullmatch(r"the following arguments are required: (.*)", text)
+    return "needs " + ", ".join(f"--{name}" for name in required[1].split(", ")) if required else text
 
 
 def differences(one: Recipe, other: Recipe, ignore: tuple[str, ...] = ()) -> Iterator[tuple[str, Any, Any]]:
