@@ -12,6 +12,7 @@ from s2m2.data.catalog import load_table
 from s2m2.data.table import ImageTable
 from s2m2.recipe import Recipe
 from s2m2.runs.directory import RunDirectory, open_run
+from s2m2.runs.provenance import record
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,6 +40,8 @@ def open_session(recipe: Recipe, path: Path, *checks: Check) -> Session:
     for check in checks:
         check(recipe, table, RunDirectory(path))
     run = open_run(path, recipe) if fabric.is_global_zero else RunDirectory(path)
+    if fabric.is_global_zero:
+        record(run)  # now, as the moment that the run started is part of it
     fabric.barrier()  # the others read what the first process writes
     return Session(recipe=recipe, run=run, fabric=fabric, table=table)
 
