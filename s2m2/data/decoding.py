@@ -1,11 +1,10 @@
 """From a picture file of any kind to a square of RGB bytes."""
 
-from pathlib import Path
-
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
+from s2m2.data.picture import Picture
 from s2m2.errors import InputError
 
 RESAMPLING = Image.Resampling.BICUBIC
@@ -13,20 +12,23 @@ RESAMPLING = Image.Resampling.BICUBIC
 SIXTEEN_BIT_MODES = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
 
 
-def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture in pixels, from the head of its file.
+def picture_size(picture: Picture) -> tuple[int, int]:
+    """Width and height in pixels of the part of a picture that counts, from the head of its file.
 
     Raises:
         InputError: the file is no picture.
     """
     try:
-        with Image.open(path) as image:
-            return image.size
+        with picture.open() as image:
+            if picture.box is None:
+                return image.size
+            left, upper, right, lower = picture.box
+            return right - left, lower - upper
     except Exception as error:  # What Pillow raises for a damaged file depends on its kind.
-        raise _unreadable(path, error) from error
+        raise _unreadable(picture, error) from error
 
 
-def decode_picture(path: Path, side: int) -> UInt8[np.ndarray, "side side 3"]:
+def decode_picture(picture: Picture, side: int) -> UInt8[np.ndarray, "side side 3"]:
     """A picture as a square of RGB bytes; a picture that is not square is squeezed, as S2M2 does, so that nothing is cut off.
 
     It is turned as its EXIF data say; see-through parts are put on white; 16-bit grey keeps its upper byte; of an animation the
@@ -36,18 +38,18 @@ def decode_picture(path: Path, side: int) -> UInt8[np.ndarray, "side side 3"]:
         InputError: the file is no picture, is damaged or cut short, or has floating-point pixels.
     """
     try:
-        with Image.open(path) as image:
-            if image.format == "JPEG":
+        with picture.open() as image:
+            if image.format == "JPEG" and picture.box is None:
                 # Decodes a large picture at a fraction of its size, though no smaller than twice what is needed.
                 image.draft(None, (2 * side, 2 * side))
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
-            rgb = _rgb(image)
+            rgb = _rgb(image if picture.box is None else image.crop(picture.box))
             if rgb.size != (side, side):
                 rgb = rgb.resize((side, side), RESAMPLING)
-            return np.asarray(rgb)
+            return np.rot90(np.asarray(rgb), picture.quarter_turns)
     except Exception as error:  # What Pillow raises for a damaged file depends on its kind.
-        raise _unreadable(path, error) from error
+        raise _unreadable(picture, error) from error
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -62,5 +64,5 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _unreadable(path: Path, error: Exception) -> InputError:
-    return InputError(f"cannot read picture {path}: {' '.join(str(error).split()) or type(error).__name__}")
+def _unreadable(picture: Picture, error: Exception) -> InputError:
+    return InputError(f"cannot read picture {picture.name}: {' '.join(str(error).split()) or type(error).__name__}")

@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 
 from s2m2.console import console, progress_bar
 from s2m2.data.decoding import decode_picture, picture_size
+from s2m2.data.picture import Picture
 from s2m2.data.sources import Listing, cifar_fs, class_folders
 from s2m2.data.splitting import split_classes
 from s2m2.data.table import ImageTable
@@ -52,16 +53,16 @@ def prepare(
     if listing.ignored:
         console.print(f"{listing.ignored:,} files left out, as their names are not those of pictures")
     numbers = split_classes(listing.class_names, splits, seed, listing.splits)
-    side = size or common_side(listing.paths)
+    side = size or common_side(listing.pictures)
     # Of a path only the last part, so that a table is the same wherever its class lists lay.
     origin = Path(splits).name if splits else "of the source" if listing.splits else "shares"
     settings = {"source": listing.name, "side": side, "splits": origin, "seed": seed}
-    count = len(listing.paths)
+    count = len(listing.pictures)
     with (
         writing_table(output, shape=(count, side, side), overwrite=overwrite) as writer,
         progress_bar("decoding", count, "pictures") as advance,
     ):
-        for images in decode_pictures(listing.paths, side, workers or os.cpu_count() or 1):
+        for images in decode_pictures(listing.pictures, side, workers or os.cpu_count() or 1):
             writer.append(images)
             advance(len(images))
         return writer.finish(
@@ -80,14 +81,14 @@ def list_source(source: Path, layout: Layout) -> Listing:
     return READERS[layout](source)
 
 
-def common_side(paths: Sequence[Path]) -> int:
+def common_side(pictures: Sequence[Picture]) -> int:
     """The side of the pictures where all are squares of one size, else 84 pixels; reads heads of files until one differs."""
-    width, height = picture_size(paths[0])
-    alike = width == height and all(picture_size(path) == (width, width) for path in paths)
+    width, height = picture_size(pictures[0])
+    alike = width == height and all(picture_size(picture) == (width, width) for picture in pictures)
     return width if alike else DEFAULT_SIDE
 
 
-def decode_pictures(paths: Sequence[Path], side: int, workers: int) -> Iterator[UInt8[np.ndarray, "piece side side 3"]]:
+def decode_pictures(pictures: Sequence[Picture], side: int, workers: int) -> Iterator[UInt8[np.ndarray, "piece side side 3"]]:
     """The pictures in order, in pieces, decoded by several threads: Pillow lets go of the interpreter while it decodes and resizes.
 
     Raises:
@@ -96,8 +97,8 @@ def decode_pictures(paths: Sequence[Path], side: int, workers: int) -> Iterator[
     waiting: deque[Future[UInt8[np.ndarray, "piece side side 3"]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
-        for start in range(0, len(paths), PIECE):
-            waiting.append(pool.submit(_decode_piece, paths[start : start + PIECE], side))
+        for start in range(0, len(pictures), PIECE):
+            waiting.append(pool.submit(_decode_piece, pictures[start : start + PIECE], side))
             if len(waiting) >= PIECES_AHEAD * workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -106,5 +107,5 @@ def decode_pictures(paths: Sequence[Path], side: int, workers: int) -> Iterator[
         pool.shutdown(cancel_futures=True)
 
 
-def _decode_piece(paths: Sequence[Path], side: int) -> UInt8[np.ndarray, "piece side side 3"]:
-    return np.stack([decode_picture(path, side) for path in paths])
+def _decode_piece(pictures: Sequence[Picture], side: int) -> UInt8[np.ndarray, "piece side side 3"]:
+    return np.stack([decode_picture(picture, side) for picture in pictures])

@@ -6,13 +6,14 @@ import pytest
 from PIL import Image
 
 from s2m2.data.decoding import decode_picture, picture_size
+from s2m2.data.picture import PictureFile
 from s2m2.errors import InputError
 from tests.data.pictures import noise_image
 
 
 def decoded(path: Path, image: Image.Image, side: int = 8, **options: Any) -> np.ndarray:
     image.save(path, **options)
-    return decode_picture(path, side)
+    return decode_picture(PictureFile(path=path), side)
 
 
 def test_an_rgb_picture_of_the_right_size_keeps_every_byte(tmp_path: Path) -> None:
@@ -114,7 +115,7 @@ def test_a_file_cut_short_is_an_error_naming_it(tmp_path: Path, suffix: str, sha
     noise_image(64, 64).save(path)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(InputError, match=rf"cannot read picture .*cut\.{suffix}: \S") as caught:
-        decode_picture(path, 8)
+        decode_picture(PictureFile(path=path), 8)
     assert "\n" not in str(caught.value)
 
 
@@ -122,6 +123,6 @@ def test_a_file_that_is_no_picture_and_no_file_are_errors(tmp_path: Path) -> Non
     (tmp_path / "a.png").write_text("<html>not found</html>")
     for name in ("a.png", "nowhere.png"):
         with pytest.raises(InputError, match=f"cannot read picture .*{name}"):
-            picture_size(tmp_path / name)
+            picture_size(PictureFile(path=tmp_path / name))
         with pytest.raises(InputError, match=f"cannot read picture .*{name}"):
-            decode_picture(tmp_path / name, 8)
+            decode_picture(PictureFile(path=tmp_path / name), 8)

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from s2m2.data import preparation
+from s2m2.data.picture import PictureFile
 from s2m2.data.preparation import decode_pictures, prepare
 from s2m2.data.table import SPLITS
 from s2m2.errors import InputError
@@ -47,7 +48,7 @@ def test_pieces_stay_in_order_when_there_are_more_than_may_wait(tmp_path: Path, 
     paths = sorted(write_pictures(tmp_path, {"a": 23}).rglob("*.png"))
     monkeypatch.setattr(preparation, "PIECE", 2)
     monkeypatch.setattr(preparation, "PIECES_AHEAD", 1)
-    images = np.concatenate(list(decode_pictures(paths, 8, 2)))
+    images = np.concatenate(list(decode_pictures([PictureFile(path=path) for path in paths], 8, 2)))
     assert [f"{image[0, 0, 1]}.png" for image in images] == [path.name for path in paths]
 
 

@@ -11,7 +11,7 @@ from tests.data.pictures import write_pictures
 def test_classes_and_files_come_in_natural_order(tmp_path: Path) -> None:
     listing = class_folders.list_pictures(write_pictures(tmp_path, {"c10": 1, "c9": 12, "a": 1}))
     assert listing.class_names == ("a", "c9", "c10")
-    assert [path.name for path in listing.paths[1:13]] == [f"{number}.png" for number in range(12)]
+    assert [Path(picture.name).name for picture in listing.pictures[1:13]] == [f"{number}.png" for number in range(12)]
     assert listing.labels == (0, *[1] * 12, 2)
     assert listing.name == tmp_path.name
 
@@ -28,13 +28,13 @@ def test_hidden_files_are_passed_over_and_others_counted(tmp_path: Path) -> None
     (tmp_path / "b" / "deeper.png").mkdir()
     listing = class_folders.list_pictures(tmp_path)
     assert listing.class_names == ("a", "b")
-    assert (len(listing.paths), listing.ignored) == (4, 1)
+    assert (len(listing.pictures), listing.ignored) == (4, 1)
 
 
 def test_an_upper_case_suffix_is_a_picture_too(tmp_path: Path) -> None:
     write_pictures(tmp_path, {"a": 1})
     (tmp_path / "a" / "0.png").rename(tmp_path / "a" / "0.PNG")
-    assert len(class_folders.list_pictures(tmp_path).paths) == 1
+    assert len(class_folders.list_pictures(tmp_path).pictures) == 1
 
 
 def test_an_empty_class_is_an_error_naming_it(tmp_path: Path) -> None:

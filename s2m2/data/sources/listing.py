@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from s2m2.data.picture import Picture, PictureFile
 from s2m2.data.table import Split
 from s2m2.errors import InputError
 
@@ -19,9 +20,9 @@ class Listing:
     name: str
     """Name of the data set."""
     root: Path
-    paths: tuple[Path, ...]
+    pictures: tuple[Picture, ...]
     labels: tuple[int, ...]
-    """Class number of each path, an index of `class_names`."""
+    """Class number of each picture, an index of `class_names`."""
     class_names: tuple[str, ...]
     splits: Mapping[Split, tuple[str, ...]] | None = None
     """Class names of each split, where the layout brings them."""
@@ -43,7 +44,7 @@ def list_class_folders(root: Path, class_names: Sequence[str], name: str) -> Lis
     Raises:
         InputError: a class has no picture.
     """
-    paths: list[Path] = []
+    found: list[Picture] = []
     labels: list[int] = []
     ignored = 0
     for label, class_name in enumerate(class_names):
@@ -52,9 +53,9 @@ def list_class_folders(root: Path, class_names: Sequence[str], name: str) -> Lis
         if not pictures:
             raise InputError(f"class {class_name} has no picture in {root / class_name}")
         ignored += len(files) - len(pictures)
-        paths += [root / class_name / file for file in pictures]
+        found += [PictureFile(path=root / class_name / file) for file in pictures]
         labels += [label] * len(pictures)
-    return Listing(name=name, root=root, paths=tuple(paths), labels=tuple(labels), class_names=tuple(class_names), ignored=ignored)
+    return Listing(name=name, root=root, pictures=tuple(found), labels=tuple(labels), class_names=tuple(class_names), ignored=ignored)
 
 
 def class_folder_names(root: Path) -> list[str]:
