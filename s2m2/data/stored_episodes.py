@@ -1,0 +1,160 @@
+"""Tasks in a file, so that two programs score the same ones.
+
+A NumPy archive (.npz) without pickles. The tasks stand one after the other in flat arrays, so that they may differ in size:
+
+    sizes         "task 3"   ways, support pictures and queries of each task
+    classes       " way"     class number of each way
+    support       " item"    picture numbers of the support, in order of the ways
+    support_ways  " item"    way of each
+    query         " query"   picture numbers of the queries
+    query_ways    " query"   way of each; -1: a class that is not in the task
+    spec          text       JSON: how they were drawn; {} where that is not known
+"""
+
+import json
+import zipfile
+from dataclasses import asdict, replace
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from s2m2.data.episodes import UNKNOWN, EpisodeIndices, EpisodeSpec, join_episodes
+from s2m2.data.sampling import BLOCK, EpisodeSource
+from s2m2.errors import InputError
+from s2m2.files import replacing
+
+FIELDS = {"classes": 0, "support": 1, "support_ways": 1, "query": 2, "query_ways": 2}
+"""Flat arrays, and the column of `sizes` that counts their entries."""
+
+
+class StoredEpisodes:
+    """Tasks of a file, as rows of a feature table."""
+
+    def __init__(self, spec: EpisodeSpec, tasks: list[EpisodeIndices]) -> None:
+        self.spec = spec
+        self.tasks = len(tasks)
+        self._tasks = tasks
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks."""
+        return -(-self.tasks // BLOCK)
+
+    def block(self, number: int) -> list[EpisodeIndices]:
+        """The tasks of a block in order; those of one size that follow each other are together."""
+        chosen = self._tasks[number * BLOCK : (number + 1) * BLOCK]
+        return [join_episodes(list(group)) for _, group in groupby(chosen, key=lambda task: task.size)]
+
+
+def save_episodes(path: Path, source: EpisodeSource, spec: EpisodeSpec, pictures: Int64[Tensor, " row"]) -> None:
+    """Write tasks, whole or not at all.
+
+    Args:
+        pictures: number in the image table of the picture of each row that the tasks name.
+    """
+    found: dict[str, list[np.ndarray]] = {name: [] for name in (*FIELDS, "sizes")}
+    for number in range(source.blocks):
+        for part in source.block(number):
+            for name in FIELDS:
+                values = getattr(part, name)
+                found[name].append((pictures[values] if name in ("support", "query") else values).flatten().numpy())
+            found["sizes"].append(np.tile(np.array(part.size[:3], dtype=np.int64), (len(part), 1)))
+    arrays = {name: np.concatenate(pieces) for name, pieces in found.items()}
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, spec=np.array(json.dumps(asdict(spec))), **arrays)
+
+
+def load_episodes(path: Path, pictures: Int64[Tensor, " row"], labels: Int64[Tensor, " row"]) -> StoredEpisodes:
+    """Tasks that `save_episodes`, or another program, wrote.
+
+    Args:
+        pictures: number in the image table of each row of the features.
+        labels: class number of each row.
+
+    Raises:
+        InputError: the file is missing, holds something else, or names a picture that is not there or of another class.
+    """
+    arrays = _read(path)
+    places = {name: np.cumsum(arrays["sizes"][:, column])[:-1] for name, column in FIELDS.items()}
+    rows = {name: torch.from_numpy(_rows(path, arrays[name], pictures.numpy())) for name in ("support", "query")}
+    values = {name: rows.get(name, torch.from_numpy(arrays[name])) for name in FIELDS}
+    _check_ways(path, values, arrays["sizes"], labels)
+    pieces = {name: values[name].tensor_split(torch.from_numpy(places[name])) for name in FIELDS}
+    tasks = []
+    for number in range(len(arrays["sizes"])):
+        task = {name: pieces[name][number][None] for name in FIELDS}
+        counts = task["support_ways"][0].bincount(minlength=task["classes"].shape[1])
+        even = bool((counts == counts[0]).all() and (task["support_ways"].diff() >= 0).all())
+        tasks.append(EpisodeIndices(**task, shots=int(counts[0]) if even else None))
+    return StoredEpisodes(_spec(path, str(arrays["spec"]), tasks), tasks)
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with path.open("rb") as file:
+            stored = np.load(file, allow_pickle=False)
+            if isinstance(stored, np.ndarray):
+                raise ValueError("it is one array and no archive of arrays")
+            arrays = {name: stored[name] for name in (*FIELDS, "sizes", "spec")}
+    except FileNotFoundError as error:
+        raise InputError(f"no file of tasks {path}") from error
+    except KeyError as error:
+        raise InputError(f"{path} holds no tasks: it has no array {error.args[0].split()[0]}") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} holds no tasks: {' '.join(str(error).split())}") from error
+    sizes = arrays["sizes"]
+    whole = all(np.issubdtype(arrays[name].dtype, np.integer) for name in (*FIELDS, "sizes"))
+    if not whole or sizes.ndim != 2 or sizes.shape[1] != 3 or not len(sizes) or sizes.min() < 1:
+        raise InputError(f"{path} holds no tasks: sizes must be whole numbers above 0, three a task")
+    for name, column in FIELDS.items():
+        if arrays[name].shape != (sizes[:, column].sum(),):
+            raise InputError(f"{path}: {name} has {arrays[name].size} entries, but sizes add up to {sizes[:, column].sum()}")
+    return {name: array.astype(np.int64) if name != "spec" else array for name, array in arrays.items()}
+
+
+def _rows(path: Path, named: np.ndarray, pictures: np.ndarray) -> np.ndarray:
+    """Rows of picture numbers."""
+    order = pictures.argsort()
+    places = np.searchsorted(pictures, named, sorter=order).clip(max=len(pictures) - 1)
+    rows = order[places]
+    missing = named[pictures[rows] != named]
+    if len(missing):
+        raise InputError(f"{path} names picture {missing[0]}, which is not among the {len(pictures):,} pictures of this evaluation")
+    return rows
+
+
+def _check_ways(path: Path, values: dict[str, Tensor], sizes: np.ndarray, labels: Int64[Tensor, " row"]) -> None:
+    """Every picture must be of the class of its way, and every way have support."""
+    first_way = torch.from_numpy(np.cumsum(sizes[:, 0]) - sizes[:, 0])
+    for name, column in (("support", 1), ("query", 2)):
+        task = torch.arange(len(sizes)).repeat_interleave(torch.from_numpy(sizes[:, column]))
+        ways = values[f"{name}_ways"]
+        beyond = (ways >= torch.from_numpy(sizes[:, 0])[task]) | (ways < (UNKNOWN if name == "query" else 0))
+        if beyond.any():
+            raise InputError(f"{path}: {name}_ways of task {int(task[beyond][0])} has {int(ways[beyond][0])}, which is no way of it")
+        known = ways != UNKNOWN
+        place = (first_way[task] + ways)[known]
+        wrong = labels[values[name]][known] != values["classes"][place]
+        if wrong.any():
+            raise InputError(f"{path}: a {name} picture of task {int(task[known][wrong][0])} is not of the class of its way; other data?")
+        if name == "support" and len(place.unique()) != len(values["classes"]):
+            raise InputError(f"{path}: a class of a task has no support")
+
+
+def _spec(path: Path, text: str, tasks: list[EpisodeIndices]) -> EpisodeSpec:
+    """How the tasks were drawn; `stored` where that is not known."""
+    try:
+        stated = json.loads(text)
+        if stated:
+            return replace(EpisodeSpec(**stated), tasks=len(tasks))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: spec is not how tasks are drawn: {' '.join(str(error).split())}") from error
+    sizes = {task.size for task in tasks}
+    ways, _, queries, shots = next(iter(sizes))
+    if len(sizes) > 1 or shots is None:
+        return EpisodeSpec(ways=0, shots=0, queries=0, tasks=len(tasks), protocol="stored")
+    return EpisodeSpec(ways=ways, shots=shots, queries=queries // ways, tasks=len(tasks), protocol="stored")

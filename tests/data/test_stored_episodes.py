@@ -1,0 +1,106 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from s2m2.data.episodes import EpisodeIndices, EpisodeSpec
+from s2m2.data.sampling import BLOCK, EpisodeSampler, EpisodeSource
+from s2m2.data.stored_episodes import load_episodes, save_episodes
+from s2m2.errors import InputError
+from s2m2.recipe.tasks import ProtocolName
+from s2m2.seeding import generator_for
+
+LABELS = torch.arange(7).repeat_interleave(torch.tensor([20, 21, 22, 30, 40, 21, 25]))
+PICTURES = torch.randperm(5000, generator=generator_for(0))[: len(LABELS)]
+SPEC = EpisodeSpec(ways=5, shots=2, queries=4, tasks=40, seed=3)
+PARTS = ("classes", "support", "support_ways", "query", "query_ways")
+
+
+def stored(path: Path, spec: EpisodeSpec = SPEC) -> Path:
+    save_episodes(path, EpisodeSampler(LABELS, spec), spec, PICTURES)
+    return path
+
+
+def tasks_of(source: EpisodeSource) -> list[EpisodeIndices]:
+    parts = [part for number in range(source.blocks) for part in source.block(number)]
+    return [part.part(task, task + 1) for part in parts for task in range(len(part))]
+
+
+@pytest.mark.parametrize("protocol", ["fixed", "s2m2", "dirichlet", "variable"])
+def test_tasks_come_back_as_they_were(tmp_path: Path, protocol: ProtocolName) -> None:
+    spec = replace(SPEC, protocol=protocol, tasks=BLOCK + 9 if protocol == "fixed" else 30)
+    loaded = load_episodes(stored(tmp_path / "tasks.npz", spec), PICTURES, LABELS)
+    assert isinstance(loaded, EpisodeSource)
+    assert loaded.spec == spec
+    assert loaded.tasks == spec.tasks
+    for one, other in zip(tasks_of(loaded), tasks_of(EpisodeSampler(LABELS, spec)), strict=True):
+        assert one.size == other.size
+        assert all(torch.equal(getattr(one, name), getattr(other, name)) for name in PARTS)
+
+
+def test_unknown_queries_come_back_too(tmp_path: Path) -> None:
+    spec = replace(SPEC, unknown=2)
+    loaded = load_episodes(stored(tmp_path / "tasks.npz", spec), PICTURES, LABELS)
+    assert torch.equal(loaded.block(0)[0].query_ways, EpisodeSampler(LABELS, spec).block(0)[0].query_ways)
+
+
+def test_rows_in_another_order_are_the_same_pictures(tmp_path: Path) -> None:
+    order = torch.randperm(len(LABELS), generator=generator_for(1))
+    loaded = load_episodes(stored(tmp_path / "tasks.npz"), PICTURES[order], LABELS[order])
+    for one, other in zip(tasks_of(loaded), tasks_of(EpisodeSampler(LABELS, SPEC)), strict=True):
+        assert torch.equal(PICTURES[order][one.query], PICTURES[other.query])
+
+
+def test_tasks_of_another_program_need_not_say_how_they_were_drawn(tmp_path: Path) -> None:
+    rewrite(stored(tmp_path / "tasks.npz"), spec=np.array("{}"))
+    loaded = load_episodes(tmp_path / "tasks.npz", PICTURES, LABELS)
+    assert loaded.spec == EpisodeSpec(ways=5, shots=2, queries=4, tasks=40, protocol="stored")
+
+
+def rewrite(path: Path, **changes: np.ndarray | None) -> None:
+    with np.load(path) as archive:
+        arrays = {**{name: archive[name] for name in archive.files}, **changes}
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"query": None}, "has no array query"),
+        ({"support": np.zeros(3, dtype=np.int64)}, "support has 3 entries, but sizes add up to 400"),
+        ({"sizes": np.full((40, 3), 0.5)}, "sizes must be whole numbers"),
+        ({"sizes": np.zeros((0, 3), dtype=np.int64)}, "sizes must be whole numbers"),
+        ({"query": np.full(800, 9999)}, "names picture 9999, which is not among the 179 pictures"),
+        ({"query": np.full(800, int(PICTURES[0]))}, "a query picture of task 0 is not of the class of its way"),
+        ({"query_ways": np.full(800, 5)}, "query_ways of task 0 has 5"),
+        ({"support_ways": np.full(400, -1)}, "support_ways of task 0 has -1"),
+        ({"spec": np.array('{"ways": 5, "magic": 1}')}, "spec is not how tasks are drawn"),
+        ({"support": np.array([object()] * 400)}, "holds no tasks: "),
+    ],
+)
+def test_a_wrong_file_is_one_line_that_names_the_fault(tmp_path: Path, changes: dict[str, np.ndarray | None], says: str) -> None:
+    rewrite(stored(tmp_path / "tasks.npz"), **changes)
+    with pytest.raises(InputError, match=says) as caught:
+        load_episodes(tmp_path / "tasks.npz", PICTURES, LABELS)
+    assert "\n" not in str(caught.value)
+    assert "tasks.npz" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        b"",
+        b"\x93NUMPY\x01\x00v\x00{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }" + b" " * 60 + b"\n" + bytes(8),
+        b"PK\x03\x04 cut short",
+        b"\x80\x04K\x01.",
+    ],
+)
+def test_what_is_no_archive_is_said(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "tasks.npz"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"tasks\.npz"):
+        load_episodes(path, PICTURES, LABELS)
