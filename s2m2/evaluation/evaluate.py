@@ -1,21 +1,18 @@
 """Features and few-shot tasks to accuracies: every task is drawn, its head fitted, its queries predicted."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from s2m2.data.episodes import EpisodeIndices, EpisodeSpec, iterate_episodes
-from s2m2.evaluation.classifiers import FewShotClassifier
+from s2m2.data.episodes import EpisodeIndices, EpisodeSpec
+from s2m2.data.sampling import EpisodeSampler
+from s2m2.evaluation.classifiers import HEADS, FewShotClassifier
+from s2m2.evaluation.engine import Scorer, map_tasks
 from s2m2.evaluation.features import FeatureTable
-from s2m2.seeding import generator_for
-from s2m2.threads import one_thread
-
-LARGEST_BLOCK = 1024
-LARGEST_GATHER = 2**26
-"""Numbers that a block of tasks may gather from the features: 256 MB of float32."""
+from s2m2.recipe.heads import HeadName
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,8 +21,8 @@ class ExampleTask:
 
     episode: EpisodeIndices
     """One task, whose entries are rows of the feature table; `FeatureTable.rows` has their pictures."""
-    predicted: Int64[Tensor, "way query"]
-    """Predicted way of each query; correct where it is the number of its row here."""
+    predicted: Int64[Tensor, " query"]
+    """Predicted way of each query."""
 
 
 def score_tasks(
@@ -33,7 +30,7 @@ def score_tasks(
     spec: EpisodeSpec,
     classifier: FewShotClassifier,
     *,
-    head: str,
+    head: HeadName,
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> Float64[Tensor, " task"]:
@@ -44,61 +41,43 @@ def score_tasks(
 
     Args:
         head: name of the head, which its random stream is named by.
-        progress: told the number of tasks of each block when it is done.
+        progress: told the number of tasks of each part when it is done.
 
     Raises:
         InputError: a task needs more classes, or more pictures of a class, than there are.
     """
+    sampler = EpisodeSampler(features.labels, spec, features.class_names)
     accuracies = []
-    for episodes, predicted in _predictions(features, spec, classifier, head, device):
-        correct = predicted == torch.arange(spec.ways, device=predicted.device)[:, None]
-        accuracies.append(correct.sum(dim=(1, 2)).cpu().double() / (spec.ways * spec.queries))
+    for part in map_tasks(features.features, sampler, scorer_for(head, classifier, spec, features), _accuracies, device=device):
+        accuracies.append(part)
         if progress is not None:
-            progress(len(episodes))
+            progress(len(part))
     return torch.cat(accuracies)
 
 
 def example_task(
-    features: FeatureTable, spec: EpisodeSpec, classifier: FewShotClassifier, *, head: str, device: torch.device | str = "cpu"
+    features: FeatureTable, spec: EpisodeSpec, classifier: FewShotClassifier, *, head: HeadName, device: torch.device | str = "cpu"
 ) -> ExampleTask:
     """The first task that `score_tasks` meets, with its predictions."""
-    only = EpisodeSpec(ways=spec.ways, shots=spec.shots, queries=spec.queries, tasks=1, seed=spec.seed)
-    episode, predicted = next(_predictions(features, only, classifier, head, device))
-    return ExampleTask(episode=episode, predicted=predicted[0].cpu())
+    sampler = EpisodeSampler(features.labels, replace(spec, tasks=1), features.class_names)
+    return next(map_tasks(features.features, sampler, scorer_for(head, classifier, spec, features), _example, device=device))
 
 
-def _predictions(
-    features: FeatureTable, spec: EpisodeSpec, classifier: FewShotClassifier, head: str, device: torch.device | str
-) -> Iterator[tuple[EpisodeIndices, Int64[Tensor, "task way query"]]]:
-    """Blocks of tasks and the predicted ways of their queries."""
-    table = features.features.to(device)
-    block_size = _block_size(spec, table.shape[1])
-    support, query = _Gather(table), _Gather(table)
-    blocks = iterate_episodes(features.labels, spec, features.class_names, chunk=block_size)
-    for number, episodes in enumerate(blocks):
-        generator = generator_for(spec.seed, "head", head, spec.ways, spec.shots, number)
-        with torch.inference_mode(), one_thread():
-            scores = classifier(support(episodes.support), query(episodes.query), generator)
-            predicted = scores.argmax(dim=-1)
-        yield episodes, predicted
+def scorer_for(head: HeadName, classifier: FewShotClassifier, spec: EpisodeSpec, features: FeatureTable | None = None) -> Scorer:
+    """A head with the random stream of its name, for tasks of a specification on features, whose support features it meets."""
+    stream = ("head", head, spec.ways, spec.shots)
+    return Scorer(
+        head=classifier,
+        stream=stream,
+        seed=spec.seed,
+        largest_gather=HEADS[head].largest_gather,
+        support_features=features.support_features if features is not None else None,
+    )
 
 
-def _block_size(spec: EpisodeSpec, dim: int) -> int:
-    """Tasks that share a generator and are fitted together: a power of two that depends on their size, never on their number."""
-    fitting = LARGEST_GATHER // (spec.ways * (spec.shots + spec.queries) * dim)
-    return min(LARGEST_BLOCK, 1 << max(fitting.bit_length() - 1, 0))
+def _accuracies(episodes: EpisodeIndices, scores: Float[Tensor, "task query way"]) -> Float64[Tensor, " task"]:
+    return (scores.argmax(-1).cpu() == episodes.query_ways).double().mean(1)
 
 
-class _Gather:
-    """Rows of a feature table, in memory that is used again for the next block: fresh memory costs more than the copy itself."""
-
-    def __init__(self, table: Float[Tensor, "row dim"]) -> None:
-        self.table = table
-        self.memory = table.new_empty(0, table.shape[1])
-
-    def __call__(self, rows: Int64[Tensor, "task way item"]) -> Float[Tensor, "task way item dim"]:
-        if len(self.memory) < rows.numel():
-            self.memory = self.table.new_empty(rows.numel(), self.table.shape[1])
-        gathered = self.memory[: rows.numel()]
-        torch.index_select(self.table, 0, rows.flatten().to(self.table.device), out=gathered)
-        return gathered.unflatten(0, rows.shape)
+def _example(episodes: EpisodeIndices, scores: Float[Tensor, "task query way"]) -> ExampleTask:
+    return ExampleTask(episode=episodes, predicted=scores[0].argmax(-1).cpu())

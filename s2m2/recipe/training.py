@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from s2m2.recipe.checks import check
+from s2m2.recipe.heads import HeadName
 
 ObjectiveName = Literal["supervised", "rotation", "exemplar"]
-HeadName = Literal["cosine", "nearest_mean"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,9 +30,11 @@ class DrawnTask:
 
     class_names: tuple[str, ...]
     """Of each way."""
-    support: UInt8[np.ndarray, "way shot height width 3"]
-    query: UInt8[np.ndarray, "way query height width 3"]
-    predicted: Int64[np.ndarray, "way query"]
+    support: tuple[UInt8[np.ndarray, "_ height width 3"], ...]
+    """Of each way."""
+    query: tuple[UInt8[np.ndarray, "_ height width 3"], ...]
+    """Of each way."""
+    predicted: tuple[Int64[np.ndarray, " _"], ...]
     """Way that the head took each query for; right where it is the query's own."""
     head: str
     """Name of the head, as in the recipe."""
@@ -42,19 +44,31 @@ class DrawnTask:
     @property
     def right(self) -> int:
         """Queries recognised."""
-        return int((self.predicted == np.arange(len(self.predicted))[:, None]).sum())
+        return sum(int((answers == way).sum()) for way, answers in enumerate(self.predicted))
+
+    @property
+    def queries(self) -> int:
+        """Queries in all."""
+        return sum(map(len, self.predicted))
 
     @classmethod
     def from_evaluation(
         cls, table: ImageTable, known: FeatureTable, task: evaluate.ExampleTask, *, head: str, features: str
     ) -> "DrawnTask":
         """The pictures behind a task of the evaluation; `known` are the features that it was drawn from, which know their pictures."""
-        rows = known.rows.cpu().numpy()
-        support, query = (rows[places[0].cpu().numpy()] for places in (task.episode.support, task.episode.query))
-        names = tuple(table.class_names[number] for number in table.labels[support[:, 0]])
-        predicted = task.predicted.cpu().numpy()
+        episode, rows = task.episode, known.rows.cpu().numpy()
+        places = {"support": (episode.support, episode.support_ways), "query": (episode.query, episode.query_ways)}
+        pictures = {
+            name: tuple(table.images[rows[found[0][ways[0] == way].numpy()]] for way in range(episode.ways))
+            for name, (found, ways) in places.items()
+        }
         return cls(
-            class_names=names, support=table.images[support], query=table.images[query], predicted=predicted, head=head, features=features
+            class_names=tuple(table.class_names[number] for number in episode.classes[0].tolist()),
+            support=pictures["support"],
+            query=pictures["query"],
+            predicted=tuple(task.predicted[episode.query_ways[0] == way].numpy() for way in range(episode.ways)),
+            head=head,
+            features=features,
         )
 
 

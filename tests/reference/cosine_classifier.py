@@ -4,8 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from s2m2.evaluation.tasks import FewShotTasks
 from s2m2.functional.cosine import FitSettings
 from s2m2.recipe import CosineClassifierConfig
+from tests.reference.evaluate import each
 
 
 class CosineModel(nn.Module):
@@ -41,18 +43,16 @@ def fit(initial: Tensor, support: Tensor, labels: Tensor, orders: Tensor, settin
     return model
 
 
-def classify(support: Tensor, query: Tensor, generator: torch.Generator, config: CosineClassifierConfig) -> Tensor:
-    """Scores "task way query way", one task after the other; the draws are those of the fast head, in its order."""
-    _, ways, shots, dim = support.shape
-    orders = torch.rand(config.epochs, ways * shots, generator=generator).argsort(dim=1)
+def classify(tasks: FewShotTasks, generator: torch.Generator, config: CosineClassifierConfig) -> Tensor:
+    """Scores "task query way", one task after the other; the draws are those of the fast head, in its order."""
+    _, items, dim = tasks.support.shape
+    orders = torch.rand(config.epochs, items, generator=generator).argsort(dim=1)
     scores = []
-    for task_support, task_query in zip(support, query, strict=True):
-        draw = torch.rand(ways * dim + ways * shots, generator=generator)
-        initial = (2 * draw[: ways * dim].reshape(ways, dim) - 1) / dim**0.5
-        shuffle = draw[ways * dim :].argsort()
-        labels = torch.arange(ways).repeat_interleave(shots)
-        items = task_support.reshape(ways * shots, dim)
-        model = fit(initial, items[shuffle], labels[shuffle], orders, config)
+    for support, labels, query in each(tasks):
+        draw = torch.rand(tasks.ways * dim + items, generator=generator)
+        initial = (2 * draw[: tasks.ways * dim].reshape(tasks.ways, dim) - 1) / dim**0.5
+        shuffle = draw[tasks.ways * dim :].argsort()
+        model = fit(initial, support[shuffle], labels[shuffle], orders, config)
         with torch.no_grad():
-            scores.append(model(task_query.reshape(-1, dim).double()).reshape(*task_query.shape[:2], ways))
+            scores.append(model(query))
     return torch.stack(scores)

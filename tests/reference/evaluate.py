@@ -1,27 +1,78 @@
-"""Few-shot accuracies by a plain loop: one task, one class, one query at a time."""
+"""Few-shot accuracies by a plain loop: one task, one query at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from s2m2.data.episodes import EpisodeIndices
 from s2m2.evaluation.features import FeatureTable
+from s2m2.evaluation.tasks import FewShotTasks
+from s2m2.seeding import generator_for
 
-Scorer = Callable[[Tensor, Tensor, int], Tensor]
-"""Scores "query way" of a task from its support "way shot dim", its queries of one class "query dim" and its number."""
+Scorer = Callable[[Tensor, Tensor], Tensor]
+"""Scores "query way" of a task from its support, "way shot dim" or a list by way of "shot dim", and its queries "query dim"."""
 
 
 def accuracies(features: FeatureTable, episodes: EpisodeIndices, scorer: Scorer) -> list[float]:
     """Fraction of the queries of each task whose highest score is that of their own class."""
     results = []
     for task in range(len(episodes)):
-        support = torch.stack([features.features[rows] for rows in episodes.support[task]])
-        correct = total = 0
-        for way, rows in enumerate(episodes.query[task].tolist()):
-            for scores, row in zip(scorer(support, features.features[rows], task), rows, strict=True):
-                assert features.labels[row] == episodes.classes[task, way]
-                correct += max(range(len(scores)), key=lambda candidate: float(scores[candidate])) == way
-                total += 1
-        results.append(correct / total)
+        support = torch.stack([features.features[rows] for rows in episodes.support[task].reshape(episodes.ways, -1)])
+        rows = episodes.query[task].tolist()
+        correct = 0
+        for scores, row, way in zip(scorer(support, features.features[rows]), rows, episodes.query_ways[task].tolist(), strict=True):
+            assert features.labels[row] == episodes.classes[task, way]
+            correct += max(range(len(scores)), key=lambda candidate: float(scores[candidate])) == way
+        results.append(correct / len(rows))
     return results
+
+
+def made_up_tasks(
+    count: int = 4, ways: int = 4, shots: int = 2, queries: int = 5, dim: int = 12, *, spread: float = 1.0, shift: float = 0.0
+) -> FewShotTasks:
+    """Tasks whose classes lie around centres of their own, `queries` of each class in order."""
+    generator = generator_for(0, "made-up tasks", count, ways, shots, queries, dim)
+    centres = torch.randn(count, ways, 1, dim, generator=generator) + shift
+    support = centres + spread * torch.randn(count, ways, shots, dim, generator=generator)
+    query = centres + spread * torch.randn(count, ways, queries, dim, generator=generator)
+    labels = torch.arange(ways).repeat_interleave(shots).expand(count, -1)
+    return FewShotTasks(support=support.flatten(1, 2), labels=labels, query=query.flatten(1, 2), ways=ways, shots=shots)
+
+
+def made_up_unequal_tasks(count: int = 4, dim: int = 12) -> FewShotTasks:
+    """Tasks of three classes with one, three and two support items."""
+    even = made_up_tasks(count, ways=3, shots=3, dim=dim)
+    kept = torch.tensor([0, 3, 4, 5, 6, 7])
+    return FewShotTasks(support=even.support[:, kept], labels=even.labels[:, kept], query=even.query, ways=3, shots=None)
+
+
+def changed(tasks: FewShotTasks, change: Callable[[Tensor], Tensor]) -> FewShotTasks:
+    """The tasks with every feature changed."""
+    return FewShotTasks(support=change(tasks.support), labels=tasks.labels, query=change(tasks.query), ways=tasks.ways, shots=tasks.shots)
+
+
+def first(tasks: FewShotTasks, count: int) -> FewShotTasks:
+    """The first tasks."""
+    return FewShotTasks(
+        support=tasks.support[:count], labels=tasks.labels[:count], query=tasks.query[:count], ways=tasks.ways, shots=tasks.shots
+    )
+
+
+def relabelled(tasks: FewShotTasks, order: list[int]) -> FewShotTasks:
+    """The tasks with way `order[i]` renamed to i, their support sorted anew; the queries stay where they are."""
+    labels = torch.tensor([order.index(way) for way in range(tasks.ways)])[tasks.labels]
+    places = labels.argsort(dim=1, stable=True)
+    return FewShotTasks(
+        support=tasks.support.gather(1, places[..., None].expand_as(tasks.support)),
+        labels=labels.gather(1, places),
+        query=tasks.query,
+        ways=tasks.ways,
+        shots=tasks.shots,
+    )
+
+
+def each(tasks: FewShotTasks) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Support "item dim", labels " item" and queries "query dim" of one task after the other, in float64."""
+    for support, labels, query in zip(tasks.support, tasks.labels, tasks.query, strict=True):
+        yield support.double(), labels, query.double()

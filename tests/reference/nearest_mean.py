@@ -4,13 +4,12 @@ import torch
 from torch import Tensor
 
 
-def squared_distances(support: Tensor, query: Tensor) -> Tensor:
-    """From each query "way query dim" to the mean of each class of the support "way shot dim"."""
-    way, count, _ = query.shape
-    distances = torch.empty(way, count, len(support), dtype=torch.float64)
-    for true_class in range(way):
-        for number in range(count):
-            for candidate in range(len(support)):
-                mean = sum(item.double() for item in support[candidate]) / len(support[candidate])
-                distances[true_class, number, candidate] = ((query[true_class, number].double() - mean) ** 2).sum()
+def squared_distances(support: Tensor, labels: Tensor, query: Tensor, ways: int) -> Tensor:
+    """From each query "query dim" to the mean of each way of the support "item dim"."""
+    distances = torch.empty(len(query), ways, dtype=torch.float64)
+    for number in range(len(query)):
+        for way in range(ways):
+            members = [item.double() for item, label in zip(support, labels.tolist(), strict=True) if label == way]
+            mean = sum(members, torch.zeros(support.shape[1], dtype=torch.float64)) / len(members)
+            distances[number, way] = ((query[number].double() - mean) ** 2).sum()
     return distances

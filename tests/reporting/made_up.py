@@ -82,9 +82,9 @@ def made_up_task(table: ImageTable, wrong: int = 9) -> DrawnTask:
     predicted.ravel()[places] = (predicted.ravel()[places] + 1) % 5
     return DrawnTask(
         class_names=table.class_names[:5],
-        support=table.images[rows[:, :1]],
-        query=table.images[rows[:, 1:]],
-        predicted=predicted,
+        support=tuple(table.images[rows[:, :1]]),
+        query=tuple(table.images[rows[:, 1:]]),
+        predicted=tuple(predicted),
         head="cosine",
         features="finetune",
     )

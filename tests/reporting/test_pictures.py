@@ -33,13 +33,13 @@ def test_right_queries_have_green_frames_and_wrong_ones_red_frames_with_the_pred
 def test_the_picture_inside_a_frame_is_the_query_with_every_pixel_a_square():
     example = made_up_task(made_up_table())
     drawn = pixels(draw_task(example)[2].queries[3])[FRAME:-FRAME, FRAME:-FRAME]
-    np.testing.assert_array_equal(drawn[::2, ::2], example.query[2, 3])
-    np.testing.assert_array_equal(drawn[1::2, 1::2], example.query[2, 3])
+    np.testing.assert_array_equal(drawn[::2, ::2], example.query[2][3])
+    np.testing.assert_array_equal(drawn[1::2, 1::2], example.query[2][3])
 
 
 def test_support_pictures_have_no_frame():
     example = made_up_task(made_up_table())
-    np.testing.assert_array_equal(pixels(draw_task(example)[1].support[0])[::2, ::2], example.support[1, 0])
+    np.testing.assert_array_equal(pixels(draw_task(example)[1].support[0])[::2, ::2], example.support[1][0])
 
 
 def test_recognised_queries_are_counted_though_not_all_are_drawn():
@@ -54,9 +54,9 @@ def test_a_task_of_many_classes_is_drawn_in_part():
     wide = replace(
         example,
         class_names=tuple(map(str, range(20))),
-        support=example.support.repeat(4, axis=0),
-        query=example.query.repeat(4, axis=0),
-        predicted=example.predicted.repeat(4, axis=0),
+        support=example.support * 4,
+        query=example.query * 4,
+        predicted=example.predicted * 4,
     )
     assert len(draw_task(wide)) == 10
 
@@ -100,11 +100,19 @@ def test_the_pictures_of_an_evaluated_task_are_those_of_its_rows():
         class_names=table.class_names,
         fingerprint="f",
     )
-    # Classes 9 and 7, of which the features hold rows 16 to 23 and 0 to 7.
-    episode = EpisodeIndices(classes=torch.tensor([[9, 7]]), support=torch.tensor([[[16], [2]]]), query=torch.tensor([[[17, 20], [0, 1]]]))
-    task = evaluate.ExampleTask(episode=episode, predicted=torch.tensor([[0, 1], [1, 1]]))
+    # Classes 9 and 7, of which the features hold rows 16 to 23 and 0 to 7; three queries are of the first class, one of the second.
+    episode = EpisodeIndices(
+        classes=torch.tensor([[9, 7]]),
+        support=torch.tensor([[16, 2]]),
+        support_ways=torch.tensor([[0, 1]]),
+        query=torch.tensor([[17, 20, 0, 23]]),
+        query_ways=torch.tensor([[0, 0, 1, 0]]),
+        shots=1,
+    )
+    task = evaluate.ExampleTask(episode=episode, predicted=torch.tensor([0, 1, 1, 0]))
     example = DrawnTask.from_evaluation(table, known, task, head="cosine", features="finetune")
     assert example.class_names == ("class 9", "class 7")
-    np.testing.assert_array_equal(example.support, table.images[[[72], [58]]])
-    np.testing.assert_array_equal(example.query, table.images[[[73, 76], [56, 57]]])
-    assert example.right == 3
+    for drawn, expected in ((example.support, [[72], [58]]), (example.query, [[73, 76, 79], [56]])):
+        for pictures, rows_of_way in zip(drawn, expected, strict=True):
+            np.testing.assert_array_equal(pictures, table.images[rows_of_way])
+    assert (example.right, example.queries) == (3, 4)

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from s2m2.evaluation.tasks import FewShotTasks
 from s2m2.functional.cosine import FitSettings, fit_cosine
 from s2m2.recipe import CosineClassifierConfig
 
@@ -16,27 +17,22 @@ class CosineClassifier:
 
     config: CosineClassifierConfig
 
-    def __call__(
-        self,
-        support: Float[Tensor, "task way shot dim"],
-        query: Float[Tensor, "task way query dim"],
-        generator: torch.Generator,
-    ) -> Float[Tensor, "task way query way"]:
+    def __call__(self, tasks: FewShotTasks, generator: torch.Generator) -> Float[Tensor, "task query way"]:
         """Fit, and return the logits of the queries.
 
         The directions start as a linear layer's weights, uniform in +-1 / sqrt(dim), and the norms as their lengths. The support
         items of a task are shuffled once by its own permutation; then all tasks go through the same fresh orders, so that every
         task meets a fresh uniform order of its own in every epoch.
         """
-        (tasks, ways, shots, dim), items, device = support.shape, support[0, ..., 0].numel(), generator.device
+        (count, items, dim), ways, device = tasks.support.shape, tasks.ways, generator.device
         orders = torch.rand(self.config.epochs, items, generator=generator, device=device).argsort(dim=1)
-        draws = torch.rand(tasks, ways * dim + items, generator=generator, device=device)
-        initial = draws[:, : ways * dim].mul_(2).sub_(1).mul_(dim**-0.5).unflatten(1, (ways, dim)).to(support)
-        shuffles = draws[:, ways * dim :].argsort(dim=1).to(support.device)
-        rows = (shuffles + items * torch.arange(tasks, device=support.device)[:, None]).flatten()
-        shuffled = support.flatten(0, 2).index_select(0, rows).unflatten(0, (tasks, items))
-        weights = fit_cosine(initial, shuffled, shuffles // shots, orders, self._settings())
-        return weights.logits(query.flatten(1, 2), self.config.scale).unflatten(1, query.shape[1:3])
+        draws = torch.rand(count, ways * dim + items, generator=generator, device=device)
+        initial = draws[:, : ways * dim].mul_(2).sub_(1).mul_(dim**-0.5).unflatten(1, (ways, dim)).to(tasks.support)
+        shuffles = draws[:, ways * dim :].argsort(dim=1).to(tasks.support.device)
+        rows = (shuffles + items * torch.arange(count, device=tasks.support.device)[:, None]).flatten()
+        shuffled = tasks.support.flatten(0, 1).index_select(0, rows).unflatten(0, (count, items))
+        weights = fit_cosine(initial, shuffled, tasks.labels.gather(1, shuffles), orders, self._settings())
+        return weights.logits(tasks.query, self.config.scale)
 
     def _settings(self) -> FitSettings:
         config = self.config

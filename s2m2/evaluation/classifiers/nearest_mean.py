@@ -4,21 +4,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from s2m2.evaluation.tasks import FewShotTasks
 
-def nearest_mean(
-    support: Float[Tensor, "task way shot dim"],
-    query: Float[Tensor, "task way query dim"],
-    generator: torch.Generator,
-) -> Float[Tensor, "task way query way"]:
+
+def nearest_mean(tasks: FewShotTasks, generator: torch.Generator) -> Float[Tensor, "task query way"]:
     """Score by the negative squared Euclidean distance to each class mean, up to a term that all classes of a query share.
 
-    With m the mean of the whole support and d_c the mean of class c less m,
+    With m the mean of the class means and d_c the mean of class c less m,
     -||x - m - d_c||^2 + ||x - m||^2 = 2 (x - m) . d_c - ||d_c||^2. The dropped term is the largest one where features lie far
     from the origin, so the scores keep more digits without it.
     """
-    means = support.mean(dim=2)
+    means = tasks.class_means()
     centre = means.mean(dim=1, keepdim=True)
     offsets = means - centre
-    projections = query.flatten(1, 2) @ offsets.mT
     constants = (offsets * (offsets + 2 * centre)).sum(dim=-1)
-    return (2 * projections - constants[:, None]).unflatten(1, query.shape[1:3])
+    return torch.baddbmm(constants[:, None], tasks.query, offsets.mT, beta=-1, alpha=2)

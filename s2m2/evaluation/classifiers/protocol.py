@@ -6,21 +6,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from s2m2.evaluation.tasks import FewShotTasks
+
 
 @runtime_checkable
 class FewShotClassifier(Protocol):
     """A head: it meets the support features of a block of tasks and scores their query features.
 
-    Row c of the way axis of `support` is class c of a task, and so is entry c of the last axis of the scores; the largest is the
-    prediction. A head looks at each task and each query alone. What it draws comes from `generator`, in such an order that the
-    first tasks of a block are scored alike however many follow.
+    Entry c of the last axis of the scores is way c of a task; the largest is the prediction, and the softmax of the scores is what
+    the head gives as probabilities. A head looks at each task alone, and an inductive one at each query alone. What it draws comes
+    from `generator`, in such an order that the first tasks of a block are scored alike however many follow. It leaves the features
+    as they are.
     """
 
-    def __call__(
-        self,
-        support: Float[Tensor, "task way shot dim"],
-        query: Float[Tensor, "task way query dim"],
-        generator: torch.Generator,
-    ) -> Float[Tensor, "task way query way"]:
-        """Scores of the queries, one for each class of their task."""
+    def __call__(self, tasks: FewShotTasks, generator: torch.Generator) -> Float[Tensor, "task query way"]:
+        """Scores of the queries, one for each way of their task."""
         ...

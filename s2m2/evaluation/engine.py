@@ -1,0 +1,101 @@
+"""All tasks of an evaluation through one head, block by block, on all cores."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import local
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from s2m2.data.episodes import EpisodeIndices
+from s2m2.data.sampling import EpisodeSource
+from s2m2.evaluation.classifiers.protocol import FewShotClassifier
+from s2m2.evaluation.tasks import LARGEST_GATHER, FewShotTasks, TaskGatherer
+from s2m2.seeding import generator_for
+from s2m2.threads import one_thread
+
+BLOCKS_AHEAD = 2
+"""Blocks that may wait for each thread, which bounds the memory."""
+
+Result = TypeVar("Result")
+Reduce = Callable[[EpisodeIndices, Float[Tensor, "task query way"]], Result]
+"""What is kept of some tasks and their scores."""
+TaskTransform = Callable[[FewShotTasks], FewShotTasks]
+"""Changes the features of tasks before the head meets them."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scorer:
+    """A head as it meets every task."""
+
+    head: FewShotClassifier
+    stream: tuple[str | int, ...]
+    """Name of the head's random stream; a block adds its number."""
+    seed: int
+    transform: TaskTransform | None = None
+    support_features: Float[Tensor, "row dim"] | None = None
+    """What support pictures show, where that is not what they show as queries (see `FeatureTable`)."""
+    largest_gather: int = LARGEST_GATHER
+    """Numbers that the head meets at once, at most: a head of few operations is fastest where they stay in the processor's cache."""
+
+
+def map_tasks(
+    features: Float[Tensor, "row dim"],
+    source: EpisodeSource,
+    scorer: Scorer,
+    reduce: Reduce[Result],
+    *,
+    device: torch.device | str = "cpu",
+) -> Iterator[Result]:
+    """`reduce` of all tasks in order, one part of a block after the other.
+
+    The blocks are shared out among as many threads as torch uses, each of which computes on its own; on another device than the CPU
+    there is one. Neither their number nor their pace changes a result.
+
+    Raises:
+        InputError: a task needs what there is not.
+    """
+    table, kept = features.to(device), local()
+    support = scorer.support_features.to(device) if scorer.support_features is not None else None
+
+    def serve(number: int) -> list[Result]:
+        if not hasattr(kept, "gather"):
+            kept.gather = TaskGatherer(table, support)
+        with torch.inference_mode():
+            generator = generator_for(scorer.seed, *scorer.stream, number)
+            return [reduce(part, _scores(part, kept.gather, scorer, generator)) for part in _parts(source, number, scorer, table.shape[1])]
+
+    workers = torch.get_num_threads() if table.device.type == "cpu" else 1
+    with one_thread(), ThreadPoolExecutor(workers, thread_name_prefix="tasks") as pool:
+        waiting: deque[Future[list[Result]]] = deque()
+        try:
+            for number in range(source.blocks):
+                waiting.append(pool.submit(serve, number))
+                if len(waiting) > BLOCKS_AHEAD * workers:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def part_size(episodes: EpisodeIndices, dim: int, largest_gather: int) -> int:
+    """Tasks that are computed together: it depends on their size, never on their number."""
+    _, support, queries, _ = episodes.size
+    return max(largest_gather // ((support + queries) * dim), 1)
+
+
+def _parts(source: EpisodeSource, number: int, scorer: Scorer, dim: int) -> Iterator[EpisodeIndices]:
+    for episodes in source.block(number):
+        size = part_size(episodes, dim, scorer.largest_gather)
+        for start in range(0, len(episodes), size):
+            yield episodes.part(start, start + size)
+
+
+def _scores(episodes: EpisodeIndices, gather: TaskGatherer, scorer: Scorer, generator: torch.Generator) -> Float[Tensor, "task query way"]:
+    tasks = gather(episodes)
+    return scorer.head(scorer.transform(tasks) if scorer.transform is not None else tasks, generator)

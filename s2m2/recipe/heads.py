@@ -1,0 +1,5 @@
+"""Names of the few-shot heads."""
+
+from typing import Literal
+
+HeadName = Literal["cosine", "nearest_mean"]

@@ -1,0 +1,113 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from threading import current_thread
+
+import pytest
+import torch
+from torch import Tensor
+
+from s2m2.data import sampling
+from s2m2.data.episodes import EpisodeIndices, EpisodeSpec
+from s2m2.data.sampling import EpisodeSampler, sample_episodes
+from s2m2.evaluation.classifiers import CosineClassifier, FewShotClassifier, nearest_mean
+from s2m2.evaluation.engine import Scorer, map_tasks, part_size
+from s2m2.evaluation.tasks import FewShotTasks, TaskGatherer
+from s2m2.recipe import CosineClassifierConfig
+from s2m2.seeding import generator_for
+
+SPEC = EpisodeSpec(ways=3, shots=2, queries=4, tasks=60, seed=5)
+LABELS = torch.arange(6).repeat_interleave(12)
+FEATURES = torch.randn(72, 8, generator=generator_for(0, "features"))
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "BLOCK", 16)
+
+
+@pytest.fixture
+def threads() -> Iterator[int]:
+    """Three threads, whatever the machine has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield 3
+    torch.set_num_threads(before)
+
+
+def noisy_nearest_mean(tasks: FewShotTasks, generator: torch.Generator) -> Tensor:
+    """A head that draws for every task, so that the stream of each block shows."""
+    noise = torch.rand(len(tasks), tasks.query.shape[1] * tasks.ways, generator=generator)
+    return nearest_mean(tasks, generator) + 8 * noise.unflatten(1, (-1, tasks.ways))
+
+
+def scores_of(head: FewShotClassifier, spec: EpisodeSpec = SPEC, **settings: int) -> Tensor:
+    scorer = Scorer(head=head, stream=("head",), seed=spec.seed, **settings)
+    return torch.cat(list(map_tasks(FEATURES, EpisodeSampler(LABELS, spec), scorer, lambda episodes, scores: scores.clone())))
+
+
+def test_every_block_of_tasks_has_a_stream_of_its_own(threads: int) -> None:
+    episodes, gather = sample_episodes(LABELS, SPEC), TaskGatherer(FEATURES)
+    expected = [
+        noisy_nearest_mean(gather(episodes.part(16 * block, 16 * block + 16)), generator_for(SPEC.seed, "head", block))
+        for block in range(4)
+    ]
+    torch.testing.assert_close(scores_of(noisy_nearest_mean), torch.cat(expected))
+
+
+@pytest.mark.parametrize("head", [noisy_nearest_mean, CosineClassifier(config=CosineClassifierConfig(epochs=4))])
+def test_neither_the_number_of_threads_nor_of_tasks_changes_a_score(head: FewShotClassifier, threads: int) -> None:
+    many = scores_of(head)
+    torch.set_num_threads(1)
+    assert torch.equal(scores_of(head), many)
+    torch.testing.assert_close(scores_of(head, replace(SPEC, tasks=37)), many[:37])
+
+
+def test_small_parts_change_the_draws_of_no_task_but_by_their_order() -> None:
+    whole, parts = scores_of(nearest_mean), scores_of(nearest_mean, largest_gather=1)
+    torch.testing.assert_close(parts, whole)
+
+
+def test_parts_hold_no_more_than_allowed_and_one_task_at_least() -> None:
+    for ways, queries, dim in ((5, 15, 640), (20, 19, 640), (5, 599, 640), (5, 15, 21168), (50, 599, 10**6)):
+        episodes = EpisodeIndices(
+            classes=torch.zeros(1, ways, dtype=torch.int64),
+            support=torch.zeros(1, ways, dtype=torch.int64),
+            support_ways=torch.zeros(1, ways, dtype=torch.int64),
+            query=torch.zeros(1, ways * queries, dtype=torch.int64),
+            query_ways=torch.zeros(1, ways * queries, dtype=torch.int64),
+            shots=1,
+        )
+        size = part_size(episodes, dim, 2**22)
+        assert size == 1 or size * ways * (1 + queries) * dim <= 2**22
+
+
+def test_an_evaluation_leaves_the_number_of_threads_alone(threads: int) -> None:
+    scores_of(nearest_mean)
+    assert torch.get_num_threads() == threads
+
+
+def test_tasks_are_shared_out_among_threads_and_come_back_in_order(threads: int) -> None:
+    scorer, spec = Scorer(head=nearest_mean, stream=("head",), seed=0), replace(SPEC, tasks=160)
+
+    def reduce(episodes: EpisodeIndices, scores: Tensor) -> tuple[str, Tensor]:
+        return current_thread().name, episodes.support.clone()
+
+    served = list(map_tasks(FEATURES, EpisodeSampler(LABELS, spec), scorer, reduce))
+    assert all(name.startswith("tasks") for name, _ in served)
+    assert torch.equal(torch.cat([support for _, support in served]), sample_episodes(LABELS, spec).support)
+
+
+def test_an_error_in_a_head_reaches_the_caller(threads: int) -> None:
+    def broken(tasks: FewShotTasks, generator: torch.Generator) -> Tensor:
+        raise ZeroDivisionError("broken head")
+
+    with pytest.raises(ZeroDivisionError, match="broken head"):
+        scores_of(broken)
+
+
+def test_a_transform_comes_before_the_head() -> None:
+    scorer = Scorer(
+        head=nearest_mean, stream=("head",), seed=SPEC.seed, transform=lambda tasks: replace(tasks, query=torch.zeros_like(tasks.query))
+    )
+    scores = torch.cat(list(map_tasks(FEATURES, EpisodeSampler(LABELS, SPEC), scorer, lambda episodes, scores: scores.clone())))
+    torch.testing.assert_close(scores, scores[:, :1].expand_as(scores))
