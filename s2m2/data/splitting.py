@@ -1,20 +1,25 @@
 """Which classes are base, validation and novel: by a class list, by the user's own file, or by shares drawn from a seed."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
 
 from s2m2.data.table import SPLITS, Split
 from s2m2.errors import InputError
-from s2m2.seeding import seed_for
+from s2m2.seeds import seed_for
 
 ClassLists = Mapping[Split, Sequence[str]]
 JSON_KEYS: dict[Split, tuple[str, ...]] = {"base": ("base", "train"), "validation": ("validation", "val"), "novel": ("novel", "test")}
 TEXT_FILES: dict[Split, str] = {"base": "train.txt", "validation": "val.txt", "novel": "test.txt"}
 DEFAULT_SHARES = (0.64, 0.16, 0.2)
 """Shares of classes for base, validation and novel: those of CIFAR-FS and mini-ImageNet."""
+TURNS = (0, 90, 180, 270)
+"""Degrees, counter-clockwise, by which the pictures of one class make four classes (Omniglot)."""
+TURNED = re.compile(rf"(.+)/rot(?:{'|'.join(f'{degrees:03d}' for degrees in TURNS)})", re.DOTALL)
 NAMED_AT_MOST = 5
 """Classes that an error message names before it counts the rest."""
 
@@ -49,25 +54,33 @@ def split_classes(class_names: Sequence[str], splits: str | None, seed: int, own
 def split_by_shares(class_names: Sequence[str], shares: Sequence[float], seed: int) -> dict[Split, tuple[int, ...]]:
     """Draw the classes of each split. The draw depends on the seed and the number of classes alone.
 
-    Counts are the shares rounded by largest remainder, so that they add up.
+    The four turns of a class count as one class, so that they come into one split. Counts are the shares rounded by largest
+    remainder, so that they add up.
 
     Raises:
         InputError: the shares do not add up to 1, or one above 0 comes to no class at all.
     """
     if len(shares) != len(SPLITS) or not all(0 <= share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-6:
         raise InputError(f"--splits is {list(shares)}, but must be three shares of 0 or more that add up to 1")
-    exact = [share * len(class_names) for share in shares]
+    families: dict[str, list[int]] = {}
+    for number, name in enumerate(class_names):
+        families.setdefault(unturned(name), []).append(number)
+    exact = [share * len(families) for share in shares]
     counts = [int(share + 1e-9) for share in exact]
     by_remainder = sorted(range(len(SPLITS)), key=lambda place: counts[place] - exact[place])
-    for place in by_remainder[: len(class_names) - sum(counts)]:
+    for place in by_remainder[: len(families) - sum(counts)]:
         counts[place] += 1
     for split, share, count in zip(SPLITS, shares, counts, strict=True):
         if share > 0 and count == 0:
             hint = "give --splits three other shares, such as 0.5,0.25,0.25"
-            raise InputError(f"a share of {share} of {len(class_names)} classes leaves no {split} class; {hint}")
-    order = sorted(range(len(class_names)), key=lambda number: seed_for(seed, "splits", number))
-    starts = [sum(counts[:place]) for place in range(len(SPLITS))]
-    return {split: tuple(sorted(order[start : start + count])) for split, start, count in zip(SPLITS, starts, counts, strict=True)}
+            raise InputError(f"a share of {share} of {len(families)} classes leaves no {split} class; {hint}")
+    order = sorted(range(len(families)), key=lambda number: seed_for(seed, "splits", number))
+    members = list(families.values())
+    splits: dict[Split, tuple[int, ...]] = {}
+    for place, split in enumerate(SPLITS):
+        start = sum(counts[:place])
+        splits[split] = tuple(sorted(number for family in order[start : start + counts[place]] for number in members[family]))
+    return splits
 
 
 def split_by_lists(class_names: Sequence[str], lists: ClassLists, origin: str) -> dict[Split, tuple[int, ...]]:
@@ -75,19 +88,21 @@ def split_by_lists(class_names: Sequence[str], lists: ClassLists, origin: str) -
 
     Args:
         class_names: all classes, by number.
-        lists: class names of each split.
+        lists: class names of each split; a name also stands for its four turns.
         origin: what to call the lists in an error message.
 
     Raises:
         InputError: a class is listed twice, is in no list, or has no pictures.
     """
+    known = set(class_names)
+    lists = {split: [turn for name in lists[split] for turn in _turns_among(name, known)] for split in SPLITS}
     for split in SPLITS:
-        _refuse((name for place, name in enumerate(lists[split]) if name in lists[split][:place]), f"{origin} names twice as {split}")
+        _refuse((name for name, count in Counter(lists[split]).items() if count > 1), f"{origin} names twice as {split}")
     for one, other in combinations(SPLITS, 2):
         _refuse(set(lists[one]) & set(lists[other]), f"{origin} has both in {one} and in {other}")
     listed = {name for split in SPLITS for name in lists[split]}
-    _refuse(listed - set(class_names), f"{origin} names, but without pictures,")
-    _refuse(set(class_names) - listed, f"{origin} leaves out")
+    _refuse(listed - known, f"{origin} names, but without pictures,")
+    _refuse(known - listed, f"{origin} leaves out")
     numbers = {name: number for number, name in enumerate(class_names)}
     return {split: tuple(sorted(numbers[name] for name in lists[split])) for split in SPLITS}
 
@@ -100,13 +115,21 @@ def packaged_lists() -> list[str]:
 
 
 def read_packaged_list(name: str) -> dict[Split, tuple[str, ...]]:
-    """A class list that comes with the package.
+    """A class list that comes with the package. Omniglot's classes are called `<alphabet>/<character>`."""
+    content = json.loads(files("s2m2.data").joinpath("splits", f"{name}.json").read_text(encoding="utf-8"))
+    flat = {key: _flat(value) if isinstance(value, dict) else value for key, value in content.items()}
+    return _lists(flat, f"class list {name}")
 
-    Raises:
-        InputError: it is nested, as Omniglot's list of alphabets is.
-    """
-    text = files("s2m2.data").joinpath("splits", f"{name}.json").read_text(encoding="utf-8")
-    return _lists(json.loads(text), f"class list {name}")
+
+def turned(name: str, degrees: int) -> str:
+    """The name of a class whose pictures are turned."""
+    return f"{name}/rot{degrees:03d}"
+
+
+def unturned(name: str) -> str:
+    """The name of a class before its pictures were turned."""
+    matched = TURNED.fullmatch(name)
+    return matched[1] if matched else name
 
 
 def read_split_file(path: Path) -> dict[Split, tuple[str, ...]]:
@@ -148,6 +171,15 @@ def _lists(content: object, origin: str) -> dict[Split, tuple[str, ...]]:
             raise InputError(f"{origin}: {key} is nested or no list of names; only flat lists of class names are usable")
         lists[split] = tuple(content[key])
     return lists
+
+
+def _flat(sets: Mapping[str, Mapping[str, Sequence[str]]]) -> list[str]:
+    return [f"{alphabet}/{character}" for alphabets in sets.values() for alphabet in alphabets for character in alphabets[alphabet]]
+
+
+def _turns_among(name: str, class_names: Collection[str]) -> list[str]:
+    turns = [turned(name, degrees) for degrees in TURNS]
+    return turns if name not in class_names and turns[0] in class_names else [name]
 
 
 def _shares(text: str) -> tuple[float, ...] | None:

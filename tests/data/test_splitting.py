@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from s2m2.data.splitting import ClassLists, packaged_lists, read_packaged_list, split_classes
+from s2m2.data.splitting import TURNS, ClassLists, packaged_lists, read_packaged_list, split_classes, turned, unturned
 from s2m2.data.table import SPLITS
 from s2m2.errors import InputError
 
@@ -137,7 +137,39 @@ def test_packaged_lists_are_disjoint_and_have_the_published_sizes(name: str, cou
     assert tuple(len(splits[split]) for split in SPLITS) == counts
 
 
-def test_the_nested_list_of_omniglot_says_that_it_cannot_be_used() -> None:
+def test_the_list_of_omniglot_names_alphabet_and_character() -> None:
     assert "omniglot" in packaged_lists()
-    with pytest.raises(InputError, match=r"class list omniglot: base is nested .* only flat lists"):
-        read_packaged_list("omniglot")
+    lists = read_packaged_list("omniglot")
+    assert [len(lists[split]) for split in SPLITS] == [1028, 172, 423]
+    assert len({name for split in SPLITS for name in lists[split]}) == 1623
+    assert lists["base"][0] == "Alphabet_of_the_Magi/character01"
+
+
+TURNED = [turned(name, degrees) for name in NAMES for degrees in TURNS]
+
+
+def test_a_listed_class_stands_for_its_four_turns_too(tmp_path: Path) -> None:
+    expected = {split: tuple(4 * number + turn for number in numbers for turn in range(4)) for split, numbers in NUMBERS.items()}
+    assert split_classes(TURNED, written(tmp_path / "mine.json", LISTS), seed=0) == expected
+    with pytest.raises(InputError, match=r"leaves out: j/rot000, j/rot090, j/rot180, j/rot270$"):
+        split_classes(TURNED, written(tmp_path / "mine.json", LISTS | {"novel": ["i"]}), seed=0)
+    with pytest.raises(InputError, match="names twice as novel: i/rot000, "):
+        split_classes(TURNED, written(tmp_path / "mine.json", LISTS | {"novel": ["i", "j", "i"]}), seed=0)
+
+
+def test_shares_keep_the_four_turns_of_a_class_together() -> None:
+    upright = split_classes(NAMES, "0.5,0.3,0.2", seed=5)
+    splits = split_classes(TURNED, "0.5,0.3,0.2", seed=5)
+    assert splits == {split: tuple(4 * number + turn for number in numbers for turn in range(4)) for split, numbers in upright.items()}
+
+
+def test_only_the_four_turns_of_a_name_are_taken_for_turns() -> None:
+    assert [unturned(name) for name in ("a/b/rot090", "a/rot000", "a/rot45", "a/rot090/c", "rot090", "/rot090", "a")] == [
+        "a/b",
+        "a",
+        "a/rot45",
+        "a/rot090/c",
+        "rot090",
+        "/rot090",
+        "a",
+    ]

@@ -1,6 +1,8 @@
 """Readers of pictures on disk, one per layout. Each returns a `Listing`; no picture is opened here."""
 
-from s2m2.data.sources import cifar_fs, class_folders
+from s2m2.data.sources.cifar100 import download_cifar100
 from s2m2.data.sources.listing import Listing
+from s2m2.data.sources.recognition import READERS, list_source
+from s2m2.data.sources.unpickling import read_pickle
 
-__all__ = ["Listing", "cifar_fs", "class_folders"]
+__all__ = ["READERS", "Listing", "download_cifar100", "list_source", "read_pickle"]

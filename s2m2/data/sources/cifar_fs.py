@@ -3,17 +3,19 @@
 from dataclasses import replace
 from pathlib import Path
 
-from s2m2.data.sources.listing import Listing, class_folder_names, list_class_folders
+from s2m2.data.sources.listing import Listing, folder_names, list_class_folders
 from s2m2.data.splitting import read_split_folder
 from s2m2.errors import InputError
 
-ARCHIVE_FOLDER = "cifar100"
+INSIDE = (Path(), Path("cifar100"), Path("cifarfs", "cifar100"))
+"""Where the archive unpacks to; the last is learn2learn's."""
 SPLITS_FOLDER = Path("splits", "bertinetto")
 
 
 def find_root(folder: Path) -> Path | None:
-    """The folder with `data` and `splits/bertinetto` in it: `folder`, or the `cifar100` inside it that the archive unpacks to."""
-    for root in (folder, folder / ARCHIVE_FOLDER):
+    """The folder with `data` and `splits/bertinetto` in it: `folder` itself or one inside it."""
+    for inside in INSIDE:
+        root = folder / inside
         if (root / "data").is_dir() and (root / SPLITS_FOLDER).is_dir():
             return root
     return None
@@ -28,5 +30,6 @@ def list_pictures(folder: Path) -> Listing:
     root = find_root(folder)
     if root is None:
         raise InputError(f"{folder} is not laid out as CIFAR-FS: it needs data/<class>/*.png and splits/bertinetto/{{train,val,test}}.txt")
-    listing = list_class_folders(root / "data", class_folder_names(root / "data"), "cifar_fs")
-    return replace(listing, root=root, splits=read_split_folder(root / SPLITS_FOLDER))
+    data = root / "data"
+    listing = list_class_folders({name: data / name for name in folder_names(data)}, "cifar_fs", root)
+    return replace(listing, splits=read_split_folder(root / SPLITS_FOLDER), dataset="cifar_fs")

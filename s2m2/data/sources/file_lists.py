@@ -1,0 +1,161 @@
+"""Lists of pictures: csv files with the columns `filename` and `label`, and the JSON files of S2M2 and of Chen et al. (ICLR 2019)."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from s2m2.data.picture import Picture, PictureFile
+from s2m2.data.sources.class_folders import SPLIT_NAMES
+from s2m2.data.sources.finding import Finder
+from s2m2.data.sources.listing import Listing, counted, listing_of, natural_key
+from s2m2.data.sources.pickled import whole_numbers
+from s2m2.data.table import SPLITS, Split
+from s2m2.errors import InputError
+
+COLUMNS = ("filename", "label")
+KEYS = ("label_names", "image_names", "image_labels")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One picture of a list."""
+
+    file: str
+    """Path as the list gives it."""
+    label: str
+
+
+def list_pictures(file: Path) -> Listing:
+    """The pictures that one csv or JSON file lists; paths are relative to its folder, or to `images` in it.
+
+    Raises:
+        InputError: the file has another shape, names a picture twice, or names pictures that are not there.
+    """
+    return _listing({str(file): read_rows(file)}, {}, file.parent, file.stem)
+
+
+def list_split_files(folder: Path) -> Listing | None:
+    """The pictures of train.csv, val.csv and test.csv in a folder, or of base.json, val.json and novel.json; None: there are none.
+
+    Raises:
+        InputError: as `list_pictures`, or a class is in two of the files.
+    """
+    files = split_files(folder)
+    if not files:
+        return None
+    rows = {split: read_rows(file) for split, file in files.items()}
+    labels = {split: {row.label for row in rows[split]} for split in rows}
+    for place, one in enumerate(SPLITS):
+        for other in SPLITS[place + 1 :]:
+            if both := sorted(labels.get(one, set()) & labels.get(other, set())):
+                hint = "few-shot splits share no class; give --source one file that lists them all"
+                raise InputError(f"{files[one]} and {files[other]} share classes: {counted(both)}; {hint}")
+    splits = {split: tuple(sorted(labels.get(split, ()), key=natural_key)) for split in SPLITS}
+    return _listing({str(files[split]): rows[split] for split in rows}, splits, folder, folder.resolve().name)
+
+
+def split_files(folder: Path) -> dict[Split, Path]:
+    """The csv files of the splits in a folder, else the JSON files; two at least, or none at all.
+
+    Raises:
+        InputError: a split has two files.
+    """
+    for suffix in (".csv", ".json"):
+        found: dict[Split, Path] = {}
+        for stem, split in SPLIT_NAMES.items():
+            file = folder / f"{stem}{suffix}"
+            if file.is_file():
+                if split in found:
+                    raise InputError(f"{found[split]} and {file} are both lists of {split} pictures; keep one")
+                found[split] = file
+        if len(found) > 1:
+            return found
+    return {}
+
+
+def read_rows(file: Path) -> list[Row]:
+    """The pictures that a csv or JSON file lists, in its order.
+
+    Raises:
+        InputError: it cannot be read, or has another shape.
+    """
+    reader = {".csv": _read_csv, ".json": _read_json}.get(file.suffix.lower())
+    if reader is None:
+        raise InputError(f"{file} is neither a folder nor a .csv or .json list of pictures")
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            rows = reader(file, lines)
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"cannot read list {file}: {getattr(error, 'strerror', None) or error}") from error
+    if not rows:
+        raise InputError(f"{file} lists no picture")
+    return rows
+
+
+def _read_csv(file: Path, lines: Any) -> list[Row]:
+    reader = csv.reader(lines, strict=True)
+    header = [name.strip() for name in next(reader, [])]
+    if not set(COLUMNS) <= set(header):
+        raise InputError(f"{file} begins with {','.join(header) or 'an empty line'}, not with the names of columns filename,label")
+    columns = [header.index(name) for name in COLUMNS]
+    rows = []
+    for fields in reader:
+        if not any(field.strip() for field in fields):
+            continue
+        values = [fields[column].strip() if column < len(fields) else "" for column in columns]
+        for name, value in zip(COLUMNS, values, strict=True):
+            if not value:
+                raise InputError(f"{file}, line {reader.line_num}: {','.join(fields)} has no {name}")
+        rows.append(Row(file=values[0], label=values[1]))
+    return rows
+
+
+def _read_json(file: Path, lines: Any) -> list[Row]:
+    content = json.load(lines)
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in KEYS):
+        raise InputError(f"{file} is no list of pictures as S2M2 writes them: an object with the lists {', '.join(KEYS)}")
+    names, files = content["label_names"], content["image_names"]
+    for key in KEYS[:2]:
+        if not all(isinstance(value, str) and value for value in content[key]):
+            raise InputError(f"{file}: {key} must hold texts only, and none of them empty")
+    labels = whole_numbers(content["image_labels"], f"{file}: image_labels")
+    if len(files) != len(labels):
+        raise InputError(f"{file} has {len(files):,} image_names but {len(labels):,} image_labels")
+    named = _named_labels(file, names, labels)
+    return [Row(file=name, label=named[label]) for name, label in zip(files, labels, strict=True)]
+
+
+def _named_labels(file: Path, names: Sequence[str], labels: Sequence[int]) -> Mapping[int, str]:
+    """Class name of each label: its place in `label_names`, or its rank where there are as many names as labels but larger labels."""
+    used = sorted(set(labels))
+    if used and not 0 <= used[0] <= used[-1] < len(names):
+        if used[0] < 0 or len(used) != len(names):
+            outside = [str(label) for label in used if not 0 <= label < len(names)]
+            raise InputError(f"{file} has image_labels outside 0 to {len(names) - 1}, its {len(names):,} label_names: {counted(outside)}")
+        named = dict(zip(used, names, strict=True))
+    else:
+        named = {label: names[label] for label in used}
+    twice = sorted({name for name in named.values() if list(named.values()).count(name) > 1})
+    if twice:
+        raise InputError(f"{file}: label_names has the same name for different labels: {counted(twice)}")
+    return named
+
+
+def _listing(rows: Mapping[str, Sequence[Row]], splits: Mapping[Split, Sequence[str]], root: Path, name: str) -> Listing:
+    finder = Finder((root, root / "images"))
+    classes: dict[str, list[Picture]] = {}
+    seen: dict[Path, str] = {}
+    for origin, listed in rows.items():
+        paths = finder.find_all((row.file for row in listed), origin)
+        for row in sorted(listed, key=lambda row: natural_key(row.file)):
+            path = paths[row.file]
+            if path in seen:
+                raise InputError(f"{path} is listed in {seen[path]} and again in {origin}")
+            seen[path] = origin
+            classes.setdefault(row.label, []).append(PictureFile(path=path))
+    return listing_of(classes, name, root, splits=splits or None)

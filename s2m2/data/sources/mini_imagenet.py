@@ -1,0 +1,150 @@
+"""mini-ImageNet (Vinyals et al. 2016, split of Ravi & Larochelle, ICLR 2017), in the layouts in which it goes round."""
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from s2m2.data.picture import Picture, PictureFile, StoredPicture
+from s2m2.data.sources.file_lists import Row, read_rows, split_files
+from s2m2.data.sources.finding import Finder
+from s2m2.data.sources.imagenet import CLASS_FOLDERS, find_class_folders, list_ilsvrc_classes
+from s2m2.data.sources.listing import Listing, counted, listing_of, natural_key, picture_names
+from s2m2.data.sources.pickled import array_in, dict_in, text, whole_numbers
+from s2m2.data.splitting import read_packaged_list
+from s2m2.data.table import SPLITS, Split
+from s2m2.errors import InputError
+
+PICTURES_PER_CLASS = 600
+CACHES: dict[Split, tuple[str, ...]] = {
+    "base": ("mini-imagenet-cache-train.pkl",),
+    "validation": ("mini-imagenet-cache-val.pkl", "mini-imagenet-cache-validation.pkl"),
+    "novel": ("mini-imagenet-cache-test.pkl",),
+}
+"""Pickle caches; learn2learn's has the longer name."""
+CSV_NAME = re.compile(r"(n\d{8})(\d{8})\.jpe?g", re.IGNORECASE)
+"""File names of the csv: the class and the rank of the picture in the sorted ILSVRC folder, from 1."""
+LAYOUTS = (
+    "mini-imagenet-cache-{train,val,test}.pkl; train.csv, val.csv and test.csv beside the 84x84 pictures or ILSVRC's class folders; "
+    "or the 100 class folders, all together or under train, val and test"
+)
+
+
+def list_pictures(root: Path) -> Listing:
+    """The pictures of mini-ImageNet with their canonical split.
+
+    Raises:
+        InputError: the folder has none of the layouts, or what lies there is incomplete, damaged or of another shape.
+    """
+    if not root.is_dir():
+        raise InputError(f"no such folder {root}")
+    if any(_caches(root).values()):
+        classes = _from_caches(root)
+    elif files := split_files(root):
+        classes = _from_lists(root, files)
+    else:
+        classes = _from_class_folders(root)
+    return listing_of(classes, "mini_imagenet", root, splits=read_packaged_list("mini_imagenet"), dataset="mini_imagenet")
+
+
+def is_root(root: Path) -> bool:
+    """Whether a folder holds the pickle caches, or csv files that list classes of mini-ImageNet."""
+    if any(_caches(root).values()):
+        return True
+    file = split_files(root).get("base")
+    if file is None or file.suffix != ".csv":
+        return False
+    try:
+        return {row.label for row in read_rows(file)} == set(read_packaged_list("mini_imagenet")["base"])
+    except InputError:  # Whoever reads the file will say what is wrong with it.
+        return False
+
+
+def _caches(root: Path) -> dict[Split, list[Path]]:
+    return {split: [root / name for name in CACHES[split] if (root / name).is_file()] for split in SPLITS}
+
+
+def _from_caches(root: Path) -> Mapping[str, Sequence[Picture]]:
+    classes: dict[str, list[Picture]] = {}
+    for split, paths in _caches(root).items():
+        if len(paths) != 1:
+            found = " and ".join(path.name for path in paths) if paths else "none"
+            raise InputError(f"{root} must have one file {' or '.join(CACHES[split])} but has {found}")
+        content = dict_in(paths[0])
+        images = array_in(content, "image_data", paths[0])
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+            raise InputError(f"{paths[0]}: image_data is {images.dtype} {images.shape}, not uint8 of pictures, height, width, 3")
+        for name, rows in _rows(content, len(images), paths[0]).items():
+            if name in classes:
+                raise InputError(f"class {name} is in {paths[0].name} and in another cache of {root}")
+            classes[name] = [StoredPicture(archive=paths[0], row=row, content=images[row]) for row in rows]
+    return classes
+
+
+def _rows(content: Mapping[str, object], count: int, path: Path) -> dict[str, list[int]]:
+    listed = content.get("class_dict")
+    if not isinstance(listed, dict):
+        raise InputError(f"{path} has no dict class_dict of class names and rows")
+    rows = {text(name): whole_numbers(value, f"{path}: class_dict of {text(name)}") for name, value in listed.items()}
+    if sorted(row for found in rows.values() for row in found) != list(range(count)):
+        total = sum(map(len, rows.values()))
+        raise InputError(f"{path}: class_dict must name each of the {count:,} rows of image_data once, but has {total:,} numbers")
+    return rows
+
+
+def _from_class_folders(root: Path) -> Mapping[str, Sequence[Picture]]:
+    classes = list_ilsvrc_classes(root, "mini_imagenet", LAYOUTS)
+    for name, pictures in classes.items():
+        if len(pictures) > PICTURES_PER_CLASS:
+            hint = "to choose from ILSVRC, put train.csv, val.csv and test.csv of Ravi & Larochelle beside the class folders"
+            raise InputError(f"class {name} has {len(pictures):,} pictures in {root}, mini-ImageNet {PICTURES_PER_CLASS}; {hint}")
+    return classes
+
+
+def _from_lists(root: Path, files: Mapping[Split, Path]) -> Mapping[str, Sequence[Picture]]:
+    missing = [split for split in SPLITS if split not in files]
+    if missing:
+        raise InputError(f"{root} lists no {' and no '.join(missing)} pictures: mini-ImageNet needs train.csv, val.csv and test.csv")
+    folders = [root / inside for inside in (*CLASS_FOLDERS, *(file.stem for file in files.values()))]
+    finder = Finder(list(dict.fromkeys(folders)))
+    classes: dict[str, list[Picture]] = {}
+    lost: list[str] = []
+    for split, file in files.items():
+        by_class: dict[str, list[Row]] = {}
+        for row in read_rows(file):
+            by_class.setdefault(row.label, []).append(row)
+        for name, rows in by_class.items():
+            if name in classes:
+                raise InputError(f"class {name} is listed in {file} ({split}) and in another of the lists")
+            names = sorted((row.file for row in rows), key=natural_key)
+            if twice := sorted({one for one, next_ in pairwise(names) if one == next_}):
+                raise InputError(f"{file} names {len(twice):,} pictures more than once: {counted(twice)}")
+            found = [finder.find(one) or finder.find(f"{name}/{one}") for one in names]
+            if any(found):
+                lost += [one for one, path in zip(names, found, strict=True) if path is None]
+                classes[name] = [PictureFile(path=path) for path in found if path is not None]
+            elif (folder := find_class_folders(root, [name]).get(name)) is not None:
+                classes[name] = [PictureFile(path=path) for path in _by_rank(folder, names, file)]
+            else:
+                lost += names
+                classes[name] = []
+    if lost:
+        raise InputError(f"the lists in {root} name {len(lost):,} pictures that are not there: {counted(lost)}")
+    return classes
+
+
+def _by_rank(folder: Path, names: Sequence[str], file: Path) -> list[Path]:
+    """Pictures of ILSVRC, sorted by the number in their names (`n01532829_5.JPEG` comes before `n01532829_10.JPEG`)."""
+    pictures = picture_names(folder)[0]
+    paths = []
+    for name in names:
+        matched = CSV_NAME.fullmatch(name)
+        if matched is None or matched[1] != folder.name:
+            raise InputError(f"{file} names {name}, which is not in {folder} and is not the class and a number of 8 digits")
+        rank = int(matched[2])
+        if not 1 <= rank <= len(pictures):
+            raise InputError(f"{file} asks for picture {rank:,} of class {folder.name}, but {folder} has {len(pictures):,} pictures")
+        paths.append(folder / pictures[rank - 1])
+    return paths

@@ -1,0 +1,57 @@
+"""Omniglot (Lake et al., Science 2015): `images_background` and `images_evaluation`, in each `<alphabet>/<character>/*.png`."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from s2m2.data.picture import Picture
+from s2m2.data.sources.listing import Listing, folder_names, list_class_folders, listing_of
+from s2m2.data.splitting import TURNS, read_packaged_list, turned
+from s2m2.errors import InputError
+
+SETS = ("images_background", "images_evaluation")
+INSIDE = (Path(), Path("omniglot"), Path("omniglot-py"), Path("python"))
+"""Where the archives are unpacked to: torchvision's folder is `omniglot-py`, Lake's `python`."""
+
+
+def find_root(folder: Path) -> Path | None:
+    """The folder with the two sets in it: `folder` itself or one inside it."""
+    for inside in INSIDE:
+        if all((folder / inside / part).is_dir() for part in SETS):
+            return folder / inside
+    return None
+
+
+def list_pictures(folder: Path, *, rotated: bool = False) -> Listing:
+    """The 1,623 characters as classes `<alphabet>/<character>`, with the split of Vinyals et al. (NeurIPS 2016).
+
+    Args:
+        folder: the two sets, or the folder that they were unpacked in.
+        rotated: each character becomes four classes, `<alphabet>/<character>/rot000` to `rot270`, its pictures turned
+            counter-clockwise by so many degrees (Santoro et al., ICML 2016); the four are always in one split.
+
+    Raises:
+        InputError: the folder has another layout, or a character is empty.
+    """
+    root = find_root(folder)
+    if root is None:
+        raise InputError(f"{folder} is not laid out as Omniglot: it needs {' and '.join(SETS)}, with <alphabet>/<character>/*.png in each")
+    folders: dict[str, Path] = {}
+    for part in SETS:
+        for alphabet in folder_names(root / part):
+            for character in folder_names(root / part / alphabet):
+                name = f"{alphabet}/{character}"
+                if name in folders:
+                    raise InputError(f"character {name} is both in {SETS[0]} and in {SETS[1]} of {root}")
+                folders[name] = root / part / alphabet / character
+    upright = replace(list_class_folders(folders, "omniglot", root), splits=read_packaged_list("omniglot"), dataset="omniglot")
+    return _rotated(upright) if rotated else upright
+
+
+def _rotated(upright: Listing) -> Listing:
+    classes: dict[str, list[Picture]] = {turned(name, degrees): [] for name in upright.class_names for degrees in TURNS}
+    for picture, label in zip(upright.pictures, upright.labels, strict=True):
+        for turns, degrees in enumerate(TURNS):
+            classes[turned(upright.class_names[label], degrees)].append(replace(picture, quarter_turns=turns))
+    lists = upright.splits or {}
+    splits = {split: [turned(name, degrees) for name in lists[split] for degrees in TURNS] for split in lists}
+    return listing_of(classes, "omniglot", upright.root, splits=splits, ignored=upright.ignored, dataset="omniglot")

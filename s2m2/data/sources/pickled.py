@@ -1,0 +1,84 @@
+"""Entries of pickled dicts, checked for their kind; Python 2 and `encoding="bytes"` leave keys and texts as bytes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s2m2.data.sources.unpickling import read_pickle
+from s2m2.errors import InputError
+
+
+def dict_in(path: Path) -> dict[str, Any]:
+    """The dict that a pickle holds, its keys as text.
+
+    Raises:
+        InputError: the file cannot be read, or holds something else.
+    """
+    content = read_pickle(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds a {type(content).__name__}, not a dict")
+    return {text(key): value for key, value in content.items()}
+
+
+def array_in(content: Mapping[str, Any], key: str, path: Path) -> np.ndarray:
+    """An entry that is an array.
+
+    Raises:
+        InputError: it is missing or something else.
+    """
+    value = _entry(content, key, path)
+    if not isinstance(value, np.ndarray):
+        raise InputError(f"{path}: {key} is a {type(value).__name__}, not an array")
+    return value
+
+
+def list_in(content: Mapping[str, Any], key: str, path: Path) -> list[int]:
+    """An entry that is a list or an array of whole numbers.
+
+    Raises:
+        InputError: it is missing or something else.
+    """
+    return whole_numbers(_entry(content, key, path), f"{path}: {key}")
+
+
+def texts_in(content: Mapping[str, Any], key: str, path: Path) -> list[str]:
+    """An entry that is a list of texts.
+
+    Raises:
+        InputError: it is missing or something else.
+    """
+    value = _entry(content, key, path)
+    if not isinstance(value, list | tuple | np.ndarray) or not all(isinstance(item, str | bytes) for item in value):
+        raise InputError(f"{path}: {key} is no list of names")
+    return [text(item) for item in value]
+
+
+def whole_numbers(value: object, what: str) -> list[int]:
+    """A list or an array of whole numbers, as a list.
+
+    Raises:
+        InputError: it is something else.
+    """
+    try:
+        array = np.asarray(value) if isinstance(value, list | tuple | np.ndarray) else None
+    except ValueError:  # lists of different lengths
+        array = None
+    if array is None or array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise InputError(f"{what} is no list of whole numbers")
+    return [int(number) for number in array.tolist()]
+
+
+def text(value: Any) -> str:
+    """Text, also of what Python 2 wrote: its bytes come as Latin-1 and are often UTF-8."""
+    try:
+        return (value if isinstance(value, bytes) else str(value).encode("latin1")).decode()
+    except UnicodeError:
+        return value.decode("latin1") if isinstance(value, bytes) else str(value)
+
+
+def _entry(content: Mapping[str, Any], key: str, path: Path) -> Any:
+    if key not in content:
+        raise InputError(f"{path} has no entry {key}, but {', '.join(sorted(content)[:5]) or 'none'}")
+    return content[key]

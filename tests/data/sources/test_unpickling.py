@@ -1,0 +1,158 @@
+"""The reader of pickles against Python's own, and against pickles that ask for more."""
+
+import collections
+import functools
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from s2m2.data.sources import read_pickle
+from s2m2.errors import InputError
+from tests.data.sources.trees import write_pickle
+
+RANDOM = np.random.default_rng(0)
+ARRAYS = {
+    "pictures": RANDOM.integers(0, 256, (2, 5, 5, 3), dtype=np.uint8),
+    "columns first": np.asfortranarray(RANDOM.normal(size=(3, 4))),
+    "a part": RANDOM.normal(size=(6, 4))[::2, 1:],
+    "big-endian": np.arange(5, dtype=">i4"),
+    "half": np.arange(3, dtype=np.float16),
+    "truth": np.array([True, False]),
+    "text": np.array(["é", "ab"]),
+    "bytes": np.array([b"x", b"yz"]),
+    "empty": np.zeros((0, 3), np.float32),
+    "no axis": np.array(2.5),
+}
+VALUES: list[Any] = [None, True, 7, -(10**30), 0.1, "é", b"\x00\xff", b"", bytearray(b"ab"), [1, [2]], (1, ("a",)), {"a": {2: []}}, {1, 2}]
+PYTHON_2 = (
+    b"\x80\x02}U\x05namesU\x03\xc3\xa9as}U\x06pixelsq\x00cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+    b"(K\x01K\x02K\x03\x86cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    b"\x89U\x06\x00\x01\x02\xfd\xfe\xfftbs\x86."
+)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_arrays_and_plain_containers_are_read_as_python_reads_them(tmp_path: Path, protocol: int) -> None:
+    content = {"arrays": ARRAYS, "values": VALUES, "scalars": [np.int64(3), np.float32(0.5), np.bool_(True)], np.int64(4): ()}
+    file = write_pickle(tmp_path / "a.pkl", content, protocol)
+    expected = pickle.loads(file.read_bytes())
+    found: Any = read_pickle(file)
+    assert list(found) == list(expected)
+    assert found["values"] == expected["values"]
+    assert [type(value) for value in found["values"]] == [type(value) for value in expected["values"]]
+    assert [(type(value), value) for value in found["scalars"]] == [(type(value), value) for value in expected["scalars"]]
+    for name, array in expected["arrays"].items():
+        assert type(found["arrays"][name]) is np.ndarray
+        assert found["arrays"][name].dtype == array.dtype.newbyteorder("=")
+        np.testing.assert_array_equal(found["arrays"][name], array)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_features_as_s2m2_saves_them_are_read(tmp_path: Path, protocol: int) -> None:
+    features = collections.defaultdict(list)
+    for label in (3, 1, 3):
+        features[label].append(RANDOM.normal(size=4).astype(np.float32))
+    found: Any = read_pickle(write_pickle(tmp_path / "features.plk", features, protocol))
+    assert type(found) is dict
+    assert list(found) == [3, 1]
+    np.testing.assert_array_equal(np.stack(found[3]), np.stack(features[3]))
+
+
+def test_other_dicts_and_sets_come_out_plain(tmp_path: Path) -> None:
+    content = [collections.OrderedDict(b=1, a=2), frozenset({"x"})]
+    found: Any = read_pickle(write_pickle(tmp_path / "a.pkl", content, 2))
+    assert found == [{"b": 1, "a": 2}, frozenset({"x"})]
+    assert type(found[0]) is dict
+
+
+def test_a_pickle_of_python_2_is_read(tmp_path: Path) -> None:
+    (tmp_path / "old.pkl").write_bytes(PYTHON_2)
+    names, pixels = map(dict, read_pickle(tmp_path / "old.pkl"))  # type: ignore[call-overload]
+    assert names == {"names": "Ã©a"}  # Latin-1, as NumPy needs it; the readers of data sets mend texts.
+    np.testing.assert_array_equal(pixels["pixels"], [[0, 1, 2], [253, 254, 255]])
+
+
+def test_large_arrays_are_not_copied_and_cannot_be_written_to(tmp_path: Path) -> None:
+    images: Any = read_pickle(write_pickle(tmp_path / "a.pkl", np.zeros((50, 84, 84, 3), np.uint8)))
+    assert images.base is not None
+    with pytest.raises(ValueError, match="read-only"):
+        images[0] = 1
+
+
+class Runs:
+    """An object whose pickle has something called."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (Runs(os.mkdir, "MADE"), "posix.mkdir"),
+        (Runs(eval, "__import__('os').mkdir('MADE')"), "eval"),
+        ({"deep": [(Runs(getattr, "", "upper"),)]}, "getattr"),
+        (functools.partial(int), "functools.partial"),
+        (collections.Counter("ab"), "collections.Counter"),
+        (np.ma.masked_array([1]), "numpy.ma"),
+        (Runs(np.ndarray, (2,)), "calls numpy.ndarray"),
+        (np.array([None, {}]), "array of type 'O8'"),
+        (np.dtype([("a", "u1")]), "array of type|holds a type"),
+        (np.zeros(2, [("a", "u1")]), "array of type 'V1'"),
+        (np.array("2020", "M8[Y]"), "array of type 'M8'"),
+        (np.dtype("u1"), "holds a type"),
+        (len, "len"),
+        (collections.defaultdict, "holds a function"),
+        ([collections.OrderedDict], "holds a function"),
+        (Path("x"), "Path"),
+        (1j, "complex"),
+    ],
+)
+def test_anything_else_is_refused_and_nothing_of_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: object, named: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for protocol in (2, 4):
+        file = write_pickle(tmp_path / "bad.pkl", content, protocol)
+        with pytest.raises(InputError, match=rf"bad\.pkl is refused: .*({named})") as error:
+            read_pickle(file)
+        assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.pkl"]
+
+
+def test_a_pickle_cannot_change_how_others_are_read(tmp_path: Path) -> None:
+    set_attributes = b"\x80\x02cnumpy\ndtype\nN}U\x0c__defaults__K\x01\x85s\x86b."
+    forged_type = pickle.dumps(np.zeros(3, np.uint8), 2).replace(b"u1", b"O8")
+    wrong_length = pickle.dumps(np.zeros(300, np.uint8), 2).replace(b"M,\x01", b"M,\x7f")
+    huge = b"\x80\x02cbuiltins\nbytes\nJ\xff\xff\xff\x7f\x85R."
+    for place, content in enumerate((set_attributes, forged_type, wrong_length, huge)):
+        (tmp_path / f"{place}.pkl").write_bytes(content)
+        with pytest.raises(InputError, match=rf"{place}\.pkl is "):
+            read_pickle(tmp_path / f"{place}.pkl")
+    file = write_pickle(tmp_path / "good.pkl", np.arange(3))
+    np.testing.assert_array_equal(read_pickle(file), np.arange(3))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_a_pickle_cut_short_anywhere_is_an_error_naming_it(tmp_path: Path, protocol: int) -> None:
+    whole = pickle.dumps({"image_data": np.arange(12, dtype=np.uint8).reshape(2, 6), "class_dict": {"é": [0, 1]}}, protocol)
+    for length in range(len(whole)):
+        (tmp_path / "cut.pkl").write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"cut\.pkl is (refused|no pickle)") as error:
+            read_pickle(tmp_path / "cut.pkl")
+        assert "\n" not in str(error.value)
+
+
+def test_what_is_no_pickle_or_not_there_is_an_error_naming_it(tmp_path: Path) -> None:
+    (tmp_path / "page.pkl").write_text("<html>Too many downloads</html>")
+    with pytest.raises(InputError, match=r"page\.pkl is no pickle, or is damaged"):
+        read_pickle(tmp_path / "page.pkl")
+    with pytest.raises(InputError, match=r"cannot read .*none\.pkl: No such file"):
+        read_pickle(tmp_path / "none.pkl")

@@ -1,0 +1,71 @@
+"""Tiny trees of files in the layouts of the data sets. Pictures are empty files unless pixels matter, as no reader opens any."""
+
+import io
+import os
+import pickle
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from s2m2.data.sources import Listing
+from s2m2.data.splitting import read_packaged_list
+from s2m2.data.table import SPLITS
+
+STEMS = {"base": "train", "validation": "val", "novel": "test"}
+
+
+def touch(root: Path, files: Iterable[str]) -> Path:
+    """Empty files below `root`."""
+    made: set[str] = set()
+    for file in files:
+        path = f"{root}/{file}"
+        folder = path.rpartition("/")[0]
+        if folder not in made:
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - tens of thousands of files, and Path takes its time
+            made.add(folder)
+        os.close(os.open(path, os.O_CREAT))
+    return root
+
+
+def write_pickle(path: Path, content: object, protocol: int = 4) -> Path:
+    """A pickle."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(pickle.dumps(content, protocol))
+    return path
+
+
+def classes_of(name: str) -> dict[str, tuple[str, ...]]:
+    """Packaged class names by the usual name of their split: train, val, test."""
+    lists = read_packaged_list(name)
+    return {STEMS[split]: lists[split] for split in SPLITS}
+
+
+def noise(count: int, side: int = 84, seed: int = 0) -> np.ndarray:
+    """Random pictures."""
+    return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+
+
+def png(pixels: np.ndarray) -> np.ndarray:
+    """The bytes of a PNG file as OpenCV gives them: a column of numbers."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return np.frombuffer(file.getvalue(), np.uint8)[:, None]
+
+
+def write_lists(root: Path, rows: Mapping[str, Iterable[tuple[str, str]]]) -> Path:
+    """csv files of file names and labels."""
+    root.mkdir(parents=True, exist_ok=True)
+    for stem, pairs in rows.items():
+        lines = "".join(f"{file},{label}\n" for file, label in pairs)
+        (root / f"{stem}.csv").write_text(f"filename,label\n{lines}", encoding="utf-8")
+    return root
+
+
+def by_class(listing: Listing) -> dict[str, list[str]]:
+    """File names of each class, in the listing's order."""
+    found: dict[str, list[str]] = {name: [] for name in listing.class_names}
+    for picture, label in zip(listing.pictures, listing.labels, strict=True):
+        found[listing.class_names[label]].append(Path(picture.name).name)
+    return found
