@@ -5,19 +5,13 @@ The stream for step t is a function of (seed, purpose, t), so a run that is cont
 drawn, and no generator state is ever stored.
 """
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-Purpose = str | int
-
-
-def seed_for(seed: int, *purpose: Purpose) -> int:
-    """A 63-bit seed for one purpose: the leading bits of SHA-256 over the seed and the names, so that streams do not overlap."""
-    text = "/".join(str(part) for part in (seed, *purpose))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+from s2m2.seeds import Purpose as Purpose
+from s2m2.seeds import seed_for as seed_for
 
 
 def generator_for(seed: int, *purpose: Purpose, device: torch.device | str = "cpu") -> torch.Generator:

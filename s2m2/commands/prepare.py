@@ -7,7 +7,9 @@ from rich.table import Table
 
 from s2m2.console import console
 from s2m2.data.preparation import prepare
+from s2m2.data.sources import download_cifar100
 from s2m2.data.table import SPLITS, ImageTable
+from s2m2.data.writing import check_output
 from s2m2.recipe import PrepareConfig
 
 
@@ -15,15 +17,21 @@ def prepare_command(config: PrepareConfig) -> None:
     """Write the table and say what is in it.
 
     Raises:
-        InputError: the source, a picture, the splits or the output cannot be used.
+        InputError: the download, the source, a picture, the splits or the output cannot be used.
     """
+    if config.download:
+        check_output(config.output, overwrite=config.overwrite)
+        download_cifar100(config.source)
     began = time.perf_counter()
     table = prepare(
         config.source,
         config.output,
-        layout=config.layout,
+        dataset=config.dataset,
         splits=config.splits,
+        box=config.box,
+        rotated=config.rotated,
         size=config.size,
+        fit=config.fit,
         seed=config.seed,
         workers=config.workers,
         overwrite=config.overwrite,

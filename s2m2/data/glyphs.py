@@ -5,22 +5,21 @@ the last-bit differences between processors and between numbers of threads.
 """
 
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from s2m2.console import progress_bar
+from s2m2.data.cache import user_cache
 from s2m2.data.characters import FACES, choose_characters, class_name, glyph_shapes
 from s2m2.data.table import ImageTable, Split, open_table, table_digest
-from s2m2.data.writing import writing_table
+from s2m2.data.writing import TableContents, writing_table
 from s2m2.errors import InputError
 from s2m2.seeding import generator_for
 from s2m2.threads import one_thread
@@ -30,7 +29,6 @@ DRAWING = 1
 BASE_SHARE, VALIDATION_SHARE = 0.64, 0.16
 SUPERSAMPLING = 2
 """Characters are drawn this much larger and averaged down, which smooths their edges."""
-CACHE_VARIABLE = "S2M2_CACHE"
 BAR_FROM = 2000
 """Pictures from which drawing takes long enough for a progress bar."""
 
@@ -51,7 +49,7 @@ def glyph_table(
         InputError: the numbers make no table, or the cache cannot be written.
     """
     settings = _settings(seed, classes, images_per_class, size)
-    folder = (cache_dir or _user_cache()) / f"glyphs-v{DRAWING}-seed{seed}-{classes}x{images_per_class}-{size}px"
+    folder = (cache_dir or user_cache()) / f"glyphs-v{DRAWING}-seed{seed}-{classes}x{images_per_class}-{size}px"
     table = _cached(folder, settings)
     if table is not None:
         return table
@@ -81,11 +79,6 @@ def _settings(seed: int, classes: int, images_per_class: int, size: int) -> dict
     return {"drawing": DRAWING, "seed": seed, "classes": classes, "images_per_class": images_per_class, "size": size}
 
 
-def _user_cache() -> Path:
-    named = os.environ.get(CACHE_VARIABLE)
-    return Path(named).expanduser() if named else platformdirs.user_cache_path("s2m2")
-
-
 def _cached(folder: Path, settings: dict[str, Any]) -> ImageTable | None:
     try:
         table = open_table(folder)
@@ -97,23 +90,25 @@ def _cached(folder: Path, settings: dict[str, Any]) -> ImageTable | None:
 
 def _draw_into(folder: Path, settings: dict[str, Any]) -> ImageTable:
     classes, each, size = settings["classes"], settings["images_per_class"], settings["size"]
+    characters = choose_characters(classes)
+    contents = TableContents(
+        name="glyphs",
+        size=(size, size),
+        labels=np.repeat(np.arange(classes), each),
+        class_names=tuple(map(class_name, characters)),
+        splits=_splits(classes),
+        settings=settings,
+    )
     # Several processes of one run may come here together: one draws, the others wait for it and then find its table.
-    with writing_table(folder, shape=(classes * each, size, size), overwrite=True, wait=True) as writer:
+    with writing_table(folder, contents, overwrite=True, wait=True) as writer:
         table = _cached(folder, settings)
         if table is not None:
             return table
-        characters = choose_characters(classes)
         with progress_bar("drawing glyphs", classes * each, "pictures", shown=classes * each >= BAR_FROM) as advance:
             for images in _draw_classes(characters, settings):
                 writer.append(images)
                 advance(each)
-        return writer.finish(
-            name="glyphs",
-            labels=np.repeat(np.arange(classes), each),
-            class_names=tuple(map(class_name, characters)),
-            splits=_splits(classes),
-            settings=settings,
-        )
+        return writer.finish()
 
 
 def _splits(classes: int) -> dict[Split, tuple[int, ...]]:

@@ -1,41 +1,41 @@
 """`prepare`: pictures on disk become a table."""
 
+import hashlib
+import json
 import os
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from jaxtyping import UInt8
+import PIL
 
-from s2m2.console import console, progress_bar
-from s2m2.data.decoding import decode_picture, picture_size
-from s2m2.data.picture import Picture
-from s2m2.data.sources import Listing, cifar_fs, class_folders
+from s2m2.console import Advance, console, progress_bar
+from s2m2.data.datasets import DATASETS
+from s2m2.data.decoding import Fit
+from s2m2.data.pool import common_size, decode_pieces
+from s2m2.data.sources import Listing, list_source
 from s2m2.data.splitting import split_classes
 from s2m2.data.table import ImageTable
-from s2m2.data.writing import check_output, writing_table
+from s2m2.data.writing import TableContents, TableWriter, check_output, writing_table
 from s2m2.errors import InputError
 
-Layout = Literal["auto", "class_folders", "cifar_fs"]
-READERS: dict[str, Callable[[Path], Listing]] = {"class_folders": class_folders.list_pictures, "cifar_fs": cifar_fs.list_pictures}
-DEFAULT_SIDE = 84
-"""Side in pixels that pictures of different sizes get; the usual one for mini-ImageNet and CUB."""
-PIECE = 64
-"""Pictures that one thread decodes at a time."""
-PIECES_AHEAD = 4
-"""Pieces that may wait for each thread, which bounds the memory."""
+DEFAULT_SIDE = 92
+"""Side in pixels that own pictures of different sizes get: a network that sees 80 pixels needs as many for the usual resize by 1.15."""
+LARGEST_KEPT_SIDE = 256
+"""Equal squares up to this side stay as they are."""
+NAMED_AT_MOST = 5
+"""Unreadable pictures that an error names before it counts the rest."""
 
 
 def prepare(
     source: Path,
     output: Path,
     *,
-    layout: Layout = "auto",
+    dataset: str = "auto",
     splits: str | None = None,
+    box: bool = False,
+    rotated: bool = False,
     size: int | None = None,
+    fit: Fit = "squash",
     seed: int = 0,
     workers: int = 0,
     overwrite: bool = False,
@@ -43,69 +43,76 @@ def prepare(
 ) -> ImageTable:
     """Read pictures, bring them to one square size, and write the table. `PrepareConfig` describes the arguments.
 
+    Where it was stopped by Ctrl-C or a kill, the same call continues, as long as no picture has changed. Many pictures are decoded by
+    several processes, so a script that calls this does so below `if __name__ == "__main__":`.
+
     Raises:
         InputError: the source, a picture in it, the splits or the output cannot be used. Nothing is left behind then.
     """
+    output, processes = Path.cwd() / output, workers or os.cpu_count() or 1
     check_output(output, overwrite=overwrite)
-    if output.resolve().is_relative_to(source.resolve()):
-        raise InputError(f"--output {output} lies inside --source {source}, where it would pass for a class")
-    listing = list_source(source, layout)
+    _refuse_inside(source, output)
+    listing = list_source(source, dataset, box=box, rotated=rotated)
     if listing.ignored:
         console.print(f"{listing.ignored:,} files left out, as their names are not those of pictures")
     numbers = split_classes(listing.class_names, splits, seed, listing.splits)
-    side = size or common_side(listing.pictures)
+    side = size or choose_side(listing, processes)
     # Of a path only the last part, so that a table is the same wherever its class lists lay.
     origin = Path(splits).name if splits else "of the source" if listing.splits else "shares"
-    settings = {"source": listing.name, "side": side, "splits": origin, "seed": seed}
+    contents = TableContents(
+        name=name or listing.name,
+        size=(side, side),
+        labels=np.array(listing.labels, dtype=np.int64),
+        class_names=listing.class_names,
+        splits=numbers,
+        settings={"source": listing.name, "side": side, "fit": fit, "box": box, "rotated": rotated, "splits": origin, "seed": seed},
+    )
     count = len(listing.pictures)
-    with (
-        writing_table(output, shape=(count, side, side), overwrite=overwrite) as writer,
-        progress_bar("decoding", count, "pictures") as advance,
-    ):
-        for images in decode_pictures(listing.pictures, side, workers or os.cpu_count() or 1):
-            writer.append(images)
-            advance(len(images))
-        return writer.finish(
-            name=name or listing.name,
-            labels=np.array(listing.labels, dtype=np.int64),
-            class_names=listing.class_names,
-            splits=numbers,
-            settings=settings,
-        )
+    with writing_table(output, contents, overwrite=overwrite, fingerprint=fingerprint(listing, contents)) as writer:
+        if writer.written:
+            console.print(f"continuing with {writer.written:,} of {count:,} pictures, which were decoded before")
+        with progress_bar("decoding", count, "pictures", done=writer.written) as advance:
+            _decode_into(writer, listing, side, fit, processes, advance)
+        return writer.finish()
 
 
-def list_source(source: Path, layout: Layout) -> Listing:
-    """The pictures of a folder; `auto` recognises CIFAR-FS and else takes class folders."""
-    if layout == "auto":
-        layout = "cifar_fs" if cifar_fs.find_root(source) is not None else "class_folders"
-    return READERS[layout](source)
+def choose_side(listing: Listing, processes: int) -> int:
+    """Side of the squares in a table, in pixels, where the user names none.
 
-
-def common_side(pictures: Sequence[Picture]) -> int:
-    """The side of the pictures where all are squares of one size, else 84 pixels; reads heads of files until one differs."""
-    width, height = picture_size(pictures[0])
-    alike = width == height and all(picture_size(picture) == (width, width) for picture in pictures)
-    return width if alike else DEFAULT_SIDE
-
-
-def decode_pictures(pictures: Sequence[Picture], side: int, workers: int) -> Iterator[UInt8[np.ndarray, "piece side side 3"]]:
-    """The pictures in order, in pieces, decoded by several threads: Pillow lets go of the interpreter while it decodes and resizes.
-
-    Raises:
-        InputError: a picture cannot be read.
+    Pictures that all are squares of one size stay as they are, unless they are larger than the data set's usual side; of own pictures,
+    unless they are larger than 256 pixels. All others get the data set's usual side, 92 for own pictures.
     """
-    waiting: deque[Future[UInt8[np.ndarray, "piece side side 3"]]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    try:
-        for start in range(0, len(pictures), PIECE):
-            waiting.append(pool.submit(_decode_piece, pictures[start : start + PIECE], side))
-            if len(waiting) >= PIECES_AHEAD * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    dataset = DATASETS.get(listing.dataset or "")
+    usual, largest = (dataset.storage_side, dataset.storage_side) if dataset is not None else (DEFAULT_SIDE, LARGEST_KEPT_SIDE)
+    first = common_size(listing.pictures[:1], processes)
+    if dataset is not None and first is not None and min(first) >= usual:
+        return usual  # equal or not, so that no other need be looked at
+    size = common_size(listing.pictures, processes)
+    return size[0] if size is not None and size[0] == size[1] <= largest else usual
 
 
-def _decode_piece(pictures: Sequence[Picture], side: int) -> UInt8[np.ndarray, "piece side side 3"]:
-    return np.stack([decode_picture(picture, side) for picture in pictures])
+def fingerprint(listing: Listing, contents: TableContents) -> str:
+    """Text that differs wherever anything of the table would: the pictures, judged by length and time of change, or the settings."""
+    hashed = hashlib.sha256(contents.start_digest().hexdigest().encode())
+    hashed.update(json.dumps([contents.name, PIL.__version__, len(listing.pictures)]).encode())
+    for picture in listing.pictures:
+        hashed.update(repr(picture.stamp()).encode())
+    return hashed.hexdigest()
+
+
+def _decode_into(writer: TableWriter, listing: Listing, side: int, fit: Fit, processes: int, advance: Advance) -> None:
+    unreadable: list[str] = []
+    for piece in decode_pieces(listing.pictures[writer.written :], side, fit, processes):
+        unreadable += piece.unreadable
+        if not unreadable:  # The others are read all the same, so that one call finds all that are damaged.
+            writer.append(piece.images)
+        advance(len(piece.images))
+    if unreadable:
+        named = "; ".join(unreadable[:NAMED_AT_MOST])
+        rest = len(unreadable) - NAMED_AT_MOST
+        raise InputError(named if rest <= 0 else f"{named}; and {rest:,} more of {len(listing.pictures):,}")
+
+
+def _refuse_inside(source: Path, output: Path) -> None:
+    if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(source)):
+        raise InputError(f"--output {output} lies inside --source {source}, where it would pass for a class")

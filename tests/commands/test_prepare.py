@@ -4,6 +4,7 @@ import pytest
 
 from s2m2.commands.prepare import prepare_command
 from s2m2.data.table import open_table
+from s2m2.errors import InputError
 from s2m2.recipe import PrepareConfig
 from tests.data.pictures import write_pictures
 
@@ -21,3 +22,32 @@ def test_the_summary_tells_counts_size_digest_and_place(tmp_path: Path, capsys: 
     assert table.digest[:16] in printed
     assert f"table in {tmp_path / 'table'}" in printed
     assert table.name == "mine"
+
+
+def test_a_download_comes_first_and_goes_into_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(root: Path) -> Path:
+        write_pictures(root / "cifar100" / "data", {"a": 2, "b": 2, "c": 2}, side=32)
+        for file, name in (("train", "a"), ("val", "b"), ("test", "c")):
+            (root / "cifar100" / "splits" / "bertinetto").mkdir(parents=True, exist_ok=True)
+            (root / "cifar100" / "splits" / "bertinetto" / f"{file}.txt").write_text(name)
+        return root
+
+    monkeypatch.setattr("s2m2.commands.prepare.download_cifar100", fetch)
+    output = tmp_path / "table"
+    prepare_command(PrepareConfig(source=tmp_path / "source", output=output, dataset="cifar_fs", download=True))
+    assert len(open_table(output).images) == 6
+
+
+def test_a_download_that_fails_leaves_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(root: Path) -> Path:
+        raise InputError("no route")
+
+    monkeypatch.setattr("s2m2.commands.prepare.download_cifar100", fail)
+    with pytest.raises(InputError, match="no route"):
+        prepare_command(PrepareConfig(source=tmp_path / "source", output=tmp_path / "table", dataset="fc100", download=True))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_what_is_made_of_cifar100_is_downloaded(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--dataset is cub, but must be cifar_fs or fc100 with --download"):
+        PrepareConfig(source=tmp_path, output=tmp_path / "table", dataset="cub", download=True)

@@ -57,6 +57,39 @@ def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
     assert np.abs(picture.astype(int) - (255, 0, 0)).max() <= 3
 
 
+def test_an_adobe_jpeg_stores_cmyk_inverted_and_still_shows_its_colours(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(path, quality=95)
+    assert b"Adobe" in path.read_bytes()[:64]
+    assert np.abs(decode_picture(PictureFile(path=path), 8).astype(int) - (255, 0, 0)).max() <= 3
+
+
+@pytest.mark.parametrize(("grey", "alpha", "expected"), [(40, 255, 40), (40, 0, 255), (0, 128, 127)])
+def test_grey_with_transparency_lies_on_white(tmp_path: Path, grey: int, alpha: int, expected: int) -> None:
+    assert np.abs(decoded(tmp_path / "a.png", Image.new("LA", (8, 8), (grey, alpha))).astype(int) - expected).max() <= 1
+
+
+def test_a_palette_with_a_transparency_for_each_colour_lies_on_white(tmp_path: Path) -> None:
+    palette = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) % 3).convert("P")
+    palette.putpalette([10, 20, 30, 200, 0, 0, 0, 0, 200])
+    picture = decoded(tmp_path / "a.png", palette, transparency=bytes([255, 0, 128]))
+    assert np.abs(picture[0, :3].astype(int) - [(10, 20, 30), (255, 255, 255), (127, 127, 227)]).max() <= 1
+
+
+@pytest.mark.parametrize(("suffix", "options"), [("tif", {"compression": "group4"}), ("png", {}), ("bmp", {}), ("pbm", {})])
+def test_one_bit_becomes_black_and_white(tmp_path: Path, suffix: str, options: dict[str, Any]) -> None:
+    pixels = np.indices((8, 8)).sum(0) % 3 == 0
+    picture = decoded(tmp_path / f"a.{suffix}", Image.fromarray(pixels), **options)
+    np.testing.assert_array_equal(picture, pixels[..., None].repeat(3, axis=2) * 255)
+
+
+def test_sixteen_bits_of_the_other_byte_order_keep_their_upper_byte(tmp_path: Path) -> None:
+    values = np.linspace(0, 65535, 64).astype(">u2").reshape(8, 8)
+    (tmp_path / "a.pgm").write_bytes(b"P5 8 8 65535\n" + values.tobytes())
+    picture = decode_picture(PictureFile(path=tmp_path / "a.pgm"), 8)
+    np.testing.assert_array_equal(picture[..., 0], values >> 8)
+
+
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_sixteen_bits_keep_their_upper_byte(tmp_path: Path, suffix: str) -> None:
     values = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
@@ -69,16 +102,73 @@ def test_floating_point_pixels_are_an_error_naming_the_file(tmp_path: Path) -> N
         decoded(tmp_path / "a.tif", Image.new("F", (8, 8), 0.5))
 
 
-@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 3), (8, 1)])
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
-def test_a_picture_is_turned_as_exif_says(tmp_path: Path, orientation: int, turns: int, suffix: str) -> None:
-    upright = np.zeros((32, 32, 3), dtype=np.uint8)
-    upright[:16, :16] = 255
+UPRIGHT = {
+    1: lambda stored: stored,
+    2: lambda stored: stored[:, ::-1],
+    3: lambda stored: stored[::-1, ::-1],
+    4: lambda stored: stored[::-1],
+    5: lambda stored: stored.swapaxes(0, 1),
+    6: lambda stored: stored.swapaxes(0, 1)[:, ::-1],
+    7: lambda stored: stored.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda stored: stored.swapaxes(0, 1)[::-1],
+}
+"""What the EXIF standard says of its eight orientations: which side of the stored picture is up, and which left."""
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize(
+    ("suffix", "mode"), [("png", "RGB"), ("jpg", "RGB"), ("jpg", "CMYK"), ("webp", "RGB"), ("tif", "I;16"), ("png", "P")]
+)
+def test_a_picture_is_turned_as_exif_says(tmp_path: Path, orientation: int, suffix: str, mode: str) -> None:
+    pixels = np.zeros((32, 32), dtype=np.uint8)
+    pixels[:16, :16], pixels[:16, 16:] = 255, 128
+    stored = Image.fromarray(pixels.astype(np.uint16) << 8) if mode == "I;16" else Image.fromarray(pixels).convert("RGB")
+    stored = stored.quantize(4) if mode == "P" else stored if mode == "I;16" else stored.convert(mode)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    stored = Image.fromarray(np.rot90(upright, -turns).copy())
-    picture = decoded(tmp_path / f"a.{suffix}", stored, side=32, exif=exif)
-    assert np.abs(picture.astype(int) - upright).max() <= 3
+    options: dict[str, Any] = {"lossless": True} if suffix == "webp" else {}
+    picture = decoded(tmp_path / f"a.{suffix}", stored, side=32, exif=exif, **options)
+    assert np.abs(picture.astype(int) - UPRIGHT[orientation](pixels)[..., None]).max() <= 4
+
+
+def test_a_box_counts_pixels_as_they_are_stored(tmp_path: Path) -> None:
+    pixels = np.zeros((32, 64, 3), dtype=np.uint8)
+    pixels[4:12, 40:48] = 200
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    picture = PictureFile(path=tmp_path / "a.png", box=(40, 4, 48, 12))
+    assert (decode_picture(picture, 8) == 200).all()
+    assert picture_size(picture) == (8, 8)
+
+
+def test_a_box_that_belongs_to_a_larger_picture_is_an_error(tmp_path: Path) -> None:
+    noise_image(20, 10).save(tmp_path / "a.png")
+    assert (decode_picture(PictureFile(path=tmp_path / "a.png", box=(13, 3, 21, 11)), 8).max(axis=-1)[-1] > 0).all()
+    with pytest.raises(InputError, match=r"a\.png: its box ends at 30x9, outside its 20x10 pixels"):
+        decode_picture(PictureFile(path=tmp_path / "a.png", box=(0, 0, 30, 9)), 8)
+
+
+def test_quarter_turns_come_last(tmp_path: Path) -> None:
+    image = noise_image(8, 8)
+    image.save(tmp_path / "a.png")
+    for turns in range(4):
+        picture = decode_picture(PictureFile(path=tmp_path / "a.png", quarter_turns=turns), 8)
+        np.testing.assert_array_equal(picture, np.rot90(np.asarray(image), turns))
+
+
+@pytest.mark.parametrize("size", [(64, 16), (16, 64), (33, 20)])
+def test_cropping_keeps_the_centre_square_in_proportion(tmp_path: Path, size: tuple[int, int]) -> None:
+    image = noise_image(4, 4).resize(size, Image.Resampling.BICUBIC)
+    image.save(tmp_path / "a.png")
+    cropped = decode_picture(PictureFile(path=tmp_path / "a.png"), 16, "crop").astype(int)
+    scale = 16 / min(size)
+    whole = image.resize((round(size[0] * scale), round(size[1] * scale)), Image.Resampling.BICUBIC)
+    left, upper = (whole.width - 16) // 2, (whole.height - 16) // 2
+    expected = np.asarray(whole.crop((left, upper, left + 16, upper + 16))).astype(int)
+    assert np.abs(cropped - expected).mean() < 4
+    if size == (64, 16):
+        np.testing.assert_array_equal(cropped, np.asarray(image)[:, 24:40])
 
 
 def test_a_large_picture_is_smoothed_and_not_thinned_out(tmp_path: Path) -> None:

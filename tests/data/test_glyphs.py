@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from s2m2.data import glyphs
-from s2m2.data.glyphs import CACHE_VARIABLE, draw_glyphs, glyph_table
+from s2m2.data.cache import CACHE_VARIABLE
+from s2m2.data.glyphs import draw_glyphs, glyph_table
 from s2m2.data.table import IMAGES_FILE, LABELS_FILE, SPLITS, TABLE_FILE, ImageTable
 from s2m2.errors import InputError
 

@@ -1,15 +1,19 @@
+import itertools
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from s2m2.data import preparation
+from s2m2.data import decoding, pool
 from s2m2.data.picture import PictureFile
-from s2m2.data.preparation import decode_pictures, prepare
+from s2m2.data.preparation import prepare
 from s2m2.data.table import SPLITS
 from s2m2.errors import InputError
-from tests.data.pictures import noise_image, write_pictures
+from tests.data.pictures import die, noise_image, write_pictures
 
 CLASSES = {"a": 3, "b": 2, "c10": 4, "c9": 1, "d": 2}
 
@@ -37,32 +41,56 @@ def test_files_that_are_no_pictures_are_left_out_aloud(source: Path, tmp_path: P
     assert "1 files left out" in capsys.readouterr().out
 
 
-def test_the_number_of_workers_and_the_place_change_nothing(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preparation, "PIECE", 2)
-    digests = {prepare(source, tmp_path / str(workers), workers=workers).digest for workers in (1, 2, 5)}
-    assert len(digests) == 1
+def test_the_number_of_processes_and_the_place_change_nothing(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "PIECE", 2)
+    digests = {prepare(source, tmp_path / "here").digest, prepare(source, tmp_path / "one", workers=1).digest}
     assert prepare(source, tmp_path / "other seed", seed=1).digest not in digests
+    monkeypatch.setattr(pool, "POOL_FROM", 1)
+    digests.add(prepare(source, tmp_path / "two", workers=2, size=8).digest)
+    assert len(digests) == 1
 
 
 def test_pieces_stay_in_order_when_there_are_more_than_may_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = sorted(write_pictures(tmp_path, {"a": 23}).rglob("*.png"))
-    monkeypatch.setattr(preparation, "PIECE", 2)
-    monkeypatch.setattr(preparation, "PIECES_AHEAD", 1)
-    images = np.concatenate(list(decode_pictures([PictureFile(path=path) for path in paths], 8, 2)))
+    monkeypatch.setattr(pool, "PIECE", 2)
+    monkeypatch.setattr(pool, "PIECES_AHEAD", 1)
+    monkeypatch.setattr(pool, "POOL_FROM", 1)
+    pieces = pool.decode_pieces([PictureFile(path=path) for path in paths], 8, "squash", 2)
+    images = np.concatenate([piece.images for piece in pieces])
     assert [f"{image[0, 0, 1]}.png" for image in images] == [path.name for path in paths]
 
 
-def test_pictures_of_different_sizes_become_84_pixels_unless_told(source: Path, tmp_path: Path) -> None:
+def test_a_killed_process_of_the_pool_is_an_error_that_leaves_nothing(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "POOL_FROM", 1)
+    monkeypatch.setattr(pool, "_decode_piece", die)
+    with pytest.raises(InputError, match="a process that decodes pictures was killed"):
+        prepare(source, tmp_path / "table", size=8, workers=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_own_pictures_of_different_sizes_become_92_pixels_unless_told(source: Path, tmp_path: Path) -> None:
     noise_image(20, 10).save(source / "d" / "9.jpg")
-    assert prepare(source, tmp_path / "usual").images.shape == (13, 84, 84, 3)
+    assert prepare(source, tmp_path / "usual").images.shape == (13, 92, 92, 3)
     assert prepare(source, tmp_path / "told", size=10).images.shape == (13, 10, 10, 3)
 
 
-def test_pictures_that_are_equal_and_not_square_become_84_pixels(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("size", "side"), [((12, 8), 92), ((256, 256), 256), ((257, 257), 92)])
+def test_equal_pictures_stay_as_they_are_if_they_are_square_and_not_too_large(tmp_path: Path, size: tuple[int, int], side: int) -> None:
     for name in "abcde":
         (tmp_path / "source" / name).mkdir(parents=True)
-        Image.new("RGB", (12, 8)).save(tmp_path / "source" / name / "0.png")
-    assert prepare(tmp_path / "source", tmp_path / "table").images.shape == (5, 84, 84, 3)
+        Image.new("RGB", size).save(tmp_path / "source" / name / "0.png")
+    assert prepare(tmp_path / "source", tmp_path / "table").images.shape == (5, side, side, 3)
+
+
+def test_the_settings_change_the_digest_and_are_kept(source: Path, tmp_path: Path) -> None:
+    squash, crop = prepare(source, tmp_path / "squash"), prepare(source, tmp_path / "crop", fit="crop")
+    np.testing.assert_array_equal(squash.images, crop.images)
+    assert squash.digest != crop.digest
+    assert crop.settings == {
+        "source": "source", "side": 8, "fit": "crop", "box": False, "rotated": False, "splits": "shares", "seed": 0,
+    }  # fmt: skip
 
 
 def test_cifar_fs_is_recognised_with_its_own_splits(source: Path, tmp_path: Path) -> None:
@@ -86,6 +114,64 @@ def test_a_damaged_picture_is_named_and_nothing_is_left_behind(source: Path, tmp
         with pytest.raises(InputError, match=r"cannot read picture .*7\.jpg"):
             prepare(source, tmp_path / "table", size=size)
         assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+@pytest.mark.parametrize(("damaged", "says"), [(3, r"[^;]*;[^;]*;[^;]*"), (7, r"([^;]*;){5} and 2 more of 12")])
+def test_several_damaged_pictures_are_named_at_once(source: Path, tmp_path: Path, damaged: int, says: str) -> None:
+    for path in sorted(source.rglob("*.png"))[:damaged]:
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match=f"^{says}$"):
+        prepare(source, tmp_path / "table")
+
+
+def stop_after(pictures: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C as soon as so many pictures were decoded, one at a time."""
+    decode, count = decoding.decode_picture, itertools.count()
+
+    def decode_or_stop(*arguments: Any) -> np.ndarray:
+        if next(count) == pictures:
+            raise KeyboardInterrupt
+        return decode(*arguments)
+
+    monkeypatch.setattr(pool, "PIECE", 1)
+    monkeypatch.setattr(pool, "decode_picture", decode_or_stop)
+
+
+def test_an_interrupted_preparation_continues(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = prepare(source, tmp_path / "whole").digest
+    for pictures in (7, 4):
+        stop_after(pictures, monkeypatch)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(source, tmp_path / "table")
+        monkeypatch.undo()
+        assert not (tmp_path / "table").exists()
+    assert prepare(source, tmp_path / "table").digest == whole
+    assert "continuing with 11 of 12 pictures" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "table", "whole"]
+
+
+@pytest.mark.parametrize("change", ["size", "fit", "picture", "class"])
+def test_after_a_change_preparation_starts_anew(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    stop_after(5, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(source, tmp_path / "table", size=8)
+    monkeypatch.undo()
+    if change == "picture":
+        Image.new("RGB", (8, 8), "white").save(source / "a" / "0.png")
+    if change == "class":
+        (source / "b").rename(source / "bb")
+    options: dict[str, Any] = {"size": 9 if change == "size" else 8, "fit": "crop" if change == "fit" else "squash"}
+    changed = prepare(source, tmp_path / "table", **options)
+    assert changed.digest == prepare(source, tmp_path / "at once", **options).digest
+    assert changed.images[0, 0, 0].tolist() == ([255, 255, 255] if change == "picture" else [0, 0, 100])
+
+
+def test_a_script_without_torch_can_prepare(source: Path, tmp_path: Path) -> None:
+    script = "import sys; from pathlib import Path; from s2m2.data.preparation import prepare; prepare(*map(Path, sys.argv[1:]))"
+    script += "; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script, str(source), str(tmp_path / "table")], check=False).returncode == 0
 
 
 def test_overlapping_splits_are_an_error_before_anything_is_written(source: Path, tmp_path: Path) -> None:

@@ -1,33 +1,38 @@
+import json
 import signal
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from filelock import FileLock
 
-from s2m2.data.table import ImageTable, open_table
-from s2m2.data.writing import TableWriter, write_table, writing_table
+from s2m2.data import partial, writing
+from s2m2.data.table import IMAGES_FILE, ImageTable, open_table, table_digest
+from s2m2.data.writing import TableContents, TableWriter, write_table, writing_table
 from s2m2.errors import InputError
 
 IMAGES = np.arange(4 * 5 * 5 * 3, dtype=np.uint8).reshape(4, 5, 5, 3)
 
 
-def write(folder: Path, images: np.ndarray = IMAGES, overwrite: bool = False) -> ImageTable:
-    return write_table(
-        folder,
-        iter([images[:3], images[3:]]),
-        shape=images.shape[:3],
+def contents(count: int = 4) -> TableContents:
+    return TableContents(
         name="four",
-        labels=np.arange(len(images)),
+        size=(5, 5),
+        labels=np.arange(count) % 4,
         class_names=tuple("abcd"),
         splits={"base": (0, 1), "novel": (2, 3)},
-        settings={},
-        overwrite=overwrite,
+        settings={"side": 5},
     )
+
+
+def write(folder: Path, images: np.ndarray = IMAGES, overwrite: bool = False) -> ImageTable:
+    return write_table(folder, contents(), iter([images[:3], images[3:]]), overwrite=overwrite)
 
 
 def broken_off(error: type[BaseException]) -> Iterator[np.ndarray]:
@@ -45,34 +50,27 @@ def test_pieces_become_one_table_and_no_other_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_an_error_midway_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
     with pytest.raises(error):
-        write_table(
-            tmp_path / "table", broken_off(error), shape=(4, 5, 5), name="", labels=np.arange(4), class_names=(), splits={}, settings={}
-        )
+        write_table(tmp_path / "deep" / "table", contents(), broken_off(error))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_error_midway_leaves_the_old_table_as_it_was(tmp_path: Path) -> None:
     digest = write(tmp_path / "table").digest
     with pytest.raises(RuntimeError):
-        write_table(
-            tmp_path / "table",
-            broken_off(RuntimeError),
-            shape=(4, 5, 5),
-            name="",
-            labels=np.arange(4),
-            class_names=(),
-            splits={},
-            settings={},
-            overwrite=True,
-        )
+        write_table(tmp_path / "table", contents(), broken_off(RuntimeError), overwrite=True)
     assert open_table(tmp_path / "table").digest == digest
     assert [path.name for path in tmp_path.iterdir()] == ["table"]
 
 
 def test_too_few_pictures_are_never_published(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="4 pictures and 4 labels for a table of 5"):
-        write_table(tmp_path / "table", [IMAGES], shape=(5, 5, 5), name="", labels=np.arange(4), class_names=(), splits={}, settings={})
+    with pytest.raises(ValueError, match="4 pictures and 5 labels for a table"):
+        write_table(tmp_path / "table", contents(5), [IMAGES])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_digest_taken_while_writing_is_that_of_the_whole_table(tmp_path: Path) -> None:
+    table = write(tmp_path / "table")
+    assert table.digest == table_digest(table.images, table.labels, table.class_names, table.splits, table.settings)
 
 
 def test_a_table_is_replaced_only_where_that_is_asked_for(tmp_path: Path) -> None:
@@ -105,8 +103,9 @@ def test_a_killed_writer_leaves_no_table_and_the_next_one_tidies_up(tmp_path: Pa
         import os, signal, sys
         from pathlib import Path
         import numpy as np
-        from s2m2.data.writing import writing_table
-        with writing_table(Path(sys.argv[1]), shape=(4, 5, 5)) as writer:
+        from s2m2.data.writing import TableContents, writing_table
+        contents = TableContents(name="", size=(5, 5), labels=np.arange(4), class_names=("a",) * 4, splits={}, settings={})
+        with writing_table(Path(sys.argv[1]), contents) as writer:
             writer.append(np.zeros((1, 5, 5, 3), np.uint8))
             os.kill(os.getpid(), signal.SIGKILL)
     """
@@ -141,8 +140,97 @@ def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:
             writer.append(IMAGES)
 
     with (
-        writing_table(tmp_path / "table", shape=(4, 5, 5)) as writer,
+        writing_table(tmp_path / "table", contents()) as writer,
         pytest.raises(InputError, match=r"cannot write .*table: No space left"),
     ):
         fill(writer)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_too_little_space_is_said_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partial.shutil, "disk_usage", lambda place: SimpleNamespace(free=299))
+    with pytest.raises(InputError, match="too little space"):
+        write(tmp_path / "table")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(partial.shutil, "disk_usage", lambda place: SimpleNamespace(free=300))
+    write(tmp_path / "table")
+
+
+def stop(folder: Path, after: int, fingerprint: str | None = "the same") -> None:
+    with suppress(KeyboardInterrupt), writing_table(folder, contents(), fingerprint=fingerprint) as writer:
+        writer.append(IMAGES[writer.written : after])
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_writer_with_a_fingerprint_continues(tmp_path: Path) -> None:
+    stop(tmp_path / "table", 1)
+    stop(tmp_path / "table", 3)
+    assert not (tmp_path / "table").exists()
+    with writing_table(tmp_path / "table", contents(), fingerprint="the same") as writer:
+        assert writer.written == 3
+        writer.append(IMAGES[3:])
+        table = writer.finish()
+    np.testing.assert_array_equal(table.images, IMAGES)
+    assert table.digest == write(tmp_path / "at once").digest
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["at once", "table"]
+    assert sorted(path.name for path in (tmp_path / "table").iterdir()) == ["images.npy", "labels.npy", "table.json"]
+
+
+@pytest.mark.parametrize("fingerprint", ["another", None])
+def test_what_another_fingerprint_left_is_not_continued(tmp_path: Path, fingerprint: str | None) -> None:
+    stop(tmp_path / "table", 3)
+    with writing_table(tmp_path / "table", contents(), fingerprint=fingerprint) as writer:
+        assert writer.written == 0
+        writer.append(255 - IMAGES)
+        np.testing.assert_array_equal(writer.finish().images, 255 - IMAGES)
+
+
+def test_pictures_beyond_the_note_are_written_again_and_a_note_beyond_the_pictures_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop(tmp_path / "table", 2)
+    images = tmp_path / ".table.partial" / IMAGES_FILE
+    noted = images.read_bytes()
+    images.write_bytes(noted + b"half a picture")
+    stop(tmp_path / "table", 2)
+    assert images.read_bytes() == noted
+    images.write_bytes(noted[:-1])
+    with writing_table(tmp_path / "table", contents(), fingerprint="the same") as writer:
+        assert writer.written == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_written_is_noted_from_time_to_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    note = tmp_path / ".table.partial" / partial.PROGRESS_FILE
+    with writing_table(tmp_path / "table", contents(), fingerprint="the same") as writer:
+        writer.append(IMAGES[:2])
+        assert not note.exists()
+        monkeypatch.setattr(writing, "NOTE_SECONDS", 0.0)
+        writer.append(IMAGES[2:3])
+        assert json.loads(note.read_text())["pictures"] == 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not tell the peak memory of a process in /proc")
+def test_the_memory_that_writing_takes_does_not_grow_with_the_table(tmp_path: Path) -> None:
+    script = """
+        import sys
+        from pathlib import Path
+        import numpy as np
+        from s2m2.data.writing import TableContents, write_table
+        count = int(sys.argv[2])
+        contents = TableContents(
+            name="", size=(84, 84), labels=np.zeros(count * 64, np.int64), class_names=("a",), splits={"base": (0,)}, settings={}
+        )
+        write_table(Path(sys.argv[1]), contents, (np.full((64, 84, 84, 3), place % 256, np.uint8) for place in range(count)))
+        peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        assert "torch" not in sys.modules
+        print(peak.split()[1])
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    peaks = []
+    for pieces in (2, 100):
+        finished = subprocess.run([*command, str(tmp_path / f"{pieces}"), str(pieces)], capture_output=True, text=True, check=True)
+        peaks.append(int(finished.stdout) / 1024)
+    assert (tmp_path / "100" / IMAGES_FILE).stat().st_size > 130e6
+    assert peaks[1] - peaks[0] < 20
+    assert peaks[1] < 200

@@ -1,0 +1,231 @@
+"""Downloads through learn2learn's real classes, on small files in the layouts that they download; only the network is made up."""
+
+import io
+import pickle
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from s2m2.cli import main
+from s2m2.data.cache import CACHE_VARIABLE
+from s2m2.data.catalog import load_table
+from s2m2.data.learn2learn import CLASSES, MODES, downloaded_table, import_learn2learn
+from s2m2.data.splitting import read_packaged_list
+from s2m2.data.table import SPLITS
+from s2m2.errors import InputError
+from s2m2.recipe import DataConfig
+from tests.data.learn2learn_files import ARCHIVES, SHORT, add_file, fc100, mini_imagenet
+
+l2l: Any = import_learn2learn()
+
+
+class Network:
+    """Stands for the package `requests` in learn2learn's downloads."""
+
+    def __init__(self, answer: Callable[[str], bytes]) -> None:
+        self.answer = answer
+        self.asked: list[str] = []
+        self.Session = lambda: self
+
+    def get(self, address: str, **_: object) -> Any:
+        name = address.rpartition("/")[2].partition("?")[0]
+        self.asked.append(name)
+        content = self.answer(name)
+        return SimpleNamespace(cookies={}, iter_content=lambda chunk_size: self._pieces(content))
+
+    def _pieces(self, content: bytes) -> Iterator[bytes]:
+        yield content[: len(content) // 2]
+        yield content[len(content) // 2 :]
+
+
+Connect = Callable[[Callable[[str], bytes]], Network]
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
+    def with_answer(answer: Callable[[str], bytes]) -> Network:
+        network = Network(answer)
+        monkeypatch.setattr(l2l.data.utils, "requests", network)
+        return network
+
+    return with_answer
+
+
+def offline(name: str) -> bytes:
+    raise ConnectionError(f"no route\nto {name}")
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_table_has_the_pictures_and_classes_of_learn2learns_data_set(name: str, tmp_path: Path, connect: Connect) -> None:
+    network = connect(ARCHIVES[name]().__getitem__)
+    table = downloaded_table(name, tmp_path)
+    assert sorted(network.asked) == sorted(ARCHIVES[name]())
+    assert (table.name, len(set(table.labels.tolist()))) == (name, len(table.class_names))
+    label_of = {picture.tobytes(): int(label) for picture, label in zip(table.images, table.labels, strict=True)}
+    seen = 0
+    for split, mode in zip(SPLITS, MODES, strict=True):
+        # What learn2learn itself reads of the same files.
+        dataset = getattr(l2l.vision.datasets, CLASSES[name])(str(tmp_path / "learn2learn" / name / "files"), mode=mode)
+        pairs = {(int(label), label_of[pixels(picture).tobytes()]) for picture, label in dataset}
+        theirs, ours = (sorted(column) for column in zip(*pairs, strict=True))
+        assert len(set(theirs)) == len(theirs) == len(set(ours))
+        if name != "cub":  # which learn2learn divides as Meta-Dataset does
+            assert set(ours) == set(table.splits[split])
+        seen += len(dataset)
+    assert seen == len(table.images)
+
+
+def pixels(picture: Any) -> np.ndarray:
+    if isinstance(picture, Image.Image):
+        return np.asarray(picture.convert("RGB"))
+    return picture.permute(1, 2, 0).byte().numpy()
+
+
+@pytest.mark.parametrize(("name", "split", "counts"), [("mini_imagenet", "mini_imagenet", (64, 16, 20)), ("cub", "cub", (100, 50, 50))])
+def test_classes_have_their_names_and_the_papers_splits(
+    name: str, split: str, counts: tuple[int, int, int], tmp_path: Path, connect: Connect
+) -> None:
+    connect(ARCHIVES[name]().__getitem__)
+    table = downloaded_table(name, tmp_path)
+    assert tuple(len(table.splits[part]) for part in SPLITS) == counts
+    for part in SPLITS:
+        assert {table.class_names[number] for number in table.splits[part]} == set(read_packaged_list(split)[part])
+
+
+def test_the_second_time_the_table_comes_from_the_cache(tmp_path: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    connect(fc100().__getitem__)
+    first = load_table("fc100", "learn2learn")
+    connect(offline)
+    monkeypatch.setitem(sys.modules, "learn2learn", None)
+    assert load_table("fc100", "learn2learn").digest == first.digest
+
+
+def test_files_that_lie_in_the_cache_are_not_downloaded(tmp_path: Path, connect: Connect) -> None:
+    network = connect(offline)
+    files = tmp_path / "learn2learn" / "mini_imagenet" / "files"
+    files.mkdir(parents=True)
+    for name, content in mini_imagenet().items():
+        (files / name).write_bytes(content)
+    assert len(l2l.vision.datasets.MiniImagenet(str(files), mode="validation", download=True)) == 32
+    assert downloaded_table("mini_imagenet", tmp_path).images.shape == (200, 84, 84, 3)
+    assert network.asked == []
+
+
+def test_several_processes_download_once(tmp_path: Path, connect: Connect) -> None:
+    network = connect(fc100().__getitem__)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: downloaded_table("fc100", tmp_path), range(2))
+    assert network.asked == ["fc100.zip"]
+    assert first.digest == second.digest
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize(
+    ("answer", "reason"), [(offline, "ConnectionError: no route to"), (lambda _: b"<html>404</html>", "no pickle|zip file|not be opened")]
+)
+def test_a_failed_download_is_one_line_and_leaves_nothing(
+    name: str, answer: Callable[[str], bytes], reason: str, tmp_path: Path, connect: Connect
+) -> None:
+    connect(answer)
+    with pytest.raises(InputError, match=f"learn2learn cannot download {name}: .*({reason})") as caught:
+        downloaded_table(name, tmp_path)
+    assert "\n" not in str(caught.value)
+    assert left_in(tmp_path) == []
+
+
+def left_in(cache: Path) -> list[str]:
+    return [path.name for path in (cache / "learn2learn").iterdir() if not path.name.endswith(".lock")]
+
+
+@pytest.mark.parametrize("breaking", [2, 3])
+def test_an_interrupted_download_leaves_nothing(breaking: int, tmp_path: Path, connect: Connect) -> None:
+    files = iter(mini_imagenet().items())
+
+    def answer(name: str) -> bytes:
+        if len(network.asked) == breaking:
+            raise KeyboardInterrupt
+        return dict([next(files)])[name]
+
+    network = connect(answer)
+    with pytest.raises(KeyboardInterrupt):
+        downloaded_table("mini_imagenet", tmp_path)
+    assert left_in(tmp_path) == []
+
+
+class Trap:
+    """Runs code when it is unpickled."""
+
+    sprung = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return spring, ()
+
+
+def spring() -> dict[str, Any]:
+    Trap.sprung += 1
+    return {}
+
+
+@pytest.mark.parametrize("name", ["mini_imagenet", "tiered_imagenet", "fc100"])
+def test_nothing_that_a_downloaded_pickle_asks_for_is_run(name: str, tmp_path: Path, connect: Connect) -> None:
+    def answer(file: str) -> bytes:
+        if not file.endswith(".zip"):
+            return pickle.dumps(Trap())
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as opened:
+            for mode in SHORT.values():
+                opened.writestr(f"FC100_{mode}.pickle", pickle.dumps(Trap()))
+        return archive.getvalue()
+
+    connect(answer)
+    module = sys.modules[getattr(l2l.vision.datasets, CLASSES[name]).__module__]
+    with pytest.raises(InputError, match=f"learn2learn cannot download {name}: .* is refused: it names .*spring"):
+        downloaded_table(name, tmp_path)
+    assert Trap.sprung == 0
+    assert left_in(tmp_path) == []
+    assert module.pickle is pickle
+
+
+def test_an_archive_writes_nothing_outside_its_folder(tmp_path: Path, connect: Connect) -> None:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as file:
+        add_file(file, "../../../outside.txt", b"")
+    connect(lambda _: archive.getvalue())
+    before = tarfile.TarFile.extraction_filter
+    with pytest.raises(InputError, match="OutsideDestinationError"):
+        downloaded_table("cub", tmp_path / "cache")
+    assert not list(tmp_path.rglob("outside.txt"))
+    assert tarfile.TarFile.extraction_filter is before
+
+
+def test_names_are_checked_before_anything_is_imported() -> None:
+    with pytest.raises(InputError, match=r"--data\.table is glyphs, but must be one of mini_imagenet, .*cub with --data\.download"):
+        DataConfig(download="learn2learn")
+    with pytest.raises(InputError, match="learn2learn downloads no data set omniglot"):
+        downloaded_table("omniglot")
+    assert {DataConfig(table=name, download="learn2learn").table for name in CLASSES} == set(CLASSES)
+    with pytest.raises(InputError, match=r"no data set cub: .*; --data\.download learn2learn obtains it"):
+        load_table("cub")
+
+
+def test_without_the_extra_one_line_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setitem(sys.modules, "learn2learn", None)
+    flags = ["--data.table", "cub", "--data.download", "learn2learn", "--runtime.accelerator", "cpu"]
+    assert main(["pretrain", "--run", str(tmp_path / "run"), *flags]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("s2m2 pretrain: learn2learn is not installed; in a checkout `uv sync --extra learn2learn`")
+    assert not (tmp_path / "run").exists()

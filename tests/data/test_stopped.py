@@ -1,0 +1,81 @@
+"""`s2m2 prepare` stopped by Ctrl-C or a signal, and the same command afterwards."""
+
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from s2m2.cli import main
+from s2m2.data import partial, pool
+from s2m2.data.table import open_table
+from tests.data.command_line import complaint
+from tests.data.pictures import write_pictures
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write_pictures(tmp_path / "source", dict.fromkeys("abcde", 2))
+    return tmp_path
+
+
+def test_ctrl_c(root: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    call = ["prepare", str(root / "source"), "--output", str(root / "table")]
+    decode, seen = pool.decode_picture, []
+
+    def decode_five(*given: Any) -> np.ndarray:
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+        seen.append(given)
+        return decode(*given)
+
+    monkeypatch.setattr(pool, "decode_picture", decode_five)
+    monkeypatch.setattr(pool, "PIECE", 1)
+    said = complaint(call, capfd, code=130)
+    assert "interrupted; the same command continues" in said
+    assert not (root / "table").exists()
+    monkeypatch.undo()
+    assert main(call) == 0
+    assert "continuing with 5 of 10 pictures" in capfd.readouterr().out
+    assert main([*call[:-1], str(root / "at once")]) == 0
+    assert open_table(root / "table").digest == open_table(root / "at once").digest
+    assert sorted(path.name for path in root.iterdir()) == ["at once", "source", "table"]
+
+
+SLOW = """
+    import sys, time
+    from s2m2.cli import main
+    from s2m2.data import pool, writing
+    decode = pool.decode_picture
+    def slowly(*given):
+        time.sleep(0.05)
+        return decode(*given)
+    pool.decode_picture, pool.PIECE, writing.NOTE_SECONDS = slowly, 1, 0.0
+    sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_signal(root: Path, capfd: pytest.CaptureFixture[str], stop: signal.Signals) -> None:
+    write_pictures(root / "more", dict.fromkeys("abcde", 20))
+    call = ["prepare", str(root / "more"), "--output", str(root / "table")]
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(SLOW), *call], stderr=subprocess.PIPE, text=True)
+    note = root / ".table.partial" / partial.PROGRESS_FILE
+    while process.poll() is None and not (note.exists() and json.loads(note.read_text())["pictures"] >= 3):
+        time.sleep(0.01)
+    process.send_signal(stop)
+    _, said = process.communicate()
+    assert process.returncode == (130 if stop == signal.SIGINT else -stop)
+    assert len(said.splitlines()) == (1 if stop == signal.SIGINT else 0)
+    assert not (root / "table").exists()
+    assert main(call) == 0
+    assert " of 100 pictures, which were decoded before" in capfd.readouterr().out
+    assert main([*call[:-1], str(root / "at once")]) == 0
+    assert open_table(root / "table").digest == open_table(root / "at once").digest
+    assert sorted(path.name for path in root.iterdir()) == ["at once", "more", "source", "table"]
