@@ -1,0 +1,85 @@
+"""`s2m2 doctor`: a data set is looked at before anything is trained on it."""
+
+import re
+import time
+from pathlib import Path
+
+from rich.table import Table
+
+from s2m2.console import console
+from s2m2.data.inspection import Diagnosis, Finding, Subject, diagnose, observe, subject_of
+from s2m2.errors import InputError
+from s2m2.recipe import DoctorConfig
+from s2m2.recipe.doctor import NAME
+from s2m2.reporting.doctor import triple, verdict, write_doctor_page
+
+MOST_NAMED = 5
+"""Items of a finding that are printed; the page has them all."""
+LABELS = {"unusable": "not usable", "finding": "finding", "note": "note"}
+
+
+def doctor_command(config: DoctorConfig) -> int:
+    """Look at every picture, say what was found, write the page, and return the exit code: 0 sound, 1 findings, 2 not usable.
+
+    Raises:
+        InputError: there is nothing to look at, or the page cannot be where it should.
+    """
+    began = time.perf_counter()
+    subject = subject_of(
+        config.data, dataset=config.dataset, splits=config.splits, seed=config.seed, box=config.box, rotated=config.rotated
+    )
+    page = page_path(config.output, subject) if config.output is not None else None
+    seen = observe(subject, config.workers)
+    diagnosis = diagnose(subject, seen, ways=config.ways, shots=config.shots, queries=config.queries)
+    if page is not None:
+        task = f"{config.ways}-way {config.shots}-shot tasks of {config.queries} queries a class"
+        write_doctor_page(page, subject, seen, diagnosis, task=task, pictures=config.pictures, workers=config.workers)
+    console.print(_counts(subject, diagnosis))
+    _say(f"mean {triple(diagnosis.parts[-1].mean)}, standard deviation {triple(diagnosis.parts[-1].deviation)} of red, green and blue")
+    for finding in diagnosis.findings:
+        _print_finding(finding)
+    _say(f"{subject.name}: {verdict(diagnosis)}; {len(subject.labels):,} pictures in {time.perf_counter() - began:.1f} s")
+    if page is not None:
+        _say(f"page in {page}")
+    return diagnosis.exit_code
+
+
+def page_path(output: str, subject: Subject) -> Path:
+    """Where the page goes, the name of the data set filled in.
+
+    Raises:
+        InputError: it would lie inside the data, or something that is no file is there.
+    """
+    name = re.sub(r"[^\w.-]+", "-", subject.name).strip("-.") or "data"
+    path = Path(output.replace(NAME, name)).expanduser()
+    if path.resolve().is_relative_to(Path(subject.place).expanduser().resolve()):
+        raise InputError(f"--output {path} lies inside {subject.place}, which is to be left as it is")
+    if path.exists() and not path.is_file():
+        raise InputError(f"--output {path} is there already, and is no file")
+    return path
+
+
+def _counts(subject: Subject, diagnosis: Diagnosis) -> Table:
+    expected = subject.expected is not None
+    table = Table(title=subject.name)
+    for heading in ("split", "classes", *(["expected"] if expected else []), "pictures", *(["expected"] if expected else []), "a class"):
+        table.add_column(heading, justify="left" if heading == "split" else "right")
+    for part in diagnosis.parts:
+        numbers = [part.classes, *([part.expected_classes] if expected else []), part.pictures]
+        numbers += [part.expected_pictures] if expected else []
+        spread = f"{part.least:,}" if part.least == part.most else f"{part.least:,} to {part.most:,}"
+        table.add_row(part.name, *("" if number is None else f"{number:,}" for number in numbers), spread)
+    return table
+
+
+def _print_finding(finding: Finding) -> None:
+    _say(f"{LABELS[finding.severity]}: {finding.title}")
+    for item in finding.items[:MOST_NAMED]:
+        _say(f"    {item}")
+    if len(finding.items) > MOST_NAMED:
+        _say(f"    and {len(finding.items) - MOST_NAMED:,} more")
+
+
+def _say(text: str) -> None:
+    # Names of files and classes may hold square brackets, which would pass for markup.
+    console.print(text, markup=False, soft_wrap=True)
