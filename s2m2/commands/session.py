@@ -8,7 +8,7 @@ import torch.distributed as dist
 from lightning_fabric import Fabric
 
 from s2m2.commands.device import build_fabric
-from s2m2.data.catalog import load_table
+from s2m2.data.catalog import ImageTables, load_tables
 from s2m2.data.table import ImageTable
 from s2m2.recipe import Recipe
 from s2m2.runs.directory import RunDirectory, open_run
@@ -22,10 +22,15 @@ class Session:
     recipe: Recipe
     run: RunDirectory
     fabric: Fabric
-    table: ImageTable
+    tables: ImageTables
+
+    @property
+    def table(self) -> ImageTable:
+        """The pictures that the network is trained on."""
+        return self.tables.base
 
 
-Check = Callable[[Recipe, ImageTable, RunDirectory], None]
+Check = Callable[[Recipe, ImageTables, RunDirectory], None]
 """Raises `InputError` where a stage could not begin."""
 
 
@@ -36,14 +41,14 @@ def open_session(recipe: Recipe, path: Path, *checks: Check) -> Session:
         InputError: the device, the pictures or the directory cannot be used, or a check says so.
     """
     fabric = build_fabric(recipe.runtime)
-    table = load_table(recipe.data.table)
+    tables = load_tables(recipe.data, recipe.evaluate)
     for check in checks:
-        check(recipe, table, RunDirectory(path))
+        check(recipe, tables, RunDirectory(path))
     run = open_run(path, recipe) if fabric.is_global_zero else RunDirectory(path)
     if fabric.is_global_zero:
         record(run)  # now, as the moment that the run started is part of it
     fabric.barrier()  # the others read what the first process writes
-    return Session(recipe=recipe, run=run, fabric=fabric, table=table)
+    return Session(recipe=recipe, run=run, fabric=fabric, tables=tables)
 
 
 def first_process_alone(session: Session) -> bool:

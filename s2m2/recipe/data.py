@@ -1,8 +1,12 @@
 """Settings of the pictures: which table, how large the network sees them, how training varies them."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from s2m2.recipe.checks import check
+
+DOWNLOADABLE = ("mini_imagenet", "tiered_imagenet", "cifar_fs", "fc100", "cub")
+"""Data sets that learn2learn downloads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +35,12 @@ class DataConfig:
     """Which pictures a run uses."""
 
     table: str = "glyphs"
-    """The pictures: `glyphs`, which are drawn on first use, or a folder that `s2m2 prepare` wrote."""
+    """The pictures: `glyphs`, which are drawn on first use, or a folder that `s2m2 prepare` wrote.
+    With --data.download: mini_imagenet, tiered_imagenet, cifar_fs, fc100 or cub."""
+    download: Literal["learn2learn"] | None = None
+    """learn2learn: its data set classes download the pictures of `table` into the user's cache, once; null: no download."""
+    validation_table: str | None = None
+    """The pictures of the validation classes, where they are of another data set than the base classes; null: those of `table`."""
     image_size: int = 32
     """Side of the square that the network sees, in pixels; 28 or more."""
     resize: float = 1.15
@@ -43,6 +52,8 @@ class DataConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     def __post_init__(self) -> None:
+        if self.download is not None:
+            check(self.table in DOWNLOADABLE, "data.table", self.table, f"one of {', '.join(DOWNLOADABLE)} with --data.download")
         check(self.image_size >= 28, "data.image_size", self.image_size, "28 pixels or more")
         check(1 <= self.resize <= 2, "data.resize", self.resize, "from 1 to 2")
         check(min(self.std) > 0, "data.std", list(self.std), "above 0")

@@ -1,0 +1,249 @@
+"""Tables as data sets of learn2learn, and learn2learn's tasks through any few-shot head of this package.
+
+learn2learn (Arnold et al., 2020, arXiv 2008.12284) draws a task from a `MetaDataset` by task transforms, such as N ways and K shots.
+Both together are a `Taskset`, whose items are (data, labels).
+"""
+
+import random
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby, islice
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Float64, Int64, UInt8
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from s2m2.data.learn2learn import import_learn2learn
+from s2m2.data.sampling import BLOCK
+from s2m2.data.table import ImageTable, Split
+from s2m2.errors import InputError
+from s2m2.evaluation.classifiers.protocol import FewShotClassifier
+from s2m2.evaluation.features import FeatureTable, Transform, evaluation_mode
+from s2m2.evaluation.tasks import LARGEST_GATHER, FewShotTasks
+from s2m2.seeding import generator_for, seed_for
+from s2m2.threads import one_thread
+
+
+def meta_dataset(table: ImageTable | FeatureTable, split: Split | None = None, transform: Transform | None = None) -> Any:
+    """A table as a `learn2learn.data.MetaDataset`, for its task transforms and its `Taskset`.
+
+    Item i is (tensor, label), the label being a class number of the table. Of an image table the pictures are read when they are asked
+    for; the tensor is what `transform` makes of the picture, by default Float "3 height width" from 0 to 1. Of a feature table it is
+    the feature, Float "dim".
+
+    Args:
+        split: classes of an image table to take; None: all. A feature table is one split already.
+        transform: for pictures, in batches of one; `partial(evaluation_view, config=recipe.data)` gives what the networks of a recipe see.
+
+    Raises:
+        InputError: learn2learn is not installed, the table has no class in the split, or a feature table came with a split or transform.
+    """
+    learn2learn = import_learn2learn()
+    if isinstance(table, FeatureTable):
+        if split is not None or transform is not None:
+            raise InputError("a feature table is one split of features already; give meta_dataset no split and no transform with it")
+        items = _Items(table.features, torch.arange(len(table.features)), table.labels, _as_it_is)
+    else:
+        chosen = table.rows(split) if split is not None else np.arange(len(table.images))
+        rows = torch.from_numpy(chosen)
+        items = _Items(table.image_tensor(), rows, torch.from_numpy(table.labels)[rows], _View(transform or _from_0_to_1))
+    # Told the labels, learn2learn does not read every picture twice to find them.
+    return learn2learn.data.MetaDataset(items, indices_to_labels=dict(enumerate(items.labels.tolist())))
+
+
+class _Items(Dataset[tuple[Tensor, int]]):
+    """Rows of a table with their labels. learn2learn takes nothing that is not derived from torch's `Dataset`."""
+
+    def __init__(
+        self, table: Tensor, rows: Int64[Tensor, " item"], labels: Int64[Tensor, " item"], view: Callable[[Tensor], Tensor]
+    ) -> None:
+        self.table, self.rows, self.labels, self.view = table, rows, labels, view
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> tuple[Tensor, int]:
+        return self.view(self.table[self.rows[place]]), int(self.labels[place])
+
+
+@dataclass(frozen=True)
+class _View:
+    """A transform of batches, for a single picture."""
+
+    transform: Transform
+
+    def __call__(self, picture: UInt8[Tensor, "height width 3"]) -> Float[Tensor, "3 side_1 side_2"]:
+        return self.transform(picture[None])[0]
+
+
+def _as_it_is(feature: Float[Tensor, " dim"]) -> Float[Tensor, " dim"]:
+    return feature
+
+
+def _from_0_to_1(images: UInt8[Tensor, "batch height width 3"]) -> Float32[Tensor, "batch 3 height width"]:
+    return images.permute(0, 3, 1, 2).float() / 255
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TasksetTask:
+    """One task of a `Taskset`, its features split into support and queries."""
+
+    tasks: FewShotTasks
+    """The task alone, as a head meets it. Way c is the c-th smallest label."""
+    query_ways: Int64[Tensor, "1 query"]
+    """True way of each query."""
+    labels: Int64[Tensor, " way"]
+    """Label that the taskset gave each way."""
+
+
+def taskset_tasks(
+    taskset: Any,
+    *,
+    shots: int,
+    backbone: nn.Module | None = None,
+    tasks: int | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> Iterator[TasksetTask]:
+    """The tasks of a learn2learn `Taskset`: of each label the first `shots` items are support and the others queries.
+
+    learn2learn draws from Python's global generator. It is seeded for each task and put back afterwards, so task i of a fresh taskset
+    depends on the seed and i alone. A taskset keeps the tasks that it has drawn; those are taken as they are.
+
+    Args:
+        shots: support items of each label.
+        backbone: makes features of the data, in evaluation mode; on `device`. None: the data are features.
+        tasks: how many; None: all that the taskset has.
+
+    Raises:
+        InputError: there are not so many tasks, or a task cannot be used: it is no pair of data and labels, a label has fewer
+            items than shots, no query is left, or its features are no finite vectors.
+    """
+    available = int(getattr(taskset, "num_tasks", -1))
+    if tasks is None and available < 0:
+        raise InputError("this taskset draws tasks without end; say how many to take")
+    if tasks is not None and 0 <= available < tasks:
+        raise InputError(f"this taskset has {available} tasks, not {tasks}")
+    for number in range(available if tasks is None else tasks):
+        with _seeded(seed_for(seed, "taskset", number)):
+            task = taskset[number]
+        yield _split_task(*_features_and_labels(task, number, backbone, device), shots, number)
+
+
+def score_taskset(
+    taskset: Any,
+    classifier: FewShotClassifier,
+    *,
+    head: str,
+    shots: int,
+    backbone: nn.Module | None = None,
+    tasks: int | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    transform: Callable[[FewShotTasks], FewShotTasks] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Float64[Tensor, " task"]:
+    """Accuracy of a head on each task of a learn2learn `Taskset`, a fraction of its queries.
+
+    `mean_and_interval` sums them up. Arguments and errors not listed here are those of `taskset_tasks`; the first tasks of a longer
+    evaluation score as those of a shorter one.
+
+    Args:
+        head: name of the head, which its random stream is named by.
+        transform: changes the features of tasks before the head meets them.
+        progress: told the number of tasks of each part when it is done.
+    """
+    accuracies = []
+    found = taskset_tasks(taskset, shots=shots, backbone=backbone, tasks=tasks, seed=seed, device=device)
+    for number, block in enumerate(_blocks(found)):
+        generator = generator_for(seed, "head", head, "taskset", shots, number)
+        for part in _parts(block):
+            joined = _joined([task.tasks for task in part])
+            with torch.inference_mode(), one_thread():
+                scores = classifier(transform(joined) if transform is not None else joined, generator)
+            true = torch.cat([task.query_ways for task in part])
+            accuracies.append((scores.argmax(-1).cpu() == true.cpu()).double().mean(1))
+            if progress is not None:
+                progress(len(part))
+    return torch.cat(accuracies)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Python's global generator with a seed, and as it was afterwards."""
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+def _features_and_labels(
+    task: Any, number: int, backbone: nn.Module | None, device: torch.device | str
+) -> tuple[Float[Tensor, "item dim"], Int64[Tensor, " item"]]:
+    try:
+        data, labels = (torch.as_tensor(part) for part in task)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"task {number} of the taskset is no pair of data and labels; does it lack learn2learn's LoadData?") from error
+    data, labels = data.to(device), labels.to(device)
+    if backbone is not None:
+        with torch.inference_mode(), evaluation_mode(backbone):
+            data = backbone(data)
+    if data.ndim != 2 or labels.shape != data.shape[:1] or not data.is_floating_point():
+        kind = f"{data.dtype} of shape {tuple(data.shape)} with labels of shape {tuple(labels.shape)}".removeprefix("torch.")
+        raise InputError(f"task {number} of the taskset has {kind}, not a feature and a label an item; pictures need a backbone")
+    if not bool(data.isfinite().all()):
+        raise InputError(f"task {number} of the taskset has features that are not finite")
+    return data.float(), labels.long()
+
+
+def _split_task(features: Float[Tensor, "item dim"], labels: Int64[Tensor, " item"], shots: int, number: int) -> TasksetTask:
+    found, ways, counts = labels.unique(return_inverse=True, return_counts=True)
+    if int(counts.min()) < shots or int(counts.max()) == shots:
+        sizes = ", ".join(map(str, counts.tolist()))
+        raise InputError(f"task {number} of the taskset has {sizes} items of its labels, too few for {shots} shots and a query")
+    order = ways.argsort(stable=True)
+    place = torch.arange(len(order), device=order.device) - (counts.cumsum(0) - counts)[ways[order]]
+    support, query = order[place < shots], order[place >= shots]
+    return TasksetTask(
+        tasks=FewShotTasks(
+            support=features[support][None], labels=ways[support][None], query=features[query][None], ways=len(found), shots=shots
+        ),
+        query_ways=ways[query][None],
+        labels=found,
+    )
+
+
+def _blocks(tasks: Iterable[TasksetTask]) -> Iterator[list[TasksetTask]]:
+    """Tasks that share a generator."""
+    waiting = iter(tasks)
+    while block := list(islice(waiting, BLOCK)):
+        yield block
+
+
+def _parts(block: list[TasksetTask]) -> Iterator[list[TasksetTask]]:
+    """Tasks of one size that follow each other, and are computed together as far as memory goes."""
+    for (_, support, query), alike in groupby(block, key=_size):
+        count = max(LARGEST_GATHER // ((support[1] + query[1]) * support[2]), 1)
+        waiting = iter(alike)
+        while part := list(islice(waiting, count)):
+            yield part
+
+
+def _size(task: TasksetTask) -> tuple[int, torch.Size, torch.Size]:
+    return task.tasks.ways, task.tasks.support.shape, task.tasks.query.shape
+
+
+def _joined(tasks: list[FewShotTasks]) -> FewShotTasks:
+    return FewShotTasks(
+        support=torch.cat([task.support for task in tasks]),
+        labels=torch.cat([task.labels for task in tasks]),
+        query=torch.cat([task.query for task in tasks]),
+        ways=tasks[0].ways,
+        shots=tasks[0].shots,
+    )

@@ -1,0 +1,247 @@
+"""Tables in learn2learn's tasks, its tasks in our evaluation, and its heads beside ours; with the installed package."""
+
+import pickle
+import random
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from s2m2.data.augment import evaluation_view
+from s2m2.data.learn2learn import import_learn2learn
+from s2m2.data.table import ImageTable
+from s2m2.errors import InputError
+from s2m2.evaluation.classifiers import CosineClassifier, nearest_mean
+from s2m2.evaluation.features import FeatureTable, extract_features
+from s2m2.evaluation.learn2learn import _seeded, meta_dataset, score_taskset, taskset_tasks
+from s2m2.evaluation.tasks import FewShotTasks
+from s2m2.recipe import CosineClassifierConfig, DataConfig
+from s2m2.seeding import generator_for
+from tests.models.tiny import tiny_backbone
+from tests.reference.nearest_mean import squared_distances
+
+l2l: Any = import_learn2learn()
+COSINE = CosineClassifier(config=CosineClassifierConfig(epochs=5, learning_rate=0.2))
+
+
+@pytest.fixture(autouse=True)
+def seed_of_learn2learn() -> Iterator[None]:
+    """learn2learn draws from Python's global generator."""
+    state = random.getstate()
+    random.seed(0)
+    yield
+    random.setstate(state)
+
+
+def features(classes: int = 6, size: int = 9, dim: int = 8, spread: float = 1.0) -> FeatureTable:
+    """Classes around centres of their own, in shuffled rows, with class numbers that leave gaps."""
+    generator = generator_for(0, "features")
+    labels = (torch.arange(classes) * 2 + 1).repeat_interleave(size)[torch.randperm(classes * size, generator=generator)]
+    centres = torch.randn(2 * classes, dim, generator=generator)
+    values = centres[labels] + spread * torch.randn(len(labels), dim, generator=generator)
+    names = tuple(f"class {number}" for number in range(2 * classes))
+    return FeatureTable(features=values, labels=labels, rows=torch.arange(len(labels)), class_names=names, fingerprint="f")
+
+
+def taskset(dataset: Any, ways: int = 3, items: int = 6, tasks: int = 20, *, remap: bool = True) -> Any:
+    """Tasks as learn2learn's own examples make them."""
+    transforms = l2l.data.transforms
+    steps = [transforms.NWays(dataset, ways), transforms.KShots(dataset, items), transforms.LoadData(dataset)]
+    if remap:
+        steps += [transforms.RemapLabels(dataset), transforms.ConsecutiveLabels(dataset)]
+    return l2l.data.Taskset(dataset, steps, num_tasks=tasks)
+
+
+def test_the_pictures_of_a_split_are_a_meta_dataset(small_glyphs: ImageTable) -> None:
+    dataset, rows = meta_dataset(small_glyphs, "novel"), small_glyphs.rows("novel")
+    assert isinstance(dataset, l2l.data.MetaDataset)
+    assert len(dataset) == len(rows)
+    assert sorted(dataset.labels) == sorted(small_glyphs.splits["novel"])
+    for place, row in enumerate(rows):
+        picture, label = dataset[place]
+        assert label == small_glyphs.labels[row] == dataset.indices_to_labels[place]
+        assert place in dataset.labels_to_indices[label]
+        assert np.array_equal((picture * 255).round().byte().permute(1, 2, 0).numpy(), small_glyphs.images[row])
+    assert len(meta_dataset(small_glyphs)) == len(small_glyphs.images)
+
+
+def test_no_picture_is_read_before_it_is_asked_for(small_glyphs: ImageTable) -> None:
+    seen = []
+
+    def transform(images: Tensor) -> Tensor:
+        seen.append(len(images))
+        return images.permute(0, 3, 1, 2).float()
+
+    dataset = meta_dataset(small_glyphs, "base", transform)
+    tasks = taskset(dataset, ways=2, items=3)
+    assert seen == []
+    assert tasks[0][0].shape == (6, 3, 32, 32)
+    assert seen == [1] * 6
+
+
+@pytest.mark.parametrize("remap", [True, False])
+def test_the_task_transforms_make_tasks_of_an_image_table(small_glyphs: ImageTable, remap: bool) -> None:
+    tasks = taskset(meta_dataset(small_glyphs, "base"), ways=4, items=3, tasks=5, remap=remap)
+    owner = {image.tobytes(): int(label) for image, label in zip(small_glyphs.images, small_glyphs.labels, strict=True)}
+    for data, labels in tasks:
+        classes = [owner[(picture * 255).round().byte().permute(1, 2, 0).numpy().tobytes()] for picture in data]
+        assert set(classes) <= set(small_glyphs.splits["base"])
+        assert len({picture.numpy().tobytes() for picture in data}) == 12
+        assert len(set(zip(classes, labels.tolist(), strict=True))) == len(set(classes)) == 4
+        assert sorted(labels.tolist()) == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3] if remap else labels.tolist() == classes
+
+
+def test_other_transforms_filter_and_unite_tables(small_glyphs: ImageTable) -> None:
+    base, novel = meta_dataset(small_glyphs, "base"), meta_dataset(small_glyphs, "novel")
+    assert len(l2l.data.UnionMetaDataset([base, novel]).labels) == 42
+    only = list(small_glyphs.splits["novel"][:3])
+    draw = l2l.data.transforms.FusedNWaysKShots(novel, n=3, k=2, filter_labels=only)
+    _, labels = l2l.data.Taskset(novel, [draw, l2l.data.transforms.LoadData(novel)])[0]
+    assert sorted(labels.tolist()) == sorted(only * 2)
+
+
+def test_a_data_set_goes_to_the_workers_of_a_loader(small_glyphs: ImageTable) -> None:
+    for dataset in (meta_dataset(features()), meta_dataset(small_glyphs, "validation")):
+        again = pickle.loads(pickle.dumps(dataset))
+        assert torch.equal(again[5][0], dataset[5][0])
+        data, labels = next(iter(DataLoader(dataset, batch_size=4)))
+        assert (len(data), labels.tolist()) == (4, [dataset[place][1] for place in range(4)])
+
+
+def test_features_are_a_meta_dataset() -> None:
+    table = features()
+    dataset = meta_dataset(table)
+    assert sorted(dataset.labels) == [1, 3, 5, 7, 9, 11]
+    assert all(
+        torch.equal(dataset[row][0], table.features[row]) and dataset[row][1] == table.labels[row] for row in range(len(table.labels))
+    )
+
+
+@pytest.mark.parametrize("remap", [True, False])
+def test_accuracies_equal_a_plain_loop_over_learn2learns_own_partition(remap: bool) -> None:
+    tasks = taskset(meta_dataset(features()), remap=remap)
+    drawn = list(tasks)  # which the taskset keeps
+    expected = []
+    for data, labels in drawn:
+        (support, support_labels), (query, true) = l2l.data.partition_task(data, labels, shots=2)
+        known = labels.unique()
+        near = squared_distances(support, torch.searchsorted(known, support_labels), query, 3).argmin(-1)
+        expected.append((known[near] == true).double().mean().item())
+    assert 0.4 < sum(expected) / len(expected) < 1
+    assert score_taskset(tasks, nearest_mean, head="nearest_mean", shots=2).tolist() == pytest.approx(expected)
+
+
+def test_tasks_of_several_sizes_are_scored_in_order() -> None:
+    dataset, transforms = meta_dataset(features()), l2l.data.transforms
+
+    def any_size(_: None) -> Any:
+        ways = random.randint(2, 5)
+        load = transforms.LoadData(dataset)
+        return load(transforms.FusedNWaysKShots(dataset, n=ways, k=random.randint(3, 5))(None))
+
+    tasks = l2l.data.Taskset(dataset, any_size, num_tasks=30)
+    split = list(taskset_tasks(tasks, shots=2))
+    assert len({task.tasks.ways for task in split}) > 2
+    expected = []
+    for (data, labels), task in zip(tasks, split, strict=True):
+        (support, support_labels), (query, query_labels) = l2l.data.partition_task(data, labels, shots=2)
+        assert torch.equal(task.tasks.support[0], support)
+        assert torch.equal(task.labels[task.tasks.labels[0]], support_labels)
+        assert torch.equal(task.tasks.query[0], query)
+        assert torch.equal(task.labels[task.query_ways[0]], query_labels)
+        scores = nearest_mean(task.tasks, generator_for(0))
+        expected.append((scores.argmax(-1) == task.query_ways).double().mean().item())
+    assert score_taskset(tasks, nearest_mean, head="nearest_mean", shots=2).tolist() == expected
+
+
+def test_classes_may_have_different_numbers_of_queries() -> None:
+    labels = torch.tensor([7, 4, 7, 7, 4, 7])
+    task = next(taskset_tasks([(torch.arange(12.0).reshape(6, 2), labels)], shots=1, tasks=1))
+    assert task.labels.tolist() == [4, 7]
+    assert task.tasks.support[0, :, 0].tolist() == [2, 0]
+    assert task.tasks.query[0, :, 0].tolist() == [8, 4, 6, 10]
+    assert task.query_ways.tolist() == [[0, 1, 1, 1]]
+
+
+@pytest.mark.parametrize("head", [nearest_mean, COSINE])
+def test_tasks_and_draws_follow_from_the_seed_alone(head: Any) -> None:
+    dataset = meta_dataset(features(spread=3.0))
+
+    def scores(tasks: int, seed: int) -> Tensor:
+        return score_taskset(taskset(dataset, tasks=-1), head, head="any", shots=1, tasks=tasks, seed=seed)
+
+    random.seed(1)
+    first = scores(260, 4)
+    random.seed(2)
+    assert torch.equal(scores(257, 4), first[:257])
+    assert not torch.equal(scores(257, 5), first[:257])
+
+
+def test_pythons_generator_is_put_back() -> None:
+    random.seed(1)
+    with _seeded(2):
+        drawn = random.random()
+    assert [random.random()] == [random.Random(1).random()] != [drawn]
+    assert drawn == random.Random(2).random()
+
+
+def test_pictures_go_through_a_backbone(small_glyphs: ImageTable) -> None:
+    backbone, config = tiny_backbone("conv4"), DataConfig(image_size=28)
+    view, rows = partial(evaluation_view, config=config), torch.from_numpy(small_glyphs.rows("novel"))
+    known = FeatureTable(
+        features=extract_features(backbone, small_glyphs.image_tensor(), rows, view, batch_size=16),
+        labels=torch.from_numpy(small_glyphs.labels)[rows],
+        rows=rows,
+        class_names=small_glyphs.class_names,
+        fingerprint="",
+    )
+    backbone.train()
+    done: list[int] = []
+    pictures = taskset(meta_dataset(small_glyphs, "novel", view))
+    seen = score_taskset(pictures, nearest_mean, head="nearest_mean", shots=1, backbone=backbone, seed=3, progress=done.append)
+    assert seen.tolist() == score_taskset(taskset(meta_dataset(known)), nearest_mean, head="nearest_mean", shots=1, seed=3).tolist()
+    assert seen.std() > 0
+    assert sum(done) == 20
+    assert backbone.training
+
+
+def test_a_transform_changes_what_the_head_meets() -> None:
+    def blind(tasks: FewShotTasks) -> FewShotTasks:
+        return replace(tasks, query=torch.zeros_like(tasks.query))
+
+    tasks = taskset(meta_dataset(features(spread=0.01)))
+    assert score_taskset(tasks, nearest_mean, head="nearest_mean", shots=2).min() == 1
+    assert score_taskset(tasks, nearest_mean, head="nearest_mean", shots=2, transform=blind).unique().tolist() == pytest.approx([1 / 3])
+
+
+def test_what_cannot_be_scored_is_said_in_one_line(small_glyphs: ImageTable) -> None:
+    dataset = meta_dataset(features())
+    for tasks, settings, message in (
+        (taskset(dataset, tasks=-1), {"shots": 1}, "draws tasks without end; say how many"),
+        (taskset(dataset, tasks=3), {"shots": 1, "tasks": 4}, "has 3 tasks, not 4"),
+        (taskset(dataset, items=3), {"shots": 3}, "task 0 .* has 3, 3, 3 items of its labels, too few for 3 shots and a query"),
+        (taskset(dataset, items=3), {"shots": 4}, "too few for 4 shots"),
+        (taskset(meta_dataset(small_glyphs)), {"shots": 1}, r"shape \(18, 3, 32, 32\) .* pictures need a backbone"),
+        (l2l.data.Taskset(dataset, [l2l.data.transforms.NWays(dataset, 2)]), {"shots": 1, "tasks": 1}, "lack learn2learn's LoadData"),
+        ([(torch.full((4, 2), torch.nan), torch.arange(4) % 2)], {"shots": 1, "tasks": 1}, "not finite"),
+    ):
+        with pytest.raises(InputError, match=message):
+            score_taskset(tasks, nearest_mean, head="nearest_mean", **settings)
+    with pytest.raises(InputError, match="no split and no transform"):
+        meta_dataset(features(), "novel")
+    with pytest.raises(InputError, match="has no novel classes"):
+        meta_dataset(replace(small_glyphs, splits={"base": (0,)}), "novel")
+
+
+def test_without_the_extra_one_line_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "learn2learn", None)
+    with pytest.raises(InputError, match="learn2learn is not installed; ") as caught:
+        meta_dataset(features())
+    assert "\n" not in str(caught.value)
