@@ -96,7 +96,7 @@ def test_the_printed_settings_are_a_recipe(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["bogus"], "s2m2: no command bogus; there are prepare, pretrain"),
+        (["bogus"], "s2m2: no command bogus; there are prepare, "),
         (["prepare", "somewhere"], "s2m2 prepare: needs --output"),
         (["run", "--pretrain.epochs", "abc"], "--pretrain.epochs: expected int. Got value: abc"),
         (["run", "--runtime.accelerator", "tpu"], "--runtime.accelerator: expected one of ['auto', 'cpu', 'cuda', 'mps']"),

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from s2m2.commands.evaluation import check_features, check_tasks, evaluate_run
+from s2m2.commands.evaluation import check_tasks, evaluate_run
+from s2m2.commands.features import check_ensemble, check_features
 from s2m2.commands.session import Session, first_process_alone, open_session
 from s2m2.commands.training import check_finetuning, check_pretrained, check_pretraining, finetune_stage, pretrain_stage
 from s2m2.console import console
@@ -32,7 +33,7 @@ def finetune(recipe: Recipe, path: Path) -> None:
 
 def evaluate(recipe: Recipe, path: Path) -> None:
     """Few-shot scores, printed, saved and reported."""
-    session = open_session(recipe, path, check_tasks, check_features)
+    session = open_session(recipe, path, check_tasks, check_features, check_ensemble)
     if first_process_alone(session):
         _evaluate(session)
 
@@ -40,7 +41,7 @@ def evaluate(recipe: Recipe, path: Path) -> None:
 def run(recipe: Recipe, path: Path) -> None:
     """All three stages; each that is finished already is passed over."""
     began = time.monotonic()
-    session = open_session(recipe, path, check_pretraining, check_finetuning, check_tasks)
+    session = open_session(recipe, path, check_pretraining, check_finetuning, check_tasks, check_ensemble)
     pretrain_stage(session)
     finetune_stage(session)
     if first_process_alone(session):
@@ -54,11 +55,12 @@ def _evaluate(session: Session) -> None:
     seconds, table = round(time.monotonic() - began, 1), session.table
     record(session.run, evaluate={"seconds": seconds}, data={"name": table.name, "digest": table.digest})
     console.print(score_table(results))
-    console.print(f"report: {write_report(session.run, table, example)}", soft_wrap=True)
+    report = write_report(session.run, session.tables, example)
+    console.print(f"report: {report}\nscores: {session.run.scores_csv}, {session.run.scores_markdown}", soft_wrap=True)
 
 
 def _report(session: Session) -> None:
-    console.print(f"report: {write_report(session.run, session.table)}", soft_wrap=True)
+    console.print(f"report: {write_report(session.run, session.tables)}", soft_wrap=True)
 
 
 STAGES: dict[str, Callable[[Recipe, Path], None]] = {"pretrain": pretrain, "finetune": finetune, "evaluate": evaluate, "run": run}

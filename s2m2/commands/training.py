@@ -8,6 +8,7 @@ from s2m2.commands.evaluation import check_validation, validator
 from s2m2.commands.session import Session
 from s2m2.console import console
 from s2m2.data.batches import steps_per_epoch
+from s2m2.data.catalog import ImageTables
 from s2m2.data.table import ImageTable
 from s2m2.errors import InputError
 from s2m2.models import Backbone, build_backbone, initialise
@@ -23,16 +24,16 @@ from s2m2.training.manifold_mixup import Inner, ManifoldMixup
 from s2m2.training.stage import BasePictures, StageSettings
 
 
-def check_pretraining(recipe: Recipe, table: ImageTable, run: RunDirectory) -> None:
+def check_pretraining(recipe: Recipe, tables: ImageTables, run: RunDirectory) -> None:
     """Raise `InputError` if stage 1 could not train or validate."""
-    _check_batches(recipe, recipe.pretrain, table)
-    check_validation(recipe.pretrain, table)
+    _check_batches(recipe, recipe.pretrain, tables.base)
+    check_validation(recipe.pretrain, tables.validation)
 
 
-def check_finetuning(recipe: Recipe, table: ImageTable, run: RunDirectory) -> None:
+def check_finetuning(recipe: Recipe, tables: ImageTables, run: RunDirectory) -> None:
     """Raise `InputError` if stage 2 could not train or validate."""
     config = recipe.finetune
-    share = _check_batches(recipe, config, table)
+    share = _check_batches(recipe, config, tables.base)
     processes = recipe.runtime.devices * recipe.runtime.nodes
     if processes > 1 and share % config.auxiliary_stride:
         raise InputError(
@@ -42,11 +43,11 @@ def check_finetuning(recipe: Recipe, table: ImageTable, run: RunDirectory) -> No
         raise InputError(
             f"--finetune.batch_size is {config.batch_size} and every {config.auxiliary_stride}th picture is compared; exemplar needs two"
         )
-    check_validation(config, table)
+    check_validation(config, tables.validation)
     check_mix_stages(recipe, build_backbone(recipe.model, recipe.data.image_size))
 
 
-def check_pretrained(recipe: Recipe, table: ImageTable, run: RunDirectory) -> None:
+def check_pretrained(recipe: Recipe, tables: ImageTables, run: RunDirectory) -> None:
     """Raise `InputError` if stage 1 is not finished."""
     if load_outcome(run.outcome("pretrain")) is None:
         raise InputError(f"--run {run.path} has no finished pretraining to fine-tune; `s2m2 pretrain` does it")
@@ -86,7 +87,9 @@ def _fresh_networks(session: Session) -> tuple[Backbone, Inner]:
 def _train(session: Session, config: TrainingConfig, backbone: Backbone, objective: torch.nn.Module, *, validate_start: bool) -> Outcome:
     done = load_outcome(session.run.outcome(config.stage))
     if done is not None:
-        if session.fabric.is_global_zero:
+        if session.fabric.is_global_zero and done.imported:
+            console.print(f"{config.stage}: imported from {done.imported}")
+        elif session.fabric.is_global_zero:
             console.print(f"{config.stage}: finished before, after {done.epochs} epochs (best validation {done.best_score:.2%})")
         return done
     recipe, runtime = session.recipe, session.recipe.runtime
@@ -102,7 +105,7 @@ def _train(session: Session, config: TrainingConfig, backbone: Backbone, objecti
         checkpoint_seconds=runtime.checkpoint_seconds,
         validate_start=validate_start,
     )
-    validate = validator(recipe, session.table, config.validation, session.fabric.device)
+    validate = validator(recipe, session.tables.validation, config.validation, session.fabric.device)
     outcome = train_stage(session.fabric, session.run, backbone, objective, _base_pictures(session.table), settings, validate)
     if session.fabric.is_global_zero:
         record(session.run, **{config.stage: asdict(outcome), "runtime": asdict(runtime)})

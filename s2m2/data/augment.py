@@ -5,15 +5,16 @@ matrices a picture, and a batch is two batched matrix products. Rotation is not 
 (`s2m2.functional.rotation`), because a resampling after it would betray the turn.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from s2m2.recipe import AugmentConfig, DataConfig
-from s2m2.seeding import StepStream
+from s2m2.seeding import StepStream, generator_for
 
 CROP_ATTEMPTS = 10
 LUMA = (0.299, 0.587, 0.114)
@@ -32,6 +33,10 @@ class Augmentation:
     flip: Bool[Tensor, " batch"]
     jitter: Float[Tensor, "batch 3"]
     """Factors of brightness, contrast and saturation, applied in this order."""
+
+    def rows(self, places: Int64[Tensor, " row"], device: torch.device) -> "Augmentation":
+        """The parameters of some pictures, on a device."""
+        return Augmentation(**{name: values[places].to(device, non_blocking=True) for name, values in vars(self).items()})
 
     def local(self, stream: StepStream) -> "Augmentation":
         """The rows of the pictures on this process."""
@@ -58,6 +63,21 @@ def evaluation_view(images: UInt8[Tensor, "batch height width 3"], config: DataC
 
     rows, columns = (matrix(edge) for edge in images.shape[1:3])
     return normalise(_resample(images, rows.expand(len(images), -1, -1), columns.expand(len(images), -1, -1)), config)
+
+
+def support_crop(
+    config: DataConfig, shape: tuple[int, int, int], seed: int, number: int
+) -> Callable[[UInt8[Tensor, "batch height width 3"], Int64[Tensor, " batch"]], Float[Tensor, "batch 3 side side"]]:
+    """One random variation of each of `shape[0]` pictures of `shape[1]` times `shape[2]` pixels, drawn as in training.
+
+    What a picture gets depends on its place, the seed and the number of the variation alone, and not on the batch that it is in.
+    """
+    drawn = draw_augmentation(config.augment, shape[1], shape[2], shape[0], generator_for(seed, "support crops", number))
+
+    def view(images: UInt8[Tensor, "batch height width 3"], places: Int64[Tensor, " batch"]) -> Float[Tensor, "batch 3 side side"]:
+        return normalise(apply_augmentation(images, drawn.rows(places, images.device), config.image_size), config)
+
+    return view
 
 
 def draw_augmentation(config: AugmentConfig, height: int, width: int, batch_size: int, generator: torch.Generator) -> Augmentation:
@@ -120,7 +140,7 @@ def resampling(start: Float[Tensor, " batch"], length: Float[Tensor, " batch"], 
 
 def normalise(values: Float[Tensor, "batch 3 height width"], config: DataConfig) -> Float[Tensor, "batch 3 height width"]:
     """Subtract the mean and divide by the standard deviation of each channel."""
-    return (values - _channels(config.mean, values.device)) / _channels(config.std, values.device)
+    return (values - _channels(config.mean, values.device)).div_(_channels(config.std, values.device))
 
 
 @lru_cache

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt8
 
 from s2m2.data.glyphs import glyph_table
 from s2m2.data.learn2learn import CLASSES, downloaded_table
@@ -28,6 +28,24 @@ class ImageTables:
     def of(self, split: Split) -> ImageTable:
         """The table with the classes of a split."""
         return {"base": self.base, "validation": self.validation, "novel": self.novel}[split]
+
+    @classmethod
+    def of_one(cls, table: ImageTable) -> "ImageTables":
+        """All splits from one table."""
+        return cls(base=table, validation=table, novel=table)
+
+    def digest(self, split: Split) -> str:
+        """What tells the pictures of the tasks of a split from others."""
+        digest = self.of(split).digest
+        return digest if self.queries is None else f"{digest}+{self.queries.digest}"
+
+    def picture(self, split: Split, row: int) -> UInt8[np.ndarray, "height width 3"]:
+        """A picture by its row in the table of a split; rows beyond its end are those of `queries`."""
+        table = self.of(split)
+        if row < len(table.images):
+            return table.images[row]
+        assert self.queries is not None
+        return self.queries.images[row - len(table.images)]
 
 
 DRAWN = {"glyphs": glyph_table}
@@ -91,7 +109,5 @@ def query_rows(tables: ImageTables, split: Split) -> tuple[Int64[np.ndarray, " r
     labels = number_of[queries.labels]
     rows = np.flatnonzero(labels >= 0)
     if not len(rows):
-        raise InputError(
-            f"--evaluate.query_table has {queries.name}, which shares no class name with the {split} classes of {support.name}"
-        )
+        raise InputError(f"--evaluate.query_table has {queries.name}, which has no class of the {split} classes of {support.name}")
     return rows, labels[rows]

@@ -16,8 +16,8 @@ class BaseStatistics:
     mean: Float[Tensor, " dim"]
     """Mean of all base features."""
     class_means: Float[Tensor, "class dim"]
-    class_covariances: Float[Tensor, "class dim dim"] | None = None
-    """Unbiased covariances; None where no head needs them."""
+    class_factors: Float[Tensor, "class rank dim"] | None = None
+    """R of each class, with R' R its unbiased covariance; None where no head needs them."""
     fingerprint: str
     """Of the features."""
 
@@ -28,6 +28,13 @@ def base_statistics(base: FeatureTable, *, covariances: bool) -> BaseStatistics:
     return BaseStatistics(
         mean=base.features.mean(0),
         class_means=torch.stack([members.mean(0) for members in classes]),
-        class_covariances=torch.stack([members.T.cov() for members in classes]) if covariances else None,
+        class_factors=torch.stack([_factor(members) for members in classes]) if covariances else None,
         fingerprint=base.fingerprint,
     )
+
+
+def _factor(members: Float[Tensor, "row dim"]) -> Float[Tensor, "dim dim"]:
+    """R of the QR factorisation of the deviations from the mean, which works where a covariance is singular; zero rows fill it up."""
+    deviations = (members - members.mean(0)) / max(len(members) - 1, 1) ** 0.5
+    factor = torch.linalg.qr(deviations, mode="r").R
+    return torch.cat([factor, factor.new_zeros(factor.shape[1] - factor.shape[0], factor.shape[1])])

@@ -1,16 +1,16 @@
 """Features and few-shot tasks to accuracies: every task is drawn, its head fitted, its queries predicted."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from s2m2.data.episodes import EpisodeIndices, EpisodeSpec
-from s2m2.data.sampling import EpisodeSampler
+from s2m2.data.sampling import EpisodeSampler, EpisodeSource
 from s2m2.evaluation.classifiers import HEADS, FewShotClassifier
-from s2m2.evaluation.engine import Scorer, map_tasks
+from s2m2.evaluation.engine import Scorer, TaskTransform, map_tasks
 from s2m2.evaluation.features import FeatureTable
 from s2m2.recipe.heads import HeadName
 
@@ -31,6 +31,8 @@ def score_tasks(
     classifier: FewShotClassifier,
     *,
     head: HeadName,
+    source: EpisodeSource | None = None,
+    transform: TaskTransform | None = None,
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> Float64[Tensor, " task"]:
@@ -41,14 +43,17 @@ def score_tasks(
 
     Args:
         head: name of the head, which its random stream is named by.
+        source: the tasks, if they are not to be drawn by `spec`.
+        transform: done to each task before the head meets it.
         progress: told the number of tasks of each part when it is done.
 
     Raises:
         InputError: a task needs more classes, or more pictures of a class, than there are.
     """
-    sampler = EpisodeSampler(features.labels, spec, features.class_names)
+    source = source if source is not None else sampler_for(features, spec)
     accuracies = []
-    for part in map_tasks(features.features, sampler, scorer_for(head, classifier, spec, features), _accuracies, device=device):
+    scorer = scorer_for(head, classifier, spec, features, transform)
+    for part in map_tasks(features.features, source, scorer, _accuracies, device=device):
         accuracies.append(part)
         if progress is not None:
             progress(len(part))
@@ -56,14 +61,50 @@ def score_tasks(
 
 
 def example_task(
-    features: FeatureTable, spec: EpisodeSpec, classifier: FewShotClassifier, *, head: HeadName, device: torch.device | str = "cpu"
+    features: FeatureTable,
+    spec: EpisodeSpec,
+    classifier: FewShotClassifier,
+    *,
+    head: HeadName,
+    source: EpisodeSource | None = None,
+    transform: TaskTransform | None = None,
+    device: torch.device | str = "cpu",
 ) -> ExampleTask:
     """The first task that `score_tasks` meets, with its predictions."""
-    sampler = EpisodeSampler(features.labels, replace(spec, tasks=1), features.class_names)
-    return next(map_tasks(features.features, sampler, scorer_for(head, classifier, spec, features), _example, device=device))
+    source = source if source is not None else sampler_for(features, spec)
+    scorer = scorer_for(head, classifier, spec, features, transform)
+    return next(map_tasks(features.features, _First(source), scorer, _example, device=device))
 
 
-def scorer_for(head: HeadName, classifier: FewShotClassifier, spec: EpisodeSpec, features: FeatureTable | None = None) -> Scorer:
+class _First:
+    """The first task of others."""
+
+    tasks = 1
+    blocks = 1
+
+    def __init__(self, source: EpisodeSource) -> None:
+        self.source = source
+
+    def block(self, number: int) -> list[EpisodeIndices]:
+        return [self.source.block(0)[0].part(0, 1)]
+
+
+def sampler_for(features: FeatureTable, spec: EpisodeSpec) -> EpisodeSampler:
+    """Tasks of a specification, drawn from rows of features.
+
+    Raises:
+        InputError: a task needs more classes, or more pictures of a class, than there are.
+    """
+    return EpisodeSampler(features.labels, spec, features.class_names, features.for_queries)
+
+
+def scorer_for(
+    head: HeadName,
+    classifier: FewShotClassifier,
+    spec: EpisodeSpec,
+    features: FeatureTable | None = None,
+    transform: TaskTransform | None = None,
+) -> Scorer:
     """A head with the random stream of its name, for tasks of a specification on features, whose support features it meets."""
     stream = ("head", head, spec.ways, spec.shots)
     return Scorer(
@@ -71,6 +112,7 @@ def scorer_for(head: HeadName, classifier: FewShotClassifier, spec: EpisodeSpec,
         stream=stream,
         seed=spec.seed,
         largest_gather=HEADS[head].largest_gather,
+        transform=transform,
         support_features=features.support_features if features is not None else None,
     )
 

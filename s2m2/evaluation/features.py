@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Float32, Int64, UInt8
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -17,9 +19,13 @@ from s2m2.errors import InputError
 from s2m2.files import replacing
 
 FEATURES_FORMAT = "1"
+MOST_GATHERED = 2**28
+"""Numbers of features that may lie on a GPU until all are there: 1 GB."""
 
 Transform = Callable[[UInt8[Tensor, "batch height width 3"]], Float[Tensor, "batch 3 side side"]]
 """What a network sees of stored pictures: resized, cropped, normalised."""
+RowTransform = Callable[[UInt8[Tensor, "batch height width 3"], Int64[Tensor, " batch"]], Float[Tensor, "batch 3 side side"]]
+"""The same where it differs from picture to picture: the second argument has their places among the rows."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,6 +41,10 @@ class FeatureTable:
     """Names of all classes of the image table."""
     fingerprint: str
     """SHA-256 over the weights and whatever else shaped the features, hexadecimal."""
+    support_features: Float32[Tensor, "row dim"] | None = None
+    """What the pictures show as support, the mean over several crops, say; None where it is the same. Files do not hold it."""
+    for_queries: Bool[Tensor, " row"] | None = None
+    """Rows that queries are drawn from, all others being for support; None: any row may be either. Files do not hold it."""
 
 
 def extract_features(
@@ -49,28 +59,49 @@ def extract_features(
 ) -> Float32[Tensor, "row dim"]:
     """Features of the pictures `rows` in evaluation mode, on the CPU, in the order of `rows`.
 
+    A batch is read while the one before it is computed on, and a GPU is waited for at the end alone.
+
     Args:
         backbone: on `device`; every module gets its own mode, training or evaluation, back.
         images: may be a memory map; a batch is read at a time.
-        progress: told the number of pictures of each batch when it is done.
+        progress: told the number of pictures of each batch when it is done; on a GPU, when it is under way.
 
     Raises:
         InputError: a feature is not finite.
     """
-    features, done = torch.empty(0), torch.zeros(len(rows), dtype=torch.bool)
-    for places in torch.arange(len(rows)).split(batch_size):
-        with torch.inference_mode(), evaluation_mode(backbone):
-            values = backbone(transform(images[rows[places]].to(device))).float().cpu()
-        if not bool(values.isfinite().all()):
-            raise InputError("the network gives features that are not finite; its weights are of no use")
-        if not done.any():
-            features = torch.empty(len(rows), values.shape[1])
-        features[places] = values
-        done[places] = True
-        if progress is not None:
-            progress(len(places))
-    assert done.all(), "a picture has no features"
-    return features
+    view: RowTransform = lambda pictures, _: transform(pictures)  # noqa: E731 (a name for a type)
+    return extract_views(backbone, images, rows, (view,), batch_size=batch_size, device=device, progress=progress)
+
+
+def extract_views(
+    backbone: nn.Module,
+    images: UInt8[Tensor, "image height width 3"],
+    rows: Int64[Tensor, " row"],
+    views: Sequence[RowTransform],
+    *,
+    batch_size: int,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int], None] | None = None,
+) -> Float32[Tensor, "row dim"]:
+    """As `extract_features`, the mean over several views of each picture: augmented shots (Bendou et al., 2022, arXiv 2201.09699)."""
+    device = torch.device(device)
+    parts, features = torch.arange(len(rows)).split(batch_size), torch.empty(0)
+    with evaluation_mode(backbone), ThreadPoolExecutor(1, thread_name_prefix="pictures") as reader:
+        waiting = reader.submit(_read, images, rows[parts[0]], device)
+        for number, places in enumerate(parts):
+            pictures = waiting.result().to(device, non_blocking=True)
+            if number + 1 < len(parts):
+                waiting = reader.submit(_read, images, rows[parts[number + 1]], device)
+            with torch.inference_mode():
+                values = sum(backbone(view(pictures, places)).float() for view in views) / len(views)
+            if number == 0:
+                _check_finite(values)
+                features = torch.empty(len(rows), values.shape[1], device=_home(len(rows) * values.shape[1], device))
+            features[places[0] : places[-1] + 1] = values
+            if progress is not None:
+                progress(len(places))
+    _check_finite(features)
+    return features.cpu()
 
 
 def pixel_features(
@@ -84,6 +115,62 @@ def pixel_features(
 ) -> Float32[Tensor, "row dim"]:
     """The pictures themselves, as a network would see them, as features: what a head reaches without any network."""
     return extract_features(nn.Flatten(), images, rows, transform, batch_size=batch_size, device=device, progress=progress)
+
+
+def support_and_queries(support: FeatureTable, queries: FeatureTable, first_row: int) -> FeatureTable:
+    """The features of two sources in one table, whose tasks take support from the one and queries from the other.
+
+    Args:
+        first_row: what is added to the rows of the queries, so that they differ from those of the support.
+    """
+    supports = [support.features if support.support_features is None else support.support_features, queries.features]
+    return FeatureTable(
+        features=torch.cat([support.features, queries.features]),
+        labels=torch.cat([support.labels, queries.labels]),
+        rows=torch.cat([support.rows, queries.rows + first_row]),
+        class_names=support.class_names,
+        fingerprint=fingerprint_of({}, "support and queries", support.fingerprint, queries.fingerprint),
+        support_features=torch.cat(supports) if support.support_features is not None else None,
+        for_queries=torch.arange(len(support.rows) + len(queries.rows)) >= len(support.rows),
+    )
+
+
+def concatenate(tables: Sequence[FeatureTable]) -> FeatureTable:
+    """Features of several networks for the same pictures side by side, those of each scaled to unit norm: an ensemble.
+
+    EASY joins its networks by concatenation (Bendou et al., 2022, arXiv 2201.09699); scaled first, each of them has the same say in
+    every cosine and distance.
+    """
+    first = tables[0]
+    assert all(torch.equal(table.rows, first.rows) for table in tables), "features of other pictures"
+    several = any(table.support_features is not None for table in tables)
+    supports = [table.features if table.support_features is None else table.support_features for table in tables]
+    return replace(
+        first,
+        features=_unit_norm_beside([table.features for table in tables]),
+        support_features=_unit_norm_beside(supports) if several else None,
+        fingerprint=fingerprint_of({}, "ensemble", *(table.fingerprint for table in tables)),
+    )
+
+
+def _unit_norm_beside(features: Sequence[Float32[Tensor, "row _"]]) -> Float32[Tensor, "row dim"]:
+    return torch.cat([F.normalize(values, dim=1) for values in features], dim=1)
+
+
+def _read(images: UInt8[Tensor, "image height width 3"], rows: Int64[Tensor, " batch"], device: torch.device) -> Tensor:
+    """Pictures in memory from which a GPU copies while it computes."""
+    pictures = images[rows.to(images.device)]
+    return pictures.pin_memory() if device.type == "cuda" and pictures.device.type == "cpu" else pictures
+
+
+def _home(numbers: int, device: torch.device) -> torch.device:
+    """Where features are gathered: on the device while there are few, as every copy to the host would make it wait."""
+    return device if numbers <= MOST_GATHERED else torch.device("cpu")
+
+
+def _check_finite(features: Tensor) -> None:
+    if not bool(features.isfinite().all()):
+        raise InputError("the network gives features that are not finite; its weights are of no use")
 
 
 @contextmanager

@@ -1,17 +1,19 @@
 """`TaskResults`: the accuracy of a head on every task of one kind, on disk as JSON."""
 
+import hashlib
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from s2m2.errors import InputError
+from s2m2.evaluation.details import Details
+from s2m2.evaluation.intervals import ClassError, class_error, mean_and_interval
 from s2m2.files import write_text
 
-Z_95 = 1.96
-"""Half width of a 95% interval of a normal mean, in standard errors."""
+NOT_IN_NAME = ("per_task", "created", "details")
+"""Fields that follow from the others, or do not shape the accuracies."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,16 @@ class TaskResults:
     """Digest of the image table."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the head."""
+    protocol: str = "fixed"
+    """How the tasks were drawn; ways, shots or queries that it does not use are 0."""
+    transforms: tuple[str, ...] = ()
+    """What was done to the features before the head met them, in order."""
+    concentration: float = 0.0
+    """Of the Dirichlet draw of protocol `dirichlet`; 0 for others."""
+    created: str = ""
+    """When, as ISO 8601."""
+    details: Details | None = None
+    """Classes, confusions, calibration, unknown classes and the hardest tasks; None where only accuracies were asked for."""
 
     def __post_init__(self) -> None:
         if len(self.per_task) != self.tasks or self.tasks < 1:
@@ -55,15 +67,40 @@ class TaskResults:
         return mean_and_interval(self.per_task)[1]
 
     @property
+    def class_error(self) -> ClassError | None:
+        """What the second interval is made of, which resamples classes and pictures; None where it is not known."""
+        return class_error(self.per_task, *self.class_tallies) if self.class_tallies is not None else None
+
+    @property
+    def class_interval(self) -> float | None:
+        """Half width of the 95% interval over classes and pictures, a fraction; None where it is not known."""
+        error = self.class_error
+        return error.interval if error is not None else None
+
+    @property
+    def class_tallies(self) -> tuple[list[int], list[float]] | None:
+        """Number of tasks that have each class, and the sum of their accuracies; None where tasks differ in their number of classes.
+
+        Of those with many classes few would be left without a given one, and not ones like the others.
+        """
+        if self.details is None or self.protocol == "variable":
+            return None
+        return [entry.tasks for entry in self.details.classes], [entry.task_sum for entry in self.details.classes]
+
+    @property
     def file_name(self) -> str:
-        """Such as `novel-finetune-cosine-5way-1shot.json`."""
-        return f"{self.split}-{self.features}-{self.head}-{self.ways}way-{self.shots}shot.json"
+        """Such as `novel-finetune-cosine-5way-1shot-3f2a9c1b.json`; the end is a digest of everything that shaped the accuracies."""
+        stated = asdict(self)
+        shaped = json.dumps({name: stated[name] for name in sorted(stated) if name not in NOT_IN_NAME}, default=str)
+        task = self.protocol if self.protocol == "variable" else f"{self.ways}way-{self.shots}shot"
+        return f"{self.split}-{self.features}-{self.head}-{task}-{hashlib.sha256(shaped.encode()).hexdigest()[:8]}.json"
 
     def to_json(self) -> str:
         """All fields and what is derived from them; the accuracies of the tasks come last."""
         stated = asdict(self)
         per_task = stated.pop("per_task")
-        return json.dumps({**stated, "mean": self.mean, "interval": self.interval, "per_task": per_task}) + "\n"
+        derived = {"mean": self.mean, "interval": self.interval, "class_interval": self.class_interval}
+        return json.dumps({**stated, **derived, "per_task": per_task}) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "TaskResults":
@@ -74,20 +111,12 @@ class TaskResults:
         """
         stated = json.loads(text)
         try:
-            given = {item.name: stated[item.name] for item in fields(cls)}
-            return cls(**{**given, "per_task": tuple(given["per_task"])})
-        except (KeyError, TypeError) as error:
+            given = {item.name: stated[item.name] for item in fields(cls) if item.name in stated}
+            details = Details.from_stated(given["details"]) if given.get("details") is not None else None
+            tuples = {"per_task": tuple(given["per_task"]), "transforms": tuple(given.get("transforms", ()))}
+            return cls(**{**given, **tuples, "details": details})
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not the results of an evaluation: {error}") from error
-
-
-def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean, and half width of its 95% interval: 1.96 sample standard deviations over the square root of the number of values."""
-    count = len(values)
-    mean = math.fsum(values) / count
-    if count < 2:
-        return mean, math.inf
-    variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
-    return mean, Z_95 * math.sqrt(variance / count)
 
 
 def save_results(folder: Path, results: TaskResults) -> Path:

@@ -4,7 +4,9 @@ Each field is followed by its meaning and unit; the command line's help is made 
 """
 
 from s2m2.recipe.data import AugmentConfig, DataConfig
+from s2m2.recipe.doctor import DoctorConfig
 from s2m2.recipe.evaluation import CosineClassifierConfig, EvaluateConfig
+from s2m2.recipe.importing import ImportConfig
 from s2m2.recipe.model import ModelConfig
 from s2m2.recipe.preparation import PrepareConfig
 from s2m2.recipe.runtime import RuntimeConfig
@@ -15,8 +17,10 @@ __all__ = [
     "AugmentConfig",
     "CosineClassifierConfig",
     "DataConfig",
+    "DoctorConfig",
     "EvaluateConfig",
     "FinetuneConfig",
+    "ImportConfig",
     "ModelConfig",
     "OptimizerConfig",
     "PrepareConfig",

@@ -1,10 +1,23 @@
 """Settings of the few-shot evaluation."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from s2m2.recipe.checks import check, check_counts
-from s2m2.recipe.training import HeadName
+from s2m2.recipe.heads import HeadName
+from s2m2.recipe.inductive import CalibratedConfig, ConvergedCosineConfig, LogisticConfig, RidgeConfig, SvmConfig
+from s2m2.recipe.tasks import ProtocolName
+from s2m2.recipe.transductive import (
+    AlphaTIMConfig,
+    BDCSPNConfig,
+    LaplacianShotConfig,
+    PTMapConfig,
+    SoftKMeansConfig,
+    TIMConfig,
+    TransductiveFinetuningConfig,
+)
+from s2m2.recipe.transforms import TransformName, check_transforms
 
 FeaturesName = Literal["pixels", "pretrain", "finetune"]
 
@@ -43,27 +56,73 @@ class EvaluateConfig:
 
     split: Literal["novel", "validation", "base"] = "novel"
     """Classes that the tasks are drawn from. Choose settings on validation, report on novel."""
+    novel_table: str | None = None
+    """The pictures of the novel classes, where they are of another data set than the base classes; null: those of data.table."""
+    query_table: str | None = None
+    """Where queries come from, if not from where the support comes from: a table with classes of the same names; null: one for both."""
     ways: tuple[int, ...] = (5,)
     """Classes of a task; several values are scored one after the other."""
     shots: tuple[int, ...] = (1, 5)
     """Labelled pictures a class; several values are scored one after the other."""
+    protocols: tuple[ProtocolName, ...] = ("fixed",)
+    """How tasks are drawn; several are scored one after the other. fixed: as many queries of every class; s2m2: every picture that is
+    not support is a query, as in its paper; dirichlet: queries in unequal numbers; variable: ways and shots by Meta-Dataset's rule."""
     queries: int = 15
-    """Pictures a class to recognise."""
+    """Pictures a class to recognise; protocol dirichlet: on average. Not used by s2m2 and variable."""
+    dirichlet: float = 2.0
+    """Concentration of the Dirichlet draw of protocol dirichlet: the smaller, the less balanced (alpha-TIM: 2)."""
     tasks: int = 10_000
     """Tasks averaged."""
     seed: int = 0
     """Seed of the tasks and heads, apart from that of training, so that different trainings meet the same tasks."""
+    save_tasks: Path | None = None
+    """Folder to keep the tasks in, an .npz file for each kind, so that another program can score the same ones; null: they are not kept."""
+    tasks_from: tuple[Path, ...] = ()
+    """Files of tasks to score instead of drawn ones; protocols, ways, shots, queries, tasks and seed are then those of the files."""
     heads: tuple[HeadName, ...] = ("cosine", "nearest_mean")
-    """Few-shot heads: the paper's cosine classifier, the nearest class mean."""
+    """Few-shot heads. cosine: the paper's classifier; README.md has the list."""
+    transforms: tuple[TransformName, ...] = ()
+    """What is done to the features before a head meets them, in this order: unit, power, centre_base, centre_support; cl2n (centre_base,
+    unit) and peme (power, unit, centre_base, unit). Heads with a transform of their own apply it after these."""
+    details: bool = True
+    """Keep classes, confusions, calibration, unknown classes and hardest tasks beside accuracies; the interval over classes needs it."""
+    selection_tasks: int = 600
+    """Validation tasks that temperature and rejection threshold are chosen on; also the tasks with unknown classes that are scored."""
+    unknown: int = 5
+    """Further classes of each task with unknown classes, none of which has support; 0 leaves unknown classes out."""
     features: tuple[FeaturesName, ...] = ("pretrain", "finetune")
     """What the heads see: raw pixels, or the features of the best weights of a training stage."""
+    support_crops: int = 0
+    """Augmented shots: support pictures are shown to the network as the mean features of so many random crops, drawn with the area, ratio
+    and mirroring of data.augment (EASY: 30); queries stay as they are. 0: the whole picture once. Not used by pixels."""
+    ensemble: tuple[Path, ...] = ()
+    """Other run directories of the same pictures: features of the same stage of all, each scaled to unit norm, stand side by side
+    (EASY: three networks). Not used by pixels."""
     cosine: CosineClassifierConfig = field(default_factory=CosineClassifierConfig)
+    cosine_converged: ConvergedCosineConfig = field(default_factory=ConvergedCosineConfig)
+    logistic: LogisticConfig = field(default_factory=LogisticConfig)
+    svm: SvmConfig = field(default_factory=SvmConfig)
+    ridge: RidgeConfig = field(default_factory=RidgeConfig)
+    calibrated: CalibratedConfig = field(default_factory=CalibratedConfig)
+    soft_kmeans: SoftKMeansConfig = field(default_factory=SoftKMeansConfig)
+    bd_cspn: BDCSPNConfig = field(default_factory=BDCSPNConfig)
+    laplacian_shot: LaplacianShotConfig = field(default_factory=LaplacianShotConfig)
+    tim: TIMConfig = field(default_factory=TIMConfig)
+    alpha_tim: AlphaTIMConfig = field(default_factory=AlphaTIMConfig)
+    pt_map: PTMapConfig = field(default_factory=PTMapConfig)
+    transductive_finetuning: TransductiveFinetuningConfig = field(default_factory=TransductiveFinetuningConfig)
 
     def __post_init__(self) -> None:
         check_counts("evaluate.ways", self.ways, least=2)
         check_counts("evaluate.shots", self.shots)
+        check(self.dirichlet > 0, "evaluate.dirichlet", self.dirichlet, "above 0")
         check(self.queries >= 1, "evaluate.queries", self.queries, "1 or more")
         check(self.tasks >= 2, "evaluate.tasks", self.tasks, "2 or more, as an interval needs")
-        for name in ("heads", "features"):
+        check(self.selection_tasks >= 1, "evaluate.selection_tasks", self.selection_tasks, "1 or more")
+        check(self.unknown >= 0, "evaluate.unknown", self.unknown, "0 or more")
+        check(self.support_crops >= 0, "evaluate.support_crops", self.support_crops, "0 or more")
+        check(len(set(self.ensemble)) == len(self.ensemble), "evaluate.ensemble", " ".join(map(str, self.ensemble)), "different runs")
+        check_transforms("evaluate.transforms", self.transforms)
+        for name in ("heads", "features", "protocols"):
             values = getattr(self, name)
             check(bool(values) and len(set(values)) == len(values), f"evaluate.{name}", list(values), "one or more different names")

@@ -2,15 +2,18 @@
 
 import base64
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int64, UInt8
 from PIL import Image
 
+from s2m2.data.catalog import ImageTables
 from s2m2.data.table import SPLITS, ImageTable, Split
 from s2m2.evaluation import evaluate
 from s2m2.evaluation.features import FeatureTable
+from s2m2.reporting.projection import Projection, project_task
 
 TILE = 60
 """Side that a picture is drawn at, in pixels, about: small ones are enlarged by a whole factor, so that every pixel is a square."""
@@ -23,6 +26,9 @@ RIGHT, WRONG = (46, 160, 87), (214, 61, 46)
 MOST_WAYS, MOST_SUPPORT, MOST_QUERIES = 10, 5, 15
 """What is drawn of a task; the rest is counted only."""
 
+PictureOf = Callable[[int], UInt8[np.ndarray, "height width 3"]]
+"""A picture by its row."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DrawnTask:
@@ -30,16 +36,18 @@ class DrawnTask:
 
     class_names: tuple[str, ...]
     """Of each way."""
-    support: tuple[UInt8[np.ndarray, "_ height width 3"], ...]
-    """Of each way."""
-    query: tuple[UInt8[np.ndarray, "_ height width 3"], ...]
-    """Of each way."""
+    support: tuple[UInt8[np.ndarray, "_ _ _ 3"], ...]
+    """Of each way, "shot height width 3"."""
+    query: tuple[UInt8[np.ndarray, "_ _ _ 3"], ...]
+    """Of each way, "query height width 3"; a way of unbalanced tasks may have none."""
     predicted: tuple[Int64[np.ndarray, " _"], ...]
     """Way that the head took each query for; right where it is the query's own."""
     head: str
     """Name of the head, as in the recipe."""
     features: str
     """Name of the features, as in the recipe."""
+    projection: Projection | None = None
+    """Its features in the plane."""
 
     @property
     def right(self) -> int:
@@ -53,22 +61,28 @@ class DrawnTask:
 
     @classmethod
     def from_evaluation(
-        cls, table: ImageTable, known: FeatureTable, task: evaluate.ExampleTask, *, head: str, features: str
+        cls, picture: PictureOf, known: FeatureTable, task: evaluate.ExampleTask, *, head: str, features: str
     ) -> "DrawnTask":
-        """The pictures behind a task of the evaluation; `known` are the features that it was drawn from, which know their pictures."""
+        """The pictures behind a task of the evaluation.
+
+        Args:
+            picture: a picture by its row, as `ImageTables.picture` gives it.
+            known: the features that the task was drawn from, which know their pictures.
+        """
         episode, rows = task.episode, known.rows.cpu().numpy()
         places = {"support": (episode.support, episode.support_ways), "query": (episode.query, episode.query_ways)}
         pictures = {
-            name: tuple(table.images[rows[found[0][ways[0] == way].numpy()]] for way in range(episode.ways))
+            name: tuple(_stacked(picture, rows[found[0][ways[0] == way].numpy()].tolist()) for way in range(episode.ways))
             for name, (found, ways) in places.items()
         }
         return cls(
-            class_names=tuple(table.class_names[number] for number in episode.classes[0].tolist()),
+            class_names=tuple(known.class_names[number] for number in episode.classes[0].tolist()),
             support=pictures["support"],
             query=pictures["query"],
             predicted=tuple(task.predicted[episode.query_ways[0] == way].numpy() for way in range(episode.ways)),
             head=head,
             features=features,
+            projection=project_task(known, task),
         )
 
 
@@ -117,10 +131,15 @@ class TaskRow:
     total: int
 
 
-def sample_splits(table: ImageTable, classes: int = 6, pictures: int = 4) -> tuple[SplitSample, ...]:
+def _stacked(picture: PictureOf, rows: list[int]) -> UInt8[np.ndarray, "_ _ _ 3"]:
+    return np.stack([picture(row) for row in rows]) if rows else np.empty((0, 1, 1, 3), dtype=np.uint8)
+
+
+def sample_splits(tables: ImageTables, classes: int = 6, pictures: int = 4) -> tuple[SplitSample, ...]:
     """Classes and pictures at equal distances through each split, the same ones each time."""
     samples = []
     for split in SPLITS:
+        table = tables.of(split)
         numbers = table.splits.get(split, ())
         if numbers:
             chosen = [numbers[place] for place in _spread(len(numbers), classes)]

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from markupsafe import Markup
-
-from s2m2.data.table import ImageTable
+from s2m2.data.catalog import ImageTables
 from s2m2.evaluation.results import TaskResults, load_results
 from s2m2.files import write_text
 from s2m2.recipe import Recipe, TrainingConfig, differences, read_recipe
+from s2m2.reporting.detail_plots import projection_plot
+from s2m2.reporting.export import scores_csv, scores_markdown
+from s2m2.reporting.page import template
 from s2m2.reporting.pictures import DrawnTask, draw_task, sample_splits
-from s2m2.reporting.plots import Plot, accuracy_plot, svg, training_plots
-from s2m2.reporting.score_table import HEADS, STAGES, ScoreGrid, paired_change, score_grids
+from s2m2.reporting.plots import Plot
+from s2m2.reporting.score_plots import accuracy_plot, curves
+from s2m2.reporting.score_table import HEADS, STAGES, ScoreGrid, latest_of_kind, newest_results, paired_change, score_grids
+from s2m2.reporting.training_plots import training_plots
+from s2m2.reporting.trust import closeup, left_out, reliability_plots, trust_rows
 from s2m2.runs.checkpoint import Outcome, load_outcome
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import read_metrics
@@ -51,37 +54,51 @@ class Stage:
     plots: tuple[Plot, ...]
 
 
-def write_report(run: RunDirectory, table: ImageTable, example: DrawnTask | None = None) -> Path:
+def write_report(run: RunDirectory, tables: ImageTables, example: DrawnTask | None = None) -> Path:
     """Write `report.html` from what the run directory holds so far, and return its path; parts that are not there yet are left out.
 
-    The table has the pictures of the run; the example is a task to draw with its predictions.
+    The scores also go into `scores.csv` and `scores.md` beside it.
+
+    The tables have the pictures of the run; the example is a task to draw with its predictions.
 
     Raises:
         InputError: the recipe or a result in the directory cannot be read.
     """
     recipe = read_recipe(run.recipe)
-    results = read_results(run)
-    grids, rows, provenance = score_grids(results), read_metrics(run.metrics), read_provenance(run)
-    page = _template().render(
-        title=f"S2M2 on {table.name}",
+    results, older = newest_results(read_results(run))
+    grids = score_grids(results)
+    latest = latest_of_kind(grids)
+    rows, provenance = read_metrics(run.metrics), read_provenance(run)
+    page = template("report.html.j2").render(
+        title="S2M2 on " + " to ".join(dict.fromkeys((tables.base.name, tables.novel.name))),
         subtitle=_subtitle(run, recipe, provenance),
         headlines=[headline for grid in grids[:1] for headline in _headlines(grid)],
         grids=grids,
         selection=[SELECTION[split] for split in dict.fromkeys(result.split for result in results)],
         stages=_stages(run, recipe, rows),
-        scatter=[plot for grid in grids for plot in _scatter(grid)],
-        samples=sample_splits(table),
+        older=older,
+        scatter=[plot for grid in latest for plot in _scatter(grid)],
+        curves=[plot for grid in latest for plot in curves(grid)],
+        trust=trust_rows(latest),
+        reliability=reliability_plots(latest),
+        left_out=left_out(latest),
+        closeup=closeup(grids, tables),
+        projection=projection_plot(example.projection) if example is not None and example.projection is not None else None,
+        samples=sample_splits(tables),
         example=example,
         task=draw_task(example) if example is not None else (),
         changes=_changes(recipe),
         recipe_yaml=run.recipe.read_text(encoding="utf-8"),
-        facts=_facts(table, provenance),
+        facts=_facts(tables, provenance),
         provenance=json.dumps(provenance, indent=2, ensure_ascii=False),
         again=command_again(recipe, run),
         heads=HEADS,
         features=STAGES,
     )
     write_text(run.report, page)
+    if results:
+        write_text(run.scores_csv, scores_csv(results))
+        write_text(run.scores_markdown, scores_markdown(grids))
     return run.report
 
 
@@ -111,6 +128,8 @@ def stopping_sentence(config: TrainingConfig, outcome: Outcome | None) -> str:
     """How a training stage ended, and which weights it kept."""
     if outcome is None:
         return f"Not finished; at most {_count(config.epochs, 'epoch')}."
+    if outcome.imported:
+        return f"Not trained here: imported from {outcome.imported}, which states {_count(outcome.epochs, 'epoch')}."
     spent, score = f"in {duration(outcome.seconds)}", f"{100 * outcome.best_score:.2f} %"
     if outcome.stopped_early:
         waited = "the last validation" if config.patience == 1 else f"the last {config.patience} validations"
@@ -131,15 +150,6 @@ def duration(seconds: float | int) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("s2m2.reporting", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["svg"] = lambda plot: Markup(svg(plot))  # noqa: S704 (drawn here)
-    environment.filters["thousands"] = lambda number: f"{number:,}"
-    return environment.get_template("report.html.j2")
 
 
 def _subtitle(run: RunDirectory, recipe: Recipe, provenance: Mapping[str, Any]) -> str:
@@ -172,8 +182,10 @@ def _headlines(grid: ScoreGrid) -> list[Headline]:
         if last.features == "finetune" and before is not None:
             gain, half = paired_change(before, last)
             note += f"; {100 * gain:+.2f} ± {100 * half:.2f} points over pretraining, task by task"
-        label = f"{row.ways}-way {row.shots}-shot"
-        found.append(Headline(label=label, score=f"{100 * last.mean:.2f}", interval=f"{100 * last.interval:.2f}", note=note))
+        wide = last.class_interval
+        if wide is not None:
+            note += f"; ± {100 * wide:.2f} over classes and pictures too"
+        found.append(Headline(label=row.task, score=f"{100 * last.mean:.2f}", interval=f"{100 * last.interval:.2f}", note=note))
     return found[:MOST_HEADLINES]
 
 
@@ -194,10 +206,9 @@ def _scatter(grid: ScoreGrid) -> Iterable[Plot]:
             yield accuracy_plot(measured)
 
 
-def _facts(table: ImageTable, provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _facts(tables: ImageTables, provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Label and text of what is known about the run; what is not recorded is left out."""
     machine, packages = provenance.get("machine", {}), provenance.get("packages", {})
-    count, height, width = table.images.shape[:3]
     times = [
         f"{stage} {duration(facts['seconds'])}" for stage, facts in provenance.items() if isinstance(facts, dict) and "seconds" in facts
     ]
@@ -211,10 +222,23 @@ def _facts(table: ImageTable, provenance: Mapping[str, Any]) -> list[tuple[str, 
         "GPUs": ", ".join(machine.get("gpus", ())) or ("none" if machine else ""),
         "System": machine.get("system"),
         "Versions": ", ".join(versions),
-        "Data": f"{table.name}: {count:,} pictures of {width} x {height} pixels, {_count(len(table.class_names), 'class', 'classes')}",
-        "Data digest": f"SHA-256 {table.digest}",
+        **_data_facts(tables),
     }
     return [(label, str(text)) for label, text in facts.items() if text]
+
+
+def _data_facts(tables: ImageTables) -> dict[str, str]:
+    """A line for each table, and its digest."""
+    roles = {"Data": tables.base, "Validation data": tables.validation, "Novel data": tables.novel, "Query data": tables.queries}
+    facts: dict[str, str] = {}
+    for role, table in roles.items():
+        if table is None or (role != "Data" and table is tables.base):
+            continue
+        count, height, width = table.images.shape[:3]
+        classes = _count(len(table.class_names), "class", "classes")
+        facts[role] = f"{table.name}: {count:,} pictures of {width} x {height} pixels, {classes}"
+        facts[f"{role} digest"] = f"SHA-256 {table.digest}"
+    return facts
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:

@@ -43,12 +43,14 @@ class Outcome:
     """Epochs trained."""
     best_epoch: int
     """Epochs after which the kept weights were reached; 0 is the start of the stage."""
-    best_score: float
-    """Their validation score, a fraction."""
-    stopped_early: bool
+    best_score: float = -1.0
+    """Their validation score, a fraction; -1 where nobody knows it."""
+    stopped_early: bool = False
     """Patience ended the stage before its last epoch."""
-    seconds: float
+    seconds: float = 0.0
     """Seconds of training."""
+    imported: str = ""
+    """Name of the file that the weights were imported from, in place of a training here."""
 
 
 def save_last(path: Path, backbone: nn.Module, objective: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
@@ -87,7 +89,11 @@ def load_last(path: Path, backbone: nn.Module, objective: nn.Module, optimizer: 
 def save_best(path: Path, backbone: nn.Module, objective: nn.Module, about: Mapping[str, Any]) -> None:
     """Write the best weights, with a few words about them (stage, epoch, score)."""
     parts = {"backbone": backbone, "objective": objective}
-    values = {f"{part}.{name}": value for part, module in parts.items() for name, value in module.state_dict().items()}
+    save_tensors(path, {f"{part}.{name}": value for part, module in parts.items() for name, value in module.state_dict().items()}, about)
+
+
+def save_tensors(path: Path, values: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Write tensors under the names `backbone.*` and `objective.*` as weights of a stage, with a few words about them."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in values.items()}
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata={key: str(value) for key, value in about.items()})

@@ -28,6 +28,11 @@ class RunDirectory:
         return self.path / "provenance.json"
 
     @property
+    def imported(self) -> Path:
+        """Where the weights of an imported run came from; other runs have none."""
+        return self.path / "imported.json"
+
+    @property
     def metrics(self) -> Path:
         """Losses and validation scores, one JSON object a line."""
         return self.path / "metrics.jsonl"
@@ -52,6 +57,16 @@ class RunDirectory:
         """The report of the run, one self-contained page."""
         return self.path / "report.html"
 
+    @property
+    def scores_csv(self) -> Path:
+        """All scores, a line each, for programs."""
+        return self.path / "scores.csv"
+
+    @property
+    def scores_markdown(self) -> Path:
+        """The score tables, for texts."""
+        return self.path / "scores.md"
+
     def last(self, stage: str) -> Path:
         """The state to continue a training stage from."""
         return self.path / "checkpoints" / stage / "last.pt"
@@ -68,7 +83,8 @@ class RunDirectory:
 def open_run(path: Path, recipe: Recipe) -> RunDirectory:
     """Start or continue the run of a recipe in a directory.
 
-    A run that has trained keeps the settings that shaped its weights; those of `evaluate` and `runtime` may change.
+    A run that has trained keeps the settings that shaped its weights; those of `evaluate` and `runtime` may change. An imported run
+    that has not trained takes other pictures too, and its recipe is brought up to date.
 
     Raises:
         InputError: the directory holds a run of another recipe (the first setting that differs is named), or other files.
@@ -77,8 +93,11 @@ def open_run(path: Path, recipe: Recipe) -> RunDirectory:
     if path.exists() and not path.is_dir():
         raise InputError(f"--run {path} is a file, not a directory")
     if run.recipe.is_file():
-        for setting, ours, theirs in differences(recipe, read_recipe(run.recipe), ignore=FREE_TO_CHANGE):
+        kept, untrained = read_recipe(run.recipe), run.imported.is_file() and not run.metrics.is_file()
+        for setting, ours, theirs in differences(recipe, kept, ignore=(*FREE_TO_CHANGE, "data") if untrained else FREE_TO_CHANGE):
             raise InputError(f"--run {path} holds a run with {setting} {theirs}, not {ours}; name another directory with --run")
+        if untrained and recipe.data != kept.data:
+            write_text(run.recipe, recipe_to_yaml(recipe))
     elif path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()):
         raise InputError(f"--run {path} is not empty and holds no run; name another directory")
     else:

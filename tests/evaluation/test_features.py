@@ -1,4 +1,4 @@
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from s2m2.errors import InputError
 from s2m2.evaluation.features import (
     FeatureTable,
+    concatenate,
     extract_features,
+    extract_views,
     fingerprint_of,
     load_features,
     pixel_features,
@@ -174,3 +176,43 @@ def test_a_file_whose_shapes_or_names_do_not_fit_is_no_table(tmp_path: Path) -> 
         content = fingerprint_of(spoilt, "a", "b")
         save_file(spoilt, path, metadata={**metadata, "content": content})
         assert load_features(path, "f0") is None
+
+
+def test_several_views_are_averaged_and_told_their_places() -> None:
+    backbone = network().eval()
+
+    def brighter(batch: Tensor, places: Tensor) -> Tensor:
+        return transform(batch) + places[:, None, None, None]
+
+    mean = extract_views(backbone, images(), ROWS, (lambda batch, _: transform(batch), brighter), batch_size=3)
+    for place, (feature, row) in enumerate(zip(mean, ROWS.tolist(), strict=True)):
+        picture = transform(images()[row : row + 1])
+        torch.testing.assert_close(feature, ((backbone(picture) + backbone(picture + place)) / 2)[0].detach())
+
+
+def test_a_feature_that_is_not_finite_in_a_later_batch_is_an_error_too() -> None:
+    def spoil(batch: Tensor, places: Tensor) -> Tensor:
+        return transform(batch).masked_fill((places == 5)[:, None, None, None], float("inf"))
+
+    with pytest.raises(InputError, match="not finite"):
+        extract_views(nn.Flatten(), images(), ROWS, (spoil,), batch_size=2)
+
+
+def test_an_ensemble_has_the_unit_features_of_its_networks_side_by_side() -> None:
+    one = table()
+    other = replace(one, features=torch.randn(4, 2, generator=generator_for(1, "features")), fingerprint="f1")
+    joined = concatenate([one, other])
+    for row in range(4):
+        parts = [features[row] / features[row].norm() for features in (one.features, other.features)]
+        torch.testing.assert_close(joined.features[row], torch.cat(parts))
+    assert joined.support_features is None
+    assert torch.equal(joined.labels, one.labels)
+    assert len({joined.fingerprint, concatenate([other, one]).fingerprint, "f0", "f1"}) == 4
+
+
+def test_an_ensemble_of_augmented_shots_joins_what_each_shows_as_support() -> None:
+    one = replace(table(), support_features=torch.ones(4, 3))
+    joined = concatenate([one, replace(one, support_features=None)])
+    assert joined.support_features is not None
+    torch.testing.assert_close(joined.support_features[:, :3], torch.full((4, 3), 3**-0.5))
+    torch.testing.assert_close(joined.support_features[:, 3:], joined.features[:, 3:])

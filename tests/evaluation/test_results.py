@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 
 from s2m2.errors import InputError
-from s2m2.evaluation.results import TaskResults, load_results, mean_and_interval, save_results
+from s2m2.evaluation.intervals import mean_and_interval
+from s2m2.evaluation.results import TaskResults, load_results, save_results
+from tests.reporting.made_up import made_up_results
 
 RESULTS = TaskResults(
     dataset="glyphs",
@@ -46,7 +49,7 @@ def test_equal_tasks_leave_no_interval_and_a_single_task_tells_none() -> None:
 
 def test_results_come_back_from_their_file_as_they_were(tmp_path: Path) -> None:
     path = save_results(tmp_path / "results", RESULTS)
-    assert path.name == "novel-finetune-cosine-5way-1shot.json"
+    assert re.fullmatch(r"novel-finetune-cosine-5way-1shot-[0-9a-f]{8}\.json", path.name)
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
     assert load_results(path) == RESULTS
 
@@ -83,3 +86,30 @@ def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
 def test_accuracies_are_fractions_one_for_each_task(per_task: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match=r"3 accuracies of 4 tasks|not a fraction"):
         replace(RESULTS, per_task=per_task)
+
+
+def test_results_with_details_come_back_from_their_file_as_they_were(tmp_path: Path) -> None:
+    whole = made_up_results("finetune", "cosine", 1, 0.6)
+    path = save_results(tmp_path, whole)
+    assert load_results(path) == whole
+    stated = json.loads(path.read_text(encoding="utf-8"))
+    assert stated["class_interval"] == whole.class_interval
+    assert whole.class_interval is not None
+    assert path.name == replace(whole, details=None, created="").file_name
+
+
+def test_there_is_no_interval_over_classes_without_details_or_with_tasks_of_variable_ways() -> None:
+    whole = made_up_results("finetune", "cosine", 1, 0.6)
+    assert replace(whole, details=None).class_interval is None
+    assert replace(whole, protocol="variable").class_interval is None
+
+
+@pytest.mark.parametrize(
+    "broken", [{"classes": [3]}, {"calibration": None}, {"hardest": [{"number": 1}]}, {"confusion": [[1, 2]]}, {"unknown": {}}]
+)
+def test_damaged_details_are_an_error_that_names_the_file(tmp_path: Path, broken: dict[str, object]) -> None:
+    stated = json.loads(made_up_results("finetune", "cosine", 1, 0.6).to_json())
+    path = tmp_path / "broken.json"
+    path.write_text(json.dumps({**stated, "details": {**stated["details"], **broken}}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"broken\.json holds no results"):
+        load_results(path)

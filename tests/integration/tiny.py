@@ -22,6 +22,8 @@ TINY = {
     "finetune.validation.queries": "4",
     "evaluate.tasks": "30",
     "evaluate.queries": "3",
+    "evaluate.selection_tasks": "20",
+    "evaluate.unknown": "2",
     "runtime.threads": "1",
     "runtime.accelerator": "cpu",
 }

@@ -38,7 +38,7 @@ def count(backbone: Backbone) -> int:
 
 
 def test_every_name_of_the_recipe_has_a_builder() -> None:
-    assert set(BUILDERS) == set(PARAMETERS) == set(BackboneName.__args__)
+    assert set(BUILDERS) == set(PARAMETERS) == set(BackboneName.__args__) - {"timm"}
 
 
 @pytest.mark.parametrize("name", BUILDERS)

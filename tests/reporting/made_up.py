@@ -7,10 +7,21 @@ from pathlib import Path
 import numpy as np
 
 from s2m2.data.table import SPLITS, ImageTable
+from s2m2.evaluation.details import (
+    Calibration,
+    ClassDetails,
+    Details,
+    HardTaskDetails,
+    HardWay,
+    Reliability,
+    UnknownDetails,
+)
+from s2m2.evaluation.open_set import OpenScore
 from s2m2.evaluation.results import TaskResults, save_results
 from s2m2.files import write_text
 from s2m2.recipe import OptimizerConfig, PretrainConfig, Recipe, recipe_to_yaml
 from s2m2.reporting.pictures import DrawnTask
+from s2m2.reporting.projection import Projection
 from s2m2.runs.checkpoint import Outcome, save_outcome
 from s2m2.runs.directory import RunDirectory
 
@@ -38,6 +49,7 @@ def made_up_results(features: str, head: str, shots: int, mean: float, tasks: in
     """Accuracies around a mean, multiples of 1/75 as those of five ways and 15 queries."""
     rng = np.random.default_rng([shots, len(features), len(head)])
     right = rng.binomial(75, np.clip(rng.normal(mean, 0.08, tasks), 0, 1))
+    per_task = right / 75
     return TaskResults(
         dataset="made up",
         split="novel",
@@ -48,9 +60,45 @@ def made_up_results(features: str, head: str, shots: int, mean: float, tasks: in
         queries=15,
         tasks=tasks,
         seed=0,
-        per_task=tuple((right / 75).tolist()),
+        per_task=tuple(per_task.tolist()),
         fingerprint="f0" * 32,
         data_digest="d1" * 32,
+        created="2031-05-04T12:29:00+00:00",
+        details=made_up_details(per_task),
+    )
+
+
+def made_up_details(per_task: np.ndarray, classes: int = 8) -> Details:
+    """Details of 5-way tasks whose classes are drawn from a seed; class 0 has a name that would be markup if it were not escaped."""
+    rng, names = np.random.default_rng(7), made_up_table().class_names
+    having = rng.random((len(per_task), classes)).argsort(axis=1) < 5
+    queries = 15 * having.sum(axis=0)
+    right = np.minimum(np.round(15 * (per_task @ having)), queries).astype(int)
+    entries = zip(names, having.sum(axis=0).tolist(), (per_task @ having).tolist(), queries.tolist(), right.tolist(), strict=False)
+    wrong = [(true, (true + 1) % classes, int(queries[true] - right[true])) for true in range(classes)]
+    ways = tuple(
+        HardWay(name=names[way], support=(8 * way,), wrong=((8 * way + 1, (way + 1) % 5),), right=6, queries=15) for way in range(5)
+    )
+    bins = tuple((100.0, 100 * (number + 0.5) / 15, 100 * min(1.0, (number + 2) / 18)) for number in range(15))
+    return Details(
+        classes=tuple(
+            ClassDetails(name=name, tasks=had, task_sum=total, queries=asked, right=good) for name, had, total, asked, good in entries
+        ),
+        confusion=tuple(sorted([*((true, true, int(count)) for true, count in enumerate(right)), *wrong])),
+        hardest=tuple(HardTaskDetails(number=number, accuracy=0.25 + 0.01 * number, ways=ways) for number in range(10)),
+        calibration=Calibration(
+            before=Reliability(error=0.123, surprise=1.4, bins=bins),
+            after=Reliability(error=0.017, surprise=1.1, bins=bins),
+            temperature=2.5,
+            tasks=600,
+        ),
+        unknown=UnknownDetails(
+            classes=5,
+            tasks=600,
+            threshold=0.41,
+            score=OpenScore(auroc=0.731, auroc_interval=0.01, auroc_pooled=0.71, accepted=0.64, rejected=0.67, recognised=0.55),
+        ),
+        left_out=("A reason why something is missing.",),
     )
 
 
@@ -87,6 +135,12 @@ def made_up_task(table: ImageTable, wrong: int = 9) -> DrawnTask:
         predicted=tuple(predicted),
         head="cosine",
         features="finetune",
+        projection=Projection(
+            points=np.random.default_rng(2).normal(size=(40, 2)).astype(np.float32),
+            ways=np.arange(40) % 5,
+            support=np.arange(40) < 5,
+            class_names=table.class_names[:5],
+        ),
     )
 
 

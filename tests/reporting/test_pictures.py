@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from s2m2.data.catalog import ImageTables
 from s2m2.data.episodes import EpisodeIndices
 from s2m2.evaluation import evaluate
 from s2m2.evaluation.features import FeatureTable
@@ -73,7 +74,7 @@ def test_a_tile_knows_its_size():
 
 def test_samples_show_classes_of_each_split_with_their_own_pictures():
     table = made_up_table()
-    samples = sample_splits(table, classes=2, pictures=3)
+    samples = sample_splits(ImageTables.of_one(table), classes=2, pictures=3)
     assert [(part.split, part.classes, part.pictures) for part in samples] == [("base", 5, 40), ("validation", 2, 16), ("novel", 3, 24)]
     for part in samples:
         assert len(part.sample) == 2
@@ -87,7 +88,10 @@ def test_samples_show_classes_of_each_split_with_their_own_pictures():
 
 def test_a_split_without_classes_is_left_out():
     table = made_up_table()
-    assert [part.split for part in sample_splits(replace(table, splits={**table.splits, "validation": ()}))] == ["base", "novel"]
+    assert [part.split for part in sample_splits(ImageTables.of_one(replace(table, splits={**table.splits, "validation": ()})))] == [
+        "base",
+        "novel",
+    ]
 
 
 def test_the_pictures_of_an_evaluated_task_are_those_of_its_rows():
@@ -110,7 +114,7 @@ def test_the_pictures_of_an_evaluated_task_are_those_of_its_rows():
         shots=1,
     )
     task = evaluate.ExampleTask(episode=episode, predicted=torch.tensor([0, 1, 1, 0]))
-    example = DrawnTask.from_evaluation(table, known, task, head="cosine", features="finetune")
+    example = DrawnTask.from_evaluation(lambda row: table.images[row], known, task, head="cosine", features="finetune")
     assert example.class_names == ("class 9", "class 7")
     for drawn, expected in ((example.support, [[72], [58]]), (example.query, [[73, 76, 79], [56]])):
         for pictures, rows_of_way in zip(drawn, expected, strict=True):

@@ -4,7 +4,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from s2m2.reporting.plots import MOST_POINTS, accuracy_plot, svg, training_plots
+from s2m2.reporting.plots import svg
+from s2m2.reporting.score_plots import MOST_BINS, _bin_edges, accuracy_plot
+from s2m2.reporting.training_plots import MOST_POINTS, training_plots
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import read_metrics
 from tests.reporting.made_up import FINETUNED, PRETRAINED, made_up_results, made_up_run
@@ -62,8 +64,6 @@ def test_a_long_curve_is_averaged_and_keeps_its_mean():
 
 @pytest.mark.parametrize("answers", [10, 75, 300, 2975])
 def test_every_bin_of_the_histogram_holds_equally_many_possible_accuracies(answers):
-    from s2m2.reporting.plots import MOST_BINS, _bin_edges
-
     edges = _bin_edges(answers)
     counts, _ = np.histogram(np.arange(answers + 1) / answers, edges)
     assert counts.sum() == answers + 1

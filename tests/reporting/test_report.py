@@ -1,3 +1,5 @@
+import csv
+import io
 import shlex
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -5,14 +7,25 @@ from html.parser import HTMLParser
 import pytest
 
 from s2m2.arguments import list_flags, sort_arguments
+from s2m2.data.catalog import ImageTables
 from s2m2.errors import InputError
-from s2m2.evaluation.results import load_results
+from s2m2.evaluation.results import load_results, save_results
 from s2m2.files import write_text
 from s2m2.recipe import DataConfig, FinetuneConfig, Recipe, RuntimeConfig, build_recipe, recipe_parser, recipe_to_yaml
 from s2m2.reporting.report import command_again, duration, read_results, stopping_sentence, write_report
-from s2m2.reporting.score_table import percent
+from s2m2.reporting.score_table import percent, percent_both
 from s2m2.runs.directory import RunDirectory
-from tests.reporting.made_up import FINETUNED, PRETRAINED, RECIPE, made_up_run, made_up_table, made_up_task
+from tests.reporting.made_up import FINETUNED, PRETRAINED, RECIPE, made_up_results, made_up_run, made_up_table, made_up_task
+
+HEADINGS = (
+    "Few-shot accuracy",
+    "How far to trust the scores",
+    "Class by class",
+    "Training",
+    "One task and its predictions",
+    "The data",
+    "Recipe",
+)
 
 
 class Page(HTMLParser):
@@ -31,18 +44,14 @@ class Page(HTMLParser):
         self.words += data
 
     def headings(self) -> list[str]:
-        return [
-            words
-            for words in ("Few-shot accuracy", "Training", "One task and its predictions", "The data", "Recipe")
-            if words in self.words
-        ]
+        return [words for words in HEADINGS if words in self.words]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     table = made_up_table()
     run = made_up_run(tmp_path_factory.mktemp("runs") / "quick")
-    assert write_report(run, table, made_up_task(table)) == run.report
+    assert write_report(run, ImageTables.of_one(table), made_up_task(table)) == run.report
     return run
 
 
@@ -52,8 +61,9 @@ def page(run: RunDirectory) -> Page:
 
 
 def test_the_report_has_every_part(page):
-    assert page.headings() == ["Few-shot accuracy", "Training", "One task and its predictions", "The data", "Recipe"]
-    assert sum(tag == "svg" for tag, _ in page.tags) == 2 * 4 + 2
+    assert page.headings() == list(HEADINGS)
+    training, scatter, shots, reliability, confusion, projection = 2 * 4, 2, 1, 2, 1, 1
+    assert sum(tag == "svg" for tag, _ in page.tags) == training + scatter + shots + reliability + confusion + projection
 
 
 def test_the_report_contains_the_scores_with_their_intervals(run, page):
@@ -61,7 +71,7 @@ def test_the_report_contains_the_scores_with_their_intervals(run, page):
     assert len(results) == 12
     for result in results:
         assert percent(result) in page.words
-    headline = load_results(run.results / "novel-finetune-cosine-5way-1shot.json")
+    headline = load_results(next(run.results.glob("novel-finetune-cosine-5way-1shot-*.json")))
     assert f"{100 * headline.mean:.2f} ± {100 * headline.interval:.2f} %" in page.words
 
 
@@ -95,7 +105,7 @@ def test_the_report_loads_nothing_and_runs_nothing(run, page):
     for _, attributes in page.tags:
         assert not any(name.startswith("on") for name in attributes)
         for name in ("src", "href", "xlink:href", "srcset"):
-            assert (attributes.get(name) or "#").startswith(("#", "data:image/png;base64,"))
+            assert (attributes.get(name) or "#").startswith(("#", "data:image/png;base64,", "data:image/jpeg;base64,"))
 
 
 def test_every_picture_has_a_text_in_its_place(page):
@@ -110,14 +120,14 @@ def test_a_class_name_that_looks_like_markup_is_text(run, page):
 
 def test_a_run_without_fine_tuning_or_results_has_a_report_of_what_there_is(tmp_path):
     run = made_up_run(tmp_path / "young", finetuned=False, evaluated=False)
-    page = Page(write_report(run, made_up_table()).read_text(encoding="utf-8"))
+    page = Page(write_report(run, ImageTables.of_one(made_up_table())).read_text(encoding="utf-8"))
     assert page.headings() == ["Training", "The data", "Recipe"]
     assert "Stage 2" not in page.words
 
 
 def test_a_run_without_fine_tuning_opens_with_the_score_after_pretraining(tmp_path):
     run = made_up_run(tmp_path / "pretrained", finetuned=False)
-    page = Page(write_report(run, made_up_table()).read_text(encoding="utf-8"))
+    page = Page(write_report(run, ImageTables.of_one(made_up_table())).read_text(encoding="utf-8"))
     assert "cosine classifier after pretraining" in page.words
     assert "after fine-tuning" not in page.words
 
@@ -125,7 +135,7 @@ def test_a_run_without_fine_tuning_opens_with_the_score_after_pretraining(tmp_pa
 def test_a_run_that_has_only_a_recipe_has_a_report(tmp_path):
     run = RunDirectory(tmp_path / "empty")
     write_text(run.recipe, recipe_to_yaml(Recipe()))
-    page = Page(write_report(run, made_up_table()).read_text(encoding="utf-8"))
+    page = Page(write_report(run, ImageTables.of_one(made_up_table())).read_text(encoding="utf-8"))
     assert page.headings() == ["The data", "Recipe"]
     assert "Every setting has its default." in page.words
 
@@ -135,7 +145,7 @@ def test_a_damaged_result_is_named_and_leaves_the_old_report_alone(tmp_path):
     write_text(run.report, "old")
     write_text(run.results / "novel-pixels-cosine-5way-1shot.json", "{")
     with pytest.raises(InputError, match=r"novel-pixels-cosine-5way-1shot\.json"):
-        write_report(run, made_up_table())
+        write_report(run, ImageTables.of_one(made_up_table()))
     assert run.report.read_text(encoding="utf-8") == "old"
 
 
@@ -174,3 +184,48 @@ def test_stopping_is_told_in_a_sentence():
 @pytest.mark.parametrize(("seconds", "words"), [(8.44, "8.4 s"), (185.2, "3 min 05 s"), (7620.0, "2 h 07 min"), (59.96, "1 min 00 s")])
 def test_durations_are_told_as_a_person_would(seconds, words):
     assert duration(seconds) == words
+
+
+def test_the_report_says_how_far_to_trust_the_scores(page):
+    for words in ("12.3", "1.7", "2.5", "73.1", "64.0", "67.0", "A reason why something is missing.", "In brackets"):
+        assert words in page.words
+    assert "Task 0: 25.0 % recognised" in page.words
+    assert page.words.count("% recognised") == 10
+
+
+def test_the_hardest_and_the_most_confused_classes_are_listed_with_their_shares(run, page):
+    result = load_results(next(run.results.glob("novel-finetune-cosine-5way-1shot-*.json")))
+    hardest = min(result.details.classes, key=lambda entry: entry.right / entry.queries)
+    assert f"{100 * hardest.right / hardest.queries:.1f}" in page.words
+    assert f"{100 - 100 * hardest.right / hardest.queries:.1f} %" in page.words  # every mistake is the next class
+
+
+def test_scores_lie_beside_the_report_for_programs_and_for_texts(run):
+    rows = list(csv.DictReader(io.StringIO(run.scores_csv.read_text(encoding="utf-8"))))
+    results = {(result.features, result.head, str(result.shots)): result for result in read_results(run)}
+    assert len(rows) == len(results) == 12
+    for row in rows:
+        result = results[row["features"], row["head"], row["shots"]]
+        assert float(row["accuracy"]) == result.mean
+        assert float(row["interval_over_classes"]) == result.class_interval
+        assert (row["temperature"], row["unknown_auroc"], row["fingerprint"]) == ("2.5", "0.731", "f0" * 32)
+    lines = run.scores_markdown.read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "| task | head | raw pixels | after pretraining | after fine-tuning |"
+    assert percent_both(results["pretrain", "cosine", "1"]) in lines[2]
+    assert "1.96 std / sqrt(tasks)" in lines[-1]
+
+
+def test_results_of_older_weights_are_left_out_and_counted(tmp_path):
+    run = made_up_run(tmp_path / "retrained")
+    old = made_up_results("finetune", "cosine", 1, 0.1)
+    save_results(run.results, replace(old, fingerprint="e0" * 32, created="2030-01-01T00:00:00+00:00"))
+    page = Page(write_report(run, ImageTables.of_one(made_up_table())).read_text(encoding="utf-8"))
+    assert percent(old) not in page.words
+    assert "1 result of older weights" in page.words
+
+
+def test_pictures_of_other_data_are_not_drawn_as_hard_tasks(tmp_path):
+    run = made_up_run(tmp_path / "other")
+    page = Page(write_report(run, ImageTables.of_one(replace(made_up_table(), digest="other"))).read_text(encoding="utf-8"))
+    assert "The hardest tasks" not in page.words
+    assert "Class by class" in page.words

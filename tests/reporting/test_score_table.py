@@ -1,24 +1,29 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from rich.console import Console
 
 from s2m2.evaluation.results import TaskResults
-from s2m2.reporting.score_table import paired_change, percent, score_grids, score_table
+from s2m2.reporting.score_table import newest_results, paired_change, percent, percent_both, score_grids, score_table
 from tests.reporting.made_up import made_up_results
 
 # Hand-written from the definition: per-task accuracies 0.4, 0.5, 0.6, 0.7 have mean 55 % and 1.96 * 0.1291 / 2 = 12.65 %.
 GOLDEN = """\
-                       Few-shot accuracy
-┏━━━━━━┳━━━━━━━┳━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┓
-┃ ways ┃ shots ┃ head         ┃    pretrained ┃    fine-tuned ┃
-┡━━━━━━╇━━━━━━━╇━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━┩
-│    5 │     1 │ cosine       │ 55.00 ± 12.65 │ 65.00 ± 12.65 │
-│    5 │     1 │ nearest_mean │               │ 50.00 ± 12.65 │
-│    5 │     5 │ cosine       │ 75.00 ± 12.65 │               │
-└──────┴───────┴──────────────┴───────────────┴───────────────┘
-Accuracy in percent on novel classes of glyphs: mean over 4
-tasks (seed 0) with 15 queries a class, ± half the width of its
-95% interval, 1.96 std / sqrt(tasks)."""
+                   Few-shot accuracy
+┏━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┓
+┃ head                 ┃    pretrained ┃    fine-tuned ┃
+┡━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━┩
+│ 5-way 1-shot         │               │               │
+│ cosine               │ 55.00 ± 12.65 │ 65.00 ± 12.65 │
+│ nearest_mean         │               │ 50.00 ± 12.65 │
+├──────────────────────┼───────────────┼───────────────┤
+│ 5-way 5-shot         │               │               │
+│ cosine               │ 75.00 ± 12.65 │               │
+└──────────────────────┴───────────────┴───────────────┘
+Accuracy in percent on novel classes of glyphs: mean over 4 tasks (seed 0) with
+15 queries a class, ± half the width of its 95% interval, 1.96 std /
+sqrt(tasks)."""
 
 
 def four_tasks(features: str, head: str, shots: int, mean: float, split: str = "novel") -> TaskResults:
@@ -39,7 +44,7 @@ def four_tasks(features: str, head: str, shots: int, mean: float, split: str = "
 
 
 def printed(results: list[TaskResults]) -> str:
-    console = Console(width=100, force_terminal=False, no_color=True)
+    console = Console(width=80, force_terminal=False, no_color=True)
     with console.capture() as capture:
         console.print(score_table(results))
     return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())
@@ -53,6 +58,58 @@ def test_the_score_table_sets_the_stages_side_by_side_in_percent():
         four_tasks("pretrain", "cosine", 1, 0.55),
     ]
     assert printed(results) == GOLDEN
+
+
+def test_fifteen_heads_on_three_features_fit_80_characters_and_no_name_is_cut():
+    heads = [f"a_head_of_long_name_{number}" for number in range(15)]
+    results = [
+        four_tasks(features, head, shots, 0.5) for head in heads for shots in (1, 5) for features in ("pixels", "pretrain", "finetune")
+    ]
+    text = printed(results)
+    assert max(map(len, text.splitlines())) <= 80
+    assert all(text.replace("\n", "").count(head[:20]) >= 2 for head in heads)
+    assert "…" not in text
+
+
+def test_more_features_than_fit_become_further_tables():
+    names = ("pixels", "pretrain", "finetune", "finetune-crops5", "features from a file")
+    text = printed([four_tasks(name, "cosine", 1, 0.5) for name in names])
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count("Few-shot accuracy") >= 2
+    assert text.count("50.00 ± 12.65") == 5
+
+
+def test_the_second_interval_stands_in_brackets_where_it_is_known():
+    result = made_up_results("finetune", "cosine", 1, 0.65)
+    text = printed([result])
+    assert percent_both(result) == f"{percent(result)} ({100 * result.class_interval:.2f})"
+    assert percent_both(result) in text
+    assert "In brackets" in text
+
+
+def test_settings_transforms_and_protocols_make_rows_of_their_own():
+    base = replace(four_tasks("finetune", "cosine", 1, 0.5), settings={"scale": 2.0, "epochs": 200})
+    others = [
+        replace(base, settings={"scale": 10.0, "epochs": 200}),
+        replace(base, transforms=("centre", "unit")),
+        replace(base, protocol="dirichlet", concentration=2.0),
+        replace(base, protocol="dirichlet", concentration=1.0),
+        replace(base, protocol="variable", ways=0, shots=0, queries=0),
+    ]
+    grids = score_grids([base, *others])
+    assert [len(grid.rows) for grid in grids] == [3, 1, 1, 1]
+    assert [row.label for row in grids[0].rows] == ["cosine scale=2.0", "cosine scale=10.0", "cosine scale=2.0, centre, unit"]
+    assert [grid.rows[0].task for grid in grids[1:]] == ["5-way 1-shot, dirichlet"] * 2 + ["variable tasks"]
+    assert "Dirichlet(1)" in grids[2].caption
+
+
+def test_of_results_of_older_and_newer_weights_only_the_newer_ones_count():
+    old = [replace(four_tasks("finetune", head, 1, 0.3), fingerprint="old", created="2031-01-01") for head in ("cosine", "nearest_mean")]
+    new = replace(four_tasks("finetune", "cosine", 1, 0.6), fingerprint="new", created="2031-01-02")
+    other = replace(four_tasks("pretrain", "cosine", 1, 0.5), fingerprint="another stage", created="2030-01-01")
+    kept, older = newest_results([new, *old, other])
+    assert kept == [new, other]
+    assert older == 2
 
 
 def test_results_of_different_splits_never_share_a_row():

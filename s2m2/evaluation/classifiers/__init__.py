@@ -1,29 +1,164 @@
 """Few-shot heads, one a file, behind the `FewShotClassifier` protocol."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from s2m2.evaluation.base_statistics import BaseStatistics
+from s2m2.evaluation.classifiers.alpha_tim import AlphaTIM
+from s2m2.evaluation.classifiers.bd_cspn import BDCSPN
+from s2m2.evaluation.classifiers.converged_cosine import ConvergedCosine
 from s2m2.evaluation.classifiers.cosine import CosineClassifier
+from s2m2.evaluation.classifiers.distribution_calibration import distribution_calibration
+from s2m2.evaluation.classifiers.laplacian_shot import laplacian_shot
+from s2m2.evaluation.classifiers.linear_svm import LinearSvm
+from s2m2.evaluation.classifiers.logistic_regression import LogisticRegression
+from s2m2.evaluation.classifiers.nearest_direction import nearest_direction
 from s2m2.evaluation.classifiers.nearest_mean import nearest_mean
 from s2m2.evaluation.classifiers.protocol import FewShotClassifier
+from s2m2.evaluation.classifiers.pt_map import PTMap
+from s2m2.evaluation.classifiers.ridge import Ridge
+from s2m2.evaluation.classifiers.soft_kmeans import SoftKMeans
+from s2m2.evaluation.classifiers.tim import TIM
+from s2m2.evaluation.classifiers.transductive_finetuning import TransductiveFinetuning
+from s2m2.evaluation.tasks import LARGEST_GATHER
 from s2m2.recipe import EvaluateConfig
-from s2m2.recipe.training import HeadName
+from s2m2.recipe.heads import HeadName
+from s2m2.recipe.tasks import ProtocolName
 
-CLASSIFIERS: Mapping[HeadName, Callable[[EvaluateConfig], FewShotClassifier]] = {
-    "cosine": lambda config: CosineClassifier(config=config.cosine),
-    "nearest_mean": lambda config: nearest_mean,
+SMALL_GATHER = 2**21
+"""For heads that are little more than one matrix product: what they meet at once then stays in a processor's cache."""
+
+UNBALANCED: tuple[ProtocolName, ...] = ("dirichlet", "variable")
+"""Protocols under which classes have queries in unequal or unknown numbers."""
+BLOCK_GATHER = 2**22
+"""For heads of many steps: enough tasks that a step's arithmetic outweighs its calls, few enough that memory stays small."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """A few-shot head of the catalogue."""
+
+    title: str
+    """What a reader calls it."""
+    build: Callable[[EvaluateConfig, BaseStatistics | None], FewShotClassifier]
+    settings: str | None = None
+    """Field of `EvaluateConfig` with its settings."""
+    transductive: bool = False
+    """It looks at all queries of a task together."""
+    assumes_balance: bool = False
+    """It takes for granted that every class has as many queries."""
+    needs_base: bool = False
+    """It draws on statistics of the base classes."""
+    largest_gather: int = LARGEST_GATHER
+    """Numbers that it meets at once, at most."""
+
+
+HEADS: Mapping[HeadName, Head] = {
+    "cosine": Head(title="cosine classifier", build=lambda config, base: CosineClassifier(config=config.cosine), settings="cosine"),
+    "nearest_mean": Head(title="nearest class mean", build=lambda config, base: nearest_mean, largest_gather=SMALL_GATHER),
+    "nearest_cosine": Head(title="nearest class mean by cosine", build=lambda config, base: nearest_direction, largest_gather=SMALL_GATHER),
+    "cosine_converged": Head(
+        title="cosine classifier, converged",
+        build=lambda config, base: ConvergedCosine(config=config.cosine_converged),
+        settings="cosine_converged",
+    ),
+    "logistic": Head(
+        title="logistic regression", build=lambda config, base: LogisticRegression(config=config.logistic), settings="logistic"
+    ),
+    "svm": Head(title="linear SVM", build=lambda config, base: LinearSvm(config=config.svm), settings="svm"),
+    "ridge": Head(title="ridge regression", build=lambda config, base: Ridge(config=config.ridge), settings="ridge"),
+    "calibrated": Head(
+        title="distribution calibration",
+        build=lambda config, base: distribution_calibration(config.calibrated, base, config.seed),
+        settings="calibrated",
+        needs_base=True,
+    ),
+    "soft_kmeans": Head(
+        title="soft k-means",
+        build=lambda config, base: SoftKMeans(config=config.soft_kmeans),
+        settings="soft_kmeans",
+        transductive=True,
+        largest_gather=BLOCK_GATHER,
+    ),
+    "bd_cspn": Head(
+        title="BD-CSPN",
+        build=lambda config, base: BDCSPN(config=config.bd_cspn),
+        settings="bd_cspn",
+        transductive=True,
+        assumes_balance=True,
+        largest_gather=BLOCK_GATHER,
+    ),
+    "laplacian_shot": Head(
+        title="LaplacianShot",
+        build=lambda config, base: laplacian_shot(config.laplacian_shot, base),
+        settings="laplacian_shot",
+        transductive=True,
+        assumes_balance=True,
+        needs_base=True,
+        largest_gather=BLOCK_GATHER,
+    ),
+    "tim": Head(
+        title="TIM-GD",
+        build=lambda config, base: TIM(config=config.tim),
+        settings="tim",
+        transductive=True,
+        assumes_balance=True,
+        largest_gather=BLOCK_GATHER,
+    ),
+    "alpha_tim": Head(
+        title="alpha-TIM",
+        build=lambda config, base: AlphaTIM(config=config.alpha_tim),
+        settings="alpha_tim",
+        transductive=True,
+        largest_gather=BLOCK_GATHER,
+    ),
+    "pt_map": Head(
+        title="PT-MAP",
+        build=lambda config, base: PTMap(config=config.pt_map),
+        settings="pt_map",
+        transductive=True,
+        assumes_balance=True,
+        largest_gather=BLOCK_GATHER,
+    ),
+    "transductive_finetuning": Head(
+        title="transductive fine-tuning",
+        build=lambda config, base: TransductiveFinetuning(config=config.transductive_finetuning),
+        settings="transductive_finetuning",
+        transductive=True,
+        largest_gather=BLOCK_GATHER,
+    ),
 }
 
 
-def build_classifier(name: HeadName, config: EvaluateConfig) -> FewShotClassifier:
-    """The few-shot head of a name."""
-    return CLASSIFIERS[name](config)
+def build_classifier(name: HeadName, config: EvaluateConfig, base: BaseStatistics | None = None) -> FewShotClassifier:
+    """The few-shot head of a name; `base` is what the features of the base classes are like, where the head needs it."""
+    return HEADS[name].build(config, base)
+
+
+def balance_warning(name: HeadName, protocol: ProtocolName) -> str | None:
+    """What to tell a user whose tasks may break the head's assumption that every class has as many queries; None if there is nothing."""
+    if not HEADS[name].assumes_balance or protocol not in UNBALANCED:
+        return None
+    return (
+        f"{HEADS[name].title} (head {name}) assumes as many queries of every class, which tasks of protocol {protocol} do not have; "
+        "alpha_tim does not assume it"
+    )
 
 
 def classifier_settings(name: HeadName, config: EvaluateConfig) -> dict[str, Any]:
     """What else shapes the scores of a head, to be kept with them."""
-    return asdict(config.cosine) if name == "cosine" else {}
+    field = HEADS[name].settings
+    return asdict(getattr(config, field)) if field is not None else {}
 
 
-__all__ = ["CLASSIFIERS", "CosineClassifier", "FewShotClassifier", "build_classifier", "classifier_settings", "nearest_mean"]
+__all__ = [
+    "HEADS",
+    "CosineClassifier",
+    "FewShotClassifier",
+    "Head",
+    "balance_warning",
+    "build_classifier",
+    "classifier_settings",
+    "nearest_mean",
+]

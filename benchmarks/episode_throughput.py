@@ -1,0 +1,172 @@
+"""Tasks per second of every few-shot head, sampling included, beside the authors' loop, learn2learn and the memory's own limit.
+
+12,000 x 640 features of 20 classes, 5-way, 15 queries; every side draws its tasks from the same features, in turn within one run.
+`--features` takes real ones (`features` and `labels` of an .npz); without, features are made up: classes that overlap.
+"""
+
+import argparse
+import platform
+import resource
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import get_args
+
+import numpy as np
+import torch
+
+from s2m2.data.episodes import EpisodeSpec
+from s2m2.data.sampling import sample_episodes
+from s2m2.evaluation.base_statistics import BaseStatistics, base_statistics
+from s2m2.evaluation.classifiers import HEADS, build_classifier
+from s2m2.evaluation.evaluate import score_tasks
+from s2m2.evaluation.features import FeatureTable
+from s2m2.recipe import EvaluateConfig
+from s2m2.recipe.heads import HeadName
+from s2m2.seeding import generator_for
+from tests.reference.authors_loop import task_accuracy
+
+WAYS, QUERIES = 5, 15
+TRIAL = 32
+"""Tasks by which the number of a repeat is chosen."""
+
+
+def made_up_features(classes: int, name: str) -> FeatureTable:
+    """Classes of 600 pictures that overlap, so that accuracies lie between chance and certainty; no feature is negative."""
+    generator = generator_for(0, "benchmark", name)
+    labels = torch.arange(classes).repeat_interleave(600)
+    values = (torch.randn(classes, 640, generator=generator)[labels] + 4 * torch.randn(600 * classes, 640, generator=generator)).relu()
+    return table_of(values, labels)
+
+
+def table_of(values: torch.Tensor, labels: torch.Tensor) -> FeatureTable:
+    names = tuple(str(number) for number in range(int(labels.max()) + 1))
+    return FeatureTable(features=values, labels=labels, rows=torch.arange(len(labels)), class_names=names, fingerprint="")
+
+
+def read_features(path: Path) -> FeatureTable:
+    with np.load(path, allow_pickle=False) as stored:
+        numbers = np.unique(stored["labels"], return_inverse=True)[1]
+        return table_of(torch.from_numpy(stored["features"]).float(), torch.from_numpy(numbers))
+
+
+def seconds(work: Callable[[], object], repeats: int) -> list[float]:
+    """Wall seconds of each repeat after one warm-up."""
+    work()
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return times
+
+
+def spec(shots: int, tasks: int) -> EpisodeSpec:
+    return EpisodeSpec(ways=WAYS, shots=shots, queries=QUERIES, tasks=tasks)
+
+
+def authors(table: FeatureTable, shots: int, tasks: int) -> Callable[[], float]:
+    by_class = {number: table.features[table.labels == number].numpy() for number in table.labels.unique().tolist()}
+    rng = np.random.default_rng(0)
+    return lambda: float(np.mean([task_accuracy(by_class, WAYS, shots, QUERIES, rng) for _ in range(tasks)]))
+
+
+def learn2learn_prototypes(table: FeatureTable, shots: int, tasks: int) -> Callable[[], float]:
+    """learn2learn's task transforms over its `MetaDataset`, and its prototype head."""
+    import learn2learn as l2l
+
+    items = torch.utils.data.TensorDataset(table.features, table.labels)
+    dataset = l2l.data.MetaDataset(items, indices_to_labels=dict(enumerate(table.labels.tolist())))
+    transforms = [
+        l2l.data.transforms.NWays(dataset, WAYS),
+        l2l.data.transforms.KShots(dataset, shots + QUERIES),
+        l2l.data.transforms.LoadData(dataset),
+        l2l.data.transforms.RemapLabels(dataset),
+        l2l.data.transforms.ConsecutiveLabels(dataset),
+    ]
+
+    def evaluate() -> float:
+        taskset, correct = l2l.data.Taskset(dataset, task_transforms=transforms), 0.0
+        for _ in range(tasks):
+            data, labels = taskset.sample()
+            support = torch.arange(len(labels)).reshape(WAYS, -1)[:, :shots].flatten()
+            query = torch.ones(len(labels), dtype=torch.bool).index_fill(0, support, False)
+            head = l2l.nn.PrototypicalClassifier(data[support], labels[support])
+            correct += float((head(data[query]).argmax(1) == labels[query]).float().mean())
+        return correct / tasks
+
+    return evaluate
+
+
+def copy_rate(table: FeatureTable) -> float:
+    """Bytes a second that all threads together read, and write elsewhere, copying the features."""
+    target = torch.empty_like(table.features)
+    times = seconds(lambda: [target.copy_(table.features) for _ in range(20)], 5)
+    return 20 * table.features.nbytes / median(times)
+
+
+def rows_of_heads(table: FeatureTable, base: BaseStatistics, options: argparse.Namespace) -> Iterator[str]:
+    for head in options.heads:
+        for shots in (1, 5):
+            config = EvaluateConfig()
+            classifier = build_classifier(head, config, base)
+            trial = seconds(lambda: score_tasks(table, spec(shots, TRIAL), classifier, head=head), 1)[0]  # noqa: B023 (called at once)
+            tasks = min(max(int(options.seconds * TRIAL / trial), TRIAL), options.tasks)
+            accuracy = score_tasks(table, spec(shots, tasks), classifier, head=head)
+            times = seconds(lambda: score_tasks(table, spec(shots, tasks), classifier, head=head), options.repeats)  # noqa: B023
+            # Both halves of the threads are busy only where there are two blocks at least; the report states the number of tasks.
+            mean, half = 100 * float(accuracy.mean()), 196 * float(accuracy.std()) / tasks**0.5
+            kind = "transductive" if HEADS[head].transductive else "inductive"
+            yield (
+                f"| {head} | {kind} | {shots} | {tasks / median(times):,.0f} ({tasks / max(times):,.0f}) "
+                f"| {tasks:,} | {10_000 * median(times) / tasks:.1f} | {mean:.2f} ± {half:.2f} |"
+            )
+
+
+def rows_of_others(table: FeatureTable, options: argparse.Namespace) -> Iterator[str]:
+    for name, make, tasks in (("authors' loop", authors, options.loop_tasks), ("learn2learn prototypes", learn2learn_prototypes, 512)):
+        for shots in (1, 5):
+            times = seconds(make(table, shots, tasks), options.repeats)
+            yield f"| {name} | inductive | {shots} | {tasks / median(times):,.1f} ({tasks / max(times):,.1f}) | {tasks} | | |"
+
+
+def main() -> None:
+    """Measure and print the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--features", type=Path, help=".npz with features and labels")
+    parser.add_argument("--base", type=Path, help=".npz with those of the base classes")
+    parser.add_argument("--heads", nargs="*", default=list(get_args(HeadName)), help="heads to time")
+    parser.add_argument("--tasks", type=int, default=10_240, help="most tasks of a repeat")
+    parser.add_argument("--seconds", type=float, default=10, help="seconds of a repeat, about")
+    parser.add_argument("--loop-tasks", type=int, default=8, help="tasks of the authors' loop")
+    parser.add_argument("--repeats", type=int, default=3, help="timed repeats after a warm-up")
+    options = parser.parse_args()
+    table = read_features(options.features) if options.features else made_up_features(20, "novel")
+    base = base_statistics(read_features(options.base) if options.base else made_up_features(64, "base"), covariances=True)
+    print(f"# Episode throughput, {datetime.now(UTC):%Y-%m-%d}\n")
+    print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} torch threads, torch {torch.__version__}, ", end="")
+    print(f"Python {platform.python_version()}. {len(table.features):,} x {table.features.shape[1]} features", end=" ")
+    print(f"({options.features.name if options.features else 'made up'}), {WAYS}-way, {QUERIES} queries. ", end="")
+    print(f"Median of {options.repeats} repeats after a warm-up, slowest in brackets.\n")
+    rate = copy_rate(table)
+    sampling = seconds(lambda: sample_episodes(table.labels, spec(1, 10_000)), 5)
+    print(f"* copying the features: {rate / 1e9:.1f} GB/s read, and as much written")
+    print(f"* drawing 10,000 tasks of 5 x 16: {1000 * median(sampling):.0f} ms (one thread)")
+    for shots in (1, 5):
+        touched = WAYS * (shots + QUERIES) * table.features.shape[1] * 4
+        classifier = build_classifier("nearest_mean", EvaluateConfig(), base)
+        times = seconds(lambda: score_tasks(table, spec(shots, 10_240), classifier, head="nearest_mean"), 5)  # noqa: B023
+        read = 10_240 * touched / median(times)
+        print(f"* nearest class mean, {shots}-shot: reads {read / 1e9:.1f} GB/s of features, {read / rate:.0%} of the copy")
+    print("\n| head | kind | shots | tasks/s | tasks a repeat | seconds for 10,000 | accuracy |\n|---|---|---|---|---|---|---|")
+    for row in rows_of_heads(table, base, options):
+        print(row, flush=True)
+    for row in rows_of_others(table, options):
+        print(row, flush=True)
+    print(f"\nMost memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB.")
+
+
+if __name__ == "__main__":
+    main()

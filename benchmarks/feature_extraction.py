@@ -1,0 +1,101 @@
+"""Pictures a second of feature extraction, from a table on disk to features, against the bare forward pass on the same batch size.
+
+The bare pass gets batches that are ready: resized, cropped, normalised and in the memory of the device. Both are measured in turn, with
+the network in evaluation mode, float32 and without gradients; a repeat is one pass over all pictures.
+"""
+
+import argparse
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from s2m2.data.augment import evaluation_view
+from s2m2.evaluation.features import extract_features
+from s2m2.models import build_backbone
+from s2m2.recipe import DataConfig, ModelConfig
+from s2m2.recipe.model import BackboneName
+from s2m2.seeding import generator_for
+
+ROWS: dict[tuple[BackboneName, int, int], int] = {
+    ("conv4", 32, 32): 2048,
+    ("conv4", 84, 96): 256,
+    ("resnet12", 32, 32): 128,
+    ("wrn28_10", 32, 32): 64,
+}
+"""Backbone, side that it sees and side that is stored, in pixels; and pictures of a pass, which --times multiplies for a GPU."""
+
+
+def pictures(folder: Path, count: int, side: int) -> Tensor:
+    """A memory map of random pictures."""
+    images = np.lib.format.open_memmap(folder / f"{count}-{side}.npy", mode="w+", dtype=np.uint8, shape=(count, side, side, 3))
+    images[:] = np.random.default_rng(0).integers(0, 256, images.shape, dtype=np.uint8)
+    return torch.from_numpy(images)
+
+
+def bare(backbone: nn.Module, batches: list[Tensor]) -> None:
+    """The forward pass and nothing else, waited for."""
+    with torch.inference_mode():
+        for batch in batches:
+            features = backbone(batch)
+    features.flatten()[0].item()
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall seconds of a call."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def measure(one: Callable[[], object], other: Callable[[], object], *, swapped: bool) -> tuple[float, float]:
+    """Wall seconds of two calls, the second one made first if so wished, as a machine's speed drifts."""
+    if swapped:
+        late, early = seconds(other), seconds(one)
+        return early, late
+    return seconds(one), seconds(other)
+
+
+def main() -> None:
+    """Measure and print the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="device of the network")
+    parser.add_argument("--batch-size", type=int, default=32, help="pictures a batch")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads of torch")
+    parser.add_argument("--repeats", type=int, default=7, help="timed repeats after a warm-up")
+    parser.add_argument("--times", type=int, default=1, help="multiplies the number of pictures")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()}, {torch.get_num_threads()} torch threads"
+    print(f"# Feature extraction, {datetime.now(UTC):%Y-%m-%d}\n")
+    print(f"{name}, torch {torch.__version__}, Python {platform.python_version()}, batches of {options.batch_size}, float32.")
+    print(f"Medians of {options.repeats} repeats after a warm-up; the share is the median of the shares of all pairs of repeats, least and")
+    print("greatest in brackets.\n")
+    print("| backbone | pixels | pictures | bare forward, pictures/s | extraction, pictures/s | share |\n|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        for (backbone_name, size, side), base_count in ROWS.items():
+            count = base_count * options.times
+            backbone = build_backbone(ModelConfig(backbone=backbone_name), size, generator_for(0, "backbone")).to(device).eval()
+            images, rows = pictures(Path(folder), count, side), torch.arange(count)
+            view = partial(evaluation_view, config=DataConfig(image_size=size))
+            batches = [view(images[places].to(device)) for places in rows.split(options.batch_size)]
+            forward = partial(bare, backbone, batches)
+            extraction = partial(extract_features, backbone, images, rows, view, batch_size=options.batch_size, device=device)
+            pairs = [measure(forward, extraction, swapped=bool(number % 2)) for number in range(options.repeats + 1)][1:]
+            rates = [count / median(values) for values in zip(*pairs, strict=True)]
+            shares = sorted(forward_time / extraction_time for forward_time, extraction_time in pairs)
+            spread = f"{median(shares):.1%} ({shares[0]:.1%} to {shares[-1]:.1%})"
+            print(f"| {backbone_name} | {size} | {count:,} | {rates[0]:,.1f} | {rates[1]:,.1f} | {spread} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

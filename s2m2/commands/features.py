@@ -1,0 +1,201 @@
+"""Features of the pictures of a run: from its cache, or extracted by the best weights of a training stage."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from s2m2.commands.session import Session
+from s2m2.console import progress_bar
+from s2m2.data.augment import evaluation_view, support_crop
+from s2m2.data.catalog import ImageTables, load_table, query_rows
+from s2m2.data.table import ImageTable, Split
+from s2m2.errors import InputError
+from s2m2.evaluation.features import (
+    FeatureTable,
+    RowTransform,
+    concatenate,
+    extract_features,
+    extract_views,
+    fingerprint_of,
+    load_features,
+    pixel_features,
+    save_features,
+    support_and_queries,
+)
+from s2m2.models import Backbone, build_backbone
+from s2m2.recipe import DataConfig, EvaluateConfig, Recipe, read_recipe
+from s2m2.recipe.evaluation import FeaturesName
+from s2m2.runs.checkpoint import load_best, load_outcome
+from s2m2.runs.directory import RunDirectory
+
+EXTRACTION_BATCH = 256
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Source:
+    """What gives features: a network, or nothing at all for raw pixels."""
+
+    name: FeaturesName
+    backbone: Backbone | None
+    data: DataConfig
+    """How it sees the pictures."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Place:
+    """Which pictures features are made of."""
+
+    name: str
+    """Of the split, or `queries`."""
+    table: ImageTable
+    rows: Int64[np.ndarray, " row"]
+    labels: Int64[np.ndarray, " row"]
+    """Class number of each row, an index of `names`."""
+    names: tuple[str, ...]
+    support: bool
+    """Whether tasks take support pictures from them."""
+
+    @property
+    def named_by(self) -> tuple[str, ...]:
+        """What else tells which rows are meant, where they are those of the classes of another table."""
+        return (
+            ()
+            if self.names == self.table.class_names
+            else (hashlib.sha256(repr((self.names, self.labels.tobytes())).encode()).hexdigest(),)
+        )
+
+
+def check_features(recipe: Recipe, tables: ImageTables, run: RunDirectory) -> None:
+    """Raise `InputError` if the evaluation asks for features of a stage that is not finished."""
+    for name in recipe.evaluate.features:
+        if name != "pixels" and load_outcome(run.outcome(name)) is None:
+            raise InputError(f"--evaluate.features has {name}, but --run {run.path} has not finished that stage")
+
+
+def check_ensemble(recipe: Recipe, tables: ImageTables, run: RunDirectory) -> None:
+    """Raise `InputError` if another run of the ensemble cannot be joined: it has to have the stages, and the same pictures."""
+    for path in recipe.evaluate.ensemble:
+        _check_member(path, [name for name in recipe.evaluate.features if name != "pixels"], tables.base, run)
+
+
+def split_features(session: Session, name: FeaturesName, split: Split | None = None) -> FeatureTable:
+    """Features of a split, the evaluated one by default; those of several networks where the evaluation has an ensemble.
+
+    They come from the cache if weights, pictures and settings are those that it was made with.
+    """
+    split = split or session.recipe.evaluate.split
+    table = session.tables.of(split)
+    rows = table.rows(split)
+    drawn_from = split in (session.recipe.evaluate.split, "validation")
+    return _features(
+        session, name, _Place(name=split, table=table, rows=rows, labels=table.labels[rows], names=table.class_names, support=drawn_from)
+    )
+
+
+def _features(session: Session, name: FeaturesName, place: _Place) -> FeatureTable:
+    config = session.recipe.evaluate
+    if name == "pixels":
+        return _plain_features(session, _Source(name=name, backbone=None, data=session.recipe.data), place)
+    members = [(session.recipe, session.run)]
+    members += [(read_recipe(RunDirectory(path).recipe), RunDirectory(path)) for path in config.ensemble]
+    tables = []
+    for recipe, run in members:
+        backbone = trained_backbone(recipe, run, name).to(session.fabric.device)
+        source = _Source(name=name, backbone=backbone, data=recipe.data)
+        known = _plain_features(session, source, place)
+        tables.append(_with_support_crops(session, source, place, known) if config.support_crops and place.support else known)
+    return concatenate(tables) if len(tables) > 1 else tables[0]
+
+
+def task_features(session: Session, name: FeaturesName) -> FeatureTable:
+    """What tasks of an evaluation are drawn from: the evaluated split, with queries from the query table where there is one."""
+    config, tables = session.recipe.evaluate, session.tables
+    known = split_features(session, name)
+    if tables.queries is None:
+        return known
+    support, (rows, labels) = tables.of(config.split), query_rows(tables, config.split)
+    place = _Place(name="queries", table=tables.queries, rows=rows, labels=labels, names=support.class_names, support=False)
+    return support_and_queries(known, _features(session, name, place), len(support.images))
+
+
+def features_label(name: FeaturesName, config: EvaluateConfig) -> str:
+    """What results call the features: the stage, then how many networks and support crops, where there are several."""
+    if name == "pixels":
+        return name
+    networks = f"-ensemble{len(config.ensemble) + 1}" if config.ensemble else ""
+    return f"{name}{networks}{f'-crops{config.support_crops}' if config.support_crops else ''}"
+
+
+def trained_backbone(recipe: Recipe, run: RunDirectory, stage: str) -> Backbone:
+    """The network of a run with the best weights of a stage, on the CPU.
+
+    Raises:
+        InputError: the weights are missing or damaged.
+    """
+    backbone = build_backbone(recipe.model, recipe.data.image_size)
+    load_best(run.best(stage), backbone)
+    return backbone
+
+
+def _plain_features(session: Session, source: _Source, place: _Place) -> FeatureTable:
+    view, images = partial(evaluation_view, config=source.data), place.table.image_tensor()
+    extract = partial(extract_features, source.backbone) if source.backbone is not None else pixel_features
+    return _cached(session, source, place, "", lambda rows, **options: extract(images, rows, view, **options))
+
+
+def _with_support_crops(session: Session, source: _Source, place: _Place, known: FeatureTable) -> FeatureTable:
+    """The same with the mean features of random crops as what support pictures show."""
+    config, augment = session.recipe.evaluate, replace(source.data.augment, jitter=0.0)
+    assert source.backbone is not None
+    crops = f"{config.support_crops} crops, seed {config.seed}, area {augment.crop_area}, ratio {augment.crop_ratio}, flip {augment.flip}"
+    data, images = replace(source.data, augment=augment), place.table.image_tensor()
+    views: list[RowTransform] = [
+        support_crop(data, (len(known.rows), *images.shape[1:3]), config.seed, number) for number in range(config.support_crops)
+    ]
+    made = _cached(session, source, place, crops, partial(extract_views, source.backbone, images, views=views))
+    return replace(known, support_features=made.features, fingerprint=made.fingerprint)
+
+
+def _cached(session: Session, source: _Source, place: _Place, views: str, extract: Callable[..., Tensor]) -> FeatureTable:
+    """The features that a source gives in a view, from the cache where they are there, else extracted and kept."""
+    data, rows, labels = source.data, torch.from_numpy(place.rows), torch.from_numpy(place.labels)
+    seen = [
+        place.table.digest,
+        place.name,
+        *place.named_by,
+        repr((data.image_size, data.resize, data.mean, data.std)),
+        *([views] if views else []),
+    ]
+    fingerprint = fingerprint_of(source.backbone.state_dict() if source.backbone is not None else {}, *seen)
+    path = session.run.features / f"{place.name}-{source.name}-{fingerprint[:16]}.safetensors"
+    cached = load_features(path, fingerprint)
+    if cached is not None:
+        return cached
+    with progress_bar(f"{'crops' if views else 'features'}, {source.name}", len(rows), "pictures") as advance:
+        features = extract(rows=rows, batch_size=EXTRACTION_BATCH, device=session.fabric.device, progress=advance)
+    made = FeatureTable(features=features, labels=labels, rows=rows, class_names=place.names, fingerprint=fingerprint)
+    save_features(path, made)
+    return made
+
+
+def _check_member(path: Path, stages: list[FeaturesName], table: ImageTable, run: RunDirectory) -> None:
+    # On other pictures it might have been trained on what are novel classes here.
+    member = RunDirectory(path)
+    if not member.recipe.is_file():
+        raise InputError(f"--evaluate.ensemble has {path}, which is no run directory")
+    if path.resolve() == run.path.resolve():
+        raise InputError(f"--evaluate.ensemble has {path}, the run itself, which is part of its ensemble anyway")
+    for name in stages:
+        if load_outcome(member.outcome(name)) is None:
+            raise InputError(f"--evaluate.ensemble has {path}, which has not finished the stage {name} of --evaluate.features")
+    data = read_recipe(member.recipe).data
+    # What an imported run names in its recipe are no pictures that it has seen.
+    if not member.imported.is_file() and load_table(data.table, data.download).digest != table.digest:
+        raise InputError(f"--evaluate.ensemble has {path}, whose pictures, {data.table}, are not those of --run {run.path}")

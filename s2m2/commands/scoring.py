@@ -1,0 +1,140 @@
+"""The heads of an evaluation on given features: every kind of task, results on disk."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from s2m2.commands.heads import HeadFeatures, prepare_features
+from s2m2.console import Advance, console, progress_bar
+from s2m2.data.episodes import EpisodeSpec
+from s2m2.data.sampling import EpisodeSource
+from s2m2.data.stored_episodes import load_episodes, save_episodes
+from s2m2.evaluation.classifiers import balance_warning, classifier_settings
+from s2m2.evaluation.details import Details
+from s2m2.evaluation.evaluate import sampler_for, score_tasks, scorer_for
+from s2m2.evaluation.features import FeatureTable
+from s2m2.evaluation.measure import Selection, measure_tasks
+from s2m2.evaluation.results import TaskResults, save_results
+from s2m2.recipe import EvaluateConfig
+from s2m2.recipe.heads import HeadName
+
+TaskKind = tuple[EpisodeSpec, EpisodeSource]
+"""What tasks look like, and the tasks."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scored:
+    """Features that heads are scored on, and what the results say of them."""
+
+    features: FeatureTable
+    name: str
+    """Where the features come from; a column of the score table."""
+    dataset: str
+    """Name of the data set."""
+    split: str
+    data_digest: str
+    """Digest of the pictures; empty where they are unknown."""
+    folder: Path
+    """Where the results go."""
+    validation: FeatureTable | None = None
+    """Features of the validation classes, to choose temperatures and thresholds on; None where there are none but the evaluated ones."""
+    base: FeatureTable | None = None
+    """Features of the base classes, for the transforms and heads that draw on them; None where there are none, or nothing does."""
+
+
+def warn_of_balance(config: EvaluateConfig) -> None:
+    """Print a line for each head that assumes balanced queries and is to meet tasks that may have none."""
+    for warning in (balance_warning(head, protocol) for head in config.heads for protocol in config.protocols):
+        if warning is not None:
+            console.print(f"warning: {warning}", markup=False, soft_wrap=True)
+
+
+def score_all(scored: Scored, config: EvaluateConfig, device: torch.device) -> list[TaskResults]:
+    """Score every head on every kind of task, and write each result when it is there.
+
+    Raises:
+        InputError: a task needs what the features do not have, or a transform or head does not suit them.
+    """
+    met = prepare_features(scored.features, scored.validation, config, scored.base)
+    kinds = task_sources(config, scored.features)
+    return [_score(scored, met, head, kind, config, device) for head in config.heads for kind in kinds]
+
+
+def _score(scored: Scored, met: HeadFeatures, head: HeadName, kind: TaskKind, config: EvaluateConfig, device: torch.device) -> TaskResults:
+    spec = kind[0]
+    with progress_bar(f"{scored.name}, {head}, {_kind(spec)}", spec.tasks, "tasks") as advance:
+        accuracies, details = _measure(met, head, kind, config, device, advance)
+    results = TaskResults(
+        dataset=scored.dataset,
+        split=scored.split,
+        features=scored.name,
+        head=head,
+        ways=spec.ways,
+        shots=spec.shots,
+        queries=spec.queries if spec.protocol in ("fixed", "dirichlet") else 0,
+        tasks=spec.tasks,
+        seed=spec.seed,
+        per_task=tuple(accuracies.tolist()),
+        fingerprint=scored.features.fingerprint,
+        data_digest=scored.data_digest,
+        settings=classifier_settings(head, config),
+        protocol=spec.protocol,
+        transforms=config.transforms,
+        concentration=spec.concentration if spec.protocol == "dirichlet" else 0.0,
+        created=datetime.now(UTC).isoformat(timespec="microseconds"),
+        details=details,
+    )
+    save_results(scored.folder, results)
+    return results
+
+
+def _measure(
+    met: HeadFeatures, head: HeadName, kind: TaskKind, config: EvaluateConfig, device: torch.device, advance: Advance
+) -> tuple[Float64[Tensor, " task"], Details | None]:
+    (spec, source), classifier, features = kind, met.classifiers[head], met.features
+    if not config.details:
+        accuracies = score_tasks(
+            features, spec, classifier, head=head, source=source, transform=met.transform, device=device, progress=advance
+        )
+        return accuracies, None
+    selection = Selection(validation=met.validation, tasks=config.selection_tasks, unknown=config.unknown)
+    scorer = scorer_for(head, classifier, spec, features, met.transform)
+    return measure_tasks(features, spec, source, scorer, selection, device=device, progress=advance)
+
+
+def task_specs(config: EvaluateConfig) -> list[EpisodeSpec]:
+    """Every kind of task that an evaluation asks for."""
+    shared = EpisodeSpec(ways=0, shots=0, queries=config.queries, tasks=config.tasks, seed=config.seed, concentration=config.dirichlet)
+    found = []
+    for protocol in config.protocols:
+        if protocol == "variable":
+            found.append(replace(shared, protocol=protocol))
+            continue
+        found += [replace(shared, ways=ways, shots=shots, protocol=protocol) for ways in config.ways for shots in config.shots]
+    return found
+
+
+def task_sources(config: EvaluateConfig, features: FeatureTable) -> list[TaskKind]:
+    """The tasks of an evaluation: those of files where it names any, else drawn; and kept in files where that is asked for.
+
+    Raises:
+        InputError: a file holds no tasks of these pictures, or a task needs more than there is.
+    """
+    if config.tasks_from:
+        stored = [load_episodes(path, features.rows, features.labels) for path in config.tasks_from]
+        return [(source.spec, source) for source in stored]
+    kinds: list[TaskKind] = [(spec, sampler_for(features, spec)) for spec in task_specs(config)]
+    if config.save_tasks is not None:
+        for spec, source in kinds:
+            save_episodes(config.save_tasks / f"{_kind(spec).replace(', ', '-').replace(' ', '-')}.npz", source, spec, features.rows)
+    return kinds
+
+
+def _kind(spec: EpisodeSpec) -> str:
+    if spec.protocol == "variable":
+        return "variable tasks"
+    return f"{spec.ways}-way {spec.shots}-shot" + (f", {spec.protocol}" if spec.protocol != "fixed" else "")

@@ -1,0 +1,145 @@
+"""One head on one kind of task with everything that results say: accuracies, classes, calibration, unknown classes, hardest tasks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from s2m2.data.episodes import EpisodeSpec
+from s2m2.data.sampling import EpisodeSource
+from s2m2.errors import InputError
+from s2m2.evaluation.calibration import calibration_error, fit_temperature, score_queries
+from s2m2.evaluation.details import (
+    Calibration,
+    Details,
+    Reliability,
+    UnknownDetails,
+    class_details,
+    hard_task_details,
+    sparse_confusion,
+)
+from s2m2.evaluation.engine import Scorer
+from s2m2.evaluation.evaluate import sampler_for
+from s2m2.evaluation.features import FeatureTable
+from s2m2.evaluation.open_set import choose_threshold, open_score, open_tasks
+from s2m2.evaluation.outcomes import Outcomes, measure_outcomes
+from s2m2.seeds import seed_for
+
+NO_VALIDATION = (
+    "There are no validation classes apart from the evaluated ones: no temperature is fitted, and unknown classes are left out, "
+    "as no threshold can be chosen."
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Selection:
+    """Classes to choose a temperature and a threshold on, and how."""
+
+    validation: FeatureTable | None
+    """Features of the validation classes, made like those evaluated; None where there are none but the evaluated ones."""
+    tasks: int
+    """Validation tasks of each kind; also the tasks with unknown classes that are scored."""
+    unknown: int
+    """Unknown classes in a task; 0: none."""
+
+
+def measure_tasks(
+    features: FeatureTable,
+    spec: EpisodeSpec,
+    source: EpisodeSource,
+    scorer: Scorer,
+    selection: Selection,
+    *,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int], None] | None = None,
+) -> tuple[Float64[Tensor, " task"], Details]:
+    """Accuracy of each task, and the details.
+
+    Temperature and threshold are chosen on validation tasks of the same kind, whose seed follows from that of `spec`. What cannot
+    be measured is left out, and the details say why.
+
+    Args:
+        source: the tasks that `spec` describes, drawn or read from a file.
+        progress: told the number of tasks of each part of `source` when it is done.
+
+    Raises:
+        InputError: a task of `source` needs what there is not.
+    """
+    left_out: list[str] = []
+    temperature = _temperature(spec, scorer, selection, device, left_out)
+    outcomes = measure_outcomes(
+        features.features, features.labels, source, scorer, temperature=temperature or 1.0, device=device, progress=progress
+    )
+    unknown = _unknown(features, spec, scorer, selection, temperature, device, left_out) if temperature is not None else None
+    details = Details(
+        classes=class_details(outcomes, features.class_names),
+        confusion=sparse_confusion(outcomes),
+        hardest=tuple(hard_task_details(task, features) for task in outcomes.hardest),
+        calibration=Calibration(
+            before=_reliability(outcomes, 0),
+            after=_reliability(outcomes, 1) if temperature is not None else None,
+            temperature=temperature,
+            tasks=selection.tasks if temperature is not None else 0,
+        ),
+        unknown=unknown,
+        left_out=tuple(left_out),
+    )
+    return outcomes.accuracies, details
+
+
+def _temperature(spec: EpisodeSpec, scorer: Scorer, selection: Selection, device: torch.device | str, left_out: list[str]) -> float | None:
+    known = selection.validation
+    if known is None:
+        left_out.append(NO_VALIDATION)
+        return None
+    chosen = replace(spec, tasks=selection.tasks, seed=seed_for(spec.seed, "temperature"))
+    try:
+        source = sampler_for(known, chosen)
+    except InputError as error:
+        left_out.append(f"No temperature is fitted, and unknown classes are left out: on validation classes, {error}.")
+        return None
+    return fit_temperature(score_queries(known.features, source, _scorer_on(known, scorer, chosen), device=device))
+
+
+def _unknown(
+    features: FeatureTable,
+    spec: EpisodeSpec,
+    scorer: Scorer,
+    selection: Selection,
+    temperature: float,
+    device: torch.device | str,
+    left_out: list[str],
+) -> UnknownDetails | None:
+    known = selection.validation
+    if selection.unknown == 0 or known is None:
+        return None
+    if spec.protocol != "fixed":
+        left_out.append(f"Unknown classes are left out: they are drawn with protocol fixed, not {spec.protocol}.")
+        return None
+    scores = []
+    for purpose, split, table in (("threshold", "validation", known), ("unknown", "evaluated", features)):
+        chosen = replace(spec, tasks=selection.tasks, unknown=selection.unknown, seed=seed_for(spec.seed, purpose))
+        try:
+            source = sampler_for(table, chosen)
+        except InputError as error:
+            left_out.append(f"Unknown classes are left out: of the {split} classes, {error}.")
+            return None
+        scores.append(open_tasks(table.features, source, _scorer_on(table, scorer, chosen), temperature=temperature, device=device))
+    threshold = choose_threshold(scores[0])
+    return UnknownDetails(classes=selection.unknown, tasks=selection.tasks, threshold=threshold, score=open_score(scores[1], threshold))
+
+
+def _scorer_on(table: FeatureTable, scorer: Scorer, spec: EpisodeSpec) -> Scorer:
+    """The same head on other tasks, and on other features."""
+    return replace(scorer, seed=spec.seed, support_features=table.support_features)
+
+
+def _reliability(outcomes: Outcomes, place: int) -> Reliability:
+    bins = outcomes.reliability[place]
+    return Reliability(
+        error=calibration_error(bins),
+        surprise=float(outcomes.surprise[place]),
+        bins=tuple((count, confidence, right) for count, confidence, right in bins.tolist()),
+    )

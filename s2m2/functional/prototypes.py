@@ -1,0 +1,51 @@
+"""Class means of few-shot tasks, and how near features are to them."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+
+def closeness(items: Float[Tensor, "task item dim"], means: Float[Tensor, "task way dim"]) -> Float[Tensor, "task item way"]:
+    """The negative squared distance to each mean, up to a term that all ways of an item share.
+
+    With m the mean of the means and d_k the k-th less m, -||x - m - d_k||^2 + ||x - m||^2 = 2 (x - m) . d_k - ||d_k||^2.
+    """
+    centre = means.mean(dim=1, keepdim=True)
+    offsets = means - centre
+    constants = (offsets * (offsets + 2 * centre)).sum(dim=-1)
+    return torch.baddbmm(constants[:, None], items, offsets.mT, beta=-1, alpha=2)
+
+
+def cosines(items: Float[Tensor, "task item dim"], means: Float[Tensor, "task way dim"]) -> Float[Tensor, "task item way"]:
+    """Cosine of the angle between each item and each mean; 0 where one of them is 0."""
+    return F.normalize(items, dim=-1) @ F.normalize(means, dim=-1).mT
+
+
+def rectified_means(
+    support: Float[Tensor, "task shot dim"],
+    members: Float[Tensor, "task way shot"],
+    query: Float[Tensor, "task query dim"],
+    *,
+    scale: float,
+    most: int,
+) -> Float[Tensor, "task way dim"]:
+    """Class means over the support and those queries that are predicted to be of the class (Liu et al., ECCV 2020, section 3.2).
+
+    Each item that belongs to class n, or is predicted to, counts with the weight exp(scale * cos(x, P_n)) / sum_c exp(scale * cos(x,
+    P_c)), where the P are the plain class means; the result is the mean of the weighted items, as only its direction matters there.
+
+    Args:
+        members: 1 where a support item belongs to a way, else 0.
+        query: already shifted.
+        most: predicted queries of a class that are taken, the most confident ones; 0 for all.
+    """
+    means = members / members.sum(-1, keepdim=True) @ support
+    weights = torch.softmax(scale * cosines(torch.cat([support, query], dim=1), means), dim=-1).mT
+    of_support, of_query = weights.split([support.shape[1], query.shape[1]], dim=2)
+    chosen = F.one_hot(of_query.argmax(1), weights.shape[1]).mT.to(weights)
+    if 0 < most < query.shape[1]:
+        best = (of_query * chosen).topk(most, dim=-1).indices
+        chosen = chosen * torch.zeros_like(chosen).scatter_(-1, best, 1.0)
+    total = (of_support * members) @ support + (of_query * chosen) @ query
+    return total / (members.sum(-1, keepdim=True) + chosen.sum(-1, keepdim=True))

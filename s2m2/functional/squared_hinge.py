@@ -1,0 +1,87 @@
+"""Linear support vector machines with squared hinge loss, one for every class of every few-shot task, by Newton's method in the span of
+the support (Chapelle, Training a Support Vector Machine in the Primal, Neural Computation 2007, the section on Newton's method).
+
+With inner products K of the support items, the weights at the minimum of
+    C * sum_i max(0, 1 - y_i f_i)^2 + 1/2 ||w||^2,   f_i = <x_i, w>,
+are w = 2C sum_i a_i x_i with a_i = y_i - f_i for the items inside the margin, and 0 for the others. If that set of items is known, a
+solves linear equations; Newton's method guesses the set, solves, and has the minimum once the solution gives the set it was made for.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float64, Int64
+from torch import Tensor
+
+from s2m2.functional.linear import part_length
+
+TOLERANCE = 1e-9
+"""A classifier has converged when no a_i is further from what the margin asks for; labels are +-1."""
+MOST_STEPS = 100
+"""Newton steps; five are usual."""
+MOST_HALVINGS = 40
+
+
+def fit_squared_hinge(
+    gram: Float64[Tensor, "task item item"], labels: Int64[Tensor, "task item"], ways: int, *, inverse_penalty: float
+) -> Float64[Tensor, "task item way"]:
+    """Coefficients of the weights of each class, told apart from all others together, over the support items.
+
+    Args:
+        gram: inner products of the support items; 1 added to each gives an intercept that is penalised like the weights.
+        labels: way of each.
+        inverse_penalty: C.
+    """
+    signs = (2 * F.one_hot(labels, ways).to(gram.dtype) - 1).mT
+    length = part_length(gram, ways)
+    parts = zip(gram.split(length), signs.split(length), strict=True)
+    return 2 * inverse_penalty * torch.cat([_fit(2 * inverse_penalty * one_gram, one_signs) for one_gram, one_signs in parts]).mT
+
+
+def _fit(gram: Float64[Tensor, "task item item"], signs: Float64[Tensor, "task way item"]) -> Float64[Tensor, "task way item"]:
+    """The a of every class, with `gram` multiplied by 2C already. A classifier that has converged stays as it is."""
+    shares = torch.zeros_like(signs)
+    values = torch.zeros_like(signs)
+    converged = torch.zeros(signs.shape[:2], dtype=torch.bool, device=signs.device)
+    for _ in range(MOST_STEPS):
+        inside = (signs * values < 1).to(gram.dtype)
+        aim = _solve(gram, signs, inside)
+        aim_values = aim @ gram
+        step = (_step(signs, (shares, values), (aim, aim_values)) * ~converged)[..., None]
+        shares, values = shares.lerp(aim, step), values.lerp(aim_values, step)
+        converged = converged | _is_minimum(signs, shares, values)
+        if bool(converged.all()):
+            break
+    return shares
+
+
+def _solve(
+    gram: Float64[Tensor, "task item item"], signs: Float64[Tensor, "task way item"], inside: Float64[Tensor, "task way item"]
+) -> Float64[Tensor, "task way item"]:
+    """(1 + K_inside) a = y for the items inside the margin, 0 for the others."""
+    system = inside[..., None] * inside[:, :, None] * gram[:, None]
+    system.diagonal(dim1=-2, dim2=-1).add_(1)
+    return torch.cholesky_solve((inside * signs)[..., None], torch.linalg.cholesky(system)).squeeze(-1)
+
+
+def _step(signs: Tensor, here: tuple[Tensor, Tensor], there: tuple[Tensor, Tensor]) -> Float64[Tensor, "task way"]:
+    """The largest of 1, 1/2, 1/4, ... of the way that does not raise the loss of a classifier; values are linear in the coefficients."""
+    before = _loss(signs, *here)
+    limit = before + 1e-12 * before
+    share = torch.ones_like(before)
+    for _ in range(MOST_HALVINGS):
+        shares, values = (start.lerp(end, share[..., None]) for start, end in zip(here, there, strict=True))
+        worse = ~(_loss(signs, shares, values) <= limit)
+        if not bool(worse.any()):
+            break
+        share = torch.where(worse, share / 2, share)
+    return share
+
+
+def _loss(signs: Tensor, shares: Tensor, values: Tensor) -> Float64[Tensor, "task way"]:
+    """The loss, divided by 2C."""
+    return ((shares * values).sum(-1) + (1 - signs * values).clamp(min=0).square().sum(-1)) / 2
+
+
+def _is_minimum(signs: Tensor, shares: Tensor, values: Tensor) -> Bool[Tensor, "task way"]:
+    wanted = torch.where(signs * values < 1, signs - values, 0)
+    return (wanted - shares).abs().amax(-1) <= TOLERANCE

@@ -1,0 +1,144 @@
+"""The weights that S2M2's authors released, under the names of our `wrn28_10`; their architecture is the same, its names are not."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from s2m2.errors import InputError
+from s2m2.functional.rotation import TURNS
+from s2m2.models.wide_resnet import BLOCKS, wrn28_10
+
+BACKBONE_PREFIX = "feature."
+"""Before the names of the backbone in files of the rotation stage."""
+WRAPPER = "module"
+"""Part of a name that `DataParallel` puts in, before whatever it wraps."""
+HEADS = ("linear.L", "classifier.L")
+"""Names of the cosine classifier: in most files, and in those of the rotation stage."""
+STATISTICS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+"""What batch normalisation keeps."""
+WIDTH_KEY = "block1.layer.0.conv1.weight"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReleasedWeights:
+    """A released checkpoint in our names."""
+
+    backbone: dict[str, Tensor]
+    """State of `wrn28_10(width)`, complete."""
+    width: int
+    """Channels of the first stage."""
+    class_head: dict[str, Tensor] | None
+    """State of a `CosineHead`, `direction` and `norm`; None where the file has none."""
+    turn_head: dict[str, Tensor] | None = None
+    """State of the rotation head, a `LinearHead` of four classes; None where the file has none."""
+
+    @property
+    def outputs(self) -> int | None:
+        """Classes of the head, None without one. The authors' files have more of them than base classes."""
+        return len(self.class_head["norm"]) if self.class_head is not None else None
+
+
+def translate(state: Mapping[str, Tensor], rotate: Mapping[str, Tensor] | None = None) -> ReleasedWeights:
+    """A released state in our names: every tensor used once, of the shape that it must have, and finite.
+
+    Args:
+        state: the entry `state` of a released file; `module.` may stand anywhere in its names.
+        rotate: its entry `rotate`, the weights of the rotation head.
+
+    Raises:
+        InputError: a tensor is missing, is one that the architecture does not have, or has another shape or type or a value that
+            is not finite. The message names it, but not the file.
+    """
+    theirs = _bare_names(state)
+    head = _take_head(theirs)
+    if WIDTH_KEY not in theirs:
+        raise InputError(f"lacks {WIDTH_KEY}, which the authors' WRN-28-10 has")
+    width = theirs[WIDTH_KEY].shape[0]
+    with torch.device("meta"):
+        network = wrn28_10(width)
+    expected, backbone = network.state_dict(), {}
+    for ours, released in released_names().items():
+        if ours in expected:
+            backbone[ours] = _checked(released, theirs.pop(released, None), expected[ours])
+    assert backbone.keys() == expected.keys(), "a name of ours has no name of theirs"
+    for left in theirs:
+        raise InputError(f"has {left}, which the authors' WRN-28-10 does not have")
+    if head is not None:
+        direction = torch.empty(len(head["weight_v"]), network.feature_dim, device="meta")
+        head = {
+            "direction": _checked("weight_v of the head", head["weight_v"], direction),
+            "norm": _checked("weight_g of the head", head["weight_g"], direction[:, :1])[:, 0].clone(),
+        }
+    turns = _turn_head(rotate, network.feature_dim) if rotate else None
+    return ReleasedWeights(backbone=backbone, width=width, class_head=head, turn_head=turns)
+
+
+def released_names() -> dict[str, str]:
+    """Their name of every tensor that a `wrn28_10` can have; a block without a change of width has no shortcut."""
+    names = {"stages.0.0.weight": "conv1.weight", **dict(_normalisation("stages.3.0", "bn1"))}
+    for stage in range(3):
+        for block in range(BLOCKS):
+            # Our first stage begins with the stem.
+            ours, theirs = f"stages.{stage}.{block + (stage == 0)}", f"block{stage + 1}.layer.{block}"
+            names.update(_normalisation(f"{ours}.activation.0", f"{theirs}.bn1"))
+            names[f"{ours}.branch.0.weight"] = f"{theirs}.conv1.weight"
+            names.update(_normalisation(f"{ours}.branch.1", f"{theirs}.bn2"))
+            names[f"{ours}.branch.4.weight"] = f"{theirs}.conv2.weight"
+            if block == 0:
+                names[f"{ours}.shortcut.weight"] = f"{theirs}.convShortcut.weight"
+    return names
+
+
+def _normalisation(ours: str, theirs: str) -> Iterator[tuple[str, str]]:
+    return ((f"{ours}.{name}", f"{theirs}.{name}") for name in STATISTICS)
+
+
+def _bare_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    bare: dict[str, Tensor] = {}
+    for key, value in state.items():
+        name = ".".join(part for part in key.split(".") if part != WRAPPER).removeprefix(BACKBONE_PREFIX)
+        if name in bare:
+            raise InputError(f"has {name} twice, once as {key}")
+        bare[name] = value
+    return bare
+
+
+def _take_head(theirs: dict[str, Tensor]) -> dict[str, Tensor] | None:
+    found = [head for head in HEADS if any(name.startswith(f"{head}.") for name in theirs)]
+    if len(found) > 1:
+        raise InputError(f"has two heads, {found[0]} and {found[1]}")
+    if not found:
+        return None
+    head = {}
+    for part in ("weight_g", "weight_v"):
+        value = theirs.pop(f"{found[0]}.{part}", None)
+        if value is None or value.ndim != 2:
+            raise InputError(f"lacks {found[0]}.{part} as a matrix, though it has a head")
+        head[part] = value
+    return head
+
+
+def _turn_head(rotate: Mapping[str, Tensor], feature_dim: int) -> dict[str, Tensor]:
+    given = {name.removeprefix("0."): value for name, value in _bare_names(rotate).items()}
+    for name in given.keys() - {"weight", "bias"}:
+        raise InputError(f"has {name} in its rotation head, which is one linear layer")
+    weight = torch.empty(TURNS, feature_dim, device="meta")
+    return {
+        "weight": _checked("weight of the rotation head", given.get("weight"), weight),
+        "bias": _checked("bias of the rotation head", given.get("bias"), weight[:, 0]),
+    }
+
+
+def _checked(name: str, value: Tensor | None, expected: Tensor) -> Tensor:
+    if value is None:
+        raise InputError(f"lacks {name}")
+    if value.shape != expected.shape:
+        raise InputError(f"has {name} of shape {tuple(value.shape)}, not {tuple(expected.shape)}")
+    if value.is_floating_point() != expected.is_floating_point() or value.is_complex():
+        raise InputError(f"has {name} of type {str(value.dtype).removeprefix('torch.')}")
+    converted = value.detach().to(device="cpu", dtype=expected.dtype, copy=True).contiguous()
+    if not bool(converted.isfinite().all()):
+        raise InputError(f"has values in {name} that are not finite")
+    return converted

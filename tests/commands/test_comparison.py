@@ -1,0 +1,96 @@
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from s2m2.cli import main
+from s2m2.evaluation.comparison import compare_results
+from s2m2.evaluation.results import save_results
+from tests.reporting.made_up import made_up_results, made_up_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_up_run(tmp_path_factory.mktemp("runs") / "one").path
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "other"
+    for head, shots in (("cosine", 1), ("nearest_mean", 1), ("cosine", 5)):
+        save_results(path / "results", replace(made_up_results("finetune", head, shots, 0.7), fingerprint="a1" * 32))
+    save_results(path / "results", replace(made_up_results("finetune", "cosine", 10, 0.7), seed=1))
+    return path
+
+
+def test_two_heads_of_a_run_are_compared_on_the_features_of_its_last_stage(run: Path, tmp_path: Path, capsys) -> None:
+    table = tmp_path / "table.csv"
+    assert main(["compare", str(run), "--heads", "cosine", "nearest_mean", "--output", str(table)]) == 0
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    assert [(row["shots"], row["a_head"], row["b_head"], row["a_features"]) for row in rows] == [
+        ("1", "cosine", "nearest_mean", "finetune"),
+        ("5", "cosine", "nearest_mean", "finetune"),
+    ]
+    first, second = made_up_results("finetune", "cosine", 1, 0.65), made_up_results("finetune", "nearest_mean", 1, 0.64)
+    expected = compare_results(first, second)
+    assert float(rows[0]["difference"]) == pytest.approx(expected.difference)
+    assert float(rows[0]["p_over_tasks"]) == pytest.approx(expected.p_value)
+    assert float(rows[0]["interval_over_classes"]) == pytest.approx(expected.class_interval)
+    printed = capsys.readouterr().out
+    assert f"{100 * expected.difference:+.2f} ± {100 * expected.interval:.2f}" in printed
+    assert max(map(len, printed.splitlines()[:-1])) <= 80
+
+
+def test_two_runs_are_compared_head_by_head_where_their_tasks_are_the_same(run: Path, other: Path, tmp_path: Path) -> None:
+    table = tmp_path / "table.md"
+    assert main(["compare", str(run), str(other), "--output", str(table)]) == 0
+    lines = table.read_text(encoding="utf-8").splitlines()
+    assert sum(line.startswith("| 5-way") for line in lines) == 3
+    assert sum("nearest_mean" in line for line in lines) == 1
+
+
+def test_two_stages_and_two_files_can_be_compared(run: Path, capsys) -> None:
+    assert main(["compare", str(run), "--features", "pretrain", "finetune", "--heads", "cosine"]) == 0
+    files = [str(next((run / "results").glob(f"novel-{stage}-cosine-5way-1shot-*.json"))) for stage in ("pretrain", "finetune")]
+    by_run = capsys.readouterr().out
+    assert main(["compare", *files]) == 0
+    first = next(line for line in capsys.readouterr().out.splitlines() if "1-shot" in line)
+    assert first in by_run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["RUN"], "alone leaves nothing to compare"),
+        (["RUN", "nowhere"], "nowhere is not the directory of a run"),
+        (["RUN", "--heads", "cosine", "svm"], "--heads has svm, but RUN has results of cosine, nearest_mean"),
+        (["RUN", "--features", "late", "finetune"], "--features has late"),
+        (["FILE"], "name a second one"),
+        (["FILE", "OTHER FILE"], "different tasks, shots 1 and 5"),
+        (["FILE", "nowhere.json"], "nowhere.json holds no results"),
+        (["RUN", "SEED"], "no results of the same tasks; the closest differ in seed 0 and 1"),
+        (["RUN", "EMPTY"], "holds no results"),
+        (["RUN", "OTHER", "--output", "x.txt"], "--output is x.txt"),
+        (["RUN", "OTHER", "--heads", "a", "b", "c"], "--heads"),
+        (["a", "b", "c"], "takes A and B"),
+        ([], "needs --first"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(run: Path, other: Path, tmp_path: Path, capsys, arguments: list[str], says: str) -> None:
+    save_results(tmp_path / "seed" / "results", replace(made_up_results("finetune", "cosine", 1, 0.6), seed=1))
+    (tmp_path / "empty").mkdir()
+    results = run / "results"
+    places = {
+        "RUN": run,
+        "OTHER": other,
+        "SEED": tmp_path / "seed",
+        "EMPTY": tmp_path / "empty",
+        "FILE": next(results.glob("novel-finetune-cosine-5way-1shot-*.json")),
+        "OTHER FILE": next(results.glob("novel-finetune-cosine-5way-5shot-*.json")),
+    }
+    assert main(["compare", *(str(places.get(argument, argument)) for argument in arguments)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("s2m2 compare: ")
+    assert error.count("\n") == 1
+    assert says.replace("RUN", str(run)) in error

@@ -1,0 +1,136 @@
+"""Pictures of several data sets in one run, and tasks that two runs share."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from s2m2.cli import main
+from s2m2.data.catalog import load_tables, query_rows
+from s2m2.data.table import open_table
+from s2m2.data.writing import TableContents, write_table
+from s2m2.errors import InputError
+from s2m2.recipe import DataConfig, EvaluateConfig
+from tests.integration.tiny import tiny_flags
+
+
+@pytest.fixture(scope="module")
+def other_folder(tmp_path_factory: pytest.TempPathFactory, glyph_folder: Path) -> Path:
+    """The same glyphs upside down and larger, in other splits, but for the first class."""
+    table = open_table(glyph_folder)
+    images = np.ascontiguousarray(np.kron(table.images[8:, ::-1], np.ones((1, 2, 2, 1), dtype=np.uint8)))
+    numbers = tuple(range(49))
+    folder = tmp_path_factory.mktemp("other") / "upside_down"
+    contents = TableContents(
+        name="upside down",
+        size=(images.shape[1], images.shape[2]),
+        labels=table.labels[8:] - 1,
+        class_names=table.class_names[1:],
+        splits={"base": numbers[:20], "validation": numbers[20:30], "novel": numbers[30:]},
+        settings={},
+    )
+    write_table(folder, contents, [images])
+    return folder
+
+
+def evaluate(table: Path, run: Path, **changes: str) -> int:
+    # Raw pixels need no training, and tasks show as well on them.
+    return main(["evaluate", *tiny_flags(table, run, evaluate__features="pixels", evaluate__heads="nearest_mean", **changes)])
+
+
+def results_of(run: Path) -> list[dict[str, object]]:
+    return [json.loads(path.read_text()) for path in sorted((run / "results").glob("*.json"))]
+
+
+def test_base_and_novel_classes_may_come_from_different_tables(glyph_folder: Path, other_folder: Path, tmp_path: Path) -> None:
+    flags = tiny_flags(glyph_folder, tmp_path / "run", data__validation_table=str(other_folder), evaluate__novel_table=str(other_folder))
+    assert main(["run", *flags]) == 0
+    results = results_of(tmp_path / "run")
+    assert {result["dataset"] for result in results} == {"upside down"}
+    assert {result["data_digest"] for result in results} == {open_table(other_folder).digest}
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "S2M2 on glyphs to upside down" in page
+    assert "Novel data digest" in page
+
+
+def test_a_trained_run_may_be_scored_on_another_table_later(glyph_folder: Path, other_folder: Path, tmp_path: Path) -> None:
+    assert evaluate(glyph_folder, tmp_path / "run") == 0
+    assert evaluate(glyph_folder, tmp_path / "run", evaluate__novel_table=str(other_folder)) == 0
+    assert {result["dataset"] for result in results_of(tmp_path / "run")} == {"glyphs", "upside down"}
+
+
+def test_support_and_queries_may_come_from_different_tables(glyph_folder: Path, other_folder: Path, tmp_path: Path) -> None:
+    assert evaluate(glyph_folder, tmp_path / "run", evaluate__query_table=str(other_folder), evaluate__shots="3") == 0
+    (result,) = results_of(tmp_path / "run")
+    ours, theirs = open_table(glyph_folder), open_table(other_folder)
+    assert result["data_digest"] == f"{ours.digest}+{theirs.digest}"
+    for task in result["details"]["hardest"]:
+        for way in task["ways"]:
+            assert all(ours.class_names[ours.labels[row]] == way["name"] for row in way["support"])
+            rows = [row - len(ours.images) for row, _ in way["wrong"]]
+            assert all(theirs.class_names[theirs.labels[row]] == way["name"] for row in rows)
+
+
+def test_queries_are_found_by_the_names_of_their_classes(glyph_folder: Path, other_folder: Path) -> None:
+    tables = load_tables(DataConfig(table=str(glyph_folder)), EvaluateConfig(query_table=str(other_folder)))
+    rows, labels = query_rows(tables, "novel")
+    assert set(labels.tolist()) == set(tables.novel.splits["novel"]) - {0}
+    assert tables.queries is not None
+    assert [tables.queries.class_names[label] for label in tables.queries.labels[rows]] == [
+        tables.novel.class_names[label] for label in labels
+    ]
+    np.testing.assert_array_equal(tables.picture("novel", len(tables.novel.images) + 5), tables.queries.images[5])
+    np.testing.assert_array_equal(tables.picture("novel", 5), tables.novel.images[5])
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"evaluate__novel_table": "/no/such"}, "--evaluate.novel_table: no data set /no/such"),
+        ({"data__validation_table": "/no/such"}, "--data.validation_table: no data set /no/such"),
+        ({"evaluate__query_table": "/no/such"}, "--evaluate.query_table: no data set /no/such"),
+        ({"evaluate__query_table": "OTHER", "evaluate__queries": "9"}, "has 8 pictures, but 1 shots and 9 queries need 9"),
+        ({"evaluate__query_table": "OTHER", "evaluate__protocols": "variable"}, "variable tasks take support and queries from one source"),
+        ({"evaluate__tasks_from": "/no/such.npz"}, "no file of tasks /no/such.npz"),
+        ({"evaluate__query_table": "OTHER", "evaluate__tasks_from": "x.npz"}, "--evaluate.tasks_from names support and queries"),
+    ],
+)
+def test_what_cannot_be_scored_is_said_before_anything_is_written(
+    glyph_folder: Path, other_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, str], says: str
+) -> None:
+    named = {name: str(other_folder) if value == "OTHER" else value for name, value in changes.items()}
+    assert evaluate(glyph_folder, tmp_path / "run", **named) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_tables_without_a_class_in_common_are_refused(glyph_folder: Path) -> None:
+    table = open_table(glyph_folder)
+    tables = load_tables(DataConfig(table=str(glyph_folder)), EvaluateConfig(query_table=str(glyph_folder)))
+    renamed = tuple(f"other {name}" for name in table.class_names)
+    crossed = replace(tables, queries=replace(table, class_names=renamed))
+    with pytest.raises(InputError, match="has no class of the novel classes"):
+        query_rows(crossed, "novel")
+
+
+def test_tasks_in_which_a_class_has_no_query_are_scored_and_drawn(glyph_folder: Path, tmp_path: Path) -> None:
+    flags = {"evaluate__protocols": "dirichlet", "evaluate__dirichlet": "0.01", "evaluate__shots": "1"}
+    assert evaluate(glyph_folder, tmp_path / "run", **flags) == 0
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("protocol", ["fixed", "variable"])
+def test_saved_tasks_score_as_those_that_were_drawn(glyph_folder: Path, tmp_path: Path, protocol: str) -> None:
+    tasks = tmp_path / "tasks"
+    assert evaluate(glyph_folder, tmp_path / "one", evaluate__save_tasks=str(tasks), evaluate__protocols=protocol) == 0
+    files = sorted(tasks.iterdir())
+    assert [file.name for file in files] == (["variable-tasks.npz"] if protocol == "variable" else ["5-way-1-shot.npz", "5-way-5-shot.npz"])
+    names = " ".join(map(str, files))
+    assert evaluate(glyph_folder, tmp_path / "two", evaluate__tasks_from=names, evaluate__ways="2", evaluate__tasks="7") == 0
+    for one, other in zip(results_of(tmp_path / "one"), results_of(tmp_path / "two"), strict=True):
+        for name in ("per_task", "ways", "shots", "queries", "tasks", "seed", "protocol"):
+            assert one[name] == other[name]

@@ -1,0 +1,144 @@
+"""Features of a run: cached, of augmented shots, and of ensembles, whose members must have seen the same pictures."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from s2m2.commands.features import check_ensemble, features_label, split_features
+from s2m2.commands.session import Session, open_session
+from s2m2.data.augment import apply_augmentation, draw_augmentation, evaluation_view, normalise
+from s2m2.data.glyphs import glyph_table
+from s2m2.data.table import open_table
+from s2m2.errors import InputError
+from s2m2.models import Backbone
+from s2m2.recipe import AugmentConfig, DataConfig, EvaluateConfig, ModelConfig, Recipe, RuntimeConfig
+from s2m2.runs.checkpoint import Outcome, save_outcome, save_tensors
+from s2m2.runs.directory import RunDirectory
+from s2m2.seeding import generator_for
+from tests.models.tiny import tiny_backbone
+
+CROPS = 3
+Finished = Callable[..., Session]
+
+
+@pytest.fixture
+def finished(glyph_folder: Path, tmp_path: Path) -> Finished:
+    """Makes a run whose fine-tuning is done, with random weights."""
+
+    def make(name: str, weights: int = 0, table: Path = glyph_folder, **evaluate: object) -> Session:
+        config = EvaluateConfig(features=("finetune",), **evaluate)  # type: ignore[arg-type]
+        data = DataConfig(table=str(table), image_size=28, augment=AugmentConfig(flip=0.5))
+        recipe = replace(Recipe(), data=data, model=ModelConfig(width=4), evaluate=config, runtime=RuntimeConfig(accelerator="cpu"))
+        run = RunDirectory(tmp_path / name)
+        session = open_session(recipe, run.path)
+        state = tiny_backbone("conv4", seed=weights).state_dict()
+        save_tensors(run.best("finetune"), {f"backbone.{key}": value for key, value in state.items()}, {})
+        save_outcome(run.outcome("finetune"), Outcome(epochs=1, best_epoch=1, best_score=0.5))
+        return session
+
+    return make
+
+
+def network(seed: int = 0) -> Backbone:
+    return tiny_backbone("conv4", seed=seed).eval()
+
+
+def expected(session: Session, seed: int = 0) -> torch.Tensor:
+    """Features of all novel pictures at once."""
+    images = session.table.image_tensor()[torch.from_numpy(session.table.rows("novel"))]
+    return network(seed)(evaluation_view(images, session.recipe.data)).detach()
+
+
+def test_features_are_those_of_the_best_weights_and_are_kept(finished: Finished) -> None:
+    session = finished("one")
+    known = split_features(session, "finetune")
+    torch.testing.assert_close(known.features, expected(session))
+    (kept,) = session.run.features.iterdir()
+    made = kept.stat().st_mtime_ns
+    assert torch.equal(split_features(session, "finetune").features, known.features)
+    assert kept.stat().st_mtime_ns == made
+    assert known.support_features is None
+
+
+def test_another_split_can_be_asked_for(finished: Finished) -> None:
+    session = finished("one")
+    known = split_features(session, "finetune", "validation")
+    assert known.rows.tolist() == session.table.rows("validation").tolist()
+
+
+def test_augmented_shots_show_the_mean_of_crops_that_follow_from_the_seed(finished: Finished) -> None:
+    session = finished("one", support_crops=CROPS, seed=3)
+    known = split_features(session, "finetune")
+    torch.testing.assert_close(known.features, expected(session))
+    assert known.support_features is not None
+    data, rows = session.recipe.data, torch.from_numpy(session.table.rows("novel"))
+    images = session.table.image_tensor()[rows]
+    total = torch.zeros_like(known.features)
+    for number in range(CROPS):
+        still = replace(data.augment, jitter=0.0)
+        drawn = draw_augmentation(still, *images.shape[1:3], len(rows), generator_for(3, "support crops", number))
+        total += network()(normalise(apply_augmentation(images, drawn, data.image_size), data)).detach()
+    torch.testing.assert_close(known.support_features, total / CROPS)
+
+
+def test_the_number_and_the_seed_of_crops_shape_the_fingerprint(finished: Finished) -> None:
+    session = finished("one")
+    settings = [{}, {"support_crops": 1}, {"support_crops": 2}, {"support_crops": 2, "seed": 1}]
+    prints = set()
+    for changes in settings:
+        changed = replace(session.recipe, evaluate=replace(session.recipe.evaluate, **changes))
+        prints.add(split_features(replace(session, recipe=changed), "finetune").fingerprint)
+    assert len(prints) == len(settings)
+
+
+def test_an_ensemble_joins_the_features_of_its_runs(finished: Finished, tmp_path: Path) -> None:
+    finished("other", weights=1)
+    session = finished("one", ensemble=(tmp_path / "other",))
+    check_ensemble(session.recipe, session.tables, session.run)
+    joined = split_features(session, "finetune").features
+    parts = [F.normalize(expected(session, seed), dim=1) for seed in (0, 1)]
+    torch.testing.assert_close(joined, torch.cat(parts, dim=1))
+    assert not (tmp_path / "other" / "features").exists()
+
+
+def test_pixels_have_neither_crops_nor_an_ensemble(finished: Finished, tmp_path: Path) -> None:
+    finished("other", weights=1)
+    known = split_features(finished("one", ensemble=(tmp_path / "other",), support_crops=2), "pixels")
+    assert known.features.shape[1] == 3 * 28 * 28
+    assert known.support_features is None
+
+
+def test_results_tell_features_of_several_networks_and_crops_apart() -> None:
+    plain = EvaluateConfig()
+    several = EvaluateConfig(ensemble=(Path("a"), Path("b")), support_crops=10)
+    assert [features_label("finetune", config) for config in (plain, several)] == ["finetune", "finetune-ensemble3-crops10"]
+    assert features_label("pixels", several) == "pixels"
+
+
+def test_a_run_that_cannot_be_joined_is_named(finished: Finished, tmp_path: Path) -> None:
+    session = finished("one")
+    check = partial(_check, session)
+    with pytest.raises(InputError, match="no run directory"):
+        check(tmp_path / "none")
+    with pytest.raises(InputError, match="the run itself"):
+        check(session.run.path)
+    finished("unfinished").run.outcome("finetune").unlink()
+    with pytest.raises(InputError, match="has not finished the stage finetune"):
+        check(tmp_path / "unfinished")
+    cache = tmp_path / "glyphs"
+    glyph_table(cache, classes=30, images_per_class=3)
+    folder = next(folder for folder in cache.iterdir() if not folder.name.startswith("."))
+    assert open_table(folder).digest != session.table.digest
+    finished("elsewhere", table=folder)
+    with pytest.raises(InputError, match="are not those of --run"):
+        check(tmp_path / "elsewhere")
+
+
+def _check(session: Session, path: Path) -> None:
+    recipe = replace(session.recipe, evaluate=replace(session.recipe.evaluate, ensemble=(path,)))
+    check_ensemble(recipe, session.tables, session.run)

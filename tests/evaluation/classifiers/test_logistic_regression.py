@@ -1,0 +1,69 @@
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression as ScikitLearn
+
+from s2m2.evaluation.classifiers.logistic_regression import LogisticRegression
+from s2m2.evaluation.tasks import FewShotTasks
+from s2m2.functional.linear import support_span
+from s2m2.functional.logistic import TOLERANCE, fit_logistic
+from s2m2.recipe.inductive import LogisticConfig
+from s2m2.seeding import generator_for
+from tests.reference.evaluate import changed, each, made_up_tasks, made_up_unequal_tasks
+from tests.reference.inductive import logistic, loop
+
+TASKS = made_up_tasks(6, shots=3, dim=20)
+
+
+def log_chances(tasks: FewShotTasks, inverse_penalty: float = 1.0) -> torch.Tensor:
+    return LogisticRegression(config=LogisticConfig(inverse_penalty=inverse_penalty))(tasks, generator_for(0)).log_softmax(-1)
+
+
+@pytest.mark.parametrize("inverse_penalty", [1e-2, 1.0, 30.0])
+@pytest.mark.parametrize("tasks", [TASKS, made_up_tasks(shots=1, dim=60), made_up_unequal_tasks()], ids=["3", "1", "unequal"])
+def test_probabilities_are_those_of_scikit_learn(tasks: FewShotTasks, inverse_penalty: float) -> None:
+    expected = loop(tasks, logistic(inverse_penalty))
+    torch.testing.assert_close(log_chances(tasks, inverse_penalty).double(), expected, rtol=1e-4, atol=1e-4)
+    exact = log_chances(changed(tasks, torch.Tensor.double), inverse_penalty)
+    torch.testing.assert_close(exact, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_features_far_from_the_origin_lose_no_accuracy() -> None:
+    moved = changed(TASKS, lambda features: features + 50)
+    torch.testing.assert_close(log_chances(moved), log_chances(TASKS), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_classes_that_fall_together_or_lie_far_apart_are_fitted_to_the_minimum(scale: float) -> None:
+    support = scale * TASKS.support.double()
+    fit = fit_logistic(support @ support.mT, TASKS.labels, 4, inverse_penalty=1.0, intercept=True)
+    assert bool(fit.converged.all())
+    chances = (support @ support.mT @ fit.coefficients + fit.intercepts[:, None]).softmax(-1)
+    targets = torch.nn.functional.one_hot(TASKS.labels, 4)
+    assert float((targets - chances - fit.coefficients).abs().max()) <= 2 * TOLERANCE
+    assert float(fit.coefficients.sum(1).abs().max()) <= 1e-6
+
+
+@pytest.mark.parametrize("shots", [1, 5])
+def test_the_minimum_is_reached_in_few_steps_on_features_of_float32(shots: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("s2m2.functional.logistic.MOST_STEPS", 15)
+    tasks = made_up_tasks(20, ways=5, shots=shots, dim=640, spread=2.0, shift=1.0)
+    span = support_span(tasks.support, centred=True)
+    assert bool(fit_logistic(span.gram, tasks.labels, 5, inverse_penalty=1.0, intercept=True).converged.all())
+
+
+def test_two_classes_are_those_of_scikit_learn_at_twice_the_inverse_penalty() -> None:
+    tasks = made_up_tasks(3, ways=2, shots=3)
+    for scores, (support, labels, query) in zip(log_chances(tasks, 0.5), each(tasks), strict=True):
+        model = ScikitLearn(C=1.0, tol=1e-10, solver="newton-cholesky").fit(support.numpy(), labels.numpy())
+        torch.testing.assert_close(scores.exp().double(), torch.from_numpy(model.predict_proba(query.numpy())), rtol=1e-4, atol=1e-5)
+
+
+def test_equal_support_of_all_classes_gives_equal_chances() -> None:
+    tasks = changed(TASKS, torch.zeros_like)
+    torch.testing.assert_close(log_chances(tasks).exp(), torch.full((6, 20, 4), 0.25))
+
+
+def test_parts_of_a_large_block_are_fitted_like_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = log_chances(TASKS)
+    monkeypatch.setattr("s2m2.functional.linear.LARGEST_STEP", 2 * 4 * 12**2)
+    torch.testing.assert_close(log_chances(TASKS), whole)

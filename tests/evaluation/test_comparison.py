@@ -1,0 +1,54 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_rel
+
+from s2m2.errors import InputError
+from s2m2.evaluation.comparison import TASK_FIELDS, compare_results, different_field
+from s2m2.evaluation.intervals import class_error
+from tests.reporting.made_up import made_up_results
+
+FIRST, SECOND = made_up_results("finetune", "cosine", 1, 0.60), made_up_results("finetune", "nearest_mean", 1, 0.62)
+
+
+def test_difference_interval_and_p_value_are_those_of_the_pairs() -> None:
+    found, gains = compare_results(FIRST, SECOND), np.subtract(SECOND.per_task, FIRST.per_task)
+    assert found.difference == pytest.approx(gains.mean())
+    assert found.interval == pytest.approx(1.96 * gains.std(ddof=1) / np.sqrt(gains.size))
+    assert found.p_value == pytest.approx(ttest_rel(SECOND.per_task, FIRST.per_task).pvalue)
+    back = compare_results(SECOND, FIRST)
+    assert (back.difference, back.p_value) == pytest.approx((-found.difference, found.p_value))
+
+
+def test_the_interval_over_classes_is_that_of_the_differences() -> None:
+    found = compare_results(FIRST, SECOND)
+    assert FIRST.details is not None
+    assert SECOND.details is not None
+    tasks = [entry.tasks for entry in FIRST.details.classes]
+    sums = [ours.task_sum - theirs.task_sum for ours, theirs in zip(SECOND.details.classes, FIRST.details.classes, strict=True)]
+    expected = class_error(np.subtract(SECOND.per_task, FIRST.per_task).tolist(), tasks, sums)
+    assert expected is not None
+    assert found.class_interval == pytest.approx(expected.interval)
+    assert found.class_p_value == pytest.approx(expected.p_value(found.difference))
+    assert compare_results(replace(FIRST, details=None), SECOND).class_interval is None
+
+
+def test_equal_results_differ_by_nothing() -> None:
+    found = compare_results(FIRST, replace(FIRST, head="another"))
+    assert (found.difference, found.interval, found.p_value) == (0, 0, 1)
+
+
+def test_a_constant_gain_is_certain() -> None:
+    better = replace(FIRST, per_task=tuple(0.25 for _ in FIRST.per_task), details=None)
+    worse = replace(better, per_task=tuple(0.125 for _ in FIRST.per_task))
+    assert compare_results(worse, better).p_value == 0
+
+
+@pytest.mark.parametrize("name", TASK_FIELDS)
+def test_results_of_different_tasks_are_refused_with_the_field_that_differs(name: str) -> None:
+    value = {"tasks": 399, "concentration": 1.5}.get(name, "other" if isinstance(getattr(FIRST, name), str) else 7)
+    other = replace(SECOND, **{name: value}, per_task=SECOND.per_task[: 399 if name == "tasks" else None])
+    assert str(different_field(FIRST, other)).startswith(name.replace("_", " "))
+    with pytest.raises(InputError, match=f"different tasks, {name.replace('_', ' ')}"):
+        compare_results(FIRST, other)

@@ -1,0 +1,90 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from s2m2.data.episodes import EpisodeSpec
+from s2m2.data.sampling import EpisodeSampler
+from s2m2.evaluation.details import Details
+from s2m2.evaluation.features import FeatureTable
+from s2m2.evaluation.measure import NO_VALIDATION, Selection, measure_tasks
+from tests.evaluation.trials import SPEC, made_up_features, outcomes_of, scorer
+
+NOVEL, VALIDATION = made_up_features(), made_up_features("validation")
+SELECTION = Selection(validation=VALIDATION, tasks=40, unknown=2)
+
+
+def measured(spec: EpisodeSpec = SPEC, selection: Selection = SELECTION, table: FeatureTable = NOVEL) -> tuple[torch.Tensor, Details]:
+    return measure_tasks(table, spec, EpisodeSampler(table.labels, spec), scorer(), selection)
+
+
+def test_details_say_what_the_tasks_gave() -> None:
+    (accuracies, details), found = measured(), outcomes_of(NOVEL)
+    assert torch.equal(accuracies, found.accuracies)
+    assert [entry.name for entry in details.classes] == [f"class {number}" for number in found.classes.tolist()]
+    assert [entry.right for entry in details.classes] == found.confusion.diagonal().tolist()
+    assert {(true, predicted): count for true, predicted, count in details.confusion} == {
+        (true, predicted): int(found.confusion[true, predicted]) for true, predicted in found.confusion.nonzero().tolist()
+    }
+    assert details.left_out == ()
+    hard, kept = details.hardest[0], found.hardest[0]
+    assert hard.number == kept.number
+    assert sum(way.right for way in hard.ways) == pytest.approx(hard.accuracy * SPEC.ways * SPEC.queries)
+    assert [row for way in hard.ways for row in way.support] == NOVEL.rows[kept.episode.support[0]].tolist()
+    for number, way in enumerate(hard.ways):
+        for row, answer in way.wrong:
+            place = kept.episode.query[0].tolist().index(row - 100)
+            assert kept.episode.query_ways[0, place] == number != answer == kept.predicted[place]
+
+
+def test_the_temperature_comes_from_validation_classes_alone() -> None:
+    one, other = (
+        measured(selection=replace(SELECTION, validation=table))[1].calibration for table in (VALIDATION, made_up_features("else"))
+    )
+    assert one.temperature != other.temperature
+    assert one.before == other.before
+    assert one.after is not None
+    assert one.after.surprise < one.before.surprise
+    changed = FeatureTable(**{**vars(NOVEL), "features": NOVEL.features.flip(0)})
+    assert measured(table=changed)[1].calibration.temperature == one.temperature
+
+
+def test_the_threshold_comes_from_validation_classes_alone() -> None:
+    changed = FeatureTable(**{**vars(NOVEL), "features": NOVEL.features.flip(0)})
+    one, other = measured()[1].unknown, measured(table=changed)[1].unknown
+    assert one is not None
+    assert other is not None
+    assert one.threshold == other.threshold
+    assert one.score != other.score
+
+
+@pytest.mark.parametrize(
+    ("spec", "selection", "reason", "calibrated"),
+    [
+        (SPEC, replace(SELECTION, validation=None), NO_VALIDATION, False),
+        (SPEC, replace(SELECTION, validation=made_up_features("few", classes=2)), "on validation classes, a 3-way task needs 3", False),
+        (SPEC, replace(SELECTION, unknown=6), "of the validation classes, a 3-way task with 6 unknown classes needs 9 classes", True),
+        (replace(SPEC, protocol="dirichlet"), SELECTION, "drawn with protocol fixed, not dirichlet", True),
+    ],
+)
+def test_what_cannot_be_measured_is_left_out_with_the_reason(
+    spec: EpisodeSpec, selection: Selection, reason: str, calibrated: bool
+) -> None:
+    details = measured(spec, selection)[1]
+    assert details.unknown is None
+    assert (details.calibration.temperature is not None) == (details.calibration.after is not None) == calibrated
+    (said,) = details.left_out
+    assert reason in said
+
+
+def test_a_novel_split_too_small_for_unknown_classes_says_so() -> None:
+    details = measured(
+        selection=replace(SELECTION, unknown=5, validation=made_up_features("many", classes=12)), table=made_up_features(classes=7)
+    )[1]
+    assert "of the evaluated classes, a 3-way task with 5 unknown classes needs 8 classes, but there are 7" in details.left_out[0]
+
+
+def test_without_unknown_classes_none_are_looked_for() -> None:
+    details = measured(selection=replace(SELECTION, unknown=0))[1]
+    assert details.unknown is None
+    assert details.left_out == ()

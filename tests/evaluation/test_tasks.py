@@ -1,0 +1,31 @@
+"""Gathering the features of tasks: support from where support is shown, queries from where queries are."""
+
+import torch
+
+from s2m2.data.episodes import EpisodeSpec
+from s2m2.data.sampling import sample_episodes
+from s2m2.evaluation.classifiers import build_classifier
+from s2m2.evaluation.evaluate import score_tasks
+from s2m2.evaluation.features import FeatureTable
+from s2m2.evaluation.tasks import TaskGatherer
+from s2m2.recipe import EvaluateConfig
+
+LABELS = torch.arange(6).repeat_interleave(8)
+NAMES = tuple("abcdef")
+
+
+def test_support_comes_from_its_own_features_where_there_are_some() -> None:
+    features = torch.arange(48.0)[:, None].expand(-1, 3).contiguous()
+    episodes = sample_episodes(LABELS, EpisodeSpec(ways=5, shots=2, queries=3, tasks=4), NAMES)
+    tasks = TaskGatherer(features, features + 1000)(episodes)
+    assert torch.equal(tasks.support[..., 0], episodes.support + 1000.0)
+    assert torch.equal(tasks.query[..., 0], episodes.query.float())
+
+
+def test_scores_follow_the_support_features() -> None:
+    apart = torch.eye(6)[LABELS]
+    turned = torch.eye(6)[(LABELS + 1) % 6]
+    known = FeatureTable(features=apart, labels=LABELS, rows=torch.arange(48), class_names=NAMES, fingerprint="", support_features=turned)
+    spec = EpisodeSpec(ways=6, shots=2, queries=3, tasks=10)
+    classifier = build_classifier("nearest_mean", EvaluateConfig())
+    assert score_tasks(known, spec, classifier, head="nearest_mean").max() == 0
