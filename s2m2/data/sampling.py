@@ -14,7 +14,7 @@ from s2m2.errors import InputError
 from s2m2.seeding import generator_for, numpy_generator_for
 from s2m2.threads import one_thread
 
-BLOCK = 1024
+BLOCK = 256
 """Tasks drawn from one generator. Fixed, so that the first tasks of a seed are the same however many are asked for."""
 
 

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from threading import local
 from typing import TypeVar
 
@@ -11,15 +12,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from s2m2.data.episodes import EpisodeIndices
+from s2m2.data.episodes import EpisodeIndices, join_episodes
 from s2m2.data.sampling import EpisodeSource
 from s2m2.evaluation.classifiers.protocol import FewShotClassifier
-from s2m2.evaluation.tasks import LARGEST_GATHER, FewShotTasks, TaskGatherer
+from s2m2.evaluation.tasks import BLOCKS, LARGEST_GATHER, FewShotTasks, TaskGatherer
 from s2m2.seeding import generator_for
 from s2m2.threads import one_thread
 
-BLOCKS_AHEAD = 2
-"""Blocks that may wait for each thread, which bounds the memory."""
+JOBS_AHEAD = 2
+"""Jobs that may wait for each thread, which bounds the memory."""
 
 Result = TypeVar("Result")
 Reduce = Callable[[EpisodeIndices, Float[Tensor, "task query way"]], Result]
@@ -34,11 +35,13 @@ class Scorer:
 
     head: FewShotClassifier
     stream: tuple[str | int, ...]
-    """Name of the head's random stream; a block adds its number."""
+    """Name of the head's random stream; a job adds its number."""
     seed: int
     transform: TaskTransform | None = None
     support_features: Float[Tensor, "row dim"] | None = None
     """What support pictures show, where that is not what they show as queries (see `FeatureTable`)."""
+    blocks: int = BLOCKS
+    """Blocks of tasks that are one job, computed by one thread: more of them make the operations of a head larger."""
     largest_gather: int = LARGEST_GATHER
     """Numbers that the head meets at once, at most: a head of few operations is fastest where they stay in the processor's cache."""
 
@@ -51,10 +54,10 @@ def map_tasks(
     *,
     device: torch.device | str = "cpu",
 ) -> Iterator[Result]:
-    """`reduce` of all tasks in order, one part of a block after the other.
+    """`reduce` of all tasks in order, one part after the other.
 
-    The blocks are shared out among as many threads as torch uses, each of which computes on its own; on another device than the CPU
-    there is one. Neither their number nor their pace changes a result.
+    Jobs of some blocks each are shared out among as many threads as torch uses, each of which computes on its own; on another
+    device than the CPU there is one. Neither their number nor their pace changes a result.
 
     Raises:
         InputError: a task needs what there is not.
@@ -62,20 +65,21 @@ def map_tasks(
     table, kept = features.to(device), local()
     support = scorer.support_features.to(device) if scorer.support_features is not None else None
 
-    def serve(number: int) -> list[Result]:
+    def serve(job: int) -> list[Result]:
         if not hasattr(kept, "gather"):
             kept.gather = TaskGatherer(table, support)
         with torch.inference_mode():
-            generator = generator_for(scorer.seed, *scorer.stream, number)
-            return [reduce(part, _scores(part, kept.gather, scorer, generator)) for part in _parts(source, number, scorer, table.shape[1])]
+            generator = generator_for(scorer.seed, *scorer.stream, job)
+            parts = _parts(source, job, scorer, table.shape[1])
+            return [reduce(part, _scores(part, kept.gather, scorer, generator)) for part in parts]
 
     workers = torch.get_num_threads() if table.device.type == "cpu" else 1
     with one_thread(), ThreadPoolExecutor(workers, thread_name_prefix="tasks") as pool:
         waiting: deque[Future[list[Result]]] = deque()
         try:
-            for number in range(source.blocks):
-                waiting.append(pool.submit(serve, number))
-                if len(waiting) > BLOCKS_AHEAD * workers:
+            for job in range(-(-source.blocks // scorer.blocks)):
+                waiting.append(pool.submit(serve, job))
+                if len(waiting) > JOBS_AHEAD * workers:
                     yield from waiting.popleft().result()
             while waiting:
                 yield from waiting.popleft().result()
@@ -89,8 +93,12 @@ def part_size(episodes: EpisodeIndices, dim: int, largest_gather: int) -> int:
     return max(largest_gather // ((support + queries) * dim), 1)
 
 
-def _parts(source: EpisodeSource, number: int, scorer: Scorer, dim: int) -> Iterator[EpisodeIndices]:
-    for episodes in source.block(number):
+def _parts(source: EpisodeSource, job: int, scorer: Scorer, dim: int) -> Iterator[EpisodeIndices]:
+    """The tasks of a job, those of one size together as far as memory allows."""
+    blocks = range(job * scorer.blocks, min((job + 1) * scorer.blocks, source.blocks))
+    drawn = [episodes for number in blocks for episodes in source.block(number)]
+    for _, group in groupby(drawn, key=lambda episodes: episodes.size):
+        episodes = join_episodes(list(group))
         size = part_size(episodes, dim, scorer.largest_gather)
         for start in range(0, len(episodes), size):
             yield episodes.part(start, start + size)

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from s2m2.data.episodes import EpisodeIndices
 
+BLOCKS = 4
+"""Blocks of tasks that one thread computes at once, by default: about a thousand tasks."""
 LARGEST_GATHER = 2**26
 """Numbers that a part of a block may gather from the features: 256 MB of float32."""
 

@@ -51,7 +51,15 @@ def test_every_block_of_tasks_has_a_stream_of_its_own(threads: int) -> None:
         noisy_nearest_mean(gather(episodes.part(16 * block, 16 * block + 16)), generator_for(SPEC.seed, "head", block))
         for block in range(4)
     ]
-    torch.testing.assert_close(scores_of(noisy_nearest_mean), torch.cat(expected))
+    torch.testing.assert_close(scores_of(noisy_nearest_mean, blocks=1), torch.cat(expected))
+
+
+def test_several_blocks_may_be_one_job(threads: int) -> None:
+    episodes, gather = sample_episodes(LABELS, SPEC), TaskGatherer(FEATURES)
+    expected = [
+        noisy_nearest_mean(gather(episodes.part(48 * job, 48 * job + 48)), generator_for(SPEC.seed, "head", job)) for job in range(2)
+    ]
+    torch.testing.assert_close(scores_of(noisy_nearest_mean, blocks=3), torch.cat(expected))
 
 
 @pytest.mark.parametrize("head", [noisy_nearest_mean, CosineClassifier(config=CosineClassifierConfig(epochs=4))])

@@ -21,13 +21,13 @@ from s2m2.evaluation.classifiers.ridge import Ridge
 from s2m2.evaluation.classifiers.soft_kmeans import SoftKMeans
 from s2m2.evaluation.classifiers.tim import TIM
 from s2m2.evaluation.classifiers.transductive_finetuning import TransductiveFinetuning
-from s2m2.evaluation.tasks import LARGEST_GATHER
+from s2m2.evaluation.tasks import BLOCKS, LARGEST_GATHER
 from s2m2.recipe import EvaluateConfig
 from s2m2.recipe.heads import HeadName
 from s2m2.recipe.tasks import ProtocolName
 
-SMALL_GATHER = 2**21
-"""For heads that are little more than one matrix product: what they meet at once then stays in a processor's cache."""
+SMALL_GATHER = 2**23
+"""For heads that are little more than one matrix product: what they meet at once then about fits a processor's cache."""
 
 UNBALANCED: tuple[ProtocolName, ...] = ("dirichlet", "variable")
 """Protocols under which classes have queries in unequal or unknown numbers."""
@@ -50,14 +50,18 @@ class Head:
     """It takes for granted that every class has as many queries."""
     needs_base: bool = False
     """It draws on statistics of the base classes."""
+    blocks: int = BLOCKS
+    """Blocks of tasks that are one job."""
     largest_gather: int = LARGEST_GATHER
     """Numbers that it meets at once, at most."""
 
 
 HEADS: Mapping[HeadName, Head] = {
     "cosine": Head(title="cosine classifier", build=lambda config, base: CosineClassifier(config=config.cosine), settings="cosine"),
-    "nearest_mean": Head(title="nearest class mean", build=lambda config, base: nearest_mean, largest_gather=SMALL_GATHER),
-    "nearest_cosine": Head(title="nearest class mean by cosine", build=lambda config, base: nearest_direction, largest_gather=SMALL_GATHER),
+    "nearest_mean": Head(title="nearest class mean", build=lambda config, base: nearest_mean, blocks=1, largest_gather=SMALL_GATHER),
+    "nearest_cosine": Head(
+        title="nearest class mean by cosine", build=lambda config, base: nearest_direction, blocks=1, largest_gather=SMALL_GATHER
+    ),
     "cosine_converged": Head(
         title="cosine classifier, converged",
         build=lambda config, base: ConvergedCosine(config=config.cosine_converged),
@@ -79,6 +83,7 @@ HEADS: Mapping[HeadName, Head] = {
         build=lambda config, base: SoftKMeans(config=config.soft_kmeans),
         settings="soft_kmeans",
         transductive=True,
+        blocks=1,
         largest_gather=BLOCK_GATHER,
     ),
     "bd_cspn": Head(
@@ -87,6 +92,7 @@ HEADS: Mapping[HeadName, Head] = {
         settings="bd_cspn",
         transductive=True,
         assumes_balance=True,
+        blocks=1,
         largest_gather=BLOCK_GATHER,
     ),
     "laplacian_shot": Head(
@@ -96,6 +102,7 @@ HEADS: Mapping[HeadName, Head] = {
         transductive=True,
         assumes_balance=True,
         needs_base=True,
+        blocks=1,
         largest_gather=BLOCK_GATHER,
     ),
     "tim": Head(
@@ -104,6 +111,7 @@ HEADS: Mapping[HeadName, Head] = {
         settings="tim",
         transductive=True,
         assumes_balance=True,
+        blocks=1,
         largest_gather=BLOCK_GATHER,
     ),
     "alpha_tim": Head(
@@ -111,6 +119,7 @@ HEADS: Mapping[HeadName, Head] = {
         build=lambda config, base: AlphaTIM(config=config.alpha_tim),
         settings="alpha_tim",
         transductive=True,
+        blocks=1,
         largest_gather=BLOCK_GATHER,
     ),
     "pt_map": Head(
@@ -119,6 +128,7 @@ HEADS: Mapping[HeadName, Head] = {
         settings="pt_map",
         transductive=True,
         assumes_balance=True,
+        blocks=1,
         largest_gather=BLOCK_GATHER,
     ),
     "transductive_finetuning": Head(
@@ -126,6 +136,7 @@ HEADS: Mapping[HeadName, Head] = {
         build=lambda config, base: TransductiveFinetuning(config=config.transductive_finetuning),
         settings="transductive_finetuning",
         transductive=True,
+        blocks=1,
         largest_gather=BLOCK_GATHER,
     ),
 }

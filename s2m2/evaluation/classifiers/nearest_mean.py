@@ -1,6 +1,7 @@
 """The nearest class mean (the nearest-centroid rule of Snell et al., NeurIPS 2017, on fixed features)."""
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -8,14 +9,14 @@ from s2m2.evaluation.tasks import FewShotTasks
 
 
 def nearest_mean(tasks: FewShotTasks, generator: torch.Generator) -> Float[Tensor, "task query way"]:
-    """Score by the negative squared Euclidean distance to each class mean, up to a term that all classes of a query share.
+    """Score by the negative squared Euclidean distance to each class mean, less that to the mean of the first class.
 
-    With m the mean of the class means and d_c the mean of class c less m,
-    -||x - m - d_c||^2 + ||x - m||^2 = 2 (x - m) . d_c - ||d_c||^2. The dropped term is the largest one where features lie far
-    from the origin, so the scores keep more digits without it.
+    With m_0 the mean of the first class and d_c the mean of class c less m_0,
+    -||x - m_c||^2 + ||x - m_0||^2 = 2 x . d_c - d_c . (d_c + 2 m_0). What all classes of a query share changes no prediction and no
+    probability; without it the scores keep more digits where features lie far from the origin, and a product is saved.
     """
     means = tasks.class_means()
-    centre = means.mean(dim=1, keepdim=True)
-    offsets = means - centre
-    constants = (offsets * (offsets + 2 * centre)).sum(dim=-1)
-    return torch.baddbmm(constants[:, None], tasks.query, offsets.mT, beta=-1, alpha=2)
+    first, others = means[:, :1], means[:, 1:]
+    offsets = others - first
+    constants = (offsets * (others + first)).sum(dim=-1)
+    return F.pad(torch.baddbmm(constants[:, None], tasks.query, offsets.mT, beta=-1, alpha=2), (1, 0))
