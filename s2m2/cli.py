@@ -6,29 +6,13 @@ Only what a call needs is built and imported: help answers before torch is touch
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 from s2m2 import __version__
-from s2m2.arguments import UsageError, list_flags, sort_arguments
 from s2m2.errors import InputError
+from s2m2.serving import Command, serve_compare, serve_doctor, serve_import, serve_prepare, serve_run
 
 INPUT_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
-Settings = TypeVar("Settings")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Command:
-    """A subcommand: its line in the overview, how it is called, and what serves it."""
-
-    summary: str
-    usage: str
-    serve: Callable[["Command", str, Sequence[str]], int | None]
-    """Returns an exit code; None: 0."""
-    interrupted: str = "the same command continues from the last checkpoint"
-    """What is said after Ctrl-C."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,191 +61,46 @@ def _overview() -> argparse.ArgumentParser:
     return parser
 
 
-def _serve_run(command: Command, name: str, arguments: Sequence[str]) -> None:
-    """`pretrain`, `finetune`, `evaluate`, `run`: a recipe, a run directory, and flags over the recipe."""
-    from s2m2.recipe import recipe_parser
-
-    parser = recipe_parser(prog=f"s2m2 {name}", usage=command.usage, description=command.summary, add_help=True)
-    parser.add_argument("--config", action="config", help="the recipe, as a flag")
-    parser.add_argument(*RUN_FLAGS, type=str, default=argparse.SUPPRESS, help="Directory of the run; by default: runs/NAME of the recipe.")
-    own_flags = FEATURE_FLAGS if name == "evaluate" else {}
-    for flag, text in own_flags.items():
-        parser.add_argument(flag, type=str, default=argparse.SUPPRESS, help=text)
-    positional, flags = sort_arguments(arguments, list_flags(parser))
-    recipe_file = _at_most_one(positional, "RECIPE")
-    if any(flag in flags for flag in own_flags):
-        _serve_features(_parse_recipe(parser, recipe_file, flags), flags)
-        return
-    path = _run_path(flags, recipe_file)
-    kept = path / "recipe.yaml"
-    source = recipe_file or (str(kept) if kept.is_file() else None)
-    recipe = _parse_recipe(parser, source, flags)
-
-    from s2m2.commands.stages import STAGES
-
-    STAGES[name](recipe, path)
-
-
-def _parse_recipe(parser: Any, source: str | None, flags: Sequence[str]) -> Any:
-    """The recipe of a file, where there is one, with flags over it."""
-    import yaml
-
-    from s2m2.recipe import build_recipe, read_recipe
-
-    if source is not None:
-        read_recipe(Path(source))  # what is wrong in the file is said with its name
-    stated = source is not None and bool(yaml.safe_load(Path(source).read_text(encoding="utf-8")))
-    return build_recipe(_parse(parser, [*(["--config", str(source)] if stated else []), *flags]))
-
-
-def _serve_features(recipe: Any, flags: Sequence[str]) -> None:
-    """`evaluate --features`: features of a file in place of a run."""
-    features, output = (_value(flags, flag) for flag in FEATURE_FLAGS)
-    if features is None:
-        raise UsageError("--output is where results of --features go; those of a run go into its directory")
-    if any(flag in flags for flag in RUN_FLAGS):
-        raise UsageError("takes --run or --features, not both: features of a file have no run")
-
-    from s2m2.commands.feature_file import evaluate_feature_file
-
-    evaluate_feature_file(recipe, Path(features), Path(output or f"{Path(features).stem}-results"))
-
-
-def _serve_prepare(command: Command, name: str, arguments: Sequence[str]) -> None:
-    from s2m2.recipe import PrepareConfig
-
-    config = _settings(PrepareConfig, command, name, arguments, {"source": "SOURCE"})
-
-    from s2m2.commands.prepare import prepare_command
-
-    prepare_command(config)
-
-
-def _serve_import(command: Command, name: str, arguments: Sequence[str]) -> None:
-    from s2m2.recipe import ImportConfig
-
-    config = _settings(ImportConfig, command, name, arguments, {"source": "FILE"})
-
-    from s2m2.commands.importing import import_command
-
-    import_command(config)
-
-
-def _serve_doctor(command: Command, name: str, arguments: Sequence[str]) -> int:
-    from s2m2.recipe import DoctorConfig
-
-    config = _settings(DoctorConfig, command, name, arguments, {"data": "DATA"})
-
-    from s2m2.commands.doctor import doctor_command
-
-    return doctor_command(config)
-
-
-def _serve_compare(command: Command, name: str, arguments: Sequence[str]) -> None:
-    from s2m2.recipe.comparison import CompareConfig
-
-    config = _settings(CompareConfig, command, name, arguments, {"first": "A", "second": "B"})
-
-    from s2m2.commands.comparison import compare_command
-
-    compare_command(config)
-
-
-def _settings(kind: type[Settings], command: Command, name: str, arguments: Sequence[str], places: Mapping[str, str]) -> Settings:
-    """The settings of a command that has its own; `places` are those that may stand without a flag, and their names in the usage."""
-    from jsonargparse import ArgumentParser
-
-    parser = ArgumentParser(prog=f"s2m2 {name}", usage=command.usage, description=command.summary, exit_on_error=False, allow_abbrev=False)
-    parser.add_class_arguments(kind)
-    positional, flags = sort_arguments(arguments, list_flags(parser))
-    if len(places) == 1:
-        _at_most_one(positional, *places.values())
-    elif len(positional) > len(places):
-        raise UsageError(f"takes {' and '.join(places.values())}, but was given {' and '.join(positional)}")
-    given = [word for place, value in zip(places, positional, strict=False) for word in (f"--{place}", value)]
-    parsed = _parse(parser, [*given, *flags])
-    return kind(**{item.name: parsed[item.name] for item in fields(kind)})  # type: ignore[arg-type]  # a dataclass
-
-
-def _parse(parser: Any, arguments: Sequence[str]) -> Any:
-    from jsonargparse import ArgumentError
-
-    from s2m2.recipe import one_line
-
-    try:
-        return parser.instantiate(parser.parse_args(list(arguments)))
-    except ArgumentError as error:
-        raise InputError(one_line(error)) from error
-
-
-def _at_most_one(positional: Sequence[str], name: str) -> str | None:
-    if len(positional) > 1:
-        raise UsageError(f"takes one {name}, but was given {' and '.join(positional)}")
-    return positional[0] if positional else None
-
-
-def _run_path(flags: Sequence[str], recipe_file: str | None) -> Path:
-    for flag in RUN_FLAGS:
-        named = _value(flags, flag)
-        if named is not None:
-            return Path(named)
-    if recipe_file is None:
-        return Path("runs", "quick")
-    recipe = Path(recipe_file).resolve()
-    return Path("runs", f"{recipe.parent.name}-{recipe.stem}")
-
-
-def _value(flags: Sequence[str], flag: str) -> str | None:
-    return flags[flags.index(flag) + 1] if flag in flags else None
-
-
-FEATURE_FLAGS = {
-    "--features": "Features to score in place of a run: .npz with the arrays `features` and `labels`, or .safetensors; by default: none.",
-    "--output": "Directory of the results of --features; by default: the file's name with -results, in the current directory.",
-}
-"""Of `evaluate` alone, and what help says of them."""
-RUN_FLAGS = ("--run", "--run-dir")
-"""The second one is for `torchrun`, which takes the first for an abbreviation of a flag of its own."""
 RUN_USAGE = "s2m2 {} [RECIPE] [--run DIR] [--SETTING VALUE ...]"
 COMMANDS = {
     "prepare": Command(
         summary="Turn a folder of pictures into a table that training reads.",
         usage="s2m2 prepare SOURCE [--output DIR] [--SETTING VALUE ...]",
-        serve=_serve_prepare,
+        serve=serve_prepare,
         interrupted="the same command continues, from what is kept in a hidden folder beside the output",
     ),
     "doctor": Command(
         summary="Look at every picture of a data set: counts, damaged files, duplicates, classes too small, a contact sheet.",
         usage="s2m2 doctor DATA [--output FILE.html] [--SETTING VALUE ...]",
-        serve=_serve_doctor,
+        serve=serve_doctor,
         interrupted="nothing was written",
     ),
     "import": Command(
         summary="Turn a checkpoint or features that S2M2's authors released into a run or a feature file.",
         usage="s2m2 import FILE --output PATH [--SETTING VALUE ...]",
-        serve=_serve_import,
+        serve=serve_import,
         interrupted="the same command begins anew, in another output",
     ),
     "pretrain": Command(
-        summary="Stage 1: train a backbone on base classes with self-supervision.", usage=RUN_USAGE.format("pretrain"), serve=_serve_run
+        summary="Stage 1: train a backbone on base classes with self-supervision.", usage=RUN_USAGE.format("pretrain"), serve=serve_run
     ),
     "finetune": Command(
         summary="Stage 2: fine-tune it with manifold mixup, stopping by the validation score.",
         usage=RUN_USAGE.format("finetune"),
-        serve=_serve_run,
+        serve=serve_run,
     ),
     "evaluate": Command(
         summary="Score few-shot tasks of novel classes, or the features of a file.",
         usage="s2m2 evaluate [RECIPE] [--run DIR | --features FILE] [--SETTING VALUE ...]",
-        serve=_serve_run,
+        serve=serve_run,
     ),
     "compare": Command(
         summary="Compare two results, heads, stages or runs on the same tasks, in pairs.",
         usage="s2m2 compare A [B] [--heads HEAD [HEAD]] [--features NAME [NAME]] [--output FILE.csv|FILE.md]",
-        serve=_serve_compare,
+        serve=serve_compare,
         interrupted="nothing was written",
     ),
     "run": Command(
-        summary="All three stages and a report; without a recipe, the embedded quick one.", usage=RUN_USAGE.format("run"), serve=_serve_run
+        summary="All three stages and a report; without a recipe, the embedded quick one.", usage=RUN_USAGE.format("run"), serve=serve_run
     ),
 }
