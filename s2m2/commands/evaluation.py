@@ -17,7 +17,7 @@ from s2m2.data.sampling import EpisodeSampler, sample_episodes
 from s2m2.data.stored_episodes import load_episodes
 from s2m2.data.table import ImageTable, Split
 from s2m2.errors import InputError
-from s2m2.evaluation.classifiers import build_classifier
+from s2m2.evaluation.classifiers import HEADS, build_classifier
 from s2m2.evaluation.evaluate import example_task, score_tasks
 from s2m2.evaluation.features import FeatureTable, extract_features
 from s2m2.evaluation.results import TaskResults
@@ -74,7 +74,10 @@ def _check_crossed(recipe: Recipe, tables: ImageTables) -> None:
 
 
 def check_validation(config: TrainingConfig, table: ImageTable) -> None:
-    """As `check_tasks`, for the validation tasks of a training stage."""
+    """As `check_tasks`, for the validation tasks of a training stage, and for its head."""
+    head = config.validation.head
+    if HEADS[head].needs_base:
+        raise InputError(f"--{config.stage}.validation.head is {head}, which draws on base features; validation has no time to make them")
     _check_task(_validation_spec(config.validation, seed=0), table, "validation")
 
 

@@ -1,13 +1,22 @@
 """What only a GPU can show: every stage on it, in mixed precision and compiled, and a run that goes on where a CPU left off."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
 from s2m2.cli import main
+from s2m2.data.episodes import EpisodeSpec
+from s2m2.evaluation.base_statistics import base_statistics
+from s2m2.evaluation.classifiers import build_classifier
+from s2m2.evaluation.evaluate import score_tasks
+from s2m2.evaluation.features import FeatureTable
+from s2m2.recipe import EvaluateConfig
+from s2m2.recipe.heads import HeadName
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import read_metrics
+from s2m2.seeding import generator_for
 from tests.integration.tiny import tiny_flags
 
 pytestmark = [
@@ -44,3 +53,16 @@ def test_a_run_begun_on_a_cpu_is_continued_on_a_gpu(glyph_folder: Path, tmp_path
     assert main(["pretrain", *tiny_flags(glyph_folder, run.path, pretrain__optimizer__name="adam")]) == 0
     run.outcome("pretrain").unlink()
     assert main(["pretrain", *tiny_flags(glyph_folder, run.path, pretrain__optimizer__name="adam", **CUDA)]) == 0
+
+
+@pytest.mark.parametrize("head", get_args(HeadName))
+def test_every_head_scores_on_a_gpu_as_on_a_cpu(head: HeadName) -> None:
+    generator = generator_for(0, "gpu")
+    labels = torch.arange(8).repeat_interleave(40)
+    values = (torch.randn(8, 32, generator=generator)[labels] + torch.randn(320, 32, generator=generator)).relu()
+    names = tuple(map(str, range(8)))
+    table = FeatureTable(features=values, labels=labels, rows=torch.arange(320), class_names=names, fingerprint="")
+    classifier = build_classifier(head, EvaluateConfig(), base_statistics(table, covariances=True))
+    spec = EpisodeSpec(ways=5, shots=2, queries=10, tasks=64)
+    cpu, cuda = (score_tasks(table, spec, classifier, head=head, device=device) for device in ("cpu", "cuda"))
+    assert (cpu - cuda).abs().mean() < 0.01

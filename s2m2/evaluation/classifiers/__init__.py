@@ -77,6 +77,7 @@ HEADS: Mapping[HeadName, Head] = {
         build=lambda config, base: distribution_calibration(config.calibrated, base, config.seed),
         settings="calibrated",
         needs_base=True,
+        blocks=1,
     ),
     "soft_kmeans": Head(
         title="soft k-means",
