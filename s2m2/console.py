@@ -37,7 +37,7 @@ def progress_bar(description: str, total: int, unit: str, *, shown: bool = True,
         done: items done before, by a run that is continued.
     """
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         RateColumn(unit),
@@ -46,5 +46,15 @@ def progress_bar(description: str, total: int, unit: str, *, shown: bool = True,
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as progress:
-        task = progress.add_task(description, total=total, completed=done)
+        task = progress.add_task(encodable(description), total=total, completed=done)
         yield lambda count: progress.advance(task, count)
+
+
+def literal(text: str, style: str = "") -> Text:
+    """Text with names of files or classes in it, shown as it is: square brackets pass for no markup, `:car:` for no picture."""
+    return Text(encodable(text), style=style)
+
+
+def encodable(text: str) -> str:
+    """The same with escapes for bytes of file names that are no UTF-8, which no terminal takes."""
+    return text.encode(errors="backslashreplace").decode()

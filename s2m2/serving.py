@@ -12,6 +12,8 @@ from s2m2.errors import InputError
 Settings = TypeVar("Settings")
 FEATURE_FLAGS = {
     "--features": "Features to score in place of a run: .npz with the arrays `features` and `labels`, or .safetensors; by default: none.",
+    "--base-features": "With --features: features of the base classes, for heads and transforms that draw on them; by default: none.",
+    "--validation-features": "With --features: those of the validation classes, to choose temperature and threshold on; by default: none.",
     "--output": "Directory of the results of --features; by default: the file's name with -results, in the current directory.",
 }
 """Of `evaluate` alone, and what help says of them."""
@@ -70,15 +72,17 @@ def _parse_recipe(parser: Any, source: str | None, flags: Sequence[str]) -> Any:
 
 def _serve_features(recipe: Any, flags: Sequence[str]) -> None:
     """`evaluate --features`: features of a file in place of a run."""
-    features, output = (_value(flags, flag) for flag in FEATURE_FLAGS)
+    features, base, validation, output = (_value(flags, flag) for flag in FEATURE_FLAGS)
     if features is None:
-        raise UsageError("--output is where results of --features go; those of a run go into its directory")
+        given = next(flag for flag in FEATURE_FLAGS if flag in flags)
+        raise UsageError(f"{given} goes with --features; a run has a directory and classes of its own")
     if any(flag in flags for flag in RUN_FLAGS):
         raise UsageError("takes --run or --features, not both: features of a file have no run")
 
     from s2m2.commands.feature_file import evaluate_feature_file
 
-    evaluate_feature_file(recipe, Path(features), Path(output or f"{Path(features).stem}-results"))
+    beside = {name: Path(file) for name, file in (("base", base), ("validation", validation)) if file is not None}
+    evaluate_feature_file(recipe, Path(features), Path(output or f"{Path(features).stem}-results"), **beside)
 
 
 def serve_prepare(command: Command, name: str, arguments: Sequence[str]) -> None:

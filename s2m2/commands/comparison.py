@@ -66,9 +66,14 @@ def _chosen(path: Path, head: str | None, features: str | None) -> list[TaskResu
     if features is not None:
         _check_known("features", features, names, path)
         return [results for results in every if results.features == features]
-    trained = [name for name in STAGES if name in names]
-    last = trained[-1] if trained else every[-1].features
+    last = max(every, key=_stage_order).features
     return [results for results in every if results.features == last]
+
+
+def _stage_order(results: TaskResults) -> tuple[int, bool, str]:
+    """Later features are greater: by their stage, which `finetune-crops30` begins with; then the stage by itself, then the newest."""
+    stages = [place for place, stage in enumerate(STAGES) if results.features.split("-")[0] == stage]
+    return max(stages, default=-1), results.features in STAGES, results.created
 
 
 def _check_known(flag: str, name: str, known: set[str], path: Path) -> None:

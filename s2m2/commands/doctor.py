@@ -1,12 +1,13 @@
 """`s2m2 doctor`: a data set is looked at before anything is trained on it."""
 
+import os
 import re
 import time
 from pathlib import Path
 
 from rich.table import Table
 
-from s2m2.console import console
+from s2m2.console import console, literal
 from s2m2.data.inspection import Diagnosis, Finding, Subject, diagnose, observe, subject_of
 from s2m2.errors import InputError
 from s2m2.recipe import DoctorConfig
@@ -31,15 +32,17 @@ def doctor_command(config: DoctorConfig) -> int:
     page = page_path(config.output, subject) if config.output is not None else None
     seen = observe(subject, config.workers)
     diagnosis = diagnose(subject, seen, ways=config.ways, shots=config.shots, queries=config.queries)
-    if page is not None:
-        task = f"{config.ways}-way {config.shots}-shot tasks of {config.queries} queries a class"
-        write_doctor_page(page, subject, seen, diagnosis, task=task, pictures=config.pictures, workers=config.workers)
     console.print(_counts(subject, diagnosis))
     _say(f"mean {triple(diagnosis.parts[-1].mean)}, standard deviation {triple(diagnosis.parts[-1].deviation)} of red, green and blue")
     for finding in diagnosis.findings:
         _print_finding(finding)
     _say(f"{subject.name}: {verdict(diagnosis)}; {len(subject.labels):,} pictures in {time.perf_counter() - began:.1f} s")
     if page is not None:
+        task = f"{config.ways}-way {config.shots}-shot tasks of {config.queries} queries a class"
+        try:
+            write_doctor_page(page, subject, seen, diagnosis, task=task, pictures=config.pictures, workers=config.workers)
+        except OSError as error:
+            raise InputError(f"cannot write --output {page}: {error.strerror or error}") from error
         _say(f"page in {page}")
     return diagnosis.exit_code
 
@@ -48,7 +51,7 @@ def page_path(output: str, subject: Subject) -> Path:
     """Where the page goes, the name of the data set filled in.
 
     Raises:
-        InputError: it would lie inside the data, or something that is no file is there.
+        InputError: it would lie inside the data, something that is no file is there, or nothing may be written there.
     """
     name = re.sub(r"[^\w.-]+", "-", subject.name).strip("-.") or "data"
     path = Path(output.replace(NAME, name)).expanduser()
@@ -56,12 +59,15 @@ def page_path(output: str, subject: Subject) -> Path:
         raise InputError(f"--output {path} lies inside {subject.place}, which is to be left as it is")
     if path.exists() and not path.is_file():
         raise InputError(f"--output {path} is there already, and is no file")
+    above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"--output {path} cannot be written: {above} is {'write-protected' if above.is_dir() else 'no folder'}")
     return path
 
 
 def _counts(subject: Subject, diagnosis: Diagnosis) -> Table:
     expected = subject.expected is not None
-    table = Table(title=subject.name)
+    table = Table(title=literal(subject.name, "table.title"))
     for heading in ("split", "classes", *(["expected"] if expected else []), "pictures", *(["expected"] if expected else []), "a class"):
         table.add_column(heading, justify="left" if heading == "split" else "right")
     for part in diagnosis.parts:
@@ -81,5 +87,4 @@ def _print_finding(finding: Finding) -> None:
 
 
 def _say(text: str) -> None:
-    # Names of files and classes may hold square brackets, which would pass for markup.
-    console.print(text, markup=False, soft_wrap=True)
+    console.print(literal(text), soft_wrap=True)

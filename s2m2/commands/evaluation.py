@@ -90,10 +90,9 @@ def evaluate_run(session: Session) -> tuple[list[TaskResults], DrawnTask]:
     config = session.recipe.evaluate
     tables = session.tables
     warn_of_balance(config)
-    results: list[TaskResults] = []
     features = {name: task_features(session, name) for name in config.features}
-    for name, known in features.items():
-        scored = Scored(
+    asked = [
+        Scored(
             features=known,
             name=features_label(name, config),
             dataset=tables.of(config.split).name,
@@ -103,9 +102,12 @@ def evaluate_run(session: Session) -> tuple[list[TaskResults], DrawnTask]:
             validation=_validation_features(session, name),
             base=_base_features(session, name),
         )
-        results += score_all(scored, config, session.fabric.device)
-    known = features[config.features[-1]]
-    met = prepare_features(known, None, config, _base_features(session, config.features[-1]))
+        for name, known in features.items()
+    ]
+    # All are prepared before any is scored, so that a head that does not suit one of them is told of before anything is written.
+    prepared = [prepare_features(scored.features, scored.validation, config, scored.base) for scored in asked]
+    results = [one for scored, met in zip(asked, prepared, strict=True) for one in score_all(scored, config, session.fabric.device, met)]
+    known, met = features[config.features[-1]], prepared[-1]
     (spec, source), head, classifier = task_sources(config, known)[-1], config.heads[0], met.classifiers[config.heads[0]]
     example = example_task(met.features, spec, classifier, head=head, source=source, transform=met.transform, device=session.fabric.device)
     drawn = DrawnTask.from_evaluation(partial(tables.picture, config.split), known, example, head=head, features=config.features[-1])

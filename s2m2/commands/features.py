@@ -36,6 +36,8 @@ from s2m2.runs.checkpoint import load_best, load_outcome
 from s2m2.runs.directory import RunDirectory
 
 EXTRACTION_BATCH = 256
+QUERIES = "queries"
+"""Name of the pictures of a query table."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,12 +66,10 @@ class _Place:
 
     @property
     def named_by(self) -> tuple[str, ...]:
-        """What else tells which rows are meant, where they are those of the classes of another table."""
-        return (
-            ()
-            if self.names == self.table.class_names
-            else (hashlib.sha256(repr((self.names, self.labels.tobytes())).encode()).hexdigest(),)
-        )
+        """What else tells which rows are meant, where they are not those of a split."""
+        if self.name != QUERIES:
+            return ()
+        return (hashlib.sha256(repr((self.names, self.rows.tobytes(), self.labels.tobytes())).encode()).hexdigest(),)
 
 
 def check_features(recipe: Recipe, tables: ImageTables, run: RunDirectory) -> None:
@@ -121,7 +121,7 @@ def task_features(session: Session, name: FeaturesName) -> FeatureTable:
     if tables.queries is None:
         return known
     support, (rows, labels) = tables.of(config.split), query_rows(tables, config.split)
-    place = _Place(name="queries", table=tables.queries, rows=rows, labels=labels, names=support.class_names, support=False)
+    place = _Place(name=QUERIES, table=tables.queries, rows=rows, labels=labels, names=support.class_names, support=False)
     return support_and_queries(known, _features(session, name, place), len(support.images))
 
 

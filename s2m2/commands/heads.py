@@ -1,8 +1,9 @@
 """Features as the heads of an evaluation meet them: transformed, with the statistics of the base classes where a head draws on them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from s2m2.errors import InputError
 from s2m2.evaluation.base_statistics import base_statistics
 from s2m2.evaluation.classifiers import HEADS, FewShotClassifier, build_classifier
 from s2m2.evaluation.engine import TaskTransform
@@ -10,7 +11,7 @@ from s2m2.evaluation.features import FeatureTable
 from s2m2.evaluation.transforms import build_transforms
 from s2m2.recipe import EvaluateConfig
 from s2m2.recipe.heads import HeadName
-from s2m2.recipe.transforms import needs_base
+from s2m2.recipe.transforms import needs_base, transform_steps
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -23,11 +24,13 @@ class HeadFeatures:
     """What is still done to each task."""
     classifiers: Mapping[HeadName, FewShotClassifier]
     """All heads of the evaluation; they draw on statistics of the base features after the same transforms."""
+    drawn_on: Mapping[HeadName, str]
+    """Fingerprint of the base features that each head, or a transform before it, draws on; empty where nothing does."""
 
 
 def base_is_needed(config: EvaluateConfig) -> bool:
     """Whether a transform or a head draws on the base features."""
-    return needs_base(config.transforms) or any(HEADS[head].needs_base for head in config.heads)
+    return any(_draws_on_base(head, config) for head in config.heads)
 
 
 def prepare_features(
@@ -42,15 +45,40 @@ def prepare_features(
         base: features of the base classes; None where there are none, or `base_is_needed` says no.
 
     Raises:
-        InputError: base features are needed, and there are none; or a transform does not suit the features.
+        InputError: base features are needed, and there are none; or a transform or a head does not suit the features.
     """
     transforms = build_transforms(config.transforms, base)
     known = None
     if transforms.base is not None and any(HEADS[head].needs_base for head in config.heads):
         known = base_statistics(transforms.base, covariances="calibrated" in config.heads)
+    changed = transforms.table(features)
+    changed_validation = transforms.table(validation) if validation is not None else None
+    classifiers = {head: build_classifier(head, config, known) for head in config.heads}
+    _check_positive([table for table in (changed, changed_validation) if table is not None], config)
     return HeadFeatures(
-        features=transforms.table(features),
-        validation=transforms.table(validation) if validation is not None else None,
+        features=changed,
+        validation=changed_validation,
         transform=transforms.remaining,
-        classifiers={head: build_classifier(head, config, known) for head in config.heads},
+        classifiers=classifiers,
+        drawn_on={head: base.fingerprint if base is not None and _draws_on_base(head, config) else "" for head in config.heads},
     )
+
+
+def _draws_on_base(head: HeadName, config: EvaluateConfig) -> bool:
+    return needs_base(config.transforms) or HEADS[head].needs_base
+
+
+def _check_positive(tables: Sequence[FeatureTable], config: EvaluateConfig) -> None:
+    """Raise `InputError` where a head is to take a power of negative features, now rather than after others were scored."""
+    heads = [head for head in config.heads if HEADS[head].needs_positive(config)]
+    if heads and ("centre_support" in transform_steps(config.transforms) or any(map(_has_negative, tables))):
+        where = " after --evaluate.transforms" if config.transforms else ""
+        raise InputError(
+            f"head {heads[0]} takes a power of the features, but some are negative{where}; --evaluate.{heads[0]}.power 1 takes none"
+        )
+
+
+def _has_negative(table: FeatureTable) -> bool:
+    """Whether a feature is, in either role of its picture."""
+    roles = (table.features, table.support_features)
+    return any(bool((values < 0).any()) for values in roles if values is not None)

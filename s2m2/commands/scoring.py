@@ -12,7 +12,7 @@ from s2m2.commands.heads import HeadFeatures, prepare_features
 from s2m2.console import Advance, console, progress_bar
 from s2m2.data.episodes import EpisodeSpec
 from s2m2.data.sampling import EpisodeSource
-from s2m2.data.stored_episodes import load_episodes, save_episodes
+from s2m2.data.stored_episodes import StoredEpisodes, load_episodes, save_episodes
 from s2m2.evaluation.classifiers import balance_warning, classifier_settings
 from s2m2.evaluation.details import Details
 from s2m2.evaluation.evaluate import sampler_for, score_tasks, scorer_for
@@ -21,6 +21,7 @@ from s2m2.evaluation.measure import Selection, measure_tasks
 from s2m2.evaluation.results import TaskResults, save_results
 from s2m2.recipe import EvaluateConfig
 from s2m2.recipe.heads import HeadName
+from s2m2.reporting.score_table import task_label
 
 TaskKind = tuple[EpisodeSpec, EpisodeSource]
 """What tasks look like, and the tasks."""
@@ -48,25 +49,29 @@ class Scored:
 
 def warn_of_balance(config: EvaluateConfig) -> None:
     """Print a line for each head that assumes balanced queries and is to meet tasks that may have none."""
-    for warning in (balance_warning(head, protocol) for head in config.heads for protocol in config.protocols):
+    protocols = (None,) if config.tasks_from else config.protocols
+    for warning in (balance_warning(head, protocol, config) for head in config.heads for protocol in protocols):
         if warning is not None:
             console.print(f"warning: {warning}", markup=False, soft_wrap=True)
 
 
-def score_all(scored: Scored, config: EvaluateConfig, device: torch.device) -> list[TaskResults]:
+def score_all(scored: Scored, config: EvaluateConfig, device: torch.device, met: HeadFeatures | None = None) -> list[TaskResults]:
     """Score every head on every kind of task, and write each result when it is there.
+
+    Args:
+        met: the features as heads meet them; None: they are prepared here.
 
     Raises:
         InputError: a task needs what the features do not have, or a transform or head does not suit them.
     """
-    met = prepare_features(scored.features, scored.validation, config, scored.base)
+    met = met or prepare_features(scored.features, scored.validation, config, scored.base)
     kinds = task_sources(config, scored.features)
     return [_score(scored, met, head, kind, config, device) for head in config.heads for kind in kinds]
 
 
 def _score(scored: Scored, met: HeadFeatures, head: HeadName, kind: TaskKind, config: EvaluateConfig, device: torch.device) -> TaskResults:
-    spec = kind[0]
-    with progress_bar(f"{scored.name}, {head}, {_kind(spec)}", spec.tasks, "tasks") as advance:
+    spec, source = kind
+    with progress_bar(f"{scored.name}, {head}, {task_label(spec.ways, spec.shots, spec.protocol)}", spec.tasks, "tasks") as advance:
         accuracies, details = _measure(met, head, kind, config, device, advance)
     results = TaskResults(
         dataset=scored.dataset,
@@ -75,16 +80,18 @@ def _score(scored: Scored, met: HeadFeatures, head: HeadName, kind: TaskKind, co
         head=head,
         ways=spec.ways,
         shots=spec.shots,
-        queries=spec.queries if spec.protocol in ("fixed", "dirichlet") else 0,
+        queries=spec.queries if spec.protocol in ("fixed", "dirichlet", "stored") else 0,
         tasks=spec.tasks,
         seed=spec.seed,
         per_task=tuple(accuracies.tolist()),
         fingerprint=scored.features.fingerprint,
         data_digest=scored.data_digest,
+        base_fingerprint=met.drawn_on[head],
         settings=classifier_settings(head, config),
         protocol=spec.protocol,
         transforms=config.transforms,
         concentration=spec.concentration if spec.protocol == "dirichlet" else 0.0,
+        tasks_digest=source.digest if isinstance(source, StoredEpisodes) else "",
         created=datetime.now(UTC).isoformat(timespec="microseconds"),
         details=details,
     )
@@ -130,11 +137,14 @@ def task_sources(config: EvaluateConfig, features: FeatureTable) -> list[TaskKin
     kinds: list[TaskKind] = [(spec, sampler_for(features, spec)) for spec in task_specs(config)]
     if config.save_tasks is not None:
         for spec, source in kinds:
-            save_episodes(config.save_tasks / f"{_kind(spec).replace(', ', '-').replace(' ', '-')}.npz", source, spec, features.rows)
+            save_episodes(config.save_tasks / _file_name(config.split, spec), source, spec, features.rows)
     return kinds
 
 
-def _kind(spec: EpisodeSpec) -> str:
-    if spec.protocol == "variable":
-        return "variable tasks"
-    return f"{spec.ways}-way {spec.shots}-shot" + (f", {spec.protocol}" if spec.protocol != "fixed" else "")
+def _file_name(split: str, spec: EpisodeSpec) -> str:
+    """Such as `5-way-1-shot-15-queries-seed-0.npz`, with everything that shapes the draw."""
+    parts = [task_label(spec.ways, spec.shots, spec.protocol)]
+    parts += [f"concentration {spec.concentration:g}"] if spec.protocol == "dirichlet" else []
+    parts += [f"{spec.queries} queries"] if spec.protocol in ("fixed", "dirichlet") else []
+    parts += [split] if split != "novel" else []
+    return "-".join([*parts, f"seed {spec.seed}"]).replace(", ", "-").replace(" ", "-") + ".npz"

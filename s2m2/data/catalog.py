@@ -82,14 +82,15 @@ def load_tables(data: DataConfig, evaluate: EvaluateConfig) -> ImageTables:
     base = load_table(data.table, data.download)
     named = {"data.validation_table": data.validation_table, "evaluate.novel_table": evaluate.novel_table}
     named["evaluate.query_table"] = evaluate.query_table
-    others = {flag: _load_other(flag, table) if table is not None else None for flag, table in named.items()}
+    others = {flag: _load_other(flag, table, data.download) if table is not None else None for flag, table in named.items()}
     validation, novel, queries = others.values()
     return ImageTables(base=base, validation=validation or base, novel=novel or base, queries=queries)
 
 
-def _load_other(flag: str, table: str) -> ImageTable:
+def _load_other(flag: str, table: str, download: Literal["learn2learn"] | None) -> ImageTable:
     try:
-        return load_table(table)
+        # A data set that is downloaded goes by its name; beside it, prepared tables go by their folders.
+        return load_table(table, download if table in CLASSES and not Path(table).is_dir() else None)
     except InputError as error:
         raise InputError(f"--{flag}: {error}") from error
 
@@ -100,10 +101,12 @@ def query_rows(tables: ImageTables, split: Split) -> tuple[Int64[np.ndarray, " r
     What counts are the names of the classes: whatever split the query table has them in, they are those of the support.
 
     Raises:
-        InputError: the tables have no class of the split in common.
+        InputError: the tables have no class of the split in common, or are one and the same.
     """
     assert tables.queries is not None
     support, queries = tables.of(split), tables.queries
+    if queries.digest == support.digest:
+        raise InputError(f"--evaluate.query_table has {queries.name}, where the support comes from: pictures would be their own queries")
     numbers = {support.class_names[number]: number for number in support.splits[split]}
     number_of = np.array([numbers.get(name, -1) for name in queries.class_names])
     labels = number_of[queries.labels]

@@ -92,18 +92,13 @@ def open_images(partial: Path, shape: Shape, fingerprint: str | None, digest: Ta
     done = _noted(partial, fingerprint)
     if not 0 < done <= shape[0] or (partial / IMAGES_FILE).stat().st_size < start + done * picture:
         done = 0
+    if not done and partial.exists():
+        shutil.rmtree(partial)
     _check_space(partial, (shape[0] - done) * picture)
     if done:
-        images: IO[bytes] = (partial / IMAGES_FILE).open("r+b")
-        images.seek(start)
-        _reread(images, done, shape, digest)
-        images.seek(start + done * picture)
-        images.truncate()
-        return images, done
-    if partial.exists():
-        shutil.rmtree(partial)
+        return _continue(partial / IMAGES_FILE, start, done, shape, digest), done
     partial.mkdir()
-    images = (partial / IMAGES_FILE).open("wb")
+    images: IO[bytes] = (partial / IMAGES_FILE).open("wb")
     images.write(header.getvalue())
     return images, 0
 
@@ -138,6 +133,19 @@ def _noted(partial: Path, fingerprint: str | None) -> int:
         return 0
 
 
+def _continue(path: Path, start: int, pictures: int, shape: Shape, digest: TableDigest) -> IO[bytes]:
+    """The file of an earlier writer, at the end of the pictures that are safe, which enter the digest."""
+    images = path.open("r+b")
+    try:
+        images.seek(start)
+        _reread(images, pictures, shape, digest)
+        images.truncate(images.tell())
+    except BaseException:
+        images.close()
+        raise
+    return images
+
+
 def _reread(images: IO[bytes], pictures: int, shape: Shape, digest: TableDigest) -> None:
     # Read and not mapped, as pages of a map count as memory of the process.
     piece = max(1, REREAD_BYTES // (shape[1] * shape[2] * shape[3]))
@@ -148,7 +156,6 @@ def _reread(images: IO[bytes], pictures: int, shape: Shape, digest: TableDigest)
 
 
 def _check_space(partial: Path, needed: int) -> None:
-    # Of what an earlier writer left, that is not continued, the space is free by then, but that is not worth counting.
     free = shutil.disk_usage(partial.parent).free
     if free < needed:
         hint = "a smaller --size needs less"

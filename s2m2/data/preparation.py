@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 
+from s2m2 import __version__
 from s2m2.console import Advance, console, progress_bar
 from s2m2.data.datasets import DATASETS
 from s2m2.data.decoding import Fit
@@ -47,9 +48,11 @@ def prepare(
     several processes, so a script that calls this does so below `if __name__ == "__main__":`.
 
     Raises:
-        InputError: the source, a picture in it, the splits or the output cannot be used. Nothing is left behind then.
+        InputError: the source, a picture in it, the splits or the output cannot be used. Nothing is left behind then; only where the
+            system killed a process that decodes, the pictures so far are kept for the next call.
     """
-    output, processes = Path.cwd() / output, workers or os.cpu_count() or 1
+    # Where a link leads to, as a folder is replaced by renames beside it.
+    output, processes = Path(os.path.realpath(output)), workers or os.cpu_count() or 1
     check_output(output, overwrite=overwrite)
     _refuse_inside(source, output)
     listing = list_source(source, dataset, box=box, rotated=rotated)
@@ -65,8 +68,11 @@ def prepare(
         labels=np.array(listing.labels, dtype=np.int64),
         class_names=listing.class_names,
         splits=numbers,
-        settings={"source": listing.name, "side": side, "fit": fit, "box": box, "rotated": rotated, "splits": origin, "seed": seed},
-    )
+        settings={
+            "source": listing.name, "dataset": listing.dataset, "side": side, "fit": fit, "box": box, "rotated": rotated,
+            "splits": origin, "seed": seed,
+        },
+    )  # fmt: skip
     count = len(listing.pictures)
     with writing_table(output, contents, overwrite=overwrite, fingerprint=fingerprint(listing, contents)) as writer:
         if writer.written:
@@ -92,9 +98,9 @@ def choose_side(listing: Listing, processes: int) -> int:
 
 
 def fingerprint(listing: Listing, contents: TableContents) -> str:
-    """Text that differs wherever anything of the table would: the pictures, judged by length and time of change, or the settings."""
+    """Text that differs wherever anything of the table would: pictures, judged by length and time of change, settings, or the code."""
     hashed = hashlib.sha256(contents.start_digest().hexdigest().encode())
-    hashed.update(json.dumps([contents.name, PIL.__version__, len(listing.pictures)]).encode())
+    hashed.update(json.dumps([contents.name, __version__, PIL.__version__, len(listing.pictures)]).encode())
     for picture in listing.pictures:
         hashed.update(repr(picture.stamp()).encode())
     return hashed.hexdigest()
@@ -114,5 +120,5 @@ def _decode_into(writer: TableWriter, listing: Listing, side: int, fit: Fit, pro
 
 
 def _refuse_inside(source: Path, output: Path) -> None:
-    if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(source)):
+    if output.is_relative_to(os.path.realpath(source)):
         raise InputError(f"--output {output} lies inside --source {source}, where it would pass for a class")

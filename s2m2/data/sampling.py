@@ -1,7 +1,7 @@
 """Drawing few-shot tasks from labels alone. Tasks come in blocks, each from a generator of its own, so that any may be drawn first."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Int64
@@ -11,6 +11,7 @@ from s2m2.data.class_rows import TaskRows, distinct
 from s2m2.data.episodes import UNKNOWN, EpisodeIndices, EpisodeSpec, join_episodes
 from s2m2.data.unbalanced import LEAST_WAYS, dirichlet_counts, variable_counts
 from s2m2.errors import InputError
+from s2m2.recipe.tasks import ProtocolName
 from s2m2.seeding import generator_for, numpy_generator_for
 from s2m2.threads import one_thread
 
@@ -84,7 +85,10 @@ class EpisodeSampler:
 
         Raises:
             InputError: there are fewer classes than ways, or a class has fewer rows than the task needs.
+            ValueError: the protocol is none that tasks are drawn by.
         """
+        if spec.protocol not in get_args(ProtocolName):
+            raise ValueError(f"no tasks are drawn by protocol {spec.protocol}: choose one of {', '.join(get_args(ProtocolName))}")
         self.spec = spec
         self.tasks = spec.tasks
         self.rows = TaskRows(labels, for_queries)

@@ -11,11 +11,15 @@ A NumPy archive (.npz) without pickles. The tasks stand one after the other in f
     spec          text       JSON: how they were drawn; {} where that is not known
 """
 
+import hashlib
 import json
 import zipfile
+import zlib
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from itertools import groupby
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -26,6 +30,7 @@ from s2m2.data.episodes import UNKNOWN, EpisodeIndices, EpisodeSpec, join_episod
 from s2m2.data.sampling import BLOCK, EpisodeSource
 from s2m2.errors import InputError
 from s2m2.files import replacing
+from s2m2.recipe.tasks import ProtocolName
 
 FIELDS = {"classes": 0, "support": 1, "support_ways": 1, "query": 2, "query_ways": 2}
 """Flat arrays, and the column of `sizes` that counts their entries."""
@@ -34,8 +39,14 @@ FIELDS = {"classes": 0, "support": 1, "support_ways": 1, "query": 2, "query_ways
 class StoredEpisodes:
     """Tasks of a file, as rows of a feature table."""
 
-    def __init__(self, spec: EpisodeSpec, tasks: list[EpisodeIndices]) -> None:
+    def __init__(self, spec: EpisodeSpec, tasks: list[EpisodeIndices], digest: str) -> None:
+        """Tasks as they are.
+
+        Args:
+            digest: SHA-256 over the arrays of the file, hexadecimal.
+        """
         self.spec = spec
+        self.digest = digest
         self.tasks = len(tasks)
         self._tasks = tasks
 
@@ -76,13 +87,15 @@ def load_episodes(path: Path, pictures: Int64[Tensor, " row"], labels: Int64[Ten
         labels: class number of each row.
 
     Raises:
-        InputError: the file is missing, holds something else, or names a picture that is not there or of another class.
+        InputError: the file is missing, holds something else, names a picture that is not there, twice in a task or of another class,
+            or says that the tasks were drawn in a way in which they were not.
     """
     arrays = _read(path)
     places = {name: np.cumsum(arrays["sizes"][:, column])[:-1] for name, column in FIELDS.items()}
     rows = {name: torch.from_numpy(_rows(path, arrays[name], pictures.numpy())) for name in ("support", "query")}
     values = {name: rows.get(name, torch.from_numpy(arrays[name])) for name in FIELDS}
     _check_ways(path, values, arrays["sizes"], labels)
+    _check_once(path, values, arrays["sizes"])
     pieces = {name: values[name].tensor_split(torch.from_numpy(places[name])) for name in FIELDS}
     tasks = []
     for number in range(len(arrays["sizes"])):
@@ -90,7 +103,7 @@ def load_episodes(path: Path, pictures: Int64[Tensor, " row"], labels: Int64[Ten
         counts = task["support_ways"][0].bincount(minlength=task["classes"].shape[1])
         even = bool((counts == counts[0]).all() and (task["support_ways"].diff() >= 0).all())
         tasks.append(EpisodeIndices(**task, shots=int(counts[0]) if even else None))
-    return StoredEpisodes(_spec(path, str(arrays["spec"]), tasks), tasks)
+    return StoredEpisodes(_spec(path, str(arrays["spec"]), tasks), tasks, _digest(arrays))
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -104,7 +117,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"no file of tasks {path}") from error
     except KeyError as error:
         raise InputError(f"{path} holds no tasks: it has no array {error.args[0].split()[0]}") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} holds no tasks: {' '.join(str(error).split())}") from error
     sizes = arrays["sizes"]
     whole = all(np.issubdtype(arrays[name].dtype, np.integer) for name in (*FIELDS, "sizes"))
@@ -114,6 +127,14 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         if arrays[name].shape != (sizes[:, column].sum(),):
             raise InputError(f"{path}: {name} has {arrays[name].size} entries, but sizes add up to {sizes[:, column].sum()}")
     return {name: array.astype(np.int64) if name != "spec" else array for name, array in arrays.items()}
+
+
+def _digest(arrays: dict[str, np.ndarray]) -> str:
+    """SHA-256 over the tasks; what the file says of them, and how it is compressed, has no part in it."""
+    found = hashlib.sha256()
+    for name in ("sizes", *FIELDS):
+        found.update(arrays[name].astype("<i8").tobytes())
+    return found.hexdigest()
 
 
 def _rows(path: Path, named: np.ndarray, pictures: np.ndarray) -> np.ndarray:
@@ -145,16 +166,49 @@ def _check_ways(path: Path, values: dict[str, Tensor], sizes: np.ndarray, labels
             raise InputError(f"{path}: a class of a task has no support")
 
 
+def _check_once(path: Path, values: dict[str, Tensor], sizes: np.ndarray) -> None:
+    """A task must name each class and each picture once, and ask for one of its classes at least."""
+    numbers = torch.arange(len(sizes))
+    ways, support, queries = (numbers.repeat_interleave(torch.from_numpy(sizes[:, column])) for column in range(3))
+    named = {
+        "class": (ways, values["classes"]),
+        "picture": (torch.cat([support, queries]), torch.cat([values["support"], values["query"]])),
+    }
+    for what, (tasks, entries) in named.items():
+        pairs, counts = torch.stack([tasks, entries]).unique(dim=1, return_counts=True)
+        if (counts > 1).any():
+            raise InputError(f"{path}: task {int(pairs[0, counts > 1][0])} has a {what} twice")
+    asked = torch.bincount(queries[values["query_ways"] != UNKNOWN], minlength=len(sizes))
+    if not asked.all():
+        raise InputError(f"{path}: task {int((asked == 0).nonzero()[0])} has no query of its classes")
+
+
 def _spec(path: Path, text: str, tasks: list[EpisodeIndices]) -> EpisodeSpec:
     """How the tasks were drawn; `stored` where that is not known."""
+    ways, shots, queries = (_common(values) for values in zip(*map(_counts, tasks), strict=True))
     try:
         stated = json.loads(text)
-        if stated:
-            return replace(EpisodeSpec(**stated), tasks=len(tasks))
-    except (TypeError, ValueError) as error:
+        if not stated:
+            return EpisodeSpec(ways=ways, shots=shots, queries=queries, tasks=len(tasks), protocol="stored")
+        if stated.get("protocol", "fixed") not in get_args(ProtocolName):
+            raise ValueError(f"tasks are not drawn by protocol {stated['protocol']}")
+        spec = replace(EpisodeSpec(**stated), tasks=len(tasks))
+    except (TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: spec is not how tasks are drawn: {' '.join(str(error).split())}") from error
-    sizes = {task.size for task in tasks}
-    ways, _, queries, shots = next(iter(sizes))
-    if len(sizes) > 1 or shots is None:
-        return EpisodeSpec(ways=0, shots=0, queries=0, tasks=len(tasks), protocol="stored")
-    return EpisodeSpec(ways=ways, shots=shots, queries=queries // ways, tasks=len(tasks), protocol="stored")
+    fixed = {"ways": ways, "shots": shots, **({"queries": queries} if spec.protocol == "fixed" else {})}
+    for name, found in fixed.items() if spec.protocol != "variable" else ():
+        if getattr(spec, name) != found or not found:
+            raise InputError(f"{path}: spec says {name} {getattr(spec, name)}, but the tasks have {found or 'different numbers'}")
+    return spec
+
+
+def _counts(task: EpisodeIndices) -> tuple[int, int, int]:
+    """Ways, shots and queries a class of a task; 0 where classes differ."""
+    queries = task.query_ways[task.query_ways != UNKNOWN].bincount(minlength=task.ways).tolist()
+    return task.ways, task.shots or 0, _common(queries)
+
+
+def _common(values: Iterable[int]) -> int:
+    """What all values are; 0 where they differ."""
+    found = set(values)
+    return found.pop() if len(found) == 1 else 0

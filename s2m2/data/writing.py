@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from s2m2.data.partial import Shape, beside, disk_errors, locked, note_progress, open_images, publish, restore
+from s2m2.data.partial import PROGRESS_FILE, Shape, beside, disk_errors, locked, note_progress, open_images, publish, restore
 from s2m2.data.table import IMAGES_FILE, LABELS_FILE, SPLITS, TABLE_FILE, TABLE_FORMAT, ImageTable, Split, TableDigest, open_table
 from s2m2.errors import InputError
 
@@ -110,7 +111,7 @@ class TableWriter:
         with disk_errors(self.folder):
             self.images.close()
             np.save(self.partial / LABELS_FILE, self.contents.labels, allow_pickle=False)
-            (self.partial / TABLE_FILE).write_text(json.dumps(described, ensure_ascii=False, indent=1), encoding="utf-8")
+            (self.partial / TABLE_FILE).write_text(json.dumps(described, indent=1), encoding="ascii")
             publish(self.partial, self.folder)
         return open_table(self.folder)
 
@@ -123,7 +124,7 @@ def writing_table(
 
     The table is written into a hidden folder beside its own, which is removed on any error. Without a fingerprint it is removed on
     Ctrl-C too, and what a kill leaves of it, the next writer of the same table removes. With one, both keep the pictures written so
-    far, and the next writer with an equal fingerprint starts with these in `written`.
+    far, as does the loss of a process that decodes, and the next writer with an equal fingerprint starts with these in `written`.
 
     Args:
         folder: where the table shall be; the folders above it are made.
@@ -142,15 +143,20 @@ def writing_table(
         check_output(folder, overwrite=overwrite)
         try:
             with disk_errors(folder):
-                images, done = open_images(partial, contents.shape, fingerprint, digest)
+                try:
+                    images, done = open_images(partial, contents.shape, fingerprint, digest)
+                finally:
+                    # Until the first picture is appended, what an earlier writer noted is as good as before.
+                    keep = (partial / PROGRESS_FILE).exists()
             writer = TableWriter(
                 folder=folder, partial=partial, contents=contents, images=images, digest=digest, fingerprint=fingerprint, written=done
             )
             with _closing(images):
+                keep = False
                 try:
                     yield writer
-                except KeyboardInterrupt:
-                    keep = _keep(writer)
+                except BaseException as error:
+                    keep = _was_stopped(error) and _keep(writer)
                     raise
         finally:
             if not keep:
@@ -168,14 +174,15 @@ def write_table(
 
 
 def check_output(folder: Path, *, overwrite: bool) -> None:
-    """Raise `InputError` unless a table may be written to `folder`."""
+    """Raise `InputError` unless a table may be written to `folder`: nothing is there, an empty folder, or a table to be replaced."""
     if not os.path.lexists(folder):
         return
     try:
         held = {item.name for item in folder.iterdir()} if folder.is_dir() else None
     except OSError as error:
         raise InputError(f"cannot read --output {folder}: {error.strerror}") from error
-    if held is None or not held <= {IMAGES_FILE, LABELS_FILE, TABLE_FILE}:
+    # Arrays of these names without the description may be somebody's own.
+    if held is None or (held and not {TABLE_FILE} <= held <= {IMAGES_FILE, LABELS_FILE, TABLE_FILE}):
         raise InputError(f"{folder} exists and is no table; choose another --output")
     if held and not overwrite:
         raise InputError(f"{folder} exists; choose another --output or give --overwrite true")
@@ -188,6 +195,11 @@ def _closing(images: IO[bytes]) -> Iterator[None]:
     finally:
         with suppress(OSError):  # A full disk refuses the last bytes once more.
             images.close()
+
+
+def _was_stopped(error: BaseException) -> bool:
+    """Whether nothing is wrong with the pictures: Ctrl-C, or the system killed a process that decodes."""
+    return isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, BrokenProcessPool)
 
 
 def _keep(writer: TableWriter) -> bool:

@@ -23,18 +23,19 @@ class BaseStatistics:
 
 
 def base_statistics(base: FeatureTable, *, covariances: bool) -> BaseStatistics:
-    """Statistics of the features of the base classes; covariances take dim x dim numbers a class, so they are made on demand only."""
+    """Statistics of the features of the base classes; covariances take up to dim x dim numbers a class, so they are made on demand only."""
     classes = [base.features[base.labels == number] for number in base.labels.unique()]
+    rank = min(max(map(len, classes)), base.features.shape[1])
     return BaseStatistics(
         mean=base.features.mean(0),
         class_means=torch.stack([members.mean(0) for members in classes]),
-        class_factors=torch.stack([_factor(members) for members in classes]) if covariances else None,
+        class_factors=torch.stack([_factor(members, rank) for members in classes]) if covariances else None,
         fingerprint=base.fingerprint,
     )
 
 
-def _factor(members: Float[Tensor, "row dim"]) -> Float[Tensor, "dim dim"]:
-    """R of the QR factorisation of the deviations from the mean, which works where a covariance is singular; zero rows fill it up."""
+def _factor(members: Float[Tensor, "row dim"], rank: int) -> Float[Tensor, "{rank} dim"]:
+    """R of the QR factorisation of the deviations from the mean, which works where a covariance is singular; zeros fill up its rows."""
     deviations = (members - members.mean(0)) / max(len(members) - 1, 1) ** 0.5
     factor = torch.linalg.qr(deviations, mode="r").R
-    return torch.cat([factor, factor.new_zeros(factor.shape[1] - factor.shape[0], factor.shape[1])])
+    return torch.cat([factor, factor.new_zeros(rank - factor.shape[0], factor.shape[1])])

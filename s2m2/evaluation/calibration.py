@@ -58,25 +58,32 @@ def fit_temperature(parts: list[ScoredQueries]) -> float:
     logarithm too. Where every query is right, ever smaller temperatures would be better; the search ends at exp(-8) times the mean
     distance of a score from the largest one.
     """
-    below, own = [], []
-    for part in parts:
-        known = part.ways != UNKNOWN
-        scores = part.scores[known].double()
-        below.append(scores - scores.amax(-1, keepdim=True))
-        own.append(below[-1].gather(-1, part.ways[known][:, None])[:, 0])
-    queries = sum(map(len, own))
-    scale = -float(sum(part.sum() for part in below)) / max(sum(part.numel() for part in below), 1)
+    total, count, queries = 0.0, 0, 0
+    for below, own in map(_known, parts):
+        total, count, queries = total - float(below.sum()), count + below.numel(), queries + len(own)
+    scale = total / max(count, 1)
     if scale == 0 or not math.isfinite(scale):
         return 1.0
 
     def loss(logarithm: float) -> float:
         sharpness = math.exp(-logarithm)
-        pairs = zip(below, own, strict=True)
-        return sum(float(((part * sharpness).logsumexp(-1) - true * sharpness).sum()) for part, true in pairs) / queries
+        losses = ((below * sharpness).logsumexp(-1) - own * sharpness for below, own in map(_known, parts))
+        return sum(float(part.sum()) for part in losses) / queries
 
     centre = math.log(scale)
     found = minimize_scalar(loss, bounds=(centre - SEARCHED, centre + SEARCHED), method="bounded", options={"xatol": 1e-4})
     return math.exp(float(found.x))
+
+
+def _known(part: ScoredQueries) -> tuple[Float64[Tensor, "known way"], Float64[Tensor, " known"]]:
+    """Scores of the queries of known classes less their largest one, and of these those of the own way.
+
+    Made anew for each look at them, so that the scores of all tasks are in memory once, in the precision that they came in.
+    """
+    known = part.ways != UNKNOWN
+    scores = part.scores[known].double()
+    below = scores - scores.amax(-1, keepdim=True)
+    return below, below.gather(-1, part.ways[known][:, None])[:, 0]
 
 
 def calibration_error(bins: Float64[Tensor, "bin 3"]) -> float:

@@ -9,7 +9,7 @@ from s2m2.errors import InputError
 from s2m2.evaluation.intervals import ClassError, class_error, mean_and_interval
 from s2m2.evaluation.results import TaskResults
 
-TASK_FIELDS = ("dataset", "data_digest", "split", "protocol", "ways", "shots", "queries", "concentration", "tasks", "seed")
+TASK_FIELDS = ("dataset", "data_digest", "split", "protocol", "ways", "shots", "queries", "concentration", "tasks", "seed", "tasks_digest")
 """Fields of results that say which tasks they are of."""
 
 
@@ -41,15 +41,19 @@ class Comparison:
 
 def task_key(results: TaskResults) -> tuple[object, ...]:
     """What two results share if and only if they are of the same tasks."""
-    return tuple(getattr(results, name) for name in TASK_FIELDS)
+    # The name that a data set goes by says nothing beside the digest of what its tasks are drawn from.
+    unstated = {"dataset": ""} if results.data_digest else {}
+    return tuple(unstated.get(name, getattr(results, name)) for name in TASK_FIELDS)
 
 
 def different_field(first: TaskResults, second: TaskResults) -> str | None:
     """The first field in which the tasks of two results differ, in words; None if they are the same tasks."""
     for name in TASK_FIELDS:
+        if name == "dataset" and first.data_digest and first.data_digest == second.data_digest:
+            continue
         ours, theirs = getattr(first, name), getattr(second, name)
         if ours != theirs:
-            shown = [str(value)[:16] for value in (ours, theirs)]
+            shown = [str(value)[:16] or "none" for value in (ours, theirs)]
             return f"{name.replace('_', ' ')} {shown[0]} and {shown[1]}"
     return None
 

@@ -12,6 +12,7 @@ from s2m2.data.sampling import EpisodeSampler, EpisodeSource
 from s2m2.evaluation.classifiers import HEADS, FewShotClassifier
 from s2m2.evaluation.engine import Scorer, TaskTransform, map_tasks
 from s2m2.evaluation.features import FeatureTable
+from s2m2.evaluation.outcomes import task_accuracies
 from s2m2.recipe.heads import HeadName
 
 
@@ -36,7 +37,7 @@ def score_tasks(
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> Float64[Tensor, " task"]:
-    """Accuracy of a head on each task, a fraction of its queries.
+    """Accuracy of a head on each task, a fraction of its queries; those of unknown classes do not count.
 
     Tasks and the head's draws depend on `spec.seed` alone (and the draws on the head's name), so two heads, two backbones or two
     trainings meet the same tasks, and the first tasks of a longer evaluation score as those of a shorter one.
@@ -53,7 +54,7 @@ def score_tasks(
     source = source if source is not None else sampler_for(features, spec)
     accuracies = []
     scorer = scorer_for(head, classifier, spec, features, transform)
-    for part in map_tasks(features.features, source, scorer, _accuracies, device=device):
+    for part in map_tasks(features.features, source, scorer, task_accuracies, device=device):
         accuracies.append(part)
         if progress is not None:
             progress(len(part))
@@ -116,10 +117,6 @@ def scorer_for(
         transform=transform,
         support_features=features.support_features if features is not None else None,
     )
-
-
-def _accuracies(episodes: EpisodeIndices, scores: Float[Tensor, "task query way"]) -> Float64[Tensor, " task"]:
-    return (scores.argmax(-1).cpu() == episodes.query_ways).double().mean(1)
 
 
 def _example(episodes: EpisodeIndices, scores: Float[Tensor, "task query way"]) -> ExampleTask:

@@ -72,6 +72,11 @@ def feature_table(features: Any, labels: Any, class_names: Any = None) -> Featur
     return FeatureTable(**content, rows=rows, class_names=names, fingerprint=fingerprint_of(content, "features of a file", *names))
 
 
+def classes_digest(table: FeatureTable) -> str:
+    """SHA-256, hexadecimal, over labels and class names: what tasks are drawn from, whichever network made the features."""
+    return fingerprint_of({"labels": table.labels}, "classes of rows", *table.class_names)
+
+
 def _classes(labels: np.ndarray, class_names: Any) -> tuple[tuple[str, ...], np.ndarray]:
     """Names of the classes, and the number of each row's."""
     if labels.dtype.kind == "S":

@@ -62,14 +62,15 @@ def class_error(values: Sequence[float], class_tasks: Sequence[int], class_sums:
 
     Args:
         values: of each task.
-        class_tasks: number of tasks that have each class; every task has as many classes.
+        class_tasks: number of tasks that have each class; every task has as many classes. A class that no task has does not count.
         class_sums: sum of the values of these tasks, for each class.
 
     Returns:
         None where nothing can be said: some class is in every task, or there are fewer than two tasks.
     """
-    tasks, classes = len(values), len(class_tasks)
     having, sums = np.asarray(class_tasks, dtype=np.float64), np.asarray(class_sums, dtype=np.float64)
+    having, sums = having[having > 0], sums[having > 0]
+    tasks, classes = len(values), len(having)
     left = tasks - having
     if tasks < 2 or classes < 3 or float(left.min()) < 1:
         return None

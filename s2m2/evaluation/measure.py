@@ -33,6 +33,13 @@ NO_VALIDATION = (
 )
 
 
+NOT_FITTED = "No temperature is fitted, and unknown classes are left out: "
+TWO_SOURCES = f"{NOT_FITTED}queries come from other pictures than the support, and the validation classes have one source alone."
+UNLIKE_DRAWN = (
+    f"{NOT_FITTED}the tasks of the file do not all have the same ways, shots and queries a class, so none like them can be drawn."
+)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Selection:
     """Classes to choose a temperature and a threshold on, and how."""
@@ -68,11 +75,14 @@ def measure_tasks(
         InputError: a task of `source` needs what there is not.
     """
     left_out: list[str] = []
-    temperature = _temperature(spec, scorer, selection, device, left_out)
+    drawn = _drawn_like(features, spec, selection, left_out)
+    temperature = _temperature(drawn, scorer, selection, device, left_out) if drawn is not None else None
     outcomes = measure_outcomes(
         features.features, features.labels, source, scorer, temperature=temperature or 1.0, device=device, progress=progress
     )
-    unknown = _unknown(features, spec, scorer, selection, temperature, device, left_out) if temperature is not None else None
+    unknown = None
+    if drawn is not None and temperature is not None:
+        unknown = _unknown(features, drawn, scorer, selection, temperature, device, left_out)
     details = Details(
         classes=class_details(outcomes, features.class_names),
         confusion=sparse_confusion(outcomes),
@@ -89,16 +99,30 @@ def measure_tasks(
     return outcomes.accuracies, details
 
 
+def _drawn_like(features: FeatureTable, spec: EpisodeSpec, selection: Selection, left_out: list[str]) -> EpisodeSpec | None:
+    """How to draw validation tasks of the same kind; None where there are none, with the reason in `left_out`."""
+    if selection.validation is None:
+        left_out.append(NO_VALIDATION)
+    elif features.for_queries is not None:
+        left_out.append(TWO_SOURCES)
+    elif spec.protocol != "stored":
+        return spec
+    elif 0 in (spec.ways, spec.shots, spec.queries):
+        left_out.append(UNLIKE_DRAWN)
+    else:
+        return replace(spec, protocol="fixed")
+    return None
+
+
 def _temperature(spec: EpisodeSpec, scorer: Scorer, selection: Selection, device: torch.device | str, left_out: list[str]) -> float | None:
     known = selection.validation
     if known is None:
-        left_out.append(NO_VALIDATION)
         return None
     chosen = replace(spec, tasks=selection.tasks, seed=seed_for(spec.seed, "temperature"))
     try:
         source = sampler_for(known, chosen)
     except InputError as error:
-        left_out.append(f"No temperature is fitted, and unknown classes are left out: on validation classes, {error}.")
+        left_out.append(f"{NOT_FITTED}on validation classes, {error}.")
         return None
     return fit_temperature(score_queries(known.features, source, _scorer_on(known, scorer, chosen), device=device))
 

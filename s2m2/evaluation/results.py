@@ -37,14 +37,18 @@ class TaskResults:
     """SHA-256 over the weights and whatever else shaped the features."""
     data_digest: str
     """Digest of the image table."""
+    base_fingerprint: str = ""
+    """As `fingerprint`, of the base features that the head or a transform drew on; empty where nothing did."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the head."""
     protocol: str = "fixed"
-    """How the tasks were drawn; ways, shots or queries that it does not use are 0."""
+    """How the tasks were drawn; ways, shots or queries that it does not use, or in which the tasks of a file differ, are 0."""
     transforms: tuple[str, ...] = ()
     """What was done to the features before the head met them, in order."""
     concentration: float = 0.0
     """Of the Dirichlet draw of protocol `dirichlet`; 0 for others."""
+    tasks_digest: str = ""
+    """SHA-256 over the tasks, where they are read from a file; empty where they are drawn, as the other fields say how."""
     created: str = ""
     """When, as ISO 8601."""
     details: Details | None = None
@@ -83,7 +87,7 @@ class TaskResults:
 
         Of those with many classes few would be left without a given one, and not ones like the others.
         """
-        if self.details is None or self.protocol == "variable":
+        if self.details is None or self.protocol == "variable" or self.ways == 0:
             return None
         return [entry.tasks for entry in self.details.classes], [entry.task_sum for entry in self.details.classes]
 
@@ -92,7 +96,7 @@ class TaskResults:
         """Such as `novel-finetune-cosine-5way-1shot-3f2a9c1b.json`; the end is a digest of everything that shaped the accuracies."""
         stated = asdict(self)
         shaped = json.dumps({name: stated[name] for name in sorted(stated) if name not in NOT_IN_NAME}, default=str)
-        task = self.protocol if self.protocol == "variable" else f"{self.ways}way-{self.shots}shot"
+        task = self.protocol if self.protocol == "variable" or self.ways == 0 else f"{self.ways}way-{self.shots}shot"
         return f"{self.split}-{self.features}-{self.head}-{task}-{hashlib.sha256(shaped.encode()).hexdigest()[:8]}.json"
 
     def to_json(self) -> str:

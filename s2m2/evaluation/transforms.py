@@ -98,7 +98,10 @@ def _row_step(name: StepName, base: Float[Tensor, "row dim"] | None) -> RowStep:
     if name == "power":
         return power
     if base is None:
-        raise InputError("--evaluate.transforms subtracts the mean of the base features, which are not at hand")
+        raise InputError(
+            "--evaluate.transforms subtracts the mean of the base features, which are not at hand; "
+            "--base-features gives those of --features"
+        )
     return partial(subtract, mean=base.mean(0))
 
 
@@ -119,5 +122,5 @@ def power(features: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
 
 
 def subtract(features: Float[Tensor, "*rows dim"], mean: Float[Tensor, "... dim"]) -> Float[Tensor, "*rows dim"]:
-    """Features less a mean."""
-    return features - mean
+    """Features less a mean, in the type and on the device of the features."""
+    return features - mean.to(features)

@@ -9,6 +9,9 @@ from torch import Tensor
 LARGEST_STEP = 2**21
 """Numbers in one array of a solver, 16 MB: tasks are solved in parts, so that memory does not grow with their number."""
 
+WITHOUT_DOUBLES = ("mps",)
+"""Types of devices that have no float64."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SupportSpan:
@@ -19,7 +22,8 @@ class SupportSpan:
     origin: Float[Tensor, "task 1 dim"] | None
     """None: zero."""
     gram: Float64[Tensor, "task item item"]
-    """Inner products of the offsets; in float64, in which solving costs next to nothing at this size."""
+    """Inner products of the offsets; in float64, in which solving costs next to nothing at this size. On the CPU where the device has
+    none."""
 
     def scores(
         self,
@@ -28,8 +32,9 @@ class SupportSpan:
         intercepts: Float64[Tensor, "task way"],
     ) -> Float[Tensor, "task query way"]:
         """<x - origin, w_c> + b_c of every query x, with w_c the combination of the offsets by the coefficients of class c."""
-        weights = coefficients.mT.to(query.dtype) @ self.offsets
-        constants = intercepts.to(query.dtype)
+        # On MPS the type must change before the device does.
+        weights = coefficients.mT.to(query.dtype).to(query.device) @ self.offsets
+        constants = intercepts.to(query.dtype).to(query.device)
         if self.origin is not None:
             constants = constants - (weights * self.origin).sum(-1)
         return torch.baddbmm(constants[:, None], query, weights.mT)
@@ -42,9 +47,16 @@ def support_span(support: Float[Tensor, "task item dim"], *, centred: bool) -> S
     """
     origin = support.mean(1, keepdim=True) if centred else None
     offsets = support - origin if origin is not None else support
-    gram = (offsets @ offsets.mT).double()
+    # In float32 the rounding of a product of large features exceeds the penalty, and a matrix with negative eigenvalues has no factors.
+    exact = where_doubles_are(offsets).double()
+    gram = exact @ exact.mT
     # Rounding leaves the product a little asymmetric, and solvers that read one half of it would end beside the minimum.
     return SupportSpan(offsets=offsets, origin=origin, gram=(gram + gram.mT) / 2)
+
+
+def where_doubles_are(values: Tensor) -> Tensor:
+    """Values on their device, or on the CPU where that has no float64, as MPS."""
+    return values.cpu() if values.device.type in WITHOUT_DOUBLES else values
 
 
 def part_length(gram: Float64[Tensor, "task item item"], ways: int) -> int:

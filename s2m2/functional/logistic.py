@@ -33,7 +33,6 @@ class LogisticFit:
     coefficients: Float64[Tensor, "task item way"]
     """Of the weights of each class over the support items."""
     intercepts: Float64[Tensor, "task way"]
-    converged: Bool[Tensor, " task"]
 
 
 def fit_logistic(
@@ -48,18 +47,17 @@ def fit_logistic(
 
     Args:
         gram: inner products of the support items.
-        labels: way of each.
+        labels: way of each; on any device.
         inverse_penalty: C.
         intercept: fit one, without penalty.
     """
-    targets = F.one_hot(labels, ways).to(gram.dtype)
+    targets = F.one_hot(labels.to(gram.device), ways).to(gram.dtype)
     length = part_length(gram, ways)
     parts = zip(gram.split(length), targets.split(length), strict=True)
     fits = [_fit(inverse_penalty * one_gram, one_targets, intercept) for one_gram, one_targets in parts]
     return LogisticFit(
-        coefficients=inverse_penalty * torch.cat([fit.residuals for fit, _ in fits]),
-        intercepts=torch.cat([fit.intercepts for fit, _ in fits]),
-        converged=torch.cat([converged for _, converged in fits]),
+        coefficients=inverse_penalty * torch.cat([fit.residuals for fit in fits]),
+        intercepts=torch.cat([fit.intercepts for fit in fits]),
     )
 
 
@@ -90,10 +88,8 @@ class _Point:
         return (targets - self.logits.softmax(-1) - self.residuals).abs().amax((1, 2)) <= TOLERANCE
 
 
-def _fit(
-    gram: Float64[Tensor, "task item item"], targets: Float64[Tensor, "task item way"], intercept: bool
-) -> tuple[_Point, Bool[Tensor, " task"]]:
-    """The minimum of every task, and whether it was reached. `gram` is multiplied by C; a task that has converged stays as it is."""
+def _fit(gram: Float64[Tensor, "task item item"], targets: Float64[Tensor, "task item way"], intercept: bool) -> _Point:
+    """The minimum of every task. `gram` is multiplied by C; a task that has converged stays as it is."""
     zeros = torch.zeros_like(targets)
     point = _Point(residuals=zeros, intercepts=zeros[:, 0], logits=zeros)
     converged = point.converged(targets)
@@ -103,7 +99,7 @@ def _fit(
         converged = converged | point.converged(targets)
         if bool(converged.all()):
             break
-    return point, converged
+    return point
 
 
 def _share(point: _Point, aim: _Point, targets: Float64[Tensor, "task item way"]) -> Float64[Tensor, " task"]:

@@ -7,6 +7,8 @@ from jaxtyping import Float, Int64
 from scipy.optimize import minimize
 from torch import Tensor
 
+from s2m2.functional.linear import where_doubles_are
+
 TOLERANCE = 1e-4
 """L-BFGS ends when no derivative of the mean loss is larger: scikit-learn's default, which ends long before the minimum where classes
 can be told apart without error. Where it ends is part of the classifier."""
@@ -25,8 +27,9 @@ def fit_sampled_logistic(
     Args:
         inverse_penalty: C.
     """
+    device, features = features.device, where_doubles_are(features)
     items, dim = features.shape
-    targets = F.one_hot(labels, ways).to(features.dtype)
+    targets = F.one_hot(labels.to(features.device), ways).to(features.dtype)
     decay = 1 / (inverse_penalty * items)
 
     def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
@@ -41,5 +44,5 @@ def fit_sampled_logistic(
         return float(loss) + decay / 2 * float(exact_weights.square().sum()), gradient.flatten().numpy()
 
     found = minimize(loss_and_gradient, np.zeros(ways * (dim + 1)), jac=True, method="L-BFGS-B", options=OPTIONS)
-    parameters = torch.from_numpy(found.x).reshape(ways, dim + 1).to(features)
+    parameters = torch.from_numpy(found.x).reshape(ways, dim + 1).to(features.dtype).to(device)
     return parameters[:, :-1], parameters[:, -1]

@@ -28,10 +28,10 @@ def fit_squared_hinge(
 
     Args:
         gram: inner products of the support items; 1 added to each gives an intercept that is penalised like the weights.
-        labels: way of each.
+        labels: way of each; on any device.
         inverse_penalty: C.
     """
-    signs = (2 * F.one_hot(labels, ways).to(gram.dtype) - 1).mT
+    signs = (2 * F.one_hot(labels.to(gram.device), ways).to(gram.dtype) - 1).mT
     length = part_length(gram, ways)
     parts = zip(gram.split(length), signs.split(length), strict=True)
     return 2 * inverse_penalty * torch.cat([_fit(2 * inverse_penalty * one_gram, one_signs) for one_gram, one_signs in parts]).mT

@@ -10,7 +10,7 @@ class CompareConfig:
     """Two results, or two runs, whose heads met the same tasks."""
 
     first: str
-    """A file of results, or the directory of a run."""
+    """A file of results, or the directory of a run or of `evaluate --features`."""
     second: str | None = None
     """What it is compared with: a file of results where the first is one, else the directory of a run. By default: the first run itself."""
     heads: tuple[str, ...] = ()

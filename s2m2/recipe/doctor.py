@@ -36,12 +36,12 @@ class DoctorConfig:
     output: str | None = "doctor-{name}.html"
     """Page to write, `{name}` being the name of the data set; an earlier page there is replaced. null: none."""
     workers: int = 0
-    """Threads that read and decode; 0: one a CPU core."""
+    """Processes that decode pictures on disk, or threads that read a table; 0: one a CPU core."""
 
     def __post_init__(self) -> None:
         for name in ("ways", "shots", "queries"):
             check(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         check(self.seed >= 0, "seed", self.seed, "0 or more")
         check(0 <= self.pictures <= 100, "pictures", self.pictures, "from 0 to 100")
-        check(self.workers >= 0, "workers", self.workers, "0 or more")
+        check(0 <= self.workers <= 256, "workers", self.workers, "from 0 to 256")
         check(self.output is None or self.output.endswith((".html", ".htm")), "output", self.output, "a file that ends in .html, or null")

@@ -119,7 +119,7 @@ class PTMapConfig:
     """PT-MAP, power transform and optimal transport (Hu et al., ICANN 2021)."""
 
     power: float = 0.5
-    """Exponent of the features, which must not be negative; beta of the paper. 0 takes the logarithm."""
+    """Exponent of the features, which must not be negative unless it is 1; beta of the paper. 0 takes the logarithm."""
     centre: bool = True
     """Subtract from support and queries their own means, as the authors' code does after the power transform."""
     scale: float = 10.0

@@ -77,10 +77,10 @@ class ScoreGrid:
 
 
 def task_label(ways: int, shots: int, protocol: str = "fixed") -> str:
-    """A kind of task in words: `5-way 1-shot`, `5-way 1-shot, dirichlet`, `variable tasks`."""
-    if protocol == "variable":
-        return "variable tasks"
-    return f"{ways}-way {shots}-shot" + ("" if protocol == "fixed" else f", {protocol}")
+    """A kind of task in words: `5-way 1-shot`, `5-way 1-shot, dirichlet`, `variable tasks`; a number in which tasks differ is 0."""
+    if protocol == "variable" or ways == 0:
+        return f"{protocol} tasks"
+    return f"{ways}-way" + (f" {shots}-shot" if shots else "") + ("" if protocol == "fixed" else f", {protocol}")
 
 
 def percent(result: TaskResults) -> str:
@@ -124,7 +124,7 @@ def latest_of_kind(grids: Iterable[ScoreGrid]) -> tuple[ScoreGrid, ...]:
     found: dict[tuple[Any, ...], ScoreGrid] = {}
     for grid in grids:
         one = next(result for result in grid.rows[0].results if result is not None)
-        found.setdefault((*_data_key(one), one.protocol, one.concentration, one.queries), grid)
+        found.setdefault((*_data_key(one), one.protocol, one.concentration, one.queries, one.tasks_digest), grid)
     return tuple(found.values())
 
 
@@ -209,9 +209,11 @@ def _caption(one: TaskResults) -> str:
         "fixed": f"with {one.queries} queries a class",
         "dirichlet": f"with {one.queries} queries a class on average, Dirichlet({one.concentration:g})",
         "variable": "of variable ways and shots",
+        "stored": f"with {one.queries} queries a class" if one.queries else "with queries in the numbers that the file has",
     }.get(one.protocol, "with all other pictures of their classes as queries")
+    origin = f"of file {one.tasks_digest[:8]}" if one.tasks_digest else f"(seed {one.seed})"
     return (
-        f"Accuracy in percent on {one.split} classes of {one.dataset}: mean over {one.tasks:,} tasks (seed {one.seed}) "
+        f"Accuracy in percent on {one.split} classes of {one.dataset}: mean over {one.tasks:,} tasks {origin} "
         f"{asked}, ± half the width of its 95% interval, 1.96 std / sqrt(tasks)."
     )
 
@@ -229,7 +231,7 @@ def _data_key(result: TaskResults) -> tuple[Any, ...]:
 
 
 def _grid_key(result: TaskResults) -> tuple[Any, ...]:
-    return (*_data_key(result), result.protocol, result.concentration, result.queries, result.tasks, result.seed)
+    return (*_data_key(result), result.protocol, result.concentration, result.queries, result.tasks, result.seed, result.tasks_digest)
 
 
 def _cell_key(result: TaskResults) -> tuple[Any, ...]:

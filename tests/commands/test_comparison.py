@@ -59,6 +59,17 @@ def test_two_stages_and_two_files_can_be_compared(run: Path, capsys) -> None:
     assert first in by_run
 
 
+@pytest.mark.parametrize("last", ["finetune-crops30", "finetune-ensemble2"])
+def test_the_last_stage_is_known_by_what_its_name_begins_with(tmp_path: Path, last: str) -> None:
+    for features in (last, "pixels", "pretrain-crops30"):
+        for head in ("cosine", "nearest_mean"):
+            save_results(tmp_path / "run" / "results", made_up_results(features, head, 1, 0.6))
+    arguments = ["compare", str(tmp_path / "run"), "--heads", "cosine", "nearest_mean", "--output", str(tmp_path / "table.csv")]
+    assert main(arguments) == 0
+    rows = list(csv.DictReader((tmp_path / "table.csv").read_text(encoding="utf-8").splitlines()))
+    assert [(row["a_features"], row["b_features"]) for row in rows] == [(last, last)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

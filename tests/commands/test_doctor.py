@@ -1,6 +1,7 @@
 """The command from its arguments to its exit code; what each check finds is tested beside the checks."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,58 @@ def test_a_page_inside_the_data_is_refused_before_anything_is_read(source: Path,
     assert doctor(source, "--output", str(source / "page.html")) == 2
     assert "--output" in capsys.readouterr().err
     assert not list(source.glob("*.html"))
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_anything_is_read(
+    source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("s2m2.commands.doctor.observe", None)
+    assert doctor(source, "--output", str(source.parent / "lists.json" / "deep" / "page.html")) == 2
+    assert "lists.json is no folder" in capsys.readouterr().err
+    monkeypatch.setattr("os.access", lambda place, mode: False)
+    assert doctor(source, "--output", str(source.parent / "new" / "page.html")) == 2
+    assert "is write-protected" in capsys.readouterr().err
+    assert {path.name for path in source.parent.iterdir()} == {"my data", "lists.json"}
+
+
+def test_findings_are_printed_though_the_page_fails(
+    source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*given: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("s2m2.commands.doctor.write_doctor_page", fail)
+    assert doctor(source, "--output", str(source.parent / "page.html")) == 2
+    printed = capsys.readouterr()
+    assert "my data: sound; 15 pictures" in printed.out
+    assert "page in" not in printed.out
+    assert printed.err.startswith("s2m2 doctor: cannot write --output ")
+    assert "No space left" in printed.err
+
+
+def test_names_that_are_markup_or_no_utf8_are_printed_and_on_the_page(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, name = source.parent / "my[b]data", os.fsdecode(b"caf\xe9")
+    try:
+        (source / "cup").rename(source / name)
+    except OSError:
+        pytest.skip("this file system takes no names that are not UTF-8")
+    source.rename(data)
+    (data / name / "0.png").write_bytes(b"")
+    page = source.parent / "page.html"
+    flags = ["--ways", "1", "--shots", "2", "--queries", "3", "--splits", "0.34,0.33,0.33", "--workers", "1", "--output", str(page)]
+    assert main(["doctor", str(data), *flags]) == 1
+    printed = capsys.readouterr().out
+    assert printed.count("my[b]data") == 2
+    assert "caf\\udce9/0.png" in printed
+    assert "caf\\udce9" in page.read_text(encoding="utf-8")
+
+
+def test_own_pictures_in_a_folder_called_cub_are_not_taken_for_cub(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cub = source.rename(source.parent / "cub")
+    lists = ["--splits", str(source.parent / "lists.json")]
+    assert doctor(cub, "--output", "null") == 0
+    assert main(["prepare", str(cub), "--output", str(source.parent / "table"), *lists]) == 0
+    small = ["--ways", "1", "--shots", "2", "--queries", "3", "--output", "null"]
+    assert main(["doctor", str(source.parent / "table"), *small]) == 0
+    assert main(["doctor", str(source.parent / "table"), *small, "--dataset", "cub"]) == 1
+    assert "200 expected" in capsys.readouterr().out

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from s2m2.cli import main
+from s2m2.commands.scoring import task_sources
 from s2m2.data.catalog import load_tables, query_rows
-from s2m2.data.table import open_table
+from s2m2.data.table import ImageTable, open_table
 from s2m2.data.writing import TableContents, write_table
 from s2m2.errors import InputError
 from s2m2.recipe import DataConfig, EvaluateConfig
+from tests.evaluation.trials import made_up_features
 from tests.integration.tiny import tiny_flags
 
 
@@ -73,6 +75,25 @@ def test_support_and_queries_may_come_from_different_tables(glyph_folder: Path, 
             assert all(theirs.class_names[theirs.labels[row]] == way["name"] for row in rows)
 
 
+def test_queries_of_another_split_are_other_features(glyph_folder: Path, other_folder: Path, tmp_path: Path) -> None:
+    for split in ("novel", "validation"):
+        flags = {"evaluate__query_table": str(other_folder), "evaluate__shots": "1", "evaluate__split": split, "evaluate__ways": "2"}
+        assert evaluate(glyph_folder, tmp_path / "run", **flags) == 0
+    assert [result["split"] for result in results_of(tmp_path / "run")] == ["novel", "validation"]
+
+
+def test_tables_beside_a_downloaded_one_may_be_downloaded_too(monkeypatch: pytest.MonkeyPatch, glyph_folder: Path) -> None:
+    asked: list[str] = []
+
+    def download(name: str) -> ImageTable:
+        asked.append(name)
+        return open_table(glyph_folder)
+
+    monkeypatch.setattr("s2m2.data.catalog.downloaded_table", download)
+    load_tables(DataConfig(table="mini_imagenet", download="learn2learn", validation_table="cub"), EvaluateConfig(novel_table="cub"))
+    assert asked == ["mini_imagenet", "cub", "cub"]
+
+
 def test_queries_are_found_by_the_names_of_their_classes(glyph_folder: Path, other_folder: Path) -> None:
     tables = load_tables(DataConfig(table=str(glyph_folder)), EvaluateConfig(query_table=str(other_folder)))
     rows, labels = query_rows(tables, "novel")
@@ -94,13 +115,15 @@ def test_queries_are_found_by_the_names_of_their_classes(glyph_folder: Path, oth
         ({"evaluate__query_table": "OTHER", "evaluate__queries": "9"}, "has 8 pictures, but 1 shots and 9 queries need 9"),
         ({"evaluate__query_table": "OTHER", "evaluate__protocols": "variable"}, "variable tasks take support and queries from one source"),
         ({"evaluate__tasks_from": "/no/such.npz"}, "no file of tasks /no/such.npz"),
+        ({"evaluate__query_table": "SAME"}, "where the support comes from"),
         ({"evaluate__query_table": "OTHER", "evaluate__tasks_from": "x.npz"}, "--evaluate.tasks_from names support and queries"),
     ],
 )
 def test_what_cannot_be_scored_is_said_before_anything_is_written(
     glyph_folder: Path, other_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, str], says: str
 ) -> None:
-    named = {name: str(other_folder) if value == "OTHER" else value for name, value in changes.items()}
+    folders = {"OTHER": str(other_folder), "SAME": str(glyph_folder)}
+    named = {name: folders.get(value, value) for name, value in changes.items()}
     assert evaluate(glyph_folder, tmp_path / "run", **named) == 2
     error = capsys.readouterr().err
     assert says in error
@@ -110,9 +133,9 @@ def test_what_cannot_be_scored_is_said_before_anything_is_written(
 
 def test_tables_without_a_class_in_common_are_refused(glyph_folder: Path) -> None:
     table = open_table(glyph_folder)
-    tables = load_tables(DataConfig(table=str(glyph_folder)), EvaluateConfig(query_table=str(glyph_folder)))
+    tables = load_tables(DataConfig(table=str(glyph_folder)), EvaluateConfig())
     renamed = tuple(f"other {name}" for name in table.class_names)
-    crossed = replace(tables, queries=replace(table, class_names=renamed))
+    crossed = replace(tables, queries=replace(table, class_names=renamed, digest="another"))
     with pytest.raises(InputError, match="has no class of the novel classes"):
         query_rows(crossed, "novel")
 
@@ -128,9 +151,23 @@ def test_saved_tasks_score_as_those_that_were_drawn(glyph_folder: Path, tmp_path
     tasks = tmp_path / "tasks"
     assert evaluate(glyph_folder, tmp_path / "one", evaluate__save_tasks=str(tasks), evaluate__protocols=protocol) == 0
     files = sorted(tasks.iterdir())
-    assert [file.name for file in files] == (["variable-tasks.npz"] if protocol == "variable" else ["5-way-1-shot.npz", "5-way-5-shot.npz"])
+    fixed = ["5-way-1-shot-3-queries-seed-0.npz", "5-way-5-shot-3-queries-seed-0.npz"]
+    assert [file.name for file in files] == (["variable-tasks-seed-0.npz"] if protocol == "variable" else fixed)
     names = " ".join(map(str, files))
     assert evaluate(glyph_folder, tmp_path / "two", evaluate__tasks_from=names, evaluate__ways="2", evaluate__tasks="7") == 0
     for one, other in zip(results_of(tmp_path / "one"), results_of(tmp_path / "two"), strict=True):
         for name in ("per_task", "ways", "shots", "queries", "tasks", "seed", "protocol"):
             assert one[name] == other[name]
+        assert one["tasks_digest"] == ""
+        assert len(other["tasks_digest"]) == 64
+
+
+def test_tasks_that_differ_are_kept_in_different_files(tmp_path: Path) -> None:
+    config = EvaluateConfig(ways=(3,), shots=(1,), queries=3, tasks=4, save_tasks=tmp_path)
+    changes = [{}, {"seed": 1}, {"queries": 2}, {"split": "validation"}]
+    changes += [{"protocols": ("dirichlet",)}, {"protocols": ("dirichlet",), "dirichlet": 0.5}, {"protocols": ("variable",)}]
+    for change in changes:
+        task_sources(replace(config, **change), made_up_features())
+    names = {path.name for path in tmp_path.iterdir()}
+    assert len(names) == len(changes)
+    assert {"3-way-1-shot-3-queries-seed-0.npz", "variable-tasks-seed-0.npz"} < names

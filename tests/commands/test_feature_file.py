@@ -1,12 +1,15 @@
 """`s2m2 evaluate --features`: scores of arrays, without a run, and one line for whatever is wrong."""
 
+import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from s2m2.cli import main
+from s2m2.evaluation.feature_files import read_feature_file
 
 FLAGS = ["--evaluate.tasks", "20", "--evaluate.queries", "3", "--evaluate.shots", "1", "--evaluate.heads", "nearest_mean"]
 FLAGS += ["--evaluate.details", "false", "--runtime.accelerator", "cpu"]
@@ -23,17 +26,20 @@ def apart(tmp_path: Path) -> Path:
 def test_results_go_into_a_directory_named_after_the_file(apart: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(apart.parent)
     assert main(["evaluate", "--features", apart.name, *FLAGS]) == 0
-    (path,) = (apart.parent / "apart-results").glob("*.json")
+    (path,) = (apart.parent / "apart-results" / "results").glob("*.json")
     results = json.loads(path.read_text())
     assert (results["mean"], results["dataset"], results["tasks"], results["ways"]) == (1.0, "apart", 20, 5)
     assert not (apart.parent / "runs").exists()
+    (row,) = csv.DictReader((apart.parent / "apart-results" / "scores.csv").read_text(encoding="utf-8").splitlines())
+    assert (row["dataset"], row["features"], row["head"], float(row["accuracy"])) == ("apart", "file", "nearest_mean", 1.0)
+    assert "| 5-way 1-shot | nearest_mean | 100.00 ± 0.00 |" in (apart.parent / "apart-results" / "scores.md").read_text(encoding="utf-8")
 
 
 def test_settings_may_come_from_a_recipe(apart: Path) -> None:
     (apart.parent / "recipe.yaml").write_text("evaluate: {ways: [3]}\n")
     arguments = ["evaluate", str(apart.parent / "recipe.yaml"), "--features", str(apart), "--output", str(apart.parent / "r"), *FLAGS]
     assert main(arguments) == 0
-    (path,) = (apart.parent / "r").glob("*.json")
+    (path,) = (apart.parent / "r" / "results").glob("*.json")
     assert json.loads(path.read_text())["ways"] == 3
 
 
@@ -45,7 +51,13 @@ def test_settings_may_come_from_a_recipe(apart: Path) -> None:
         (["--evaluate.queries", "8"], "apart.npz"),
         (["--evaluate.support_crops", "2"], "--evaluate.support_crops"),
         (["--evaluate.ensemble", "runs/x"], "--evaluate.ensemble"),
-        (["--output", "apart.npz"], "--output apart.npz is a file"),
+        (["--evaluate.query_table", "tables/x"], "--evaluate.query_table"),
+        (["--evaluate.tasks_from", "none.npz"], "no file of tasks none.npz"),
+        (["--base-features", "none.npz"], "no feature file none.npz"),
+        (["--evaluate.heads", "nearest_mean", "laplacian_shot"], "--base-features"),
+        (["--evaluate.heads", "nearest_mean", "calibrated"], "--base-features"),
+        (["--evaluate.transforms", "centre_base"], "--base-features"),
+        (["--output", "apart.npz"], "--output apart.npz needs the directory"),
     ],
 )
 def test_wrong_input_is_one_line_and_leaves_nothing(
@@ -59,7 +71,90 @@ def test_wrong_input_is_one_line_and_leaves_nothing(
     assert [entry.name for entry in apart.parent.iterdir()] == ["apart.npz"]
 
 
-@pytest.mark.parametrize("arguments", [["evaluate", "--features"], ["evaluate", "--output", "x"], ["run", "--features", "x.npz"]])
+def save(path: Path, classes: int, seed: int, dim: int = 6, first: int = 0) -> str:
+    """Positive features of classes that overlap."""
+    generator = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(classes), 8)
+    features = np.eye(dim)[labels % dim] + generator.uniform(0, 1.5, (len(labels), dim))
+    np.savez(path, features=features, labels=labels + first)
+    return str(path)
+
+
+def evaluate(features: str, output: Path, *flags: str) -> dict[str, dict[str, Any]]:
+    """Results by head."""
+    assert main(["evaluate", "--features", features, "--output", str(output), *FLAGS, *flags]) == 0
+    results = [json.loads(path.read_text()) for path in (output / "results").glob("*.json")]
+    return {result["head"]: result for result in results}
+
+
+def test_heads_and_transforms_draw_on_base_features(tmp_path: Path) -> None:
+    novel, base = save(tmp_path / "novel.npz", 6, 0), save(tmp_path / "base.npz", 8, 1)
+    heads = ["--evaluate.heads", "nearest_mean", "calibrated", "laplacian_shot"]
+    results = evaluate(novel, tmp_path / "heads", "--base-features", base, *heads)
+    drawn_on = read_feature_file(Path(base)).fingerprint
+    assert {head: result["base_fingerprint"] for head, result in results.items()} == {
+        "nearest_mean": "",
+        "calibrated": drawn_on,
+        "laplacian_shot": drawn_on,
+    }
+    transformed = evaluate(novel, tmp_path / "transforms", "--base-features", base, "--evaluate.transforms", "cl2n")
+    assert transformed["nearest_mean"]["base_fingerprint"] == drawn_on
+
+
+def test_temperature_and_unknown_classes_are_chosen_on_validation_features(tmp_path: Path) -> None:
+    novel, validation = save(tmp_path / "novel.npz", 8, 0), save(tmp_path / "validation.npz", 8, 1)
+    flags = ["--evaluate.details", "true", "--evaluate.unknown", "2", "--evaluate.selection_tasks", "10"]
+    without = evaluate(novel, tmp_path / "without", *flags)["nearest_mean"]
+    assert (without["details"]["calibration"]["temperature"], without["details"]["unknown"]) == (None, None)
+    found = evaluate(novel, tmp_path / "with", "--validation-features", validation, *flags)["nearest_mean"]
+    assert found["details"]["calibration"]["temperature"] > 0
+    assert found["details"]["unknown"] is not None
+    assert found["per_task"] == without["per_task"]
+
+
+@pytest.mark.parametrize("flag", ["--base-features", "--validation-features"])
+def test_features_of_another_length_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str) -> None:
+    novel, other = save(tmp_path / "novel.npz", 6, 0), save(tmp_path / "other.npz", 6, 0, dim=5)
+    assert main(["evaluate", "--features", novel, "--output", str(tmp_path / "r"), flag, other, *FLAGS]) == 2
+    error = capsys.readouterr().err
+    assert f"{flag} {other} has 5 numbers a row, but --features {novel} has 6" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "r").exists()
+
+
+def test_features_of_two_networks_are_compared_on_the_same_tasks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names of files have no say; labels and class names do."""
+    one, two = save(tmp_path / "one.npz", 6, 0), save(tmp_path / "two.npz", 6, 1, dim=7)
+    (tmp_path / "other").mkdir()
+    other = save(tmp_path / "other" / "one.npz", 6, 0, first=10)
+    heads = ["--evaluate.heads", "nearest_mean", "nearest_cosine"]
+    outputs = [tmp_path / name for name in ("a", "b", "c")]
+    results = [evaluate(features, output, *heads)["nearest_mean"] for features, output in zip((one, two, other), outputs, strict=True)]
+    first, second, third = (str(output) for output in outputs)
+    assert main(["compare", first, second, "--output", str(tmp_path / "table.csv")]) == 0
+    rows = {row["a_head"]: row for row in csv.DictReader((tmp_path / "table.csv").read_text(encoding="utf-8").splitlines())}
+    gain = np.mean(results[1]["per_task"]) - np.mean(results[0]["per_task"])
+    assert float(rows["nearest_mean"]["difference"]) == pytest.approx(gain)
+    assert main(["compare", first, "--heads", "nearest_mean", "nearest_cosine"]) == 0
+    capsys.readouterr()
+    assert main(["compare", first, third]) == 2
+    assert "the closest differ in data digest" in capsys.readouterr().err
+
+
+def test_stored_tasks_take_the_place_of_drawn_ones(tmp_path: Path) -> None:
+    """Drawn tasks of these settings would need more classes than there are."""
+    novel = save(tmp_path / "novel.npz", 6, 0)
+    drawn = evaluate(novel, tmp_path / "drawn", "--evaluate.save_tasks", str(tmp_path / "tasks"))["nearest_mean"]
+    (file,) = (tmp_path / "tasks").iterdir()
+    stored = evaluate(novel, tmp_path / "stored", "--evaluate.tasks_from", str(file), "--evaluate.ways", "20")["nearest_mean"]
+    assert stored["per_task"] == drawn["per_task"]
+    assert (stored["ways"], len(stored["tasks_digest"])) == (5, 64)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["evaluate", "--features"], ["evaluate", "--output", "x"], ["evaluate", "--base-features", "x.npz"], ["run", "--features", "x.npz"]],
+)
 def test_the_flags_need_each_other_and_the_command(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     assert main(arguments) == 2
     assert capsys.readouterr().err.count("\n") == 1

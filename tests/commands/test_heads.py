@@ -1,6 +1,7 @@
 """Transforms and heads that draw on base features, from the command line to the results."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,16 @@ import torch
 
 from s2m2.cli import main
 from s2m2.commands.heads import base_is_needed, prepare_features
+from s2m2.commands.scoring import Scored, score_all
+from s2m2.errors import InputError
 from s2m2.evaluation.classifiers.distribution_calibration import DistributionCalibration
 from s2m2.evaluation.features import FeatureTable
 from s2m2.recipe import EvaluateConfig
+from s2m2.recipe.heads import HeadName
+from s2m2.recipe.inductive import CalibratedConfig
+from s2m2.recipe.transductive import PTMapConfig
+from s2m2.recipe.transforms import TransformName
+from s2m2.reporting.score_table import newest_results
 from s2m2.seeding import generator_for
 
 FLAGS = ["--evaluate.tasks", "20", "--evaluate.queries", "3", "--evaluate.shots", "1", "--evaluate.details", "false"]
@@ -32,7 +40,7 @@ def test_transforms_are_done_in_order_and_stated(lengths: Path) -> None:
     arguments = ["evaluate", "--features", str(lengths), "--output", str(lengths.parent / "r"), *FLAGS, "--evaluate.heads", "nearest_mean"]
     assert main(arguments) == 0
     assert main([*arguments, "--evaluate.transforms", "unit"]) == 0
-    results = [json.loads(path.read_text()) for path in (lengths.parent / "r").glob("*.json")]
+    results = [json.loads(path.read_text()) for path in (lengths.parent / "r" / "results").glob("*.json")]
     means = {tuple(result["transforms"]): result["mean"] for result in results}
     assert means[("unit",)] == 1.0
     assert means[()] < 1.0
@@ -41,10 +49,11 @@ def test_transforms_are_done_in_order_and_stated(lengths: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--evaluate.transforms", "cl2n"], "base features, which are not at hand"),
+        (["--evaluate.transforms", "cl2n"], "base features, which are not at hand; --base-features"),
         (["--evaluate.transforms", "power"], "some are negative"),
         (["--evaluate.transforms", "centre_support", "cl2n"], "--evaluate.transforms"),
         (["--evaluate.heads", "nearest_mean", "calibrated"], "head calibrated draws on features of the base classes"),
+        (["--evaluate.heads", "nearest_mean", "pt_map"], "head pt_map takes a power of the features, but some are negative; "),
     ],
 )
 def test_what_does_not_suit_the_features_is_one_line_and_leaves_nothing(
@@ -58,18 +67,61 @@ def test_what_does_not_suit_the_features_is_one_line_and_leaves_nothing(
     assert [entry.name for entry in lengths.parent.iterdir()] == ["lengths.npz"]
 
 
-def test_statistics_of_base_features_are_taken_after_the_transforms() -> None:
+def positive_table(fingerprint: str = "f") -> FeatureTable:
     labels = torch.arange(4).repeat_interleave(10)
     features = torch.rand(40, 8, generator=generator_for(0, "base of heads"))
-    table = FeatureTable(features=features, labels=labels, rows=torch.arange(40), class_names=tuple("abcd"), fingerprint="f")
+    return FeatureTable(features=features, labels=labels, rows=torch.arange(40), class_names=tuple("abcd"), fingerprint=fingerprint)
+
+
+def test_statistics_of_base_features_are_taken_after_the_transforms() -> None:
+    table = positive_table()
     config = EvaluateConfig(heads=("calibrated",), transforms=("power", "unit"))
     head = prepare_features(table, table, config, table).classifiers["calibrated"]
     assert isinstance(head, DistributionCalibration)
-    expected = torch.nn.functional.normalize((features + 1e-6).sqrt(), dim=1)
-    torch.testing.assert_close(head.class_means, torch.stack([expected[labels == number].mean(0) for number in range(4)]))
+    expected = torch.nn.functional.normalize((table.features + 1e-6).sqrt(), dim=1)
+    torch.testing.assert_close(head.class_means, torch.stack([expected[table.labels == number].mean(0) for number in range(4)]))
 
 
 def test_base_features_are_wanted_only_where_something_draws_on_them() -> None:
     assert not base_is_needed(EvaluateConfig(transforms=("unit", "centre_support")))
     assert base_is_needed(EvaluateConfig(transforms=("peme",)))
     assert base_is_needed(EvaluateConfig(heads=("nearest_mean", "calibrated")))
+
+
+@pytest.mark.parametrize("head", ["pt_map", "calibrated"])
+@pytest.mark.parametrize("transforms", [("centre_base",), ("centre_support",)])
+def test_no_head_takes_a_power_of_what_transforms_leave_negative(head: HeadName, transforms: tuple[TransformName, ...]) -> None:
+    table = positive_table()
+    known = {"calibrated": CalibratedConfig(neighbours=1), "pt_map": PTMapConfig()}
+    prepare_features(table, None, EvaluateConfig(heads=("nearest_mean", head), **known), table)
+    with pytest.raises(InputError, match=rf"head {head} .* negative after --evaluate\.transforms; --evaluate\.{head}\.power 1"):
+        prepare_features(table, None, EvaluateConfig(heads=("nearest_mean", head), transforms=transforms, **known), table)
+    plain = {"calibrated": CalibratedConfig(neighbours=1, power=1.0), "pt_map": PTMapConfig(power=1.0)}
+    prepare_features(table, None, EvaluateConfig(heads=("nearest_mean", head), transforms=transforms, **plain), table)
+
+
+@pytest.mark.parametrize("where", ["support", "validation"])
+def test_negative_features_are_found_wherever_a_head_would_meet_them(where: str) -> None:
+    table, config = positive_table(), EvaluateConfig(heads=("pt_map",))
+    negative = table.features - 1
+    tables = {
+        "support": (replace(table, support_features=negative), None),
+        "validation": (table, replace(table, features=negative)),
+    }
+    with pytest.raises(InputError, match=r"head pt_map .* negative; "):
+        prepare_features(*tables[where], config, None)
+
+
+def test_results_state_the_base_features_that_they_rest_on(tmp_path: Path) -> None:
+    table, flags = positive_table("evaluated"), {"tasks": 4, "queries": 2, "ways": (3,), "shots": (1,), "details": False}
+    scored = Scored(
+        features=table, name="file", dataset="d", split="novel", data_digest="", folder=tmp_path, base=positive_table("of the base")
+    )
+    cpu = torch.device("cpu")
+    some = score_all(scored, EvaluateConfig(heads=("nearest_mean", "laplacian_shot"), **flags), cpu)
+    centred = score_all(scored, EvaluateConfig(heads=("nearest_mean",), transforms=("centre_base",), **flags), cpu)
+    assert [result.base_fingerprint for result in some + centred] == ["", "of the base", "of the base"]
+    assert newest_results(some + centred) == (some + centred, 0)  # they count as results of the same weights
+    again = score_all(replace(scored, base=positive_table("another")), EvaluateConfig(heads=("laplacian_shot",), **flags), cpu)
+    assert newest_results(some + again) == ([some[0], again[0]], 1)
+    assert len(list(tmp_path.glob("*.json"))) == 4

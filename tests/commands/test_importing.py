@@ -161,7 +161,7 @@ def test_imported_features_are_scored(tmp_path: Path, ending: str) -> None:
     flags = ["--evaluate.tasks", "5", "--evaluate.queries", "2", "--evaluate.heads", "nearest_mean", "--runtime.accelerator", "cpu"]
     flags += ["--evaluate.details", "false"]
     assert main(["evaluate", "--features", str(output), "--output", str(tmp_path / "results"), *flags]) == 0
-    assert len(list((tmp_path / "results").glob("*.json"))) == 2
+    assert len(list((tmp_path / "results" / "results").glob("*.json"))) == 2
 
 
 def test_features_need_a_name_that_says_their_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

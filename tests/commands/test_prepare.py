@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,12 @@ def test_a_download_that_fails_leaves_no_table(tmp_path: Path, monkeypatch: pyte
 def test_only_what_is_made_of_cifar100_is_downloaded(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--dataset is cub, but must be cifar_fs or fc100 with --download"):
         PrepareConfig(source=tmp_path, output=tmp_path / "table", dataset="cub", download=True)
+
+
+def test_names_are_printed_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_pictures(tmp_path / "source", {"a": 1, "b": 1, "c": 1})
+    output, name = tmp_path / "x[old]:car:" / "t", f"a[/b]:car:{os.fsdecode(bytes([233]))}"
+    prepare_command(PrepareConfig(source=tmp_path / "source", output=output, splits="0.34,0.33,0.33", name=name))
+    printed = capsys.readouterr().out
+    assert f"table in {output}" in printed
+    assert "a[/b]:car:\\udce9" in printed

@@ -84,6 +84,7 @@ CASES: dict[str, tuple[Spoil, str]] = {
     "label without pictures": (listed("filename,label\na/0.png,a\n,b\n"), "line 3: ,b has no filename"),
     "picture without a label": (listed("filename,label\na/0.png,\n"), "line 2: a/0.png, has no label"),
     "csv that names a missing picture": (listed("filename,label\na/0.png,a\na/none.png,a\n"), "a/none.png"),
+    "csv with a zero byte in a path": (listed("filename,label\na\0b/0.png,a\n"), "names 1 pictures that are not there"),
     "csv that names a picture twice": (listed("filename,label\na/0.png,a\na/0.png,b\n"), "a/0.png"),
     "csv in another encoding": (listed("filename,label\né/0.png,é\n".encode("latin-1")), "list.csv"),
     "csv with an open quote": (listed('filename,label\n"a/0.png,a\n'), "list.csv"),

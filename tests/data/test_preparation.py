@@ -1,4 +1,5 @@
 import itertools
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s2m2.data import decoding, pool
+from s2m2.data import decoding, pool, preparation
 from s2m2.data.picture import PictureFile
 from s2m2.data.preparation import prepare
 from s2m2.data.table import SPLITS
@@ -89,7 +90,7 @@ def test_the_settings_change_the_digest_and_are_kept(source: Path, tmp_path: Pat
     np.testing.assert_array_equal(squash.images, crop.images)
     assert squash.digest != crop.digest
     assert crop.settings == {
-        "source": "source", "side": 8, "fit": "crop", "box": False, "rotated": False, "splits": "shares", "seed": 0,
+        "source": "source", "dataset": None, "side": 8, "fit": "crop", "box": False, "rotated": False, "splits": "shares", "seed": 0,
     }  # fmt: skip
 
 
@@ -100,7 +101,7 @@ def test_cifar_fs_is_recognised_with_its_own_splits(source: Path, tmp_path: Path
     for file, names in (("train", "c10\na"), ("val", "d\nb"), ("test", "c9")):
         (root / "splits" / "bertinetto" / f"{file}.txt").write_text(names)
     table = prepare(tmp_path, tmp_path.parent / f"{tmp_path.name} table")
-    assert table.name == "cifar_fs"
+    assert table.name == table.settings["dataset"] == "cifar_fs"
     assert table.splits == {"base": (0, 3), "validation": (1, 4), "novel": (2,)}
     assert prepare(root, tmp_path / "table", splits="0,0,1", name="mine").splits["novel"] == (0, 1, 2, 3, 4)
 
@@ -152,18 +153,24 @@ def test_an_interrupted_preparation_continues(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "table", "whole"]
 
 
-@pytest.mark.parametrize("change", ["size", "fit", "picture", "class"])
-def test_after_a_change_preparation_starts_anew(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+@pytest.mark.parametrize("change", ["size", "fit", "picture", "class", "version"])
+def test_after_a_change_preparation_starts_anew(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], change: str
+) -> None:
     stop_after(5, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         prepare(source, tmp_path / "table", size=8)
     monkeypatch.undo()
     if change == "picture":
         Image.new("RGB", (8, 8), "white").save(source / "a" / "0.png")
+    if change == "version":
+        monkeypatch.setattr(preparation, "__version__", "0.0.0")
+    capsys.readouterr()
     if change == "class":
         (source / "b").rename(source / "bb")
     options: dict[str, Any] = {"size": 9 if change == "size" else 8, "fit": "crop" if change == "fit" else "squash"}
     changed = prepare(source, tmp_path / "table", **options)
+    assert "continuing" not in capsys.readouterr().out
     assert changed.digest == prepare(source, tmp_path / "at once", **options).digest
     assert changed.images[0, 0, 0].tolist() == ([255, 255, 255] if change == "picture" else [0, 0, 100])
 
@@ -198,3 +205,25 @@ def test_a_table_inside_its_source_is_an_error(source: Path) -> None:
 def test_a_missing_source_is_an_error_naming_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no such folder .*nowhere"):
         prepare(tmp_path / "nowhere", tmp_path / "table")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_table_goes_where_a_link_leads(source: Path, tmp_path: Path, there: bool) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "table").symlink_to(tmp_path / "disk" / "real")
+    if there:
+        prepare(source, tmp_path / "disk" / "real")
+    for size in (9, 10):
+        assert prepare(source, tmp_path / "table", size=size, overwrite=there or size == 10).images.shape[1] == size
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "source", "table"]
+    assert (tmp_path / "table").is_symlink()
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["real"]
+
+
+def test_class_names_that_are_no_utf8_are_kept(source: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    try:
+        (source / "d").rename(source / name)
+    except OSError:
+        pytest.skip("this file system takes no names that are not UTF-8")
+    assert prepare(source, tmp_path / "table").class_names == ("a", "b", "c9", "c10", name)

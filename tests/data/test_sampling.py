@@ -176,3 +176,8 @@ def test_a_class_too_small_in_one_of_two_sources_is_named() -> None:
         EpisodeSampler(labels, EpisodeSpec(ways=2, shots=3, queries=15, tasks=1), ("a", "b"), for_queries)
     with pytest.raises(InputError, match="from one source"):
         EpisodeSampler(labels, EpisodeSpec(ways=2, shots=0, queries=0, tasks=1, protocol="variable"), ("a", "b"), for_queries)
+
+
+def test_a_protocol_that_does_not_draw_is_refused() -> None:
+    with pytest.raises(ValueError, match="no tasks are drawn by protocol stored"):
+        EpisodeSampler(torch.arange(6).repeat_interleave(9), EpisodeSpec(ways=2, shots=1, queries=3, tasks=4, protocol="stored"))

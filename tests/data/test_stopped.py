@@ -48,8 +48,10 @@ def test_ctrl_c(root: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pyte
     assert sorted(path.name for path in root.iterdir()) == ["at once", "source", "table"]
 
 
+# A job that a shell started in the background ignores SIGINT, and so do its children unless they say otherwise.
 SLOW = """
-    import sys, time
+    import signal, sys, time
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     from s2m2.cli import main
     from s2m2.data import pool, writing
     decode = pool.decode_picture

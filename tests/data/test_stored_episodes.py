@@ -1,11 +1,12 @@
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from s2m2.data.episodes import EpisodeIndices, EpisodeSpec
+from s2m2.data.episodes import UNKNOWN, EpisodeIndices, EpisodeSpec
 from s2m2.data.sampling import BLOCK, EpisodeSampler, EpisodeSource
 from s2m2.data.stored_episodes import load_episodes, save_episodes
 from s2m2.errors import InputError
@@ -59,6 +60,10 @@ def test_tasks_of_another_program_need_not_say_how_they_were_drawn(tmp_path: Pat
     assert loaded.spec == EpisodeSpec(ways=5, shots=2, queries=4, tasks=40, protocol="stored")
 
 
+def stated(**changes: object) -> np.ndarray:
+    return np.array(json.dumps(asdict(SPEC) | changes))
+
+
 def rewrite(path: Path, **changes: np.ndarray | None) -> None:
     with np.load(path) as archive:
         arrays = {**{name: archive[name] for name in archive.files}, **changes}
@@ -77,6 +82,10 @@ def rewrite(path: Path, **changes: np.ndarray | None) -> None:
         ({"query_ways": np.full(800, 5)}, "query_ways of task 0 has 5"),
         ({"support_ways": np.full(400, -1)}, "support_ways of task 0 has -1"),
         ({"spec": np.array('{"ways": 5, "magic": 1}')}, "spec is not how tasks are drawn"),
+        ({"spec": stated(ways=4)}, "spec says ways 4, but the tasks have 5"),
+        ({"spec": stated(shots=1)}, "spec says shots 1, but the tasks have 2"),
+        ({"spec": stated(queries=15)}, "spec says queries 15, but the tasks have 4"),
+        ({"spec": stated(protocol="magic")}, "tasks are not drawn by protocol magic"),
         ({"support": np.array([object()] * 400)}, "holds no tasks: "),
     ],
 )
@@ -104,3 +113,72 @@ def test_what_is_no_archive_is_said(tmp_path: Path, content: bytes | None) -> No
         path.write_bytes(content)
     with pytest.raises(InputError, match=r"tasks\.npz"):
         load_episodes(path, PICTURES, LABELS)
+
+
+def with_entry(path: Path, name: str, place: int, value: int) -> np.ndarray:
+    with np.load(path) as archive:
+        values = archive[name]
+    values[place] = value
+    return values
+
+
+def test_a_picture_is_in_a_task_once(tmp_path: Path) -> None:
+    path = stored(tmp_path / "tasks.npz")
+    with np.load(path) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    # The first pictures of both are of the first class of the task.
+    for name, place, value in (("query", 0, arrays["support"][0]), ("query", 1, arrays["query"][0]), ("support", 1, arrays["support"][0])):
+        stored(path)
+        rewrite(path, **{name: with_entry(path, name, place, int(value))})
+        with pytest.raises(InputError, match=r"tasks\.npz: task 0 has a picture twice"):
+            load_episodes(path, PICTURES, LABELS)
+
+
+def test_a_class_is_in_a_task_once(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.npz"
+    pictures = PICTURES[:6].numpy()
+    ways = np.array([0, 1])
+    items = {"support": pictures[:2], "support_ways": ways, "query": pictures[2:4], "query_ways": ways}
+    np.savez(path, sizes=np.array([[2, 2, 2]]), classes=np.zeros(2, np.int64), spec="{}", **items)
+    with pytest.raises(InputError, match="task 0 has a class twice"):
+        load_episodes(path, PICTURES, LABELS)
+
+
+def test_a_task_asks_for_one_of_its_classes_at_least(tmp_path: Path) -> None:
+    path = stored(tmp_path / "tasks.npz")
+    with np.load(path) as archive:
+        ways = archive["query_ways"]
+    ways[20:40] = UNKNOWN
+    rewrite(path, query_ways=ways, spec=np.array("{}"))
+    with pytest.raises(InputError, match="task 1 has no query of its classes"):
+        load_episodes(path, PICTURES, LABELS)
+
+
+def test_a_flipped_byte_is_said_or_does_no_harm(tmp_path: Path) -> None:
+    path = stored(tmp_path / "tasks.npz", replace(SPEC, tasks=2))
+    content, lines = path.read_bytes(), []
+    digest = load_episodes(path, PICTURES, LABELS).digest
+    for place in range(0, len(content), 3):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        try:
+            assert load_episodes(path, PICTURES, LABELS).digest == digest
+        except InputError as error:
+            lines.append(str(error))
+    assert len(lines) > len(content) / 6
+    assert not any("\n" in line for line in lines)
+
+
+def test_the_digest_is_that_of_the_tasks_and_of_nothing_else(tmp_path: Path) -> None:
+    path = stored(tmp_path / "tasks.npz")
+    digest = load_episodes(path, PICTURES, LABELS).digest
+    rewrite(path, spec=np.array("{}"))
+    assert load_episodes(path, PICTURES, LABELS).digest == digest
+    assert load_episodes(stored(tmp_path / "other.npz", replace(SPEC, seed=4)), PICTURES, LABELS).digest != digest
+
+
+def test_sizes_in_which_tasks_or_classes_differ_are_not_stated(tmp_path: Path) -> None:
+    rewrite(stored(tmp_path / "tasks.npz", replace(SPEC, protocol="s2m2")), spec=np.array("{}"))
+    spec = load_episodes(tmp_path / "tasks.npz", PICTURES, LABELS).spec
+    assert (spec.ways, spec.shots, spec.queries) == (5, 2, 0)
+    rewrite(stored(tmp_path / "tasks.npz", replace(SPEC, protocol="variable")), spec=np.array("{}"))
+    assert load_episodes(tmp_path / "tasks.npz", PICTURES, LABELS).spec.ways == 0

@@ -1,10 +1,8 @@
-import json
 import signal
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,8 +10,8 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from s2m2.data import partial, writing
-from s2m2.data.table import IMAGES_FILE, ImageTable, open_table, table_digest
+from s2m2.data import partial
+from s2m2.data.table import IMAGES_FILE, LABELS_FILE, TABLE_FILE, ImageTable, open_table, table_digest
 from s2m2.data.writing import TableContents, TableWriter, write_table, writing_table
 from s2m2.errors import InputError
 
@@ -93,6 +91,16 @@ def test_what_is_no_table_is_never_replaced(tmp_path: Path) -> None:
     assert holiday.read_bytes() == b"precious"
 
 
+@pytest.mark.parametrize("names", [[IMAGES_FILE], [LABELS_FILE], [IMAGES_FILE, LABELS_FILE], [TABLE_FILE, "notes.txt"]])
+def test_arrays_of_somebodys_own_are_never_replaced(tmp_path: Path, names: list[str]) -> None:
+    (tmp_path / "mine").mkdir()
+    for name in names:
+        (tmp_path / "mine" / name).write_bytes(b"precious")
+    with pytest.raises(InputError, match="exists and is no table"):
+        write(tmp_path / "mine", overwrite=True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "mine").iterdir()} == dict.fromkeys(names, b"precious")
+
+
 def test_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
     (tmp_path / "table").mkdir()
     assert len(write(tmp_path / "table").images) == 4
@@ -154,60 +162,6 @@ def test_too_little_space_is_said_before_anything_is_written(tmp_path: Path, mon
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(partial.shutil, "disk_usage", lambda place: SimpleNamespace(free=300))
     write(tmp_path / "table")
-
-
-def stop(folder: Path, after: int, fingerprint: str | None = "the same") -> None:
-    with suppress(KeyboardInterrupt), writing_table(folder, contents(), fingerprint=fingerprint) as writer:
-        writer.append(IMAGES[writer.written : after])
-        raise KeyboardInterrupt
-
-
-def test_an_interrupted_writer_with_a_fingerprint_continues(tmp_path: Path) -> None:
-    stop(tmp_path / "table", 1)
-    stop(tmp_path / "table", 3)
-    assert not (tmp_path / "table").exists()
-    with writing_table(tmp_path / "table", contents(), fingerprint="the same") as writer:
-        assert writer.written == 3
-        writer.append(IMAGES[3:])
-        table = writer.finish()
-    np.testing.assert_array_equal(table.images, IMAGES)
-    assert table.digest == write(tmp_path / "at once").digest
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["at once", "table"]
-    assert sorted(path.name for path in (tmp_path / "table").iterdir()) == ["images.npy", "labels.npy", "table.json"]
-
-
-@pytest.mark.parametrize("fingerprint", ["another", None])
-def test_what_another_fingerprint_left_is_not_continued(tmp_path: Path, fingerprint: str | None) -> None:
-    stop(tmp_path / "table", 3)
-    with writing_table(tmp_path / "table", contents(), fingerprint=fingerprint) as writer:
-        assert writer.written == 0
-        writer.append(255 - IMAGES)
-        np.testing.assert_array_equal(writer.finish().images, 255 - IMAGES)
-
-
-def test_pictures_beyond_the_note_are_written_again_and_a_note_beyond_the_pictures_is_not_believed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stop(tmp_path / "table", 2)
-    images = tmp_path / ".table.partial" / IMAGES_FILE
-    noted = images.read_bytes()
-    images.write_bytes(noted + b"half a picture")
-    stop(tmp_path / "table", 2)
-    assert images.read_bytes() == noted
-    images.write_bytes(noted[:-1])
-    with writing_table(tmp_path / "table", contents(), fingerprint="the same") as writer:
-        assert writer.written == 0
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_is_written_is_noted_from_time_to_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    note = tmp_path / ".table.partial" / partial.PROGRESS_FILE
-    with writing_table(tmp_path / "table", contents(), fingerprint="the same") as writer:
-        writer.append(IMAGES[:2])
-        assert not note.exists()
-        monkeypatch.setattr(writing, "NOTE_SECONDS", 0.0)
-        writer.append(IMAGES[2:3])
-        assert json.loads(note.read_text())["pictures"] == 3
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not tell the peak memory of a process in /proc")

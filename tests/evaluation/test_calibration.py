@@ -1,8 +1,11 @@
+import weakref
+
 import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize
 from scipy.special import log_softmax
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from s2m2.data.episodes import UNKNOWN
 from s2m2.data.sampling import EpisodeSampler
@@ -61,3 +64,30 @@ def test_all_queries_of_the_tasks_are_scored() -> None:
     parts = score_queries(table.features, EpisodeSampler(table.labels, SPEC), scorer(), progress=told.append)
     assert sum(len(part.ways) for part in parts) == SPEC.tasks * SPEC.ways * SPEC.queries
     assert sum(told) == SPEC.tasks
+
+
+class DoubleCount(TorchDispatchMode):
+    """The most float64 entries that were in memory at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.alive, self.most = {}, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        if isinstance(found, torch.Tensor) and found.dtype == torch.float64:
+            key = id(found)
+            self.alive[key] = found.numel()
+            weakref.finalize(found, self.alive.pop, key, None)
+            self.most = max(self.most, sum(self.alive.values()))
+        return found
+
+
+def test_scores_are_not_kept_a_second_time_in_more_digits() -> None:
+    few, many = ([sampled(2.0, 100)] * parts for parts in (2, 40))
+    counts = []
+    for parts in (few, many):
+        with DoubleCount() as count:
+            fit_temperature(parts)
+        counts.append(count.most)
+    assert 0 < counts[1] <= counts[0]

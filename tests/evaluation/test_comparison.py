@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from s2m2.errors import InputError
-from s2m2.evaluation.comparison import TASK_FIELDS, compare_results, different_field
+from s2m2.evaluation.comparison import TASK_FIELDS, compare_results, different_field, task_key
 from s2m2.evaluation.intervals import class_error
 from tests.reporting.made_up import made_up_results
 
@@ -48,7 +48,24 @@ def test_a_constant_gain_is_certain() -> None:
 @pytest.mark.parametrize("name", TASK_FIELDS)
 def test_results_of_different_tasks_are_refused_with_the_field_that_differs(name: str) -> None:
     value = {"tasks": 399, "concentration": 1.5}.get(name, "other" if isinstance(getattr(FIRST, name), str) else 7)
-    other = replace(SECOND, **{name: value}, per_task=SECOND.per_task[: 399 if name == "tasks" else None])
-    assert str(different_field(FIRST, other)).startswith(name.replace("_", " "))
+    digest = "" if name == "dataset" else FIRST.data_digest
+    first = replace(FIRST, data_digest=digest)
+    shaped = {"data_digest": digest, name: value}
+    other = replace(SECOND, **shaped, per_task=SECOND.per_task[: 399 if name == "tasks" else None])
+    assert str(different_field(first, other)).startswith(name.replace("_", " "))
+    assert task_key(first) != task_key(other)
     with pytest.raises(InputError, match=f"different tasks, {name.replace('_', ' ')}"):
-        compare_results(FIRST, other)
+        compare_results(first, other)
+
+
+def test_the_name_of_the_data_does_not_matter_where_its_digest_is_known() -> None:
+    other = replace(SECOND, dataset="another name")
+    assert different_field(FIRST, other) is None
+    assert task_key(FIRST) == task_key(other)
+    unlike = replace(other, data_digest="e2" * 32)
+    assert task_key(FIRST) != task_key(unlike)
+    assert different_field(FIRST, unlike) == "dataset made up and another name"
+
+
+def test_tasks_of_a_file_and_drawn_ones_are_different_tasks() -> None:
+    assert different_field(FIRST, replace(SECOND, tasks_digest="a" * 64)) == f"tasks digest none and {'a' * 16}"

@@ -81,3 +81,8 @@ def test_the_example_is_the_first_task_with_the_predictions_that_it_was_scored_b
 def test_a_class_too_small_for_a_task_is_named_with_its_count_and_the_need() -> None:
     with pytest.raises(InputError, match="class class 1 has 12 pictures, but 2 shots and 15 queries need 17"):
         score_tasks(features(), replace(SPEC, queries=15), nearest_mean, head="nearest_mean")
+
+
+def test_queries_of_unknown_classes_do_not_count() -> None:
+    table, spec = features(spread=0.001), replace(SPEC, unknown=2)
+    assert score_tasks(table, spec, nearest_mean, head="nearest_mean").tolist() == [1.0] * SPEC.tasks

@@ -73,3 +73,10 @@ def test_interval_and_p_value_are_those_of_students_t() -> None:
     assert error.interval == pytest.approx(t.interval(0.95, 4, scale=error.error)[1])
     assert ClassError(error=0.0, classes=5).p_value(0.1) == 0
     assert ClassError(error=0.0, classes=5).p_value(0.0) == 1
+
+
+def test_classes_that_no_task_has_do_not_count() -> None:
+    found = outcomes_of(made_up_features())
+    values, having, sums = found.accuracies.tolist(), found.class_tasks.tolist(), found.class_sums.tolist()
+    assert class_error(values, [0, *having, 0, 0], [0.0, *sums, 0.0, 0.0]) == class_error(values, having, sums)
+    assert class_error([0.5, 0.7, 0.6], [2, 2, 0, 0], [1.2, 1.3, 0.0, 0.0]) is None

@@ -7,7 +7,7 @@ from s2m2.data.episodes import EpisodeSpec
 from s2m2.data.sampling import EpisodeSampler
 from s2m2.evaluation.details import Details
 from s2m2.evaluation.features import FeatureTable
-from s2m2.evaluation.measure import NO_VALIDATION, Selection, measure_tasks
+from s2m2.evaluation.measure import NO_VALIDATION, TWO_SOURCES, UNLIKE_DRAWN, Selection, measure_tasks
 from tests.evaluation.trials import SPEC, made_up_features, outcomes_of, scorer
 
 NOVEL, VALIDATION = made_up_features(), made_up_features("validation")
@@ -88,3 +88,24 @@ def test_without_unknown_classes_none_are_looked_for() -> None:
     details = measured(selection=replace(SELECTION, unknown=0))[1]
     assert details.unknown is None
     assert details.left_out == ()
+
+
+def test_a_file_that_does_not_say_how_its_tasks_were_drawn_is_measured_like_balanced_ones() -> None:
+    sampler = EpisodeSampler(NOVEL.labels, SPEC)
+    assert measure_tasks(NOVEL, replace(SPEC, protocol="stored"), sampler, scorer(), SELECTION)[1] == measured()[1]
+
+
+@pytest.mark.parametrize("unknown", ["ways", "shots", "queries"])
+def test_tasks_of_a_file_that_differ_in_size_leave_temperature_and_unknown_classes_out(unknown: str) -> None:
+    spec = replace(SPEC, protocol="stored", **{unknown: 0})
+    details = measure_tasks(NOVEL, spec, EpisodeSampler(NOVEL.labels, SPEC), scorer(), SELECTION)[1]
+    assert details.left_out == (UNLIKE_DRAWN,)
+    assert details.calibration.temperature is details.unknown is None
+
+
+def test_queries_of_another_source_leave_temperature_and_unknown_classes_out() -> None:
+    table = replace(NOVEL, for_queries=torch.arange(len(NOVEL.labels)) % 2 == 0)
+    sampler = EpisodeSampler(table.labels, replace(SPEC, queries=2), for_queries=table.for_queries)
+    details = measure_tasks(table, sampler.spec, sampler, scorer(), SELECTION)[1]
+    assert details.left_out == (TWO_SOURCES,)
+    assert details.calibration.temperature is details.unknown is None

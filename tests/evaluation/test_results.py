@@ -113,3 +113,13 @@ def test_damaged_details_are_an_error_that_names_the_file(tmp_path: Path, broken
     path.write_text(json.dumps({**stated, "details": {**stated["details"], **broken}}), encoding="utf-8")
     with pytest.raises(InputError, match=r"broken\.json holds no results"):
         load_results(path)
+
+
+def test_tasks_of_two_files_are_kept_apart_and_mixed_ways_have_no_interval_over_classes() -> None:
+    stored = replace(made_up_results("finetune", "cosine", 1, 0.6), protocol="stored", tasks_digest="a" * 64)
+    assert stored.file_name != replace(stored, tasks_digest="b" * 64).file_name
+    assert TaskResults.from_json(stored.to_json()) == stored
+    assert stored.class_interval is not None
+    mixed = replace(stored, ways=0, shots=0)
+    assert mixed.class_interval is None
+    assert "-stored-" in mixed.file_name

@@ -10,7 +10,7 @@ from s2m2.evaluation.classifiers import nearest_mean
 from s2m2.evaluation.evaluate import score_tasks
 from s2m2.evaluation.features import FeatureTable
 from s2m2.evaluation.tasks import TaskGatherer
-from s2m2.evaluation.transforms import build_transforms
+from s2m2.evaluation.transforms import build_transforms, subtract
 from s2m2.recipe import EvaluateConfig
 from s2m2.recipe.transforms import TransformName, needs_base, transform_steps
 from s2m2.seeding import generator_for
@@ -113,3 +113,8 @@ def test_compound_names_stand_for_their_steps() -> None:
 def test_orders_without_meaning_are_refused(names: tuple[TransformName, ...]) -> None:
     with pytest.raises(InputError, match=r"--evaluate\.transforms is .* but must be an order"):
         EvaluateConfig(transforms=names)
+
+
+def test_the_mean_follows_the_features_to_their_type_and_device() -> None:
+    assert subtract(torch.ones(2, 3, dtype=torch.bfloat16), torch.ones(3)).dtype == torch.bfloat16
+    assert subtract(torch.ones(2, 3, device="meta"), torch.ones(3)).device.type == "meta"

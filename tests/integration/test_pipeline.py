@@ -90,16 +90,18 @@ def test_other_ways_and_shots_need_no_training_and_no_recipe(finished: RunDirect
         "cosine",
     ]
     assert main(call) == 0
-    names = {path.name for path in finished.results.iterdir()}
-    assert {f"novel-finetune-cosine-{ways}way-{shots}shot.json" for ways in (2, 10) for shots in (1, 3)} <= names
+    for kind in ("2way-1shot", "2way-3shot", "10way-1shot", "10way-3shot"):
+        assert list(finished.results.glob(f"novel-finetune-cosine-{kind}-*.json"))
     assert re.search(r"10 │ +3 │ cosine", capsys.readouterr().out)
     assert read_recipe(finished.recipe).evaluate.ways == (5,)
 
 
 def test_the_same_recipe_gives_the_same_scores(finished: RunDirectory, glyph_folder: Path, tmp_path: Path) -> None:
     assert main(["run", *tiny_flags(glyph_folder, tmp_path / "again")]) == 0
-    name = "novel-finetune-cosine-5way-5shot.json"
-    ours, theirs = (json.loads((folder / "results" / name).read_text()) for folder in (finished.path, tmp_path / "again"))
+    name = "novel-finetune-cosine-5way-5shot-*.json"
+    (ours,), (theirs,) = (
+        [json.loads(path.read_text()) for path in (folder / "results").glob(name)] for folder in (finished.path, tmp_path / "again")
+    )
     assert ours["per_task"] == theirs["per_task"]
     assert ours["fingerprint"] == theirs["fingerprint"]
 

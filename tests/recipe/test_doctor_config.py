@@ -14,6 +14,7 @@ from s2m2.recipe import DoctorConfig
         ("pictures", -1),
         ("pictures", 101),
         ("workers", -1),
+        ("workers", 257),
         ("output", "report.txt"),
     ],
 )

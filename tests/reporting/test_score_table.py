@@ -5,7 +5,16 @@ import pytest
 from rich.console import Console
 
 from s2m2.evaluation.results import TaskResults
-from s2m2.reporting.score_table import newest_results, paired_change, percent, percent_both, score_grids, score_table
+from s2m2.reporting.score_table import (
+    latest_of_kind,
+    newest_results,
+    paired_change,
+    percent,
+    percent_both,
+    score_grids,
+    score_table,
+    task_label,
+)
 from tests.reporting.made_up import made_up_results
 
 # Hand-written from the definition: per-task accuracies 0.4, 0.5, 0.6, 0.7 have mean 55 % and 1.96 * 0.1291 / 2 = 12.65 %.
@@ -139,3 +148,20 @@ def test_the_change_over_the_same_tasks_has_the_interval_of_the_differences():
     early, late = made_up_results("pretrain", "cosine", 1, 0.5), made_up_results("finetune", "cosine", 1, 0.6)
     gains = np.subtract(late.per_task, early.per_task)
     assert paired_change(early, late) == pytest.approx((gains.mean(), 1.96 * gains.std(ddof=1) / np.sqrt(gains.size)))
+
+
+def test_tasks_of_files_have_words_of_their_own_and_each_file_has_a_grid():
+    one = replace(four_tasks("finetune", "cosine", 1, 0.5), protocol="stored", tasks_digest="a1" * 32)
+    other = replace(one, tasks_digest="b2" * 32, queries=0, created="2031")
+    grids = score_grids([one, other])
+    assert [grid.rows[0].results for grid in grids] == [(other,), (one,)]
+    assert latest_of_kind(grids) == grids
+    assert "4 tasks of file b2b2b2b2 with queries in the numbers that the file has" in grids[0].caption
+    assert "4 tasks of file a1a1a1a1 with 15 queries a class" in grids[1].caption
+
+
+def test_kinds_of_tasks_in_words():
+    assert task_label(5, 1) == "5-way 1-shot"
+    assert task_label(5, 0, "stored") == "5-way, stored"
+    assert task_label(0, 0, "stored") == "stored tasks"
+    assert task_label(0, 0, "variable") == "variable tasks"

@@ -33,12 +33,12 @@ class Expectation:
     """As the classes."""
 
 
-def expectation_of(dataset: str, name: str, *, splits: str, rotated: bool) -> Expectation | None:
+def expectation_of(dataset: str, found: str | None, *, splits: str, rotated: bool) -> Expectation | None:
     """What is known of a data set; None where nothing is.
 
     Args:
-        dataset: its name; or `auto`: that of `name`, if there is such a data set; or `own`: nothing is known.
-        name: what the data call themselves.
+        dataset: its name; or `auto`: the one that was found; or `own`: nothing is known.
+        found: the one that the pictures were recognised as, or that the table was made of; None: own pictures.
         splits: which splits they have, in the words of a table's settings.
         rotated: whether classes were turned by quarters.
 
@@ -47,7 +47,7 @@ def expectation_of(dataset: str, name: str, *, splits: str, rotated: bool) -> Ex
     """
     if dataset not in ("auto", "own", *DATASETS):
         raise InputError(f"--dataset is {dataset}, but must be auto, own or one of {', '.join(DATASETS)}")
-    known = DATASETS.get(name if dataset == "auto" else dataset)
+    known = DATASETS.get((found or "own") if dataset == "auto" else dataset)
     if known is None:
         return None
     turns = TURNS if rotated else 1

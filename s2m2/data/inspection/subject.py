@@ -74,7 +74,7 @@ def table_subject(table: ImageTable, *, place: str, dataset: str = "auto") -> Su
         InputError: there is no data set of that name.
     """
     # Drawn tables have no source, and one way to be split.
-    name, splits = (place, OWN_SPLITS) if place in DRAWN else (table.settings.get("source"), table.settings.get("splits"))
+    found, splits = (place, OWN_SPLITS) if place in DRAWN else (table.settings.get("dataset"), table.settings.get("splits"))
     return Subject(
         name=table.name,
         place=place,
@@ -84,7 +84,9 @@ def table_subject(table: ImageTable, *, place: str, dataset: str = "auto") -> Su
         read=lambda row: table.images[row],
         picture_name=lambda row: f"{table.class_names[table.labels[row]]} #{row}",
         table=table,
-        expected=expectation_of(dataset, str(name), splits=str(splits), rotated=table.settings.get("rotated") is True),
+        expected=expectation_of(
+            dataset, found if isinstance(found, str) else None, splits=str(splits), rotated=table.settings.get("rotated") is True
+        ),
     )
 
 
@@ -113,7 +115,7 @@ def folder_subject(
         read=lambda row: decode_whole(listing.pictures[row]),
         pictures=listing.pictures,
         picture_name=lambda row: _name_inside(listing.root, listing.pictures[row]),
-        expected=expectation_of(dataset, listing.name, splits=origin, rotated=rotated),
+        expected=expectation_of(dataset, listing.dataset, splits=origin, rotated=rotated),
         ignored=listing.ignored,
         fault=fault,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from s2m2.data.picture import Picture, StoredPicture
-from s2m2.data.sources.listing import Listing, listing_of, natural_key
+from s2m2.data.sources.listing import Listing, NaturalKey, listing_of, natural_key
 from s2m2.data.sources.pickled import array_in, dict_in, list_in, texts_in
 from s2m2.errors import InputError
 
@@ -96,5 +96,5 @@ def _check(path: Path) -> None:
         raise InputError(f"{path} is not the file that torchvision downloads, as its MD5 is {found} and not {known}")
 
 
-def _file_order(pair: tuple[str, Picture]) -> tuple[tuple[str | int, ...], str]:
+def _file_order(pair: tuple[str, Picture]) -> NaturalKey:
     return natural_key(pair[0])

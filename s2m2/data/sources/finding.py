@@ -67,6 +67,6 @@ class Finder:
             try:
                 with os.scandir(folder / inside) as entries:
                     self._names[folder, inside] = frozenset(entry.name for entry in entries)
-            except OSError:
+            except (OSError, ValueError):  # No file can have a name with a zero byte.
                 self._names[folder, inside] = frozenset()
         return self._names[folder, inside]

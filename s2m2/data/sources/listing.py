@@ -34,10 +34,15 @@ class Listing:
     """The entry of `DATASETS` that this is, None for own pictures."""
 
 
-def natural_key(text: str) -> tuple[tuple[str | int, ...], str]:
+NaturalKey = tuple[tuple[str | tuple[int, str], ...], str]
+
+
+def natural_key(text: str) -> NaturalKey:
     """Key that sorts numbers inside names by value: class2 before class10. Names that differ never compare equal."""
     parts = re.split(r"(\d+)", text)
-    return tuple(int(part) if place % 2 else part for place, part in enumerate(parts)), text
+    # By length and then digit by digit, as Python refuses to make a number of thousands of digits.
+    digits = [part.lstrip("0") for part in parts]
+    return tuple((len(digits[place]), digits[place]) if place % 2 else part for place, part in enumerate(parts)), text
 
 
 def listing_of(

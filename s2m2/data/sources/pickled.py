@@ -61,10 +61,9 @@ def whole_numbers(value: object, what: str) -> list[int]:
     Raises:
         InputError: it is something else.
     """
-    try:
-        array = np.asarray(value) if isinstance(value, list | tuple | np.ndarray) else None
-    except ValueError:  # lists of different lengths
-        array = None
+    # Lists inside lists are not for NumPy to unfold: a few bytes of a pickle can stand for more of them than memory holds.
+    flat = isinstance(value, list | tuple) and all(isinstance(item, int | np.integer) for item in value)
+    array = np.asarray(value) if flat or isinstance(value, np.ndarray) else None
     if array is None or array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise InputError(f"{what} is no list of whole numbers")
     return [int(number) for number in array.tolist()]

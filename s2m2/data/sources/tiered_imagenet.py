@@ -75,7 +75,7 @@ def _pictures(images: Path, labels: Path) -> dict[int, list[Picture]]:
 
 def _is_encoded(item: object) -> bool:
     if isinstance(item, np.ndarray):
-        return item.dtype == np.uint8 and item.size == item.shape[0]
+        return item.dtype == np.uint8 and item.ndim > 0 and item.size == item.shape[0]
     return isinstance(item, bytes)
 
 

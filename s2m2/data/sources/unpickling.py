@@ -30,11 +30,13 @@ def read_pickle(path: Path) -> object:
     """
     try:
         with path.open("rb") as file:
-            return _plain(_Reader(file).load())
+            return _plain(_Reader(file).load(), {})
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except _RefusedError as error:
         raise InputError(f"{path} is refused: {error}; of pickles only NumPy arrays and plain containers are read") from error
+    except MemoryError as error:
+        raise InputError(f"{path} is refused: it asks for more memory than there is") from error
     except Exception as error:  # What a damaged pickle raises depends on where it is damaged.
         raise InputError(f"{path} is no pickle, or is damaged or cut short: {' '.join(str(error).split()) or 'it ends early'}") from error
 
@@ -60,7 +62,7 @@ class _Reader(pickle.Unpickler):
 class _Type:
     """Stands for a `numpy.dtype` while the pickle is read."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: Any) -> None:
         self._code, self._order = code, "="
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
@@ -70,7 +72,8 @@ class _Type:
     def dtype(self) -> "np.dtype[Any]":
         """The type, made from its code alone."""
         if not isinstance(self._code, str) or not NUMBERS_OR_TEXT.fullmatch(self._code):
-            raise _RefusedError(f"it holds an array of type {self._code!r}")
+            # Of anything but text the kind alone, as lists inside lists can be endless to print.
+            raise _RefusedError(f"it holds an array of type {self._code if isinstance(self._code, str) else type(self._code).__name__!r}")
         dtype: np.dtype[Any] = np.dtype(self._code)
         return dtype.newbyteorder(">") if self._order == ">" else dtype.newbyteorder("<") if self._order == "<" else dtype
 
@@ -103,9 +106,9 @@ def _scalar(kind: Any, content: Any) -> Any:
     return _array_of(content, kind, (1,), "C")[0]
 
 
-def _encoded(text: str, encoding: str) -> bytes:
+def _encoded(text: Any, encoding: Any) -> bytes:
     if encoding not in ("latin1", "latin-1"):  # The only one that Python itself writes.
-        raise ValueError(f"bytes in encoding {encoding}")
+        raise ValueError("bytes in another encoding than latin1")
     return text.encode("latin1")
 
 
@@ -139,21 +142,34 @@ def _no_call(name: str) -> Any:
     raise _RefusedError(f"it calls {name}")
 
 
-def _plain(value: object) -> object:
-    """The same with arrays for what stood for them."""
+def _plain(value: object, done: dict[int, object]) -> object:
+    """The same with arrays for what stood for them.
+
+    Args:
+        value: what the pickle holds, which stays alive as a whole until the end.
+        done: containers by identity. What is in several places is made once, else lists inside lists grow exponentially.
+    """
+    if not isinstance(value, dict | list | tuple | set | frozenset):
+        return _made_plain(value, done)
+    if id(value) not in done:
+        done[id(value)] = _made_plain(value, done)
+    return done[id(value)]
+
+
+def _made_plain(value: object, done: dict[int, object]) -> object:
     kind = type(value)
     if kind is _Array:
         if (array := cast(_Array, value).value) is None:
             raise ValueError("an array without content")
         return array
     if kind is dict:
-        return {_plain(key): _plain(item) for key, item in cast(dict[Any, Any], value).items()}
+        return {_plain(key, done): _plain(item, done) for key, item in cast(dict[Any, Any], value).items()}
     if kind is list:
-        return [_plain(item) for item in cast(list[Any], value)]
+        return [_plain(item, done) for item in cast(list[Any], value)]
     if kind is tuple:
-        return tuple(_plain(item) for item in cast(tuple[Any, ...], value))
+        return tuple(_plain(item, done) for item in cast(tuple[Any, ...], value))
     if kind is set or kind is frozenset:
-        return kind(_plain(item) for item in cast(set[Any], value))
+        return kind(_plain(item, done) for item in cast(set[Any], value))
     if value is None or isinstance(value, bool | int | float | str | bytes | bytearray | np.generic | np.ndarray):
         return value
     raise _RefusedError(f"it holds a {kind.__name__.strip('_').lower()}")

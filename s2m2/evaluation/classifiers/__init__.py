@@ -29,8 +29,8 @@ from s2m2.recipe.tasks import ProtocolName
 SMALL_GATHER = 2**23
 """For heads that are little more than one matrix product: what they meet at once then about fits a processor's cache."""
 
-UNBALANCED: tuple[ProtocolName, ...] = ("dirichlet", "variable")
-"""Protocols under which classes have queries in unequal or unknown numbers."""
+BALANCED: tuple[ProtocolName, ...] = ("fixed",)
+"""Protocols under which every class has as many queries."""
 BLOCK_GATHER = 2**22
 """For heads of many steps: enough tasks that a step's arithmetic outweighs its calls, few enough that memory stays small."""
 
@@ -48,6 +48,10 @@ class Head:
     """It looks at all queries of a task together."""
     assumes_balance: bool = False
     """It takes for granted that every class has as many queries."""
+    needs_balance: Callable[[EvaluateConfig], bool] = lambda config: True
+    """Whether it does so with these settings too."""
+    needs_positive: Callable[[EvaluateConfig], bool] = lambda config: False
+    """Whether it takes a power of the features, with these settings, so that none may be negative."""
     needs_base: bool = False
     """It draws on statistics of the base classes."""
     blocks: int = BLOCKS
@@ -76,6 +80,7 @@ HEADS: Mapping[HeadName, Head] = {
         title="distribution calibration",
         build=lambda config, base: distribution_calibration(config.calibrated, base, config.seed),
         settings="calibrated",
+        needs_positive=lambda config: config.calibrated.power != 1,
         needs_base=True,
         blocks=1,
     ),
@@ -102,6 +107,7 @@ HEADS: Mapping[HeadName, Head] = {
         settings="laplacian_shot",
         transductive=True,
         assumes_balance=True,
+        needs_balance=lambda config: config.laplacian_shot.rectify,
         needs_base=True,
         blocks=1,
         largest_gather=BLOCK_GATHER,
@@ -127,6 +133,7 @@ HEADS: Mapping[HeadName, Head] = {
         title="PT-MAP",
         build=lambda config, base: PTMap(config=config.pt_map),
         settings="pt_map",
+        needs_positive=lambda config: config.pt_map.power != 1,
         transductive=True,
         assumes_balance=True,
         blocks=1,
@@ -148,14 +155,16 @@ def build_classifier(name: HeadName, config: EvaluateConfig, base: BaseStatistic
     return HEADS[name].build(config, base)
 
 
-def balance_warning(name: HeadName, protocol: ProtocolName) -> str | None:
-    """What to tell a user whose tasks may break the head's assumption that every class has as many queries; None if there is nothing."""
-    if not HEADS[name].assumes_balance or protocol not in UNBALANCED:
+def balance_warning(name: HeadName, protocol: ProtocolName | None, config: EvaluateConfig) -> str | None:
+    """What to tell a user whose tasks may break the head's assumption that every class has as many queries; None if there is nothing.
+
+    Args:
+        protocol: how the tasks are drawn; None: they come from files.
+    """
+    if not HEADS[name].assumes_balance or not HEADS[name].needs_balance(config) or protocol in BALANCED:
         return None
-    return (
-        f"{HEADS[name].title} (head {name}) assumes as many queries of every class, which tasks of protocol {protocol} do not have; "
-        "alpha_tim does not assume it"
-    )
+    tasks = f"tasks of protocol {protocol}" if protocol is not None else "tasks of --evaluate.tasks_from"
+    return f"{HEADS[name].title} (head {name}) assumes as many queries of every class, which {tasks} may not have; alpha_tim does not"
 
 
 def classifier_settings(name: HeadName, config: EvaluateConfig) -> dict[str, Any]:

@@ -25,7 +25,9 @@ def distribution_calibration(config: CalibratedConfig, base: BaseStatistics | No
         InputError: there are no base features, or fewer base classes than neighbours.
     """
     if base is None or base.class_factors is None:
-        raise InputError("head calibrated draws on features of the base classes, which are not at hand")
+        raise InputError(
+            "head calibrated draws on features of the base classes, which are not at hand; --base-features gives those of --features"
+        )
     if config.neighbours > len(base.class_means):
         raise InputError(f"--evaluate.calibrated.neighbours is {config.neighbours}, but there are {len(base.class_means)} base classes")
     return DistributionCalibration(config=config, class_means=base.class_means, noise=BaseNoise(base.class_factors, seed))

@@ -54,7 +54,8 @@ def laplacian_shot(config: LaplacianShotConfig, base: BaseStatistics | None) -> 
     """
     if config.centre and base is None:
         raise InputError(
-            "head laplacian_shot subtracts the mean of the base features, which are not at hand; --evaluate.laplacian_shot.centre false"
+            "head laplacian_shot subtracts the mean of the base features, which are not at hand; "
+            "--base-features gives those of --features, and --evaluate.laplacian_shot.centre false does without"
         )
     return LaplacianShot(config=config, base_mean=base.mean if config.centre and base is not None else None)
 

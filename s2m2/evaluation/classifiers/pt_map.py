@@ -29,7 +29,7 @@ class PTMap:
         """Move the class centres, and return the logarithm of the last plan.
 
         Raises:
-            InputError: a feature is negative.
+            InputError: a feature is negative, and the power is not 1.
         """
         config, members = self.config, tasks.one_hot()
         support, query = self.transformed(tasks.support), self.transformed(tasks.query)
@@ -46,9 +46,9 @@ class PTMap:
         """The power transform (eq. 1), then unit length; then centred and of unit length again, as the authors' code has it.
 
         Raises:
-            InputError: a feature is negative.
+            InputError: a feature is negative, and the power is not 1.
         """
-        if bool((features < 0).any()):
+        if self.config.power != 1 and bool((features < 0).any()):
             raise InputError("head pt_map takes a power of the features, but some are negative; it needs those of a ReLU as they are")
         raised = (features + SHIFT).log_() if self.config.power == 0 else (features + SHIFT).pow_(self.config.power)
         unit = F.normalize(raised, dim=-1)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from s2m2.evaluation.tasks import FewShotTasks
-from s2m2.functional.linear import support_span
+from s2m2.functional.linear import support_span, where_doubles_are
 from s2m2.recipe.inductive import RidgeConfig
 
 
@@ -24,7 +24,7 @@ class Ridge:
     def __call__(self, tasks: FewShotTasks, generator: torch.Generator) -> Float[Tensor, "task query way"]:
         """Fit, and return the regression's values of the queries."""
         span = support_span(tasks.support, centred=True)
-        targets = 2 * tasks.one_hot().mT.double() - 1
+        targets = 2 * where_doubles_are(tasks.one_hot()).mT.double() - 1
         level = targets.mean(1)
         system = span.gram.clone()
         system.diagonal(dim1=-2, dim2=-1).add_(self.config.penalty)

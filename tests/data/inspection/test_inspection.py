@@ -119,18 +119,18 @@ def test_classes_without_pictures_and_names_used_twice_are_findings_and_classes_
 
 
 def test_counts_are_compared_with_those_of_the_data_set_that_a_table_was_made_of() -> None:
-    table = noise_table(source="cifar_fs", splits="of the source")
+    table = noise_table(dataset="cifar_fs", splits="of the source")
     (finding,) = [finding for finding in table_diagnosis(table).of("finding") if "CIFAR-FS" in finding.title]
     assert "base: 6 pictures, but 38,400 expected, 38,394 missing" in finding.items
     assert "novel: 1 class, but 20 expected, 19 missing" in finding.items
     assert len(finding.items) == 8
-    other = noise_table(source="cifar_fs", splits="mine.json")
+    other = noise_table(dataset="cifar_fs", splits="mine.json")
     (finding,) = [finding for finding in table_diagnosis(other).of("finding") if "CIFAR-FS" in finding.title]
     assert [item.split(":")[0] for item in finding.items] == ["all", "all"]
 
 
 def test_turned_classes_are_expected_four_times() -> None:
-    subject = table_subject(noise_table(source="omniglot", splits="of the source", rotated=True), place="table")
+    subject = table_subject(noise_table(dataset="omniglot", splits="of the source", rotated=True), place="table")
     assert subject.expected is not None
     assert subject.expected.classes == {"base": 4112, "validation": 688, "novel": 1692, "all": 6492}
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from s2m2.data.sources import list_source
+from s2m2.data.sources.listing import natural_key
 from s2m2.data.splitting import split_classes
 from s2m2.errors import InputError
 from tests.data.sources.trees import by_class, touch, write_lists
@@ -156,3 +157,9 @@ def test_a_file_that_is_no_json_list_is_an_error_naming_it(tmp_path: Path, conte
     (tmp_path / "mine.json").write_text(content)
     with pytest.raises(InputError, match=r"mine\.json"):
         list_source(tmp_path / "mine.json")
+
+
+def test_labels_of_thousands_of_digits_are_sorted_by_value() -> None:
+    large = ["1" * 5000, "1" * 4999 + "2", "2" * 5000]
+    names = ["x", "2", "010", "9", large[2], large[0], large[1], "a10", "a9", "a09"]
+    assert sorted(names, key=natural_key) == ["2", "9", "010", *large, "a09", "a9", "a10", "x"]

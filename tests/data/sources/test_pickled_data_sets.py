@@ -143,6 +143,7 @@ def test_without_the_lists_of_names_classes_keep_those_of_the_pickles(tmp_path: 
         ("val_labels.pkl", {"labels": [0]}, r"val_labels\.pkl has no entry label_specific, but labels"),
         ("val_labels.pkl", {"label_specific": [9] * 194, "label_specific_str": ["a"]}, r"val_labels\.pkl has labels outside 0 to 0"),
         ("val_images_png.pkl", [noise(1, 6)], r"val_images_png\.pkl holds no list of pictures as PNG bytes"),
+        ("val_images_png.pkl", [np.array(7, np.uint8)], r"val_images_png\.pkl holds no list"),
         ("val_images_png.pkl", {}, r"val_images_png\.pkl holds no list"),
     ],
 )

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from s2m2.data.sources import read_pickle
+from s2m2.data.sources import read_pickle, unpickling
+from s2m2.data.sources.pickled import dict_in, list_in
 from s2m2.errors import InputError
 from tests.data.sources.trees import write_pickle
 
@@ -156,3 +157,37 @@ def test_what_is_no_pickle_or_not_there_is_an_error_naming_it(tmp_path: Path) ->
         read_pickle(tmp_path / "page.pkl")
     with pytest.raises(InputError, match=r"cannot read .*none\.pkl: No such file"):
         read_pickle(tmp_path / "none.pkl")
+
+
+def bomb(depth: int) -> bytes:
+    """A pickle of a list that holds one list twice, which holds another twice, and so on: eight bytes double what it stands for."""
+    return b"\x80\x02]" + b"".join(b"q%c0(h%ch%cl" % (place, place, place) for place in range(depth)) + b"."
+
+
+def test_lists_inside_lists_take_no_more_memory_than_their_pickle(tmp_path: Path) -> None:
+    (tmp_path / "bomb.pkl").write_bytes(bomb(60))
+    value: Any = read_pickle(tmp_path / "bomb.pkl")
+    for _ in range(60):
+        assert value[0] is value[1]
+        value = value[0]
+    assert value == []
+    (tmp_path / "labels.pkl").write_bytes(b"\x80\x02}X\x06\x00\x00\x00labels" + bomb(60)[2:-1] + b"s.")
+    with pytest.raises(InputError, match="labels is no list of whole numbers"):
+        list_in(dict_in(tmp_path / "labels.pkl"), "labels", tmp_path / "labels.pkl")
+    # The same lists as the code of a type and as an encoding, which messages would name.
+    for call in (b"cnumpy\ndtype\n%s\x85R", b"c_codecs\nencode\nX\x01\x00\x00\x00a%s\x86R"):
+        state = b"(K\x01)" + call % bomb(60)[2:-1] + b"\x89C\x00t"
+        content = b"\x80\x02" + b"cnumpy.core.multiarray\n_reconstruct\n)R" + state + b"b."
+        (tmp_path / "named.pkl").write_bytes(content)
+        with pytest.raises(InputError, match=r"named\.pkl is ") as error:
+            read_pickle(tmp_path / "named.pkl")
+        assert len(str(error.value)) < 500
+
+
+def test_a_pickle_that_wants_too_much_memory_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(reader: object) -> object:
+        raise MemoryError
+
+    monkeypatch.setattr(unpickling._Reader, "load", load)
+    with pytest.raises(InputError, match=r"a\.pkl is refused: it asks for more memory than there is"):
+        read_pickle(write_pickle(tmp_path / "a.pkl", 1))

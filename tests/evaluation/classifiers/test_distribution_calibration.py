@@ -105,3 +105,10 @@ def test_missing_base_features_and_missing_neighbours_are_named() -> None:
         distribution_calibration(CONFIG, None, 0)
     with pytest.raises(InputError, match="neighbours is 2, but there are 1"):
         distribution_calibration(CONFIG, base(classes=1), 0)
+
+
+@pytest.mark.parametrize(("rows", "rank"), [(3, 3), (20, DIM)])
+def test_factors_have_no_more_rows_than_they_need(rows: int, rank: int) -> None:
+    factors = base(rows=rows).class_factors
+    assert factors is not None
+    assert factors.shape == (5, rank, DIM)

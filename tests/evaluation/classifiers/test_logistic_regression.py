@@ -36,7 +36,6 @@ def test_features_far_from_the_origin_lose_no_accuracy() -> None:
 def test_classes_that_fall_together_or_lie_far_apart_are_fitted_to_the_minimum(scale: float) -> None:
     support = scale * TASKS.support.double()
     fit = fit_logistic(support @ support.mT, TASKS.labels, 4, inverse_penalty=1.0, intercept=True)
-    assert bool(fit.converged.all())
     chances = (support @ support.mT @ fit.coefficients + fit.intercepts[:, None]).softmax(-1)
     targets = torch.nn.functional.one_hot(TASKS.labels, 4)
     assert float((targets - chances - fit.coefficients).abs().max()) <= 2 * TOLERANCE
@@ -48,7 +47,10 @@ def test_the_minimum_is_reached_in_few_steps_on_features_of_float32(shots: int, 
     monkeypatch.setattr("s2m2.functional.logistic.MOST_STEPS", 15)
     tasks = made_up_tasks(20, ways=5, shots=shots, dim=640, spread=2.0, shift=1.0)
     span = support_span(tasks.support, centred=True)
-    assert bool(fit_logistic(span.gram, tasks.labels, 5, inverse_penalty=1.0, intercept=True).converged.all())
+    fit = fit_logistic(span.gram, tasks.labels, 5, inverse_penalty=1.0, intercept=True)
+    chances = (span.gram @ fit.coefficients + fit.intercepts[:, None]).softmax(-1)
+    missing = torch.nn.functional.one_hot(tasks.labels, 5) - chances - fit.coefficients
+    assert float(missing.abs().max()) <= 2 * TOLERANCE
 
 
 def test_two_classes_are_those_of_scikit_learn_at_twice_the_inverse_penalty() -> None:

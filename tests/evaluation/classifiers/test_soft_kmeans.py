@@ -19,4 +19,6 @@ def test_it_equals_plain_loops(tasks: FewShotTasks, settings: dict[str, float]) 
 
 
 def test_without_a_step_it_is_the_nearest_class_mean() -> None:
-    torch.testing.assert_close(scores_of(SoftKMeans(config=SoftKMeansConfig(steps=0)), EVEN), scores_of(nearest_mean, EVEN))
+    # The nearest mean leaves out what the classes of a query share.
+    ours, theirs = scores_of(SoftKMeans(config=SoftKMeansConfig(steps=0)), EVEN), scores_of(nearest_mean, EVEN)
+    torch.testing.assert_close(ours - ours[..., :1], theirs - theirs[..., :1], rtol=1e-4, atol=1e-4)

@@ -79,6 +79,6 @@ def test_each_says_that_it_is_transductive_and_whether_it_assumes_balance() -> N
 @pytest.mark.parametrize("name", get_args(HeadName))
 @pytest.mark.parametrize("protocol", get_args(ProtocolName))
 def test_a_warning_comes_where_balance_is_assumed_and_is_not_given(name: HeadName, protocol: ProtocolName) -> None:
-    warning = balance_warning(name, protocol)
-    assert (warning is not None) == (name in BALANCED and protocol in ("dirichlet", "variable"))
+    warning = balance_warning(name, protocol, EvaluateConfig())
+    assert (warning is not None) == (name in BALANCED and protocol != "fixed")
     assert warning is None or (name in warning and protocol in warning and "\n" not in warning)
