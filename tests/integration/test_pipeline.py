@@ -92,7 +92,7 @@ def test_other_ways_and_shots_need_no_training_and_no_recipe(finished: RunDirect
     assert main(call) == 0
     for kind in ("2way-1shot", "2way-3shot", "10way-1shot", "10way-3shot"):
         assert list(finished.results.glob(f"novel-finetune-cosine-{kind}-*.json"))
-    assert re.search(r"10 │ +3 │ cosine", capsys.readouterr().out)
+    assert re.search(r"10-way 3-shot .*\n│ cosine ", capsys.readouterr().out)
     assert read_recipe(finished.recipe).evaluate.ways == (5,)
 
 
