@@ -23,7 +23,7 @@ def test_help_and_settings_need_no_torch() -> None:
         assert "usage: s2m2" in finished.stdout
 
 
-@pytest.mark.parametrize(("command", "flag"), [("run", "--seed"), ("run", "--finetune.alpha"), ("prepare", "--workers")])
+@pytest.mark.parametrize(("command", "flag"), [("run", "--seed"), ("run", "--finetune.mix.alpha"), ("prepare", "--workers")])
 def test_help_gives_meaning_and_default_of_every_flag(capsys: pytest.CaptureFixture[str], command: str, flag: str) -> None:
     with pytest.raises(SystemExit):
         main([command, "--help"])
@@ -60,7 +60,7 @@ def test_the_overview_lists_all_commands(capsys: pytest.CaptureFixture[str]) -> 
         (["--evaluate.ways", "500"], "500"),
         (["--evaluate.queries", "500"], "queries"),
         (["--pretrain.batch_size", "100000"], "batch size of 100000"),
-        (["--finetune.mix_stages", "0", "17"], "--finetune.mix_stages has 17"),
+        (["--finetune.mix.stages", "0", "17"], "--finetune.mix.stages has 17"),
         (["--pretrain.validation.ways", "90"], "90"),
         (["--runtime.accelerator", "cuda"], "--runtime.accelerator is cuda"),
         (["--finetune.validation.head", "calibrated"], "--finetune.validation.head is calibrated, which draws on base features"),

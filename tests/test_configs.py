@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from s2m2.data.datasets import DATASETS
 from s2m2.models import build_backbone
 from s2m2.recipe import read_recipe
 from s2m2.training.build import check_mix_stages, pretrain_objective
@@ -19,9 +20,9 @@ def test_there_are_recipes() -> None:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_a_shipped_recipe_can_be_built(path: Path) -> None:
     recipe = read_recipe(path)
-    backbone = build_backbone(recipe.model, recipe.data.image_size)
+    backbone = build_backbone(recipe.model, recipe.data.image_size or DATASETS[path.parent.name].image_size)
     objective = pretrain_objective(recipe, backbone.feature_dim, classes=64)
-    check_mix_stages(recipe, backbone)
+    check_mix_stages("finetune.mix", recipe.finetune.mix, backbone)
     assert build_optimizer(recipe.pretrain.optimizer, objective)
     assert build_optimizer(recipe.finetune.optimizer, backbone)
 

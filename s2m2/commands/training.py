@@ -7,33 +7,37 @@ import torch
 from s2m2.commands.evaluation import check_validation, validator
 from s2m2.commands.session import Session
 from s2m2.console import console
+from s2m2.data.base_classes import split_base
 from s2m2.data.batches import steps_per_epoch
 from s2m2.data.catalog import ImageTables
 from s2m2.data.table import ImageTable
 from s2m2.errors import InputError
 from s2m2.models import Backbone, build_backbone, initialise
 from s2m2.recipe import Recipe, TrainingConfig
+from s2m2.recipe.mixing import MixConfig
 from s2m2.runs.checkpoint import Outcome, load_best, load_outcome
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.provenance import record
 from s2m2.seeding import generator_for
-from s2m2.training.build import check_mix_stages, pretrain_objective
+from s2m2.training.build import Pretraining, check_mix_stages, finetune_objective, pretrain_objective
 from s2m2.training.collectives import gather_images
 from s2m2.training.loop import train_stage
-from s2m2.training.manifold_mixup import Inner, ManifoldMixup
 from s2m2.training.stage import BasePictures, StageSettings
 
 
 def check_pretraining(recipe: Recipe, tables: ImageTables, run: RunDirectory) -> None:
     """Raise `InputError` if stage 1 could not train or validate."""
-    _check_batches(recipe, recipe.pretrain, tables.base)
+    share = _check_batches(recipe, recipe.pretrain, tables.base)
+    _check_pictures("pretrain.mix", recipe.pretrain.mix, share)
     check_validation(recipe.pretrain, tables.validation)
+    check_mix_stages("pretrain.mix", recipe.pretrain.mix, build_backbone(recipe.model, recipe.data.side))
 
 
 def check_finetuning(recipe: Recipe, tables: ImageTables, run: RunDirectory) -> None:
     """Raise `InputError` if stage 2 could not train or validate."""
     config = recipe.finetune
     share = _check_batches(recipe, config, tables.base)
+    _check_pictures("finetune.mix", config.mix, share)
     processes = recipe.runtime.devices * recipe.runtime.nodes
     if processes > 1 and share % config.auxiliary_stride:
         raise InputError(
@@ -44,7 +48,7 @@ def check_finetuning(recipe: Recipe, tables: ImageTables, run: RunDirectory) -> 
             f"--finetune.batch_size is {config.batch_size} and every {config.auxiliary_stride}th picture is compared; exemplar needs two"
         )
     check_validation(config, tables.validation)
-    check_mix_stages(recipe, build_backbone(recipe.model, recipe.data.image_size))
+    check_mix_stages("finetune.mix", config.mix, build_backbone(recipe.model, recipe.data.side))
 
 
 def check_pretrained(recipe: Recipe, tables: ImageTables, run: RunDirectory) -> None:
@@ -55,11 +59,17 @@ def check_pretrained(recipe: Recipe, tables: ImageTables, run: RunDirectory) -> 
 
 def _check_batches(recipe: Recipe, config: TrainingConfig, table: ImageTable) -> int:
     """Raise `InputError` if the batches of a stage cannot be made or shared; returns the pictures of a step on each device."""
-    steps_per_epoch(len(table.rows("base")), config.batch_size)
+    steps_per_epoch(len(split_base(table, recipe.data, recipe.seed).rows), config.batch_size)
     processes = recipe.runtime.devices * recipe.runtime.nodes
     if config.batch_size % processes:
         raise InputError(f"--{config.stage}.batch_size is {config.batch_size}, which {processes} devices cannot share equally")
     return config.batch_size // processes
+
+
+def _check_pictures(at: str, config: MixConfig, share: int) -> None:
+    """Raise `InputError` if a device has too few pictures of a step to mix so many of them with each other."""
+    if config.pictures > max(share, 2):
+        raise InputError(f"--{at}.pictures is {config.pictures}, but a step has {share} pictures on each device")
 
 
 def pretrain_stage(session: Session) -> Outcome:
@@ -70,14 +80,14 @@ def pretrain_stage(session: Session) -> Outcome:
 
 def finetune_stage(session: Session) -> Outcome:
     """Stage 2 from the best weights of stage 1, whose heads it keeps."""
-    backbone, inner = _fresh_networks(session)
-    load_best(session.run.best("pretrain"), backbone, inner)
-    return _train(session, session.recipe.finetune, backbone, ManifoldMixup(inner, session.recipe.finetune), validate_start=True)
+    backbone, objective = _fresh_networks(session)
+    load_best(session.run.best("pretrain"), backbone, objective)
+    return _train(session, session.recipe.finetune, backbone, finetune_objective(session.recipe, objective), validate_start=True)
 
 
-def _fresh_networks(session: Session) -> tuple[Backbone, Inner]:
+def _fresh_networks(session: Session) -> tuple[Backbone, Pretraining]:
     recipe, table = session.recipe, session.table
-    backbone = build_backbone(recipe.model, recipe.data.image_size, generator_for(recipe.seed, "backbone"))
+    backbone = build_backbone(recipe.model, recipe.data.side, generator_for(recipe.seed, "backbone"))
     gather = gather_images if session.fabric.world_size > 1 else None
     objective = pretrain_objective(recipe, backbone.feature_dim, len(table.splits["base"]), gather)
     initialise(objective, generator_for(recipe.seed, "heads"))
@@ -106,7 +116,7 @@ def _train(session: Session, config: TrainingConfig, backbone: Backbone, objecti
         validate_start=validate_start,
     )
     validate = validator(recipe, session.tables.validation, config.validation, session.fabric.device)
-    outcome = train_stage(session.fabric, session.run, backbone, objective, _base_pictures(session.table), settings, validate)
+    outcome = train_stage(session.fabric, session.run, backbone, objective, _base_pictures(session), settings, validate)
     if session.fabric.is_global_zero:
         record(session.run, **{config.stage: asdict(outcome), "runtime": asdict(runtime)})
         if outcome.best_epoch == 0:
@@ -118,8 +128,6 @@ def _train(session: Session, config: TrainingConfig, backbone: Backbone, objecti
     return outcome
 
 
-def _base_pictures(table: ImageTable) -> BasePictures:
-    rows = torch.from_numpy(table.rows("base"))
-    numbers = torch.tensor(table.splits["base"]).sort().values
-    labels = torch.searchsorted(numbers, torch.from_numpy(table.labels)[rows])
-    return BasePictures(images=table.image_tensor(), rows=rows, labels=labels)
+def _base_pictures(session: Session) -> BasePictures:
+    base = split_base(session.table, session.recipe.data, session.recipe.seed)
+    return BasePictures(images=session.table.image_tensor(), rows=base.rows, labels=base.labels)

@@ -24,9 +24,9 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
     return count // batch_size
 
 
-def epoch_order(count: int, seed: int, stage: str, epoch: int) -> Int64[Tensor, " item"]:
-    """The random order of one epoch."""
-    return torch.randperm(count, generator=generator_for(seed, stage, "order", epoch))
+def epoch_order(count: int, seed: int, stage: str, epoch: int, batch: int = 0) -> Int64[Tensor, " item"]:
+    """The random order of one epoch; where steps take several batches, each of them has an order of its own."""
+    return torch.randperm(count, generator=generator_for(seed, stage, "order", epoch, *[batch] * (batch > 0)))
 
 
 def local_batch(order: Int64[Tensor, " item"], position: int, stream: StepStream) -> Int64[Tensor, " batch"]:

@@ -20,10 +20,11 @@ class Backbone(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.feature_dim = feature_dim
 
-    def forward(self, images: Float[Tensor, "batch 3 side side"], mix: Mix | None = None) -> Float[Tensor, "batch dim"]:
+    def forward(self, images: Float[Tensor, "row 3 side side"], mix: Mix | None = None) -> Float[Tensor, "batch dim"]:
         """Features of the pictures; with a mix, of the pictures mixed before stage `mix.stage`.
 
-        `mix.stage` runs from 0, the pictures, to the number of stages, the features themselves.
+        `mix.stage` runs from 0, the pictures, to the number of stages, the features themselves. There are as many rows as pictures in
+        the batch, or twice as many where the mix takes its partners from a second batch.
         """
         values = images
         for number, stage in enumerate(self.stages):

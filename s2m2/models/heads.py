@@ -18,7 +18,7 @@ class CosineHead(nn.Module):
 
     def __init__(self, feature_dim: int, classes: int, scale: float) -> None:
         super().__init__()
-        self.scale = scale
+        self.classes, self.scale = classes, scale
         self.direction = nn.Parameter(torch.empty(classes, feature_dim))
         self.norm = nn.Parameter(torch.empty(classes))
         self.draw(generator_for(0, "head"))
@@ -43,6 +43,7 @@ class LinearHead(nn.Module):
 
     def __init__(self, feature_dim: int, classes: int) -> None:
         super().__init__()
+        self.classes = classes
         self.weight = nn.Parameter(torch.empty(classes, feature_dim))
         self.bias = nn.Parameter(torch.empty(classes))
         self.draw(generator_for(0, "head"))

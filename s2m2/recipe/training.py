@@ -5,8 +5,9 @@ from typing import Literal
 
 from s2m2.recipe.checks import check
 from s2m2.recipe.heads import HeadName
+from s2m2.recipe.mixing import MixConfig
 
-ObjectiveName = Literal["supervised", "rotation", "exemplar"]
+ObjectiveName = Literal["supervised", "rotation", "exemplar", "mixup"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,9 @@ class PretrainConfig(TrainingConfig):
     """Stage 1: the classes and a self-supervised task together, L_class + L_ss."""
 
     objective: ObjectiveName = "rotation"
-    """Self-supervised task beside the classes; supervised: none. Fine-tuning keeps it."""
+    """What is trained: the classes with a self-supervised task beside them, which fine-tuning keeps (rotation, exemplar); the classes
+    alone (supervised); or the classes of mixed pictures alone (mixup), as `pretrain.mix` says."""
+    mix: MixConfig = field(default_factory=MixConfig)
     rotations: Literal["all", "one"] = "one"
     """Rotation: every picture at all four quarter turns (S2M2), or at one drawn at random, which gives the same loss in expectation
     at a quarter of the cost."""
@@ -92,6 +95,9 @@ class PretrainConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.mix.check_at("pretrain.mix", self.batch_size)
+        mixes = self.objective == "mixup"
+        check(mixes or self.mix == MixConfig(), "pretrain.objective", self.objective, "mixup where pretrain.mix is set")
         for name in ("classification_weight", "self_supervision_weight"):
             check(getattr(self, name) >= 0, f"pretrain.{name}", getattr(self, name), "0 or more")
 
@@ -104,11 +110,7 @@ class FinetuneConfig(TrainingConfig):
     """Passes over the base pictures, at most."""
     patience: int = 1
     """Stop after so many validations in a row without a new best score; 0 never stops early, 1 is the paper's Algorithm 1."""
-    alpha: float = 2.0
-    """Mixing weights are drawn from Beta(alpha, alpha)."""
-    mix_stages: tuple[int, ...] | None = None
-    """Where to mix: before which stages of the backbone, 0 being the input and the number of stages the feature vector.
-    null: before every stage, the input included (S2M2)."""
+    mix: MixConfig = field(default_factory=MixConfig)
     auxiliary_weight: float = 0.5
     """Weight of (L_class + L_ss) beside L_mm."""
     auxiliary_stride: int = 4
@@ -119,8 +121,6 @@ class FinetuneConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.alpha > 0, "finetune.alpha", self.alpha, "above 0")
+        self.mix.check_at("finetune.mix", self.batch_size)
         check(self.auxiliary_weight >= 0, "finetune.auxiliary_weight", self.auxiliary_weight, "0 or more")
         check(1 <= self.auxiliary_stride <= self.batch_size, "finetune.auxiliary_stride", self.auxiliary_stride, "from 1 to the batch size")
-        stages = self.mix_stages
-        check(stages is None or (bool(stages) and min(stages) >= 0), "finetune.mix_stages", stages, "stage numbers from 0, or null")

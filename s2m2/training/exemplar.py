@@ -15,6 +15,7 @@ class Exemplar(nn.Module):
     """L_class + L_exemplar over four random variations of each picture, the hardest copy against the hardest stranger."""
 
     views = 4
+    batches = 1
 
     def __init__(self, class_head: nn.Module, config: PretrainConfig, gather: Gather | None = None) -> None:
         super().__init__()

@@ -5,12 +5,12 @@ in an epoch waits for the device, except every `LOG_EVERY` steps to read the los
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
@@ -75,6 +75,7 @@ class _Stage:
         self.steps = steps_per_epoch(len(pictures.rows), self.config.batch_size)
         self.backbone, self.objective = backbone, objective
         self.views: int = objective.views  # type: ignore[assignment]
+        self.batches: int = objective.batches  # type: ignore[assignment]
         self.images = resident(pictures.images, fabric.device)
         self.rows, self.labels = (values.to(fabric.device) for values in (pictures.rows, pictures.labels))
         self.bare = Networks(backbone, objective)
@@ -122,13 +123,15 @@ class _Stage:
     def _train_epoch(self, log: MetricLog, advance: Advance) -> int:
         """The rest of the current epoch; returns how many epochs are done then."""
         epoch = self.progress.step // self.steps
-        order = epoch_order(len(self.rows), self.settings.seed, self.name, epoch).to(self.fabric.device)
+        orders = [
+            epoch_order(len(self.rows), self.settings.seed, self.name, epoch, batch).to(self.fabric.device) for batch in range(self.batches)
+        ]
         window: list[LossTerms] = []
         since = time.monotonic()
         self.networks.train()
         for step in range(self.progress.step, (epoch + 1) * self.steps):
             rate = set_learning_rate(self.optimizer, self.config.optimizer, step, self.config.epochs * self.steps)
-            window.append(self._step(step, order))
+            window.append(self._step(step, orders))
             self.progress = replace(self.progress, step=step + 1, seconds=time.monotonic() - self.started)
             advance(self.config.batch_size)
             at_end = (step + 1) % self.steps == 0
@@ -139,7 +142,7 @@ class _Stage:
                 self._save(window)
         return epoch + 1
 
-    def _step(self, step: int, order: Int64[Tensor, " item"]) -> LossTerms:
+    def _step(self, step: int, orders: Sequence[Int64[Tensor, " item"]]) -> LossTerms:
         fabric, settings = self.fabric, self.settings
         stream = StepStream(
             seed=settings.seed,
@@ -151,9 +154,9 @@ class _Stage:
         )
         # Dropout is the one draw that torch takes from its global generator.
         torch.manual_seed(seed_for(settings.seed, self.name, "dropout", step, fabric.global_rank))
-        items = local_batch(order, step % self.steps, stream)
-        images, labels = fetch(self.images, self.rows[items], fabric.device), self.labels[items]
-        views = torch.stack([augment(images, settings.data, stream, view) for view in range(self.views)])
+        items = [local_batch(order, step % self.steps, stream) for order in orders]
+        labels = torch.cat([self.labels[chosen] for chosen in items])
+        views = torch.cat([self._views(chosen, stream, batch) for batch, chosen in enumerate(items)], dim=1)
         if settings.channels_last:
             views = views.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, views.shape[:2])
         self.bare.stream = stream
@@ -162,6 +165,12 @@ class _Stage:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return LossTerms(terms.total.detach(), terms.parts)
+
+    def _views(self, items: Int64[Tensor, " item"], stream: StepStream, batch: int) -> Float[Tensor, "view item 3 side side"]:
+        """Random variations of the pictures of one batch of a step."""
+        images = fetch(self.images, self.rows[items], self.fabric.device)
+        numbers = range(batch * self.views, (batch + 1) * self.views)
+        return torch.stack([augment(images, self.settings.data, stream, number) for number in numbers])
 
     def _log_window(self, log: MetricLog, window: list[LossTerms], since: float, learning_rate: float) -> None:
         """Log means over the steps since a moment; the one place where training waits for the device."""

@@ -28,9 +28,11 @@ class Objective(Protocol):
 
     views: int
     """Random variations of each picture that a step needs."""
+    batches: int
+    """Batches that a step needs; the second one is drawn by itself and lies behind the first."""
 
     def __call__(
-        self, backbone: Backbone, views: Float[Tensor, "view batch 3 side side"], labels: Int64[Tensor, " batch"], stream: StepStream
+        self, backbone: Backbone, views: Float[Tensor, "view row 3 side side"], labels: Int64[Tensor, " row"], stream: StepStream
     ) -> LossTerms:
         """The loss of this process's share of a batch; random draws come from the stream."""
         ...

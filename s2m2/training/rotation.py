@@ -19,6 +19,7 @@ class Rotation(nn.Module):
     """
 
     views = 1
+    batches = 1
 
     def __init__(self, class_head: nn.Module, turn_head: nn.Module, config: PretrainConfig) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ class Supervised(nn.Module):
     """L_class: cross entropy of the base classes."""
 
     views = 1
+    batches = 1
 
     def __init__(self, class_head: nn.Module) -> None:
         super().__init__()

@@ -1,9 +1,11 @@
+"""`Mix` and its losses against loops over pictures and classes, in value and gradient, and what must not change a picture."""
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from s2m2.functional.mixup import Mix, draw_partners
+from s2m2.functional.mixup import Mix, soft_binary_cross_entropy, soft_cross_entropy
 from s2m2.models import BUILDERS
 from s2m2.recipe.model import BackboneName
 from s2m2.seeding import generator_for
@@ -11,130 +13,152 @@ from tests.models.tiny import tiny_backbone
 from tests.reference import mixup as reference
 from tests.reference.comparison import assert_twins_agree
 
-BATCH = 4
-PARTNERS = torch.tensor([2, 1, 3, 0])
-ONE_WEIGHT = torch.tensor(0.3)
-WEIGHTS = torch.tensor([0.3, 0.9, 0.5, 0.05])
+BATCH, CLASSES = 4, 3
+LABELS = torch.tensor([0, 2, 2, 1])
+PARTNERS = torch.tensor([[2, 1, 3, 0]])
+TWO_PARTNERS = torch.tensor([[2, 3, 3, 0], [1, 0, 1, 2]])
+MIXTURES = {
+    "one weight": (torch.tensor([0.7]), PARTNERS),
+    "a weight each": (torch.tensor([[0.7, 0.1, 0.5, 0.95]]), PARTNERS),
+    "two partners": (torch.tensor([0.3, 0.6]), TWO_PARTNERS),
+    "two partners, weights each": (torch.tensor([[0.3, 0.1, 0.0, 0.5], [0.6, 0.2, 1.0, 0.25]]), TWO_PARTNERS),
+}
 STAGES = range(5)
 """Before each of a backbone's four stages, and after the last."""
 
 
-def pictures(batch: int = BATCH, side: int = 28) -> Tensor:
-    return torch.randn(batch, 3, side, side, generator=generator_for(0, "pictures"))
+def pictures(rows: int = BATCH, side: int = 28) -> Tensor:
+    return torch.randn(rows, 3, side, side, generator=generator_for(0, "pictures"))
 
 
-@pytest.mark.parametrize("weight", [ONE_WEIGHT, WEIGHTS], ids=["one weight", "a weight each"])
+def mixture(name: str, stage: int = 0) -> Mix:
+    weights, partners = MIXTURES[name]
+    return Mix(stage=stage, weights=weights.double(), partners=partners)
+
+
+def weights_each(mix: Mix) -> Tensor:
+    return mix.weights if mix.weights.ndim == 2 else mix.weights[:, None].expand(-1, mix.partners.shape[1])
+
+
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("name", BUILDERS)
-def test_mixing_before_any_stage_equals_a_loop_over_pictures_in_value_and_gradient(name: BackboneName, stage: int, weight: Tensor) -> None:
-    backbone = tiny_backbone(name).double()
+@pytest.mark.parametrize("backbone_name", BUILDERS)
+def test_mixing_before_any_stage_equals_a_loop_over_pictures_in_value_and_gradient(backbone_name: BackboneName, stage: int) -> None:
+    compare_with_loop(backbone_name, mixture("a weight each", stage), pictures())
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+@pytest.mark.parametrize("stage", [0, 2, 4])
+def test_every_kind_of_mixture_equals_a_loop_over_pictures_in_value_and_gradient(name: str, stage: int) -> None:
+    compare_with_loop("conv4", mixture(name, stage), pictures())
+
+
+@pytest.mark.parametrize("stage", [0, 2, 4])
+def test_partners_from_a_second_batch_equal_a_loop_over_pictures_in_value_and_gradient(stage: int) -> None:
+    partners = torch.arange(BATCH, 2 * BATCH)[None]
+    compare_with_loop("conv4", Mix(stage=stage, weights=torch.tensor([0.4]).double(), partners=partners), pictures(2 * BATCH))
+
+
+def compare_with_loop(backbone_name: BackboneName, mix: Mix, images: Tensor) -> None:
+    backbone = tiny_backbone(backbone_name).double()
     names, values = zip(*backbone.named_parameters(), strict=True)
-    mix = Mix(stage=stage, weight=weight.double(), partner=PARTNERS)
 
     def fast(images: Tensor, *parameters: Tensor) -> Tensor:
-        given = dict(zip(names, parameters, strict=True))
-        return torch.func.functional_call(backbone, given, (images, mix))
+        return torch.func.functional_call(backbone, dict(zip(names, parameters, strict=True)), (images, mix))
 
     def slow(images: Tensor, *parameters: Tensor) -> Tensor:
-        given = {key.removeprefix("stages."): value for key, value in zip(names, parameters, strict=True)}
-        runner = StagesByHand(backbone.stages, stage, weight.double().expand(BATCH))
-        return torch.func.functional_call(runner, {f"stages.{key}": value for key, value in given.items()}, (images,))
+        return torch.func.functional_call(StagesByHand(backbone.stages, mix), dict(zip(names, parameters, strict=True)), (images,))
 
-    assert_twins_agree(fast, slow, pictures(), *values)
+    assert_twins_agree(fast, slow, images, *values)
 
 
 class StagesByHand(torch.nn.Module):
     """The slow twin as a module, so that it takes its parameters from the comparison."""
 
-    def __init__(self, stages: torch.nn.ModuleList, stage: int, weights: Tensor) -> None:
+    def __init__(self, stages: torch.nn.ModuleList, mix: Mix) -> None:
         super().__init__()
-        self.stages, self.stage, self.weights = stages, stage, weights
+        self.stages, self.mix = stages, mix
 
     def forward(self, images: Tensor) -> Tensor:
-        return reference.features(self.stages, images, self.stage, self.weights, PARTNERS.tolist())
+        return reference.features(self.stages, images, self.mix.stage, weights_each(self.mix), self.mix.partners.tolist())
 
 
-@pytest.mark.parametrize("weight", [ONE_WEIGHT, WEIGHTS], ids=["one weight", "a weight each"])
-def test_the_loss_equals_cross_entropy_with_mixed_labels_in_value_and_gradient(weight: Tensor) -> None:
-    labels = torch.tensor([0, 2, 2, 1])
-    logits = torch.randn(BATCH, 3, generator=generator_for(0, "logits"))
-    mix = Mix(stage=0, weight=weight.double(), partner=PARTNERS)
-    weights = weight.double().expand(BATCH)
+@pytest.mark.parametrize("name", MIXTURES)
+@pytest.mark.parametrize("kind", ["cross_entropy", "binary_cross_entropy"])
+def test_the_losses_equal_loops_over_classes_in_value_and_gradient(name: str, kind: str) -> None:
+    mix = mixture(name)
+    logits = torch.randn(BATCH, CLASSES, generator=generator_for(0, "logits"))
+    loss = {"cross_entropy": soft_cross_entropy, "binary_cross_entropy": soft_binary_cross_entropy}[kind]
+    shares = reference.targets(LABELS.tolist(), CLASSES, weights_each(mix), mix.partners.tolist())
     assert_twins_agree(
-        lambda given: mix.loss(given, labels), lambda given: reference.loss(given, labels.tolist(), weights, PARTNERS.tolist()), logits
+        lambda given: loss(given, mix.targets(LABELS, CLASSES)), lambda given: getattr(reference, kind)(given, shares), logits
     )
 
 
-@pytest.mark.parametrize("weight", [torch.tensor(1.0), torch.ones(BATCH)], ids=["one weight", "a weight each"])
-def test_weight_one_is_plain_training(weight: Tensor) -> None:
-    labels = torch.tensor([0, 2, 2, 1])
+def test_the_loss_of_a_mixture_is_the_mixture_of_the_losses() -> None:
+    # S2M2's L_mm is written so: lambda CE(logits, y) + (1 - lambda) CE(logits, y').
+    logits = torch.randn(BATCH, CLASSES, generator=generator_for(0, "logits"))
+    mix = Mix(stage=0, weights=torch.tensor([0.3]), partners=PARTNERS)
+    apart = 0.7 * F.cross_entropy(logits, LABELS) + 0.3 * F.cross_entropy(logits, LABELS[PARTNERS[0]])
+    torch.testing.assert_close(soft_cross_entropy(logits, mix.targets(LABELS, CLASSES)), apart)
+
+
+def test_both_losses_are_one_for_two_classes_in_value_and_gradient() -> None:
+    logits = torch.randn(64, 2, generator=generator_for(0, "logits"))
+    own = torch.rand(64, 1, generator=generator_for(0, "targets"), dtype=torch.float64)
+    targets = torch.cat([own, 1 - own], dim=1)
+    assert_twins_agree(lambda given: soft_binary_cross_entropy(given, targets), lambda given: soft_cross_entropy(given, targets), logits)
+
+
+def test_the_binary_loss_stays_finite_and_exact_where_a_class_is_certain() -> None:
+    logits = torch.tensor([[40.0, 0.0, -40.0]], requires_grad=True)
+    targets = torch.tensor([[0.0, 1.0, 0.0]])
+    loss = soft_binary_cross_entropy(logits, targets)
+    loss.backward()
+    # -1/2 (log p_1 + log(1 - p_0)) with p_1 = exp(-40) and 1 - p_0 = exp(-40), to float32's digits.
+    torch.testing.assert_close(loss.detach(), torch.tensor(40.0))
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("weights", [torch.tensor([0.0]), torch.zeros(1, BATCH)], ids=["one weight", "a weight each"])
+def test_weight_one_of_a_picture_is_plain_training(weights: Tensor) -> None:
     backbone = tiny_backbone("resnet12")
     plain = backbone(pictures())
     for stage in STAGES:
-        mix = Mix(stage=stage, weight=weight, partner=PARTNERS)
+        mix = Mix(stage=stage, weights=weights, partners=PARTNERS)
         assert torch.equal(backbone(pictures(), mix), plain)
-        torch.testing.assert_close(mix.loss(plain, labels), F.cross_entropy(plain, labels))
+        assert torch.equal(mix.targets(LABELS, CLASSES), F.one_hot(LABELS, CLASSES).float())
+    torch.testing.assert_close(soft_cross_entropy(plain, mix.targets(LABELS, plain.shape[1])), F.cross_entropy(plain, LABELS))
 
 
 def test_mixing_pictures_with_themselves_changes_nothing() -> None:
     backbone = tiny_backbone("wrn28_10")
     plain = backbone(pictures())
     for stage in STAGES:
-        assert torch.equal(backbone(pictures(), Mix(stage=stage, weight=WEIGHTS, partner=torch.arange(BATCH))), plain)
+        mix = Mix(stage=stage, weights=torch.tensor([0.3, 0.3]), partners=torch.arange(BATCH).expand(2, -1))
+        assert torch.equal(backbone(pictures(), mix), plain)
 
 
 def test_exchanging_picture_and_partner_exchanges_the_weights() -> None:
-    swapped = torch.tensor([1, 0, 3, 2])
-    mixed = Mix(stage=0, weight=torch.tensor(0.3), partner=swapped).blend(pictures())
-    exchanged = Mix(stage=0, weight=torch.tensor(0.7), partner=swapped).blend(pictures())
-    torch.testing.assert_close(mixed, exchanged[swapped])
+    swapped = torch.tensor([[1, 0, 3, 2]])
+    mixed = Mix(stage=0, weights=torch.tensor([0.3]), partners=swapped).blend(pictures())
+    exchanged = Mix(stage=0, weights=torch.tensor([0.7]), partners=swapped).blend(pictures())
+    torch.testing.assert_close(mixed, exchanged[swapped[0]])
+
+
+def test_the_order_of_partners_does_not_matter() -> None:
+    one = Mix(stage=0, weights=torch.tensor([0.3, 0.5]), partners=TWO_PARTNERS)
+    other = Mix(stage=0, weights=torch.tensor([0.5, 0.3]), partners=TWO_PARTNERS.flip(0))
+    torch.testing.assert_close(one.blend(pictures()), other.blend(pictures()))
+
+
+def test_targets_are_shares_that_sum_to_one() -> None:
+    for name in MIXTURES:
+        shares = mixture(name).targets(LABELS, CLASSES)
+        assert (shares >= -1e-12).all()
+        torch.testing.assert_close(shares.sum(dim=1), torch.ones(BATCH, dtype=torch.float64))
 
 
 def test_mixing_keeps_the_kind_of_numbers_of_the_representation() -> None:
-    assert Mix(stage=0, weight=WEIGHTS, partner=PARTNERS).blend(pictures().bfloat16()).dtype == torch.bfloat16
-
-
-@pytest.mark.parametrize(("batch", "world"), [(1, 1), (7, 1), (16, 1), (64, 1), (64, 8), (96, 3), (48, 6), (250, 2)])
-def test_partners_are_a_reordering_within_the_share_of_each_process(batch: int, world: int) -> None:
-    for draw in range(20):
-        partners = draw_partners(batch, generator_for(0, draw), world)
-        share = batch // world
-        assert partners.sort().values.tolist() == list(range(batch))
-        assert torch.equal(partners // share, torch.arange(batch) // share)
-
-
-@pytest.mark.parametrize("batch", [64, 128, 256])
-def test_the_same_pairs_meet_on_1_2_4_and_8_processes(batch: int) -> None:
-    alone = draw_partners(batch, generator_for(5))
-    assert all(torch.equal(draw_partners(batch, generator_for(5), world), alone) for world in (2, 4, 8))
-
-
-def test_all_pairs_of_a_block_are_equally_likely() -> None:
-    draws, batch, block = 2000, 64, 8
-    meetings = torch.zeros(batch, batch)
-    for draw in range(draws):
-        meetings[torch.arange(batch), draw_partners(batch, generator_for(0, draw))] += 1
-    within = torch.block_diag(*[torch.ones(block, block) - torch.eye(block)] * (batch // block)).bool()
-    share = 1 / (block - 1)
-    expected = draws * share
-    deviation = (draws * share * (1 - share)) ** 0.5
-    assert (meetings[within] - expected).abs().max() < 5 * deviation
-    assert meetings[~within].sum() == 0
-
-
-def test_no_picture_is_its_own_partner() -> None:
-    for batch in (2, 9, 64):
-        for draw in range(50):
-            assert not (draw_partners(batch, generator_for(1, draw)) == torch.arange(batch)).any()
-
-
-def test_a_batch_that_cannot_be_shared_is_refused() -> None:
-    with pytest.raises(ValueError, match="64 cannot be shared equally by 3"):
-        draw_partners(64, generator_for(0), 3)
-
-
-def test_partners_come_from_their_generator_alone() -> None:
-    before = torch.random.get_rng_state()
-    assert torch.equal(draw_partners(64, generator_for(1)), draw_partners(64, generator_for(1)))
-    assert not torch.equal(draw_partners(64, generator_for(1)), draw_partners(64, generator_for(2)))
-    assert torch.equal(torch.random.get_rng_state(), before)
+    mix = Mix(stage=0, weights=torch.tensor([[0.7, 0.1, 0.5, 0.95]]), partners=PARTNERS)
+    assert mix.blend(pictures().bfloat16()).dtype == torch.bfloat16

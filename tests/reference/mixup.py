@@ -1,4 +1,4 @@
-"""Manifold mixup picture by picture and class by class: Verma et al. (2019), section 2, and S2M2, section 3.2."""
+"""Mixing picture by picture and class by class: Zhang et al. (2018), equation 1; Verma et al. (2019), section 2; S2M2, section 3.2."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,18 @@ import torch
 from torch import Tensor, nn
 
 
-def blend(values: Tensor, weights: Sequence[float] | Tensor, partners: Sequence[int]) -> Tensor:
-    mixed = [weights[row] * values[row] + (1 - weights[row]) * values[partners[row]] for row in range(len(values))]
+def blend(values: Tensor, weights: Tensor, partners: Sequence[Sequence[int]]) -> Tensor:
+    """Weights of partner j for picture i; partners hold rows of the values, which may be more than the pictures."""
+    mixed = []
+    for row in range(len(partners[0])):
+        total = (1 - sum(weights[number, row] for number in range(len(partners)))) * values[row]
+        for number, rows in enumerate(partners):
+            total = total + weights[number, row] * values[rows[row]]
+        mixed.append(total)
     return torch.stack(mixed)
 
 
-def features(stages: nn.ModuleList, images: Tensor, stage: int, weights: Sequence[float] | Tensor, partners: Sequence[int]) -> Tensor:
+def features(stages: nn.ModuleList, images: Tensor, stage: int, weights: Tensor, partners: Sequence[Sequence[int]]) -> Tensor:
     """Run the stages before `stage`, mix what they give, and run the others."""
     values = images
     for module in list(stages)[:stage]:
@@ -22,13 +28,34 @@ def features(stages: nn.ModuleList, images: Tensor, stage: int, weights: Sequenc
     return values
 
 
-def loss(logits: Tensor, labels: Sequence[int], weights: Sequence[float] | Tensor, partners: Sequence[int]) -> Tensor:
-    """Cross entropy with the mixed one-hot labels."""
-    rows, classes = logits.shape
+def targets(labels: Sequence[int], classes: int, weights: Tensor, partners: Sequence[Sequence[int]]) -> list[list[float]]:
+    """Share of each class in each mixture."""
+    shares = [[0.0] * classes for _ in partners[0]]
+    for row in range(len(partners[0])):
+        left = 1.0
+        for number, rows in enumerate(partners):
+            shares[row][labels[rows[row]]] += float(weights[number, row])
+            left -= float(weights[number, row])
+        shares[row][labels[row]] += left
+    return shares
+
+
+def cross_entropy(logits: Tensor, shares: Sequence[Sequence[float]]) -> Tensor:
+    """Of soft targets, term by term."""
     total = torch.zeros((), dtype=logits.dtype)
-    for row in range(rows):
-        normaliser = torch.log(sum(torch.exp(logit) for logit in logits[row]))
-        for number in range(classes):
-            share = weights[row] * (labels[row] == number) + (1 - weights[row]) * (labels[partners[row]] == number)
-            total = total - share * (logits[row, number] - normaliser)
-    return total / rows
+    for row, row_shares in zip(logits, shares, strict=True):
+        normaliser = sum(torch.exp(logit) for logit in row)
+        for logit, share in zip(row, row_shares, strict=True):
+            total = total - share * torch.log(torch.exp(logit) / normaliser)
+    return total / len(logits)
+
+
+def binary_cross_entropy(logits: Tensor, shares: Sequence[Sequence[float]]) -> Tensor:
+    """Half the sum over classes of the binary cross entropy of the softmax, term by term."""
+    total = torch.zeros((), dtype=logits.dtype)
+    for row, row_shares in zip(logits, shares, strict=True):
+        normaliser = sum(torch.exp(logit) for logit in row)
+        for logit, share in zip(row, row_shares, strict=True):
+            probability = torch.exp(logit) / normaliser
+            total = total - (share * torch.log(probability) + (1 - share) * torch.log(1 - probability)) / 2
+    return total / len(logits)

@@ -12,6 +12,7 @@ from s2m2.errors import InputError
 from s2m2.evaluation.results import load_results, save_results
 from s2m2.files import write_text
 from s2m2.recipe import DataConfig, FinetuneConfig, Recipe, RuntimeConfig, build_recipe, recipe_parser, recipe_to_yaml
+from s2m2.recipe.mixing import MixConfig
 from s2m2.reporting.report import command_again, duration, read_results, stopping_sentence, write_report
 from s2m2.reporting.score_table import percent, percent_both
 from s2m2.runs.directory import RunDirectory
@@ -156,7 +157,7 @@ def test_a_damaged_result_is_named_and_leaves_the_old_report_alone(tmp_path):
         RECIPE,
         Recipe(
             data=DataConfig(table="a folder/it's here", mean=(0.5, 0.4, 0.3)),
-            finetune=FinetuneConfig(mix_stages=(0, 3)),
+            finetune=FinetuneConfig(mix=MixConfig(stages=(0, 3))),
             runtime=RuntimeConfig(compile=True, threads=1),
         ),
     ],

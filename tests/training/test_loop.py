@@ -18,8 +18,8 @@ from s2m2.runs.metrics import read_metrics
 from s2m2.seeding import generator_for
 from s2m2.training import loop
 from s2m2.training.build import pretrain_objective
+from s2m2.training.finetuning import MixedFinetuning
 from s2m2.training.loop import train_stage
-from s2m2.training.manifold_mixup import ManifoldMixup
 from s2m2.training.stage import BasePictures, StageSettings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -42,7 +42,7 @@ def networks(config: TrainingConfig, table: ImageTable, backbone: str = "conv4")
     network = build_backbone(model, 28, generator_for(0, "backbone"))
     objective = pretrain_objective(Recipe(model=model), network.feature_dim, len(table.splits["base"]))
     initialise(objective, generator_for(0, "heads"))
-    return network, ManifoldMixup(objective, config) if isinstance(config, FinetuneConfig) else objective
+    return network, MixedFinetuning(objective, config) if isinstance(config, FinetuneConfig) else objective
 
 
 def train(
@@ -57,7 +57,7 @@ def train(
     left = iter(scores or [])
     stage = StageSettings(
         config=config,
-        data=DataConfig(image_size=28),
+        data=DataConfig(image_size=28, resize=1.15),
         seed=0,
         channels_last=False,
         checkpoint_seconds=settings.pop("checkpoint_seconds", 1e9),

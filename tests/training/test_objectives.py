@@ -4,17 +4,21 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.transforms.v2 import CutMix
 
+from s2m2.functional.mixup import Mix, soft_cross_entropy
 from s2m2.models import LinearHead, initialise
 from s2m2.recipe import FinetuneConfig, ModelConfig, PretrainConfig, Recipe
+from s2m2.recipe.mixing import MixConfig
 from s2m2.seeding import generator_for
-from s2m2.training.build import check_mix_stages, pretrain_objective
-from s2m2.training.manifold_mixup import Inner, ManifoldMixup
+from s2m2.training.build import Pretraining, check_mix_stages, pretrain_objective
+from s2m2.training.finetuning import MixedFinetuning
+from s2m2.training.mixing import draw_mix
 from tests.reference.exemplar import exemplar_loss
 from tests.training.networks import BATCH, CLASSES, batch, network, stream
 
 
-def build(objective: str = "rotation", **settings: object) -> Inner:
+def build(objective: str = "rotation", **settings: object) -> Pretraining:
     recipe = Recipe(pretrain=PretrainConfig(objective=objective, **settings))  # type: ignore[arg-type]
     inner = pretrain_objective(recipe, network().feature_dim, CLASSES)
     initialise(inner, generator_for(0, "heads"))
@@ -71,47 +75,70 @@ def test_supervised_is_the_classes_alone() -> None:
 def test_stage_two_is_mixup_plus_half_of_stage_one_on_a_quarter(objective: str) -> None:
     backbone, inner = network(), build(objective, **({"rotations": "all"} if objective == "rotation" else {}))
     views, labels = batch(inner.views)
-    mixup = ManifoldMixup(inner, FinetuneConfig())
-    mix = mixup.draw_mix(backbone, stream(), views.device)
-    logits = inner.class_head(backbone(views[0], mix))
-    weight = float(mix.weight)
-    mixed = weight * cross_entropy(logits, labels) + (1 - weight) * cross_entropy(logits, labels[mix.partner])
+    finetuning = MixedFinetuning(inner, FinetuneConfig())
+    mix = draw_mix(MixConfig(), len(backbone.stages), labels, stream())
+    logits, partner_share = inner.class_head(backbone(views[0], mix)), float(mix.weights)
+    mixed = (1 - partner_share) * cross_entropy(logits, labels) + partner_share * cross_entropy(logits, labels[mix.partners[0]])
     beside = inner(backbone, views[:, ::4], labels[::4], stream())
-    torch.testing.assert_close(mixup(backbone, views, labels, stream()).total, mixed + 0.5 * beside.total, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(finetuning(backbone, views, labels, stream()).total, mixed + 0.5 * beside.total, rtol=1e-4, atol=1e-4)
 
 
-def test_every_stage_is_mixed_equally_often_and_the_weights_are_beta() -> None:
-    mixup, backbone = ManifoldMixup(build(), FinetuneConfig(alpha=2.0)), network()
-    mixes = [mixup.draw_mix(backbone, stream(step), torch.device("cpu")) for step in range(2000)]
-    counts = torch.bincount(torch.tensor([mix.stage for mix in mixes]), minlength=4)
-    assert len(counts) == 4
-    assert (counts - 500).abs().max() < 5 * (2000 * 0.25 * 0.75) ** 0.5
-    weights = torch.stack([mix.weight for mix in mixes])
-    # Beta(2, 2): mean 1/2, variance 1/20.
-    assert abs(weights.mean() - 0.5) < 0.02
-    assert abs(weights.var() - 0.05) < 0.005
+def test_mixup_from_random_weights_is_the_loss_of_mixed_pictures_alone() -> None:
+    backbone, (views, labels) = network(), batch()
+    objective = build("mixup", mix=MixConfig(stages=(0,)))
+    mix = draw_mix(MixConfig(stages=(0,)), len(backbone.stages), labels, stream())
+    logits = objective.class_head(backbone(mix.blend(views[0])))
+    share = float(mix.weights)
+    mixed = (1 - share) * cross_entropy(logits, labels) + share * cross_entropy(logits, labels[mix.partners[0]])
+    torch.testing.assert_close(objective(backbone, views, labels, stream()).total, mixed)
 
 
-def test_all_processes_draw_the_same_stage_and_weight_and_partners_of_their_own() -> None:
-    mixup, backbone = ManifoldMixup(build(), FinetuneConfig()), network()
-    alone = mixup.draw_mix(backbone, stream(), torch.device("cpu"))
-    shares = [mixup.draw_mix(backbone, stream(rank=rank, world_size=2), torch.device("cpu")) for rank in (0, 1)]
-    assert all(share.stage == alone.stage and torch.equal(share.weight, alone.weight) for share in shares)
-    assert torch.equal(torch.cat([shares[0].partner, shares[1].partner + BATCH // 2]), alone.partner)
+def test_alpha_0_is_plain_training_exactly() -> None:
+    (views, labels), plain, mixed = batch(), network(), network()
+    one, other = build("supervised"), build("mixup", mix=MixConfig(alpha=0.0))
+    one(plain, views, labels, stream()).total.backward()
+    other(mixed, views, labels, stream()).total.backward()
+    for ours, theirs in zip(mixed.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-7)
 
 
-def test_mixing_is_limited_to_the_stages_asked_for() -> None:
-    mixup, backbone = ManifoldMixup(build(), FinetuneConfig(mix_stages=(2, 4))), network()
-    assert {mixup.draw_mix(backbone, stream(step), torch.device("cpu")).stage for step in range(50)} == {2, 4}
+def test_the_second_batch_gives_partners_and_nothing_else() -> None:
+    backbone, (views, labels) = network(), batch()
+    both = torch.cat([views, views.flip(1)], dim=1), torch.cat([labels, labels.flip(0)])
+    objective = build("mixup", mix=MixConfig(stages=(0,), partners="second_batch"))
+    assert objective.batches == 2
+    mix = draw_mix(MixConfig(stages=(0,)), len(backbone.stages), labels, stream())
+    by_hand = Mix(stage=0, weights=mix.weights, partners=torch.arange(BATCH - 1, -1, -1)[None])
+    logits = objective.class_head(backbone(views[0], by_hand))
+    expected = soft_cross_entropy(logits, by_hand.targets(labels, CLASSES))
+    torch.testing.assert_close(objective(backbone, *both, stream()).total, expected)
+
+
+def test_stage_two_puts_the_losses_of_stage_one_beside_the_first_batch_alone() -> None:
+    backbone, inner, (views, labels) = network(), build("supervised"), batch()
+    both = torch.cat([views, views.flip(1)], dim=1), torch.cat([labels, labels.flip(0)])
+    finetuning = MixedFinetuning(inner, FinetuneConfig(mix=MixConfig(partners="second_batch")))
+    beside = inner(backbone, views[:, ::4], labels[::4], stream())
+    torch.testing.assert_close(finetuning(backbone, *both, stream()).parts["class"], beside.parts["class"])
+
+
+def test_cutmix_is_torchvisions_on_the_same_draws() -> None:
+    backbone, (views, labels) = network(), batch()
+    objective = build("mixup", mix=MixConfig(method="cutmix", alpha=1.0))
+    torch.manual_seed(3)
+    terms = objective(backbone, views, labels, stream())
+    torch.manual_seed(3)
+    images, targets = CutMix(num_classes=CLASSES, alpha=1.0)(views[0], labels)
+    expected = -(targets * F.log_softmax(objective.class_head(backbone(images)), dim=1)).sum(dim=1).mean()
+    torch.testing.assert_close(terms.total, expected)
 
 
 def test_a_stage_that_the_backbone_lacks_is_an_error_that_names_the_flag() -> None:
-    recipe = Recipe(finetune=FinetuneConfig(mix_stages=(0, 9)))
-    with pytest.raises(ValueError, match=r"--finetune\.mix_stages has 9, but conv4 has stages 0 to 4"):
-        check_mix_stages(recipe, network())
+    with pytest.raises(ValueError, match=r"--finetune\.mix\.stages has 9, but the backbone has stages 0 to 4"):
+        check_mix_stages("finetune.mix", MixConfig(stages=(0, 9)), network())
 
 
-@pytest.mark.parametrize("objective", ["supervised", "rotation", "exemplar"])
+@pytest.mark.parametrize("objective", ["supervised", "rotation", "exemplar", "mixup"])
 def test_heads_belong_to_the_objective_and_not_to_the_backbone(objective: str) -> None:
     inner = build(objective)
     assert all(name.split(".")[0] in {"class_head", "turn_head"} for name in inner.state_dict())

@@ -65,8 +65,8 @@ def download_cifar100(root: Path) -> Path:
     Raises:
         InputError: the download fails, or what lies there is damaged.
     """
-    from torchvision.datasets import CIFAR100  # type: ignore[import-untyped]
-    from torchvision.datasets.utils import check_integrity, download_and_extract_archive  # type: ignore[import-untyped]
+    from torchvision.datasets import CIFAR100
+    from torchvision.datasets.utils import check_integrity, download_and_extract_archive
 
     try:
         if not all(check_integrity(str(root / FOLDER / file), md5) for file, md5 in _known_md5().items()):
