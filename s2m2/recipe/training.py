@@ -56,6 +56,11 @@ class TrainingConfig:
     """Pictures a step, over all devices together, before they are rotated or copied."""
     patience: int = 0
     """Stop after so many validations in a row without a new best score; 0 never stops early, 1 is the paper's Algorithm 1."""
+    average: float = 0.0
+    """Share of itself that a moving average of the weights keeps at each step; the average is what is validated and kept. 0: none."""
+    statistics_pictures: int = 0
+    """Base pictures, unvaried, over which batch normalisation estimates its statistics anew before each validation; 0 keeps those
+    gathered while training."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 
@@ -65,6 +70,13 @@ class TrainingConfig:
         at, optimizer, validation = self.stage, self.optimizer, self.validation
         check(self.epochs >= 1, f"{at}.epochs", self.epochs, "1 or more")
         check(self.batch_size >= 2, f"{at}.batch_size", self.batch_size, "2 or more")
+        check(0 <= self.average < 1, f"{at}.average", self.average, "at least 0 and below 1")
+        check(
+            self.statistics_pictures == 0 or self.statistics_pictures >= self.batch_size,
+            f"{at}.statistics_pictures",
+            self.statistics_pictures,
+            "0, or the batch size or more",
+        )
         check(self.patience >= 0, f"{at}.patience", self.patience, "0 or more")
         for name in ("every", "shots", "queries", "tasks"):
             check(getattr(validation, name) >= 1, f"{at}.validation.{name}", getattr(validation, name), "1 or more")
@@ -86,6 +98,8 @@ class PretrainConfig(TrainingConfig):
     rotations: Literal["all", "one"] = "one"
     """Rotation: every picture at all four quarter turns (S2M2), or at one drawn at random, which gives the same loss in expectation
     at a quarter of the cost."""
+    label_smoothing: float = 0.0
+    """Share of the target of L_class that is spread over all classes."""
     classification_weight: float = 1.0
     """Weight of the classification loss L_class."""
     self_supervision_weight: float = 1.0
@@ -95,6 +109,8 @@ class PretrainConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check(0 <= self.label_smoothing < 1, "pretrain.label_smoothing", self.label_smoothing, "at least 0 and below 1")
+        check(self.label_smoothing == 0 or self.objective != "mixup", "pretrain.label_smoothing", self.label_smoothing, "0 with mixup")
         self.mix.check_at("pretrain.mix", self.batch_size)
         mixes = self.objective == "mixup"
         check(mixes or self.mix == MixConfig(), "pretrain.objective", self.objective, "mixup where pretrain.mix is set")

@@ -53,19 +53,29 @@ class Outcome:
     """Name of the file that the weights were imported from, in place of a training here."""
 
 
-def save_last(path: Path, backbone: nn.Module, objective: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-    """Write the state to continue from."""
+def save_last(
+    path: Path,
+    backbone: nn.Module,
+    objective: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    average: nn.Module | None = None,
+) -> None:
+    """Write the state to continue from; of a moving average of the weights too, where there is one."""
     state = {
         "backbone": backbone.state_dict(),
         "objective": objective.state_dict(),
         "optimizer": optimizer.state_dict(),
         "progress": asdict(progress),
+        **({"average": average.state_dict()} if average is not None else {}),
     }
     with replacing(path) as temporary:
         torch.save(state, temporary)
 
 
-def load_last(path: Path, backbone: nn.Module, objective: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+def load_last(
+    path: Path, backbone: nn.Module, objective: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None = None
+) -> Progress:
     """Restore the state to continue from; without a checkpoint, nothing is restored and the progress is none.
 
     Raises:
@@ -81,6 +91,8 @@ def load_last(path: Path, backbone: nn.Module, objective: nn.Module, optimizer: 
         optimizer.load_state_dict(state["optimizer"])
         for group, setting in zip(optimizer.param_groups, fused, strict=True):
             group["fused"] = setting  # that of this device, not of the one that the checkpoint was written on
+        if average is not None:
+            average.load_state_dict(state["average"])
         return Progress(**state["progress"])
     except Exception as error:  # torch.load raises many kinds for a damaged file, all with the same meaning here
         raise InputError(f"{path} cannot be continued from ({_first_line(error)}); delete it to start this stage anew") from error
@@ -113,6 +125,20 @@ def load_best(path: Path, backbone: nn.Module, objective: nn.Module | None = Non
             objective.load_state_dict(_part(tensors, "objective."))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise InputError(f"{path} does not hold weights of this network ({_first_line(error)})") from error
+
+
+def load_head(path: Path, name: str, head: nn.Module) -> None:
+    """Load one head from the best weights of a stage, wherever in its objective it is.
+
+    Raises:
+        InputError: the file is missing or damaged, or has no such head.
+    """
+    try:
+        with safe_open(path, framework="pt") as stored:
+            places = {key.rsplit(f".{name}.", 1)[1]: key for key in stored.keys() if key.startswith("objective.") and f".{name}." in key}  # noqa: SIM118
+            head.load_state_dict({own: stored.get_tensor(key) for own, key in places.items()})
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise InputError(f"{path} does not hold the {name} of this network ({_first_line(error)})") from error
 
 
 def save_outcome(path: Path, outcome: Outcome) -> None:

@@ -1,9 +1,12 @@
 """Batch statistics over the whole batch, however many processes share it, so that a run does not depend on their number."""
 
+from collections.abc import Iterable
+
 import torch
 import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from s2m2.training.collectives import sum_over_processes
 
@@ -33,10 +36,24 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
-        assert self.momentum is not None
         self.num_batches_tracked.add_(1)
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance * (count / max(count - 1, 1)), self.momentum)
+        # Without momentum: the plain mean over all batches, as torch has it.
+        momentum = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(variance * (count / max(count - 1, 1)), momentum)
+
+
+def reestimate_statistics(backbone: nn.Module, batches: Iterable[Float[Tensor, "batch 3 side side"]], seed: int) -> None:
+    """Replace the running statistics by plain means over some batches, all of one size.
+
+    While training they are gathered from pictures that are mixed, turned and cropped, and from weights that have changed since;
+    where several processes share the batches, every one of them has to call this.
+
+    Args:
+        seed: of dropout, which is on meanwhile as it was in training.
+    """
+    torch.manual_seed(seed)
+    update_bn(batches, backbone)
 
 
 def share_statistics(module: nn.Module, device: torch.device) -> nn.Module:

@@ -34,7 +34,7 @@ def pretrain_objective(recipe: Recipe, feature_dim: int, classes: int, gather: G
     """
     head = class_head(recipe.model, feature_dim, classes)
     builders: dict[ObjectiveName, Callable[[], Pretraining]] = {
-        "supervised": lambda: Supervised(head),
+        "supervised": lambda: Supervised(head, recipe.pretrain),
         "rotation": lambda: Rotation(head, LinearHead(feature_dim, TURNS), recipe.pretrain),
         "mixup": lambda: Mixup(head, recipe.pretrain.mix),
         "exemplar": lambda: Exemplar(head, recipe.pretrain, gather),
@@ -44,7 +44,7 @@ def pretrain_objective(recipe: Recipe, feature_dim: int, classes: int, gather: G
 
 def finetune_objective(recipe: Recipe, objective: Pretraining) -> MixedFinetuning:
     """The objective of stage 2, with that of stage 1 and its heads beside the mixed pictures."""
-    beside = Supervised(objective.class_head) if isinstance(objective, Mixup) else objective
+    beside = Supervised(objective.class_head, recipe.pretrain) if isinstance(objective, Mixup) else objective
     return MixedFinetuning(beside, recipe.finetune)
 
 

@@ -30,7 +30,7 @@ class Exemplar(nn.Module):
         copies, batch = views.shape[:2]
         features = backbone(views.flatten(0, 1))
         logits, targets = self.class_head(features), labels.repeat(copies)
-        class_loss = F.cross_entropy(logits, targets)
+        class_loss = F.cross_entropy(logits, targets, label_smoothing=self.config.label_smoothing)
         by_copy = features.unflatten(0, (copies, batch))
         copy_loss = exemplar_loss(self.gather(by_copy) if self.gather is not None else by_copy)
         total = self.config.classification_weight * class_loss + self.config.self_supervision_weight * copy_loss

@@ -7,6 +7,7 @@ in an epoch waits for the device, except every `LOG_EVERY` steps to read the los
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import cast
 
 import torch
 import torch.distributed as dist
@@ -15,14 +16,15 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from s2m2.console import Advance, console, progress_bar
-from s2m2.data.augment import augment
+from s2m2.data.augment import augment, evaluation_view
 from s2m2.data.batches import epoch_order, fetch, local_batch, resident, steps_per_epoch
 from s2m2.models.backbone import Backbone
 from s2m2.runs.checkpoint import Outcome, load_last, load_outcome, save_best, save_last, save_outcome
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import MetricLog
-from s2m2.seeding import StepStream, seed_for
-from s2m2.training.batch_norm import share_statistics
+from s2m2.seeding import StepStream, generator_for, seed_for
+from s2m2.training.averaging import moving_average
+from s2m2.training.batch_norm import reestimate_statistics, share_statistics
 from s2m2.training.objective import LossTerms
 from s2m2.training.optimizer import build_optimizer, set_learning_rate
 from s2m2.training.stage import BasePictures, Networks, StageSettings
@@ -84,7 +86,8 @@ class _Stage:
         if settings.channels_last:
             self.bare.to(memory_format=torch.channels_last)
         optimizer = build_optimizer(self.config.optimizer, self.bare.to(fabric.device))
-        self.progress = load_last(run.last(self.name), backbone, objective, optimizer)
+        self.average = moving_average(self.bare, self.config.average) if self.config.average else None
+        self.progress = load_last(run.last(self.name), backbone, objective, optimizer, self.average)
         self.networks, self.optimizer = fabric.setup(self.bare, optimizer)
         self.started, self.saved = time.monotonic() - self.progress.seconds, time.monotonic()
 
@@ -164,6 +167,8 @@ class _Stage:
         fabric.backward(terms.total)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update_parameters(self.bare)
         return LossTerms(terms.total.detach(), terms.parts)
 
     def _views(self, items: Int64[Tensor, " item"], stream: StepStream, batch: int) -> Float[Tensor, "view item 3 side side"]:
@@ -204,7 +209,10 @@ class _Stage:
         """Score on validation classes; the first process decides for all."""
         if not self._weights_finite():
             raise self._not_finite("update", self.progress.step)
-        score = self.validate(self.backbone) if self.fabric.is_global_zero else 0.0
+        judged = cast(Networks, self.average.module) if self.average is not None else self.bare
+        if self.config.statistics_pictures:
+            self._reestimate_statistics(judged.backbone, epoch)
+        score = self.validate(judged.backbone) if self.fabric.is_global_zero else 0.0
         score = float(self.fabric.broadcast(score))
         self.progress = replace(judge(self.progress, score, epoch), seconds=time.monotonic() - self.started)
         log.write("validation", self.progress.step, float(epoch), score=score, best=self.progress.best_score)
@@ -212,14 +220,26 @@ class _Stage:
             return
         if self.progress.waited == 0:
             save_best(
-                self.run.best(self.name), self.backbone, self.objective, {"stage": self.name, "epoch": epoch, "validation_score": score}
+                self.run.best(self.name), judged.backbone, judged.objective, {"stage": self.name, "epoch": epoch, "validation_score": score}
             )
         mark = "best so far" if self.progress.waited == 0 else f"best {self.progress.best_score:.2%} after epoch {self.progress.best_epoch}"
         console.print(f"{self.name} epoch {epoch}/{self.config.epochs}: validation {score:.2%} ({mark})")
+
+    def _reestimate_statistics(self, backbone: Backbone, epoch: int) -> None:
+        """Statistics of batch normalisation from base pictures as evaluation sees them."""
+        size, seed = self.config.batch_size, self.settings.seed
+        order = torch.randperm(len(self.rows), generator=generator_for(seed, self.name, "statistics", epoch)).to(self.fabric.device)
+        count = min(self.config.statistics_pictures, len(order)) // size
+        stream = StepStream(
+            seed=seed, stage=self.name, step=epoch, batch_size=size, rank=self.fabric.global_rank, world_size=self.fabric.world_size
+        )
+        rows = (self.rows[local_batch(order, position, stream)] for position in range(count))
+        views = (evaluation_view(fetch(self.images, chosen, self.fabric.device), self.settings.data) for chosen in rows)
+        reestimate_statistics(backbone, views, seed_for(seed, self.name, "statistics dropout", epoch, self.fabric.global_rank))
 
     def _save(self, window: list[LossTerms]) -> None:
         """Write the state to continue from, unless weights or the losses not looked at yet are spoilt: the next look will say so."""
         good = self._weights_finite() and all(bool(terms.total.isfinite()) for terms in window)
         if self.fabric.is_global_zero and good:
-            save_last(self.run.last(self.name), self.backbone, self.objective, self.optimizer, self.progress)
+            save_last(self.run.last(self.name), self.backbone, self.objective, self.optimizer, self.progress, self.average)
         self.saved = time.monotonic()

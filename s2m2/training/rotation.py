@@ -41,7 +41,8 @@ class Rotation(nn.Module):
             images = quarter_turns(images, turns)
         features = backbone(images)
         class_logits, turn_logits = self.class_head(features), self.turn_head(features)
-        class_loss, turn_loss = F.cross_entropy(class_logits, labels), rotation_loss(turn_logits, turns)
+        class_loss = F.cross_entropy(class_logits, labels, label_smoothing=self.config.label_smoothing)
+        turn_loss = rotation_loss(turn_logits, turns)
         total = self.config.classification_weight * class_loss + self.config.self_supervision_weight * turn_loss
         return LossTerms(
             total,

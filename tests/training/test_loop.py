@@ -9,6 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from s2m2.data.augment import evaluation_view
 from s2m2.data.table import ImageTable
 from s2m2.models import Backbone, build_backbone, initialise
 from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, TrainingConfig, ValidationConfig
@@ -25,6 +26,7 @@ from s2m2.training.stage import BasePictures, StageSettings
 pytestmark = pytest.mark.usefixtures("one_thread")
 CONSTANT = OptimizerConfig(name="adam", learning_rate=1e-3, schedule="constant")
 CONFIG = PretrainConfig(epochs=2, batch_size=32, rotations="one", optimizer=CONSTANT)
+AVERAGED = replace(CONFIG, average=0.9, statistics_pictures=64)
 
 
 class Killed(BaseException):
@@ -88,7 +90,9 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(tmp_path: Path, small_
 
 
 @pytest.mark.parametrize("killed_at", [3, 8, 11])
-@pytest.mark.parametrize(("config", "backbone"), [(CONFIG, "wrn28_10"), (FinetuneConfig(epochs=2, batch_size=32, patience=0), "conv4")])
+@pytest.mark.parametrize(
+    ("config", "backbone"), [(CONFIG, "wrn28_10"), (FinetuneConfig(epochs=2, batch_size=32, patience=0), "conv4"), (AVERAGED, "wrn28_10")]
+)
 def test_a_killed_stage_continues_to_the_same_weights_bit_for_bit(
     tmp_path: Path, small_glyphs: ImageTable, monkeypatch: pytest.MonkeyPatch, config: TrainingConfig, backbone: str, killed_at: int
 ) -> None:
@@ -165,3 +169,24 @@ def test_training_learns_the_classes(tmp_path: Path, small_glyphs: ImageTable) -
     train(tmp_path, small_glyphs, replace(CONFIG, epochs=12))
     losses = [row["loss"] for row in read_metrics(tmp_path / "metrics.jsonl") if row["kind"] == "train"]
     assert losses[-1] < losses[0] - 0.15
+
+
+def test_the_average_of_the_weights_is_what_is_kept(tmp_path: Path, small_glyphs: ImageTable) -> None:
+    _, last = train(tmp_path, small_glyphs, replace(CONFIG, average=0.9))
+    kept, _ = networks(CONFIG, small_glyphs)
+    load_best(RunDirectory(tmp_path).best("pretrain"), kept)
+    name = "stages.3.0.weight"
+    assert not torch.equal(kept.state_dict()[name], last[name])
+    state = torch.load(RunDirectory(tmp_path).last("pretrain"), weights_only=True)
+    assert torch.equal(state["backbone"][name], last[name])
+
+
+def test_statistics_estimated_anew_are_those_of_the_kept_weights_on_unvaried_pictures(tmp_path: Path, small_glyphs: ImageTable) -> None:
+    every = replace(CONFIG, epochs=1, statistics_pictures=256)
+    train(tmp_path, small_glyphs, every)
+    kept, _ = networks(CONFIG, small_glyphs)
+    load_best(RunDirectory(tmp_path).best("pretrain"), kept)
+    base = pictures(small_glyphs)
+    first = kept.stages[0][0](evaluation_view(base.images[base.rows], DataConfig(image_size=28, resize=1.15)))
+    # All 256 base pictures once: the mean of the means of equal batches is the mean of all.
+    torch.testing.assert_close(kept.stages[0][1].running_mean, first.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)

@@ -66,6 +66,16 @@ def test_exemplar_compares_the_copies_of_the_batch() -> None:
     torch.testing.assert_close(terms.parts["class"], cross_entropy(copies, labels.repeat(4)).detach())
 
 
+@pytest.mark.parametrize("objective", ["supervised", "rotation", "exemplar"])
+def test_label_smoothing_spreads_a_share_of_the_target_over_all_classes(objective: str) -> None:
+    backbone, smooth, plain = network(), build(objective, label_smoothing=0.2), build(objective)
+    views, labels = batch(plain.views)
+    seen: list[tuple[Tensor, Tensor]] = []
+    smooth.class_head.register_forward_hook(lambda module, given, logits: seen.append((logits, F.log_softmax(logits, dim=1).mean(dim=1))))
+    ours, theirs = (terms(backbone, views, labels, stream()).parts["class"] for terms in (smooth, plain))
+    torch.testing.assert_close(ours, 0.8 * theirs - 0.2 * seen[0][1].detach().mean())
+
+
 def test_supervised_is_the_classes_alone() -> None:
     backbone, inner, (views, labels) = network(), build("supervised"), batch()
     torch.testing.assert_close(inner(backbone, views, labels, stream()).total, cross_entropy(inner.class_head(backbone(views[0])), labels))
