@@ -115,7 +115,7 @@ def _train(session: Session, config: TrainingConfig, backbone: Backbone, objecti
         checkpoint_seconds=runtime.checkpoint_seconds,
         validate_start=validate_start,
     )
-    validate = validator(recipe, session.tables.validation, config.validation, session.fabric.device)
+    validate = validator(recipe, session.tables.validation, config.validation, session.fabric)
     outcome = train_stage(session.fabric, session.run, backbone, objective, _base_pictures(session), settings, validate)
     if session.fabric.is_global_zero:
         record(session.run, **{config.stage: asdict(outcome), "runtime": asdict(runtime)})

@@ -212,7 +212,7 @@ class _Stage:
         judged = cast(Networks, self.average.module) if self.average is not None else self.bare
         if self.config.statistics_pictures:
             self._reestimate_statistics(judged.backbone, epoch)
-        score = self.validate(judged.backbone) if self.fabric.is_global_zero else 0.0
+        score = self.validate(judged.backbone)
         score = float(self.fabric.broadcast(score))
         self.progress = replace(judge(self.progress, score, epoch), seconds=time.monotonic() - self.started)
         log.write("validation", self.progress.step, float(epoch), score=score, best=self.progress.best_score)
