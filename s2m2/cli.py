@@ -33,15 +33,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # a full disk, a folder that may not be read
         return _complain(name, f"{error.filename or 'a file'} cannot be used: {error.strerror or error}", INPUT_ERROR)
     except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":
-            raise
-        return _complain(name, "out of device memory; a smaller batch_size, or --runtime.precision bf16-mixed, needs less", FAILURE)
+        return _complain(name, _known_failure(name, error), FAILURE, by_all=True)  # the first process may be the one that is gone
     except KeyboardInterrupt:
         return _complain(name, f"interrupted; {COMMANDS[name].interrupted}", INTERRUPTED)
 
 
-def _complain(name: str, error: object, code: int) -> int:
-    if os.environ.get("RANK", "0") == "0":  # of several processes that fail alike, one says why
+def _known_failure(name: str, error: RuntimeError) -> str:
+    """What to say of an error of torch that a user can do something about; any other is raised again."""
+    kind = type(error).__name__
+    if kind == "OutOfMemoryError":
+        return "out of device memory; a smaller batch_size, or --runtime.precision bf16-mixed, needs less"
+    if kind in ("DistBackendError", "DistNetworkError") or "gloo" in str(error):
+        return f"another process of this run ended or cannot be reached; {COMMANDS[name].interrupted}"
+    raise error
+
+
+def _complain(name: str, error: object, code: int, *, by_all: bool = False) -> int:
+    if by_all or os.environ.get("RANK", "0") == "0":  # of several processes that fail alike, one says why
         print(f"s2m2 {name}: {' '.join(str(error).splitlines())}", file=sys.stderr)  # a file's name may hold a line break
     return code
 
@@ -67,7 +75,7 @@ COMMANDS = {
         summary="Turn a folder of pictures into a table that training reads.",
         usage="s2m2 prepare SOURCE [--output DIR] [--SETTING VALUE ...]",
         serve=serve_prepare,
-        interrupted="the same command continues, from what is kept in a hidden folder beside the output",
+        interrupted="the same command continues with the pictures decoded so far, if there were any",
     ),
     "doctor": Command(
         summary="Look at every picture of a data set: counts, damaged files, duplicates, classes too small, a contact sheet.",
@@ -93,6 +101,12 @@ COMMANDS = {
         summary="Score few-shot tasks of novel classes, or the features of a file.",
         usage="s2m2 evaluate [RECIPE] [--run DIR | --features FILE] [--SETTING VALUE ...]",
         serve=serve_run,
+    ),
+    "analyse": Command(
+        summary="Measure the representation of a trained run: entanglement, flatness, calibration, an attack, labels learnt by heart.",
+        usage=RUN_USAGE.format("analyse"),
+        serve=serve_run,
+        interrupted="nothing was written",
     ),
     "compare": Command(
         summary="Compare two results, heads, stages or runs on the same tasks, in pairs.",

@@ -5,9 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-from jaxtyping import Float32
 from lightning_fabric import Fabric
-from torch import Tensor
 
 from s2m2.commands.features import EXTRACTION_BATCH, features_label, split_features, task_features
 from s2m2.commands.heads import base_is_needed, prepare_features
@@ -30,6 +28,7 @@ from s2m2.recipe.evaluation import FeaturesName
 from s2m2.reporting.pictures import DrawnTask
 from s2m2.runs.directory import RunDirectory
 from s2m2.seeding import seed_for
+from s2m2.training.collectives import join_rows
 
 
 def validator(recipe: Recipe, table: ImageTable, config: ValidationConfig, fabric: Fabric) -> Callable[[Backbone], float]:
@@ -47,21 +46,12 @@ def validator(recipe: Recipe, table: ImageTable, config: ValidationConfig, fabri
     def score(backbone: Backbone) -> float:
         share = rows[fabric.global_rank :: fabric.world_size]
         features = extract_features(backbone, table.image_tensor(), share, view, batch_size=EXTRACTION_BATCH, device=fabric.device)
-        features = joined(fabric, features, len(rows))
+        if fabric.world_size > 1:
+            features = join_rows(features.to(fabric.device), len(rows)).cpu()
         known = FeatureTable(features=features, labels=labels, rows=rows, class_names=table.class_names, fingerprint="")
         return float(score_tasks(known, spec, classifier, head=config.head, device=fabric.device).mean())
 
     return score
-
-
-def joined(fabric: Fabric, share: Float32[Tensor, "mine dim"], count: int) -> Float32[Tensor, "row dim"]:
-    """The rows of all processes in their order, where process r of w has rows r, r + w, r + 2 w and on."""
-    if fabric.world_size == 1:
-        return share
-    longest = -(-count // fabric.world_size)
-    padded = torch.nn.functional.pad(share, (0, 0, 0, longest - len(share)))
-    gathered = torch.as_tensor(fabric.all_gather(padded))
-    return gathered.cpu().transpose(0, 1).flatten(0, 1)[:count]
 
 
 def check_tasks(recipe: Recipe, tables: ImageTables, run: RunDirectory) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -26,6 +27,15 @@ def gather_images(features: Float[Tensor, "copy image dim"]) -> Float[Tensor, "c
     # A sum of zeros and one tensor is that tensor, exactly; these features are few, so the waste is small.
     joined = sum_over_processes(slots + features * mine[:, None, None, None])
     return joined.transpose(0, 1).flatten(1, 2)
+
+
+def join_rows(share: Float[Tensor, "mine dim"], count: int) -> Float[Tensor, "row dim"]:
+    """The rows of all processes in their order, where process r of w has rows r, r + w, r + 2 w and on; without gradient."""
+    world = dist.get_world_size()
+    padded = F.pad(share, (0, 0, 0, -(-count // world) - len(share)))
+    parts = [torch.empty_like(padded) for _ in range(world)]
+    dist.all_gather(parts, padded)
+    return torch.stack(parts, dim=1).flatten(0, 1)[:count]
 
 
 class _Sum(torch.autograd.Function):

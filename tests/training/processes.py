@@ -6,9 +6,9 @@ import torch.distributed as dist
 from s2m2.functional.exemplar import exemplar_loss
 from s2m2.seeding import generator_for
 from s2m2.training.batch_norm import share_statistics
-from s2m2.training.collectives import gather_images
+from s2m2.training.collectives import gather_images, join_rows
 
-BATCH, CHANNELS, COPIES, DIM = 8, 3, 4, 6
+BATCH, CHANNELS, COPIES, DIM, ROWS = 8, 3, 4, 6, 7
 
 
 def normalised(values: torch.Tensor, momentum: float = 0.1) -> tuple[torch.nn.BatchNorm2d, torch.Tensor]:
@@ -48,7 +48,9 @@ def share_of_two(rank: int, rendezvous: str, results: str) -> None:
     copies = features()[:, start : start + half].clone().requires_grad_()
     exemplar = exemplar_loss(gather_images(copies))
     exemplar.backward()
+    rows = torch.arange(ROWS * DIM, dtype=torch.float64).reshape(ROWS, DIM)
     found = {
+        "rows": join_rows(rows[rank::2], ROWS),
         "values": values.detach(),
         "gradient": mine.grad,
         "weight_gradient": shared[0].weight.grad,

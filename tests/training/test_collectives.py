@@ -8,7 +8,7 @@ import torch.multiprocessing as multiprocessing
 from torch import Tensor
 
 from s2m2.functional.exemplar import exemplar_loss
-from tests.training.processes import features, loss_of, normalised, pictures, share_of_two
+from tests.training.processes import DIM, ROWS, features, loss_of, normalised, pictures, share_of_two
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +42,8 @@ def test_exemplar_compares_the_pictures_of_both_processes(halves: list[dict[str,
         torch.testing.assert_close(half["exemplar"], loss.detach(), rtol=1e-6, atol=1e-6)
     gradient = torch.cat([half["copies_gradient"] for half in halves], dim=1) / 2
     torch.testing.assert_close(gradient, whole.grad, rtol=1e-5, atol=1e-6)
+
+
+def test_rows_of_both_processes_are_joined_in_their_order(halves: list[dict[str, Tensor]]) -> None:
+    whole = torch.arange(ROWS * DIM, dtype=torch.float64).reshape(ROWS, DIM)
+    assert all(torch.equal(half["rows"], whole) for half in halves)
