@@ -1,15 +1,18 @@
-"""`pretrain`, `finetune`, `evaluate` and `run`: which stages, in which order, and what is printed of them."""
+"""`pretrain`, `finetune`, `evaluate`, `analyse` and `run`: which stages, in which order, and what is printed of them."""
 
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from s2m2.commands.analysis import analyse_run, check_pictures, check_trained
 from s2m2.commands.evaluation import check_tasks, evaluate_run
 from s2m2.commands.features import check_ensemble, check_features
 from s2m2.commands.session import Session, first_process_alone, open_session
 from s2m2.commands.training import check_finetuning, check_pretrained, check_pretraining, finetune_stage, pretrain_stage
 from s2m2.console import console
+from s2m2.errors import InputError
 from s2m2.recipe import Recipe
+from s2m2.reporting.analysis_tables import analysis_tables
 from s2m2.reporting.report import write_report
 from s2m2.reporting.score_table import score_table
 from s2m2.runs.provenance import record
@@ -25,6 +28,8 @@ def pretrain(recipe: Recipe, path: Path) -> None:
 
 def finetune(recipe: Recipe, path: Path) -> None:
     """Stage 2, from the best weights of stage 1."""
+    if recipe.finetune.epochs == 0:
+        raise InputError("--finetune.epochs is 0, so there is nothing to fine-tune")
     session = open_session(recipe, path, check_pretrained, check_finetuning)
     finetune_stage(session)
     if first_process_alone(session):
@@ -38,12 +43,24 @@ def evaluate(recipe: Recipe, path: Path) -> None:
         _evaluate(session)
 
 
+def analyse(recipe: Recipe, path: Path) -> None:
+    """What was learnt, measured on the weights of every finished stage, printed, saved and reported."""
+    check_trained(path)
+    session = open_session(recipe, path, check_pictures)
+    if first_process_alone(session):
+        analysis = analyse_run(session)
+        console.print(analysis_tables(analysis))
+        console.print(f"analysis: {session.run.analysis}", soft_wrap=True)
+        _report(session)
+
+
 def run(recipe: Recipe, path: Path) -> None:
     """All three stages; each that is finished already is passed over."""
     began = time.monotonic()
     session = open_session(recipe, path, check_pretraining, check_finetuning, check_tasks, check_ensemble)
     pretrain_stage(session)
-    finetune_stage(session)
+    if recipe.finetune.epochs:
+        finetune_stage(session)
     if first_process_alone(session):
         _evaluate(session)
         console.print(f"{time.monotonic() - began:.0f} s in all")
@@ -63,5 +80,11 @@ def _report(session: Session) -> None:
     console.print(f"report: {write_report(session.run, session.tables)}", soft_wrap=True)
 
 
-STAGES: dict[str, Callable[[Recipe, Path], None]] = {"pretrain": pretrain, "finetune": finetune, "evaluate": evaluate, "run": run}
+STAGES: dict[str, Callable[[Recipe, Path], None]] = {
+    "pretrain": pretrain,
+    "finetune": finetune,
+    "evaluate": evaluate,
+    "analyse": analyse,
+    "run": run,
+}
 """What serves each subcommand."""

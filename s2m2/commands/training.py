@@ -2,7 +2,8 @@
 
 from dataclasses import asdict
 
-import torch
+from lightning_fabric import Fabric
+from torch import nn
 
 from s2m2.commands.evaluation import check_validation, validator
 from s2m2.commands.session import Session
@@ -18,15 +19,18 @@ from s2m2.recipe.mixing import MixConfig
 from s2m2.runs.checkpoint import Outcome, load_best, load_outcome
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.provenance import record
+from s2m2.runs.sinks import check_loggers
 from s2m2.seeding import generator_for
 from s2m2.training.build import Pretraining, check_mix_stages, finetune_objective, pretrain_objective
 from s2m2.training.collectives import gather_images
+from s2m2.training.compiling import compile_networks
 from s2m2.training.loop import train_stage
 from s2m2.training.stage import BasePictures, StageSettings
 
 
 def check_pretraining(recipe: Recipe, tables: ImageTables, run: RunDirectory) -> None:
-    """Raise `InputError` if stage 1 could not train or validate."""
+    """Raise `InputError` if stage 1 could not train, validate or log."""
+    check_loggers(recipe.runtime.loggers)
     share = _check_batches(recipe, recipe.pretrain, tables.base)
     _check_pictures("pretrain.mix", recipe.pretrain.mix, share)
     check_validation(recipe.pretrain, tables.validation)
@@ -34,8 +38,11 @@ def check_pretraining(recipe: Recipe, tables: ImageTables, run: RunDirectory) ->
 
 
 def check_finetuning(recipe: Recipe, tables: ImageTables, run: RunDirectory) -> None:
-    """Raise `InputError` if stage 2 could not train or validate."""
+    """Raise `InputError` if stage 2 could not train, validate or log."""
+    check_loggers(recipe.runtime.loggers)
     config = recipe.finetune
+    if config.epochs == 0:
+        return
     share = _check_batches(recipe, config, tables.base)
     _check_pictures("finetune.mix", config.mix, share)
     processes = recipe.runtime.devices * recipe.runtime.nodes
@@ -74,27 +81,27 @@ def _check_pictures(at: str, config: MixConfig, share: int) -> None:
 
 def pretrain_stage(session: Session) -> Outcome:
     """Stage 1 from random weights."""
-    backbone, objective = _fresh_networks(session)
-    return _train(session, session.recipe.pretrain, backbone, objective, validate_start=False)
+    backbone, objective = fresh_networks(session.recipe, session.table, session.fabric)
+    return _train(session, session.recipe.pretrain, backbone, objective)
 
 
 def finetune_stage(session: Session) -> Outcome:
     """Stage 2 from the best weights of stage 1, whose heads it keeps."""
-    backbone, objective = _fresh_networks(session)
+    backbone, objective = fresh_networks(session.recipe, session.table, session.fabric)
     load_best(session.run.best("pretrain"), backbone, objective)
-    return _train(session, session.recipe.finetune, backbone, finetune_objective(session.recipe, objective), validate_start=True)
+    return _train(session, session.recipe.finetune, backbone, finetune_objective(session.recipe, objective))
 
 
-def _fresh_networks(session: Session) -> tuple[Backbone, Pretraining]:
-    recipe, table = session.recipe, session.table
+def fresh_networks(recipe: Recipe, table: ImageTable, fabric: Fabric) -> tuple[Backbone, Pretraining]:
+    """Backbone and objective of stage 1 with their initial weights, on the CPU."""
     backbone = build_backbone(recipe.model, recipe.data.side, generator_for(recipe.seed, "backbone"))
-    gather = gather_images if session.fabric.world_size > 1 else None
+    gather = gather_images if fabric.world_size > 1 else None
     objective = pretrain_objective(recipe, backbone.feature_dim, len(table.splits["base"]), gather)
     initialise(objective, generator_for(recipe.seed, "heads"))
     return backbone, objective
 
 
-def _train(session: Session, config: TrainingConfig, backbone: Backbone, objective: torch.nn.Module, *, validate_start: bool) -> Outcome:
+def _train(session: Session, config: TrainingConfig, backbone: Backbone, objective: nn.Module) -> Outcome:
     done = load_outcome(session.run.outcome(config.stage))
     if done is not None:
         if session.fabric.is_global_zero and done.imported:
@@ -104,19 +111,10 @@ def _train(session: Session, config: TrainingConfig, backbone: Backbone, objecti
         return done
     recipe, runtime = session.recipe, session.recipe.runtime
     if runtime.compile:
-        # One graph for each stage to mix at, with and without gradient: more than torch's default of 8.
-        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 4 * (len(backbone.stages) + 2))
-        backbone.compile()
-    settings = StageSettings(
-        config=config,
-        data=recipe.data,
-        seed=recipe.seed,
-        channels_last=runtime.channels_last,
-        checkpoint_seconds=runtime.checkpoint_seconds,
-        validate_start=validate_start,
-    )
+        compile_networks(backbone, objective)
+    settings, pictures = StageSettings.of(recipe, config), base_pictures(recipe, session.table)
     validate = validator(recipe, session.tables.validation, config.validation, session.fabric)
-    outcome = train_stage(session.fabric, session.run, backbone, objective, _base_pictures(session), settings, validate)
+    outcome = train_stage(session.fabric, session.run, backbone, objective, pictures, settings, validate)
     if session.fabric.is_global_zero:
         record(session.run, **{config.stage: asdict(outcome), "runtime": asdict(runtime)})
         if outcome.best_epoch == 0:
@@ -128,6 +126,7 @@ def _train(session: Session, config: TrainingConfig, backbone: Backbone, objecti
     return outcome
 
 
-def _base_pictures(session: Session) -> BasePictures:
-    base = split_base(session.table, session.recipe.data, session.recipe.seed)
-    return BasePictures(images=session.table.image_tensor(), rows=base.rows, labels=base.labels)
+def base_pictures(recipe: Recipe, table: ImageTable) -> BasePictures:
+    """What both stages are trained on."""
+    base = split_base(table, recipe.data, recipe.seed)
+    return BasePictures(images=table.image_tensor(), rows=base.rows, labels=base.labels)

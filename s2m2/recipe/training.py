@@ -65,10 +65,11 @@ class TrainingConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 
     stage = "training"
+    fewest_epochs = 1
 
     def __post_init__(self) -> None:
         at, optimizer, validation = self.stage, self.optimizer, self.validation
-        check(self.epochs >= 1, f"{at}.epochs", self.epochs, "1 or more")
+        check(self.epochs >= self.fewest_epochs, f"{at}.epochs", self.epochs, f"{self.fewest_epochs} or more")
         check(self.batch_size >= 2, f"{at}.batch_size", self.batch_size, "2 or more")
         check(0 <= self.average < 1, f"{at}.average", self.average, "at least 0 and below 1")
         check(
@@ -123,7 +124,7 @@ class FinetuneConfig(TrainingConfig):
     """Stage 2: manifold mixup with the stage 1 losses beside it, L_mm + 0.5 (L_class + L_ss); S2M2, Algorithm 1."""
 
     epochs: int = 4
-    """Passes over the base pictures, at most."""
+    """Passes over the base pictures, at most; 0: no second stage."""
     patience: int = 1
     """Stop after so many validations in a row without a new best score; 0 never stops early, 1 is the paper's Algorithm 1."""
     mix: MixConfig = field(default_factory=MixConfig)
@@ -134,6 +135,7 @@ class FinetuneConfig(TrainingConfig):
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(learning_rate=0.02, schedule="cosine"))
 
     stage = "finetune"
+    fewest_epochs = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,6 +10,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
 from s2m2.errors import InputError
+from s2m2.recipe.analysis import AnalyseConfig
 from s2m2.recipe.checks import check
 from s2m2.recipe.data import DataConfig
 from s2m2.recipe.evaluation import EvaluateConfig
@@ -31,10 +32,14 @@ class Recipe:
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    analyse: AnalyseConfig = field(default_factory=AnalyseConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
     def __post_init__(self) -> None:
         check(self.seed >= 0, "seed", self.seed, "0 or more")
+        if self.finetune.epochs == 0:
+            features = self.evaluate.features
+            check("finetune" not in features, "evaluate.features", " ".join(features), "without finetune where finetune.epochs is 0")
 
 
 def recipe_to_yaml(recipe: Recipe) -> str:
