@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from s2m2 import __version__
 from s2m2.errors import InputError
-from s2m2.serving import Command, serve_compare, serve_doctor, serve_import, serve_prepare, serve_run
+from s2m2.serving import Command, serve_compare, serve_doctor, serve_import, serve_prepare, serve_profile, serve_run
 
 INPUT_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
 
@@ -106,6 +106,12 @@ COMMANDS = {
         summary="Measure the representation of a trained run: entanglement, flatness, calibration, an attack, labels learnt by heart.",
         usage=RUN_USAGE.format("analyse"),
         serve=serve_run,
+        interrupted="nothing was written",
+    ),
+    "profile": Command(
+        summary="Time the parts of a training step of both stages on this machine.",
+        usage="s2m2 profile [RECIPE] [--steps N] [--repeats N] [--output FILE.json] [--SETTING VALUE ...]",
+        serve=serve_profile,
         interrupted="nothing was written",
     ),
     "compare": Command(

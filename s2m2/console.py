@@ -2,9 +2,21 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
 from rich.text import Text
 
 console = Console(highlight=False)
@@ -48,6 +60,38 @@ def progress_bar(description: str, total: int, unit: str, *, shown: bool = True,
     with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as progress:
         task = progress.add_task(encodable(description), total=total, completed=done)
         yield lambda count: progress.advance(task, count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgressLine:
+    """A progress bar that is told how the work goes."""
+
+    progress: Progress
+    task: TaskID
+
+    def advance(self, count: int) -> None:
+        """So many more items are done."""
+        self.progress.advance(self.task, count)
+
+    def tell(self, description: str, status: str) -> None:
+        """What is under way, and how it goes."""
+        self.progress.update(self.task, description=encodable(description), status=encodable(status))
+
+
+@contextmanager
+def progress_line(description: str, total: int, unit: str, *, shown: bool = True, done: int = 0) -> Iterator[ProgressLine]:
+    """A bar for work of hours: what is under way, rate and time left, then a text that `tell` brings up to date. See `progress_bar`."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=12),
+        RateColumn(unit),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        TextColumn("{task.fields[status]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+    )
+    with Progress(*columns, console=console, transient=True, expand=True, disable=not (shown and console.is_terminal)) as progress:
+        task = progress.add_task(encodable(description), total=total, completed=done, status="")
+        yield ProgressLine(progress=progress, task=task)
 
 
 def literal(text: str, style: str = "") -> Text:

@@ -17,6 +17,11 @@ FEATURE_FLAGS = {
     "--output": "Directory of the results of --features; by default: the file's name with -results, in the current directory.",
 }
 """Of `evaluate` alone, and what help says of them."""
+PROFILE_FLAGS = {
+    "--steps": (20, "Steps of a repeat."),
+    "--repeats": (3, "Repeats of bare and of whole steps, by turns, after one of each that is not counted."),
+}
+"""Of `profile` alone: default, and what help says."""
 RUN_FLAGS = ("--run", "--run-dir")
 """The second one is for `torchrun`, which takes the first for an abbreviation of a flag of its own."""
 
@@ -34,7 +39,7 @@ class Command:
 
 
 def serve_run(command: Command, name: str, arguments: Sequence[str]) -> None:
-    """`pretrain`, `finetune`, `evaluate`, `run`: a recipe, a run directory, and flags over the recipe."""
+    """`pretrain`, `finetune`, `evaluate`, `analyse`, `run`: a recipe, a run directory, and flags over the recipe."""
     from s2m2.recipe import recipe_parser
 
     parser = recipe_parser(prog=f"s2m2 {name}", usage=command.usage, description=command.summary, add_help=True)
@@ -56,6 +61,25 @@ def serve_run(command: Command, name: str, arguments: Sequence[str]) -> None:
     from s2m2.commands.stages import STAGES
 
     STAGES[name](recipe, path)
+
+
+def serve_profile(command: Command, name: str, arguments: Sequence[str]) -> None:
+    """`profile`: a recipe, and flags over it; there is no run."""
+    from s2m2.recipe import recipe_parser
+
+    parser = recipe_parser(prog=f"s2m2 {name}", usage=command.usage, description=command.summary, add_help=True)
+    parser.add_argument("--config", action="config", help="the recipe, as a flag")
+    for flag, (value, text) in PROFILE_FLAGS.items():
+        parser.add_argument(flag, type=int, default=value, help=text)
+    parser.add_argument("--output", type=str, default=argparse.SUPPRESS, help="JSON file of the figures; by default they are only printed.")
+    positional, flags = sort_arguments(arguments, list_flags(parser))
+    recipe = _parse_recipe(parser, _at_most_one(positional, "RECIPE"), flags)
+    steps, repeats = (int(_value(flags, flag) or value) for flag, (value, _) in PROFILE_FLAGS.items())
+    output = _value(flags, "--output")
+
+    from s2m2.commands.profiling import profile_command
+
+    profile_command(recipe, steps=steps, repeats=repeats, output=Path(output) if output else None)
 
 
 def _parse_recipe(parser: Any, source: str | None, flags: Sequence[str]) -> Any:
@@ -174,4 +198,5 @@ def _run_path(flags: Sequence[str], recipe_file: str | None) -> Path:
 
 
 def _value(flags: Sequence[str], flag: str) -> str | None:
-    return flags[flags.index(flag) + 1] if flag in flags else None
+    """What follows a flag, the last time that it is given."""
+    return flags[len(flags) - flags[::-1].index(flag)] if flag in flags else None

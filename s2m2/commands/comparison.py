@@ -19,8 +19,11 @@ def compare_command(config: CompareConfig) -> None:
     """Compare, print, and write a table if asked to.
 
     Raises:
-        InputError: a file or run has no results, or there are none of the same tasks.
+        InputError: there is no such file or run, it has no results, or there are none of the same tasks.
     """
+    for place in filter(None, (config.first, config.second)):
+        if not Path(place).exists():
+            raise InputError(f"there is nothing at {place}; a run's directory is compared with another, or a file of results with another")
     comparisons = compare_runs(config) if Path(config.first).is_dir() else [compare_files(config)]
     console.print(comparison_table(comparisons, (config.first, config.second or config.first)))
     if config.output is not None:

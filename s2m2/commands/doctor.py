@@ -9,13 +9,13 @@ from rich.table import Table
 
 from s2m2.console import console, literal
 from s2m2.data.inspection import Diagnosis, Finding, Subject, diagnose, observe, subject_of
+from s2m2.data.wording import first_named
 from s2m2.errors import InputError
 from s2m2.recipe import DoctorConfig
 from s2m2.recipe.doctor import NAME
 from s2m2.reporting.doctor import triple, verdict, write_doctor_page
 
-MOST_NAMED = 5
-"""Items of a finding that are printed; the page has them all."""
+NEXT_LINE = "\n    "
 LABELS = {"unusable": "not usable", "finding": "finding", "note": "note"}
 
 
@@ -80,10 +80,8 @@ def _counts(subject: Subject, diagnosis: Diagnosis) -> Table:
 
 def _print_finding(finding: Finding) -> None:
     _say(f"{LABELS[finding.severity]}: {finding.title}")
-    for item in finding.items[:MOST_NAMED]:
-        _say(f"    {item}")
-    if len(finding.items) > MOST_NAMED:
-        _say(f"    and {len(finding.items) - MOST_NAMED:,} more")
+    if finding.items:  # The page has them all.
+        _say(f"    {first_named(finding.items, separator=NEXT_LINE)}")
 
 
 def _say(text: str) -> None:

@@ -1,6 +1,5 @@
 """Scoring put together: the validation score of the training stages, and the evaluation of a run."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -21,6 +20,7 @@ from s2m2.errors import InputError
 from s2m2.evaluation.classifiers import HEADS, build_classifier
 from s2m2.evaluation.evaluate import example_task, score_tasks
 from s2m2.evaluation.features import FeatureTable, extract_features
+from s2m2.evaluation.intervals import mean_and_interval
 from s2m2.evaluation.results import TaskResults
 from s2m2.models import Backbone
 from s2m2.recipe import EvaluateConfig, Recipe, TrainingConfig, ValidationConfig
@@ -29,9 +29,10 @@ from s2m2.reporting.pictures import DrawnTask
 from s2m2.runs.directory import RunDirectory
 from s2m2.seeding import seed_for
 from s2m2.training.collectives import join_rows
+from s2m2.training.stage import Score, Validate
 
 
-def validator(recipe: Recipe, table: ImageTable, config: ValidationConfig, fabric: Fabric) -> Callable[[Backbone], float]:
+def validator(recipe: Recipe, table: ImageTable, config: ValidationConfig, fabric: Fabric) -> Validate:
     """The mean accuracy of a backbone on validation tasks, the same ones at every call.
 
     Every process looks at a share of the pictures, so all of them have to call it; all get the score.
@@ -43,13 +44,14 @@ def validator(recipe: Recipe, table: ImageTable, config: ValidationConfig, fabri
     classifier = build_classifier(config.head, EvaluateConfig())
     view = partial(evaluation_view, config=recipe.data)
 
-    def score(backbone: Backbone) -> float:
+    def score(backbone: Backbone) -> Score:
         share = rows[fabric.global_rank :: fabric.world_size]
         features = extract_features(backbone, table.image_tensor(), share, view, batch_size=EXTRACTION_BATCH, device=fabric.device)
         if fabric.world_size > 1:
             features = join_rows(features.to(fabric.device), len(rows)).cpu()
         known = FeatureTable(features=features, labels=labels, rows=rows, class_names=table.class_names, fingerprint="")
-        return float(score_tasks(known, spec, classifier, head=config.head, device=fabric.device).mean())
+        accuracies = score_tasks(known, spec, classifier, head=config.head, device=fabric.device)
+        return Score(*mean_and_interval(accuracies.tolist()))
 
     return score
 

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from s2m2.commands.device import build_fabric
 from s2m2.commands.heads import base_is_needed, prepare_features
 from s2m2.commands.scoring import Scored, score_all, task_specs, warn_of_balance
@@ -21,6 +23,11 @@ from s2m2.runs.directory import RunDirectory
 
 SPLIT, FEATURES = "all", "file"
 """What the results state as split and features."""
+WHY_OTHERS = {
+    "base": "the base classes must be others than those that tasks are drawn from",
+    "validation": "what is chosen on validation classes is to be reported on others",
+}
+"""Why the features beside those of the tasks must be of other classes."""
 
 
 def evaluate_feature_file(recipe: Recipe, path: Path, output: Path, *, base: Path | None = None, validation: Path | None = None) -> None:
@@ -60,13 +67,19 @@ def evaluate_feature_file(recipe: Recipe, path: Path, output: Path, *, base: Pat
 
 
 def _read_beside(flag: str, file: Path | None, known: FeatureTable, path: Path) -> FeatureTable | None:
-    """Features of other classes from the same network, where there are any."""
+    """Features of other classes from the same network, where there are any.
+
+    Raises:
+        InputError: they have other dimensions, or are those of the tasks.
+    """
     if file is None:
         return None
     table = read_feature_file(file)
     ours, theirs = known.features.shape[1], table.features.shape[1]
     if ours != theirs:
         raise InputError(f"--{flag}-features {file} has {theirs} numbers a row, but --features {path} has {ours}")
+    if torch.equal(table.features, known.features):  # whatever their names and formats
+        raise InputError(f"--{flag}-features {file} and --features {path} hold the same features; {WHY_OTHERS[flag]}")
     return table
 
 

@@ -15,6 +15,7 @@ from s2m2.commands.session import Session
 from s2m2.console import progress_bar
 from s2m2.data.augment import evaluation_view, support_crop
 from s2m2.data.catalog import ImageTables, load_table, query_rows
+from s2m2.data.sizes import settle_size
 from s2m2.data.table import ImageTable, Split
 from s2m2.errors import InputError
 from s2m2.evaluation.features import (
@@ -104,7 +105,9 @@ def _features(session: Session, name: FeaturesName, place: _Place) -> FeatureTab
     if name == "pixels":
         return _plain_features(session, _Source(name=name, backbone=None, data=session.recipe.data), place)
     members = [(session.recipe, session.run)]
-    members += [(read_recipe(RunDirectory(path).recipe), RunDirectory(path)) for path in config.ensemble]
+    for path in config.ensemble:
+        other = read_recipe(RunDirectory(path).recipe)
+        members.append((replace(other, data=settle_size(other.data, session.table)), RunDirectory(path)))
     tables = []
     for recipe, run in members:
         backbone = trained_backbone(recipe, run, name).to(session.fabric.device)
@@ -139,7 +142,7 @@ def trained_backbone(recipe: Recipe, run: RunDirectory, stage: str) -> Backbone:
     Raises:
         InputError: the weights are missing or damaged.
     """
-    backbone = build_backbone(recipe.model, recipe.data.image_size)
+    backbone = build_backbone(recipe.model, recipe.data.side)
     load_best(run.best(stage), backbone)
     return backbone
 

@@ -20,6 +20,8 @@ from s2m2.runs.directory import RunDirectory
 from s2m2.runs.provenance import record
 from s2m2.runs.released import is_torch_file, read_released
 
+RESIZE = 1.15
+"""The authors evaluate on the centre of a picture of 92 pixels, or 36 for CIFAR-FS."""
 MANY_OUTPUTS, SCALE, LARGE_SCALE = 200, 2.0, 10.0
 """The authors multiply cosines by 10 where a head has more outputs than 200, else by 2."""
 
@@ -107,7 +109,7 @@ def imported_recipe(config: ImportConfig, weights: ReleasedWeights) -> Recipe:
     scale = LARGE_SCALE if (weights.outputs or 0) > MANY_OUTPUTS else SCALE
     width = weights.width if weights.width != OWN_WIDTH else None
     return Recipe(
-        data=DataConfig(table=config.table, image_size=config.image_size),
+        data=DataConfig(table=config.table, image_size=config.image_size, resize=RESIZE),
         model=ModelConfig(backbone="wrn28_10", width=width, dropout=0.5, scale=scale),
         evaluate=EvaluateConfig(features=(config.stage,)),
     )
@@ -115,6 +117,6 @@ def imported_recipe(config: ImportConfig, weights: ReleasedWeights) -> Recipe:
 
 def _tensors(weights: ReleasedWeights, stage: str) -> dict[str, Tensor]:
     """The weights under the names that a stage of ours writes; heads of its objective, `Rotation`, where the file has them."""
-    inner = "objective.inner." if stage == "finetune" else "objective."
+    inner = "objective.beside." if stage == "finetune" else "objective."
     parts = {"backbone.": weights.backbone, f"{inner}class_head.": weights.class_head, f"{inner}turn_head.": weights.turn_head}
     return {f"{prefix}{name}": value for prefix, part in parts.items() for name, value in (part or {}).items()}

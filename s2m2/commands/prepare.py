@@ -25,20 +25,7 @@ def prepare_command(config: PrepareConfig) -> None:
         check_output(Path(os.path.realpath(config.output)), overwrite=config.overwrite)
         download_cifar100(config.source)
     began = time.perf_counter()
-    table = prepare(
-        config.source,
-        config.output,
-        dataset=config.dataset,
-        splits=config.splits,
-        box=config.box,
-        rotated=config.rotated,
-        size=config.size,
-        fit=config.fit,
-        seed=config.seed,
-        workers=config.workers,
-        overwrite=config.overwrite,
-        name=config.name,
-    )
+    table = prepare(**{setting: value for setting, value in vars(config).items() if setting != "download"})
     seconds = time.perf_counter() - began
     console.print(_summary(table))
     height, width = table.images.shape[1:3]

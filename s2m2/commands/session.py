@@ -1,7 +1,7 @@
 """What the stages of one call share."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch.distributed as dist
@@ -9,6 +9,7 @@ from lightning_fabric import Fabric
 
 from s2m2.commands.device import build_fabric
 from s2m2.data.catalog import ImageTables, load_tables
+from s2m2.data.sizes import settle_size
 from s2m2.data.table import ImageTable
 from s2m2.recipe import Recipe
 from s2m2.runs.directory import RunDirectory, open_run
@@ -20,6 +21,7 @@ class Session:
     """A recipe, the pictures, the device and the run directory."""
 
     recipe: Recipe
+    """With the size of pictures settled."""
     run: RunDirectory
     fabric: Fabric
     tables: ImageTables
@@ -42,6 +44,8 @@ def open_session(recipe: Recipe, path: Path, *checks: Check) -> Session:
     """
     fabric = build_fabric(recipe.runtime)
     tables = load_tables(recipe.data, recipe.evaluate)
+    # From here on the recipe states what size pictures have, so that a run keeps it whatever is agreed on later.
+    recipe = replace(recipe, data=settle_size(recipe.data, tables.base))
     for check in checks:
         check(recipe, tables, RunDirectory(path))
     run = open_run(path, recipe) if fabric.is_global_zero else RunDirectory(path)

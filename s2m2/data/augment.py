@@ -49,17 +49,17 @@ def augment(
     """One random variation of each stored picture, normalised; another `view` is another variation of the same pictures."""
     generator = stream.generator("augment", view, device=images.device)
     drawn = draw_augmentation(config.augment, images.shape[1], images.shape[2], stream.batch_size, generator)
-    return normalise(apply_augmentation(images, drawn.local(stream), config.image_size), config)
+    return normalise(apply_augmentation(images, drawn.local(stream), config.side), config)
 
 
 def evaluation_view(images: UInt8[Tensor, "batch height width 3"], config: DataConfig) -> Float[Tensor, "batch 3 side side"]:
     """The picture resized to `config.resize` times the network's size, its centre cropped, normalised (S2M2: 92 to 80, 36 to 32)."""
-    resized = int(config.image_size * config.resize + 1e-6)  # 100 * 1.15 is a little less than 115 in floating point
-    offset = (resized - config.image_size) // 2
+    resized = config.resized_side
+    offset = (resized - config.side) // 2
 
     def matrix(edge: int) -> Tensor:
         start, length = torch.zeros(1, device=images.device), torch.full((1,), float(edge), device=images.device)
-        return resampling(start, length, resized, edge)[:, offset : offset + config.image_size]
+        return resampling(start, length, resized, edge)[:, offset : offset + config.side]
 
     rows, columns = (matrix(edge) for edge in images.shape[1:3])
     return normalise(_resample(images, rows.expand(len(images), -1, -1), columns.expand(len(images), -1, -1)), config)
@@ -75,7 +75,7 @@ def support_crop(
     drawn = draw_augmentation(config.augment, shape[1], shape[2], shape[0], generator_for(seed, "support crops", number))
 
     def view(images: UInt8[Tensor, "batch height width 3"], places: Int64[Tensor, " batch"]) -> Float[Tensor, "batch 3 side side"]:
-        return normalise(apply_augmentation(images, drawn.rows(places, images.device), config.image_size), config)
+        return normalise(apply_augmentation(images, drawn.rows(places, images.device), config.side), config)
 
     return view
 
@@ -117,9 +117,10 @@ def apply_augmentation(images: UInt8[Tensor, "batch height width 3"], drawn: Aug
     columns = torch.where(drawn.flip[:, None, None], columns.flip(1), columns)
     values = _resample(images, rows, columns)
     brightness, contrast, saturation = drawn.jitter.T[:, :, None, None, None]
-    values = (values * brightness).clamp_(0, 1)
-    values = torch.lerp(_luma(values).mean(dim=(2, 3), keepdim=True), values, contrast).clamp_(0, 1)
-    return torch.lerp(_luma(values), values, saturation).clamp_(0, 1)
+    # In place: on a CPU a new tensor for each of these costs more than what is computed.
+    values.mul_(brightness).clamp_(0, 1)
+    values.lerp_(_luma(values).mean(dim=(2, 3), keepdim=True), 1 - contrast).clamp_(0, 1)
+    return values.lerp_(_luma(values), 1 - saturation).clamp_(0, 1)
 
 
 def resampling(start: Float[Tensor, " batch"], length: Float[Tensor, " batch"], size: int, edge: int) -> Float[Tensor, "batch size edge"]:

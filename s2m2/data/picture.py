@@ -1,6 +1,7 @@
 """One picture of a listing: where its pixels come from, before anything is opened."""
 
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,15 +38,40 @@ class PictureFile:
         return self.name, *_file_stamp(self.path), self.box, self.quarter_turns
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Extent:
+    """Bytes of a larger file, read when the picture is opened."""
+
+    start: int
+    """Their place in the file, in bytes from its beginning."""
+    shape: tuple[int, ...]
+    """Height, width and 3 of pixels; of an encoded picture its length in bytes alone."""
+
+    def read(self, archive: Path) -> np.ndarray:
+        """The bytes in their shape.
+
+        Raises:
+            EOFError: the file has become too short.
+            OSError: it cannot be read.
+        """
+        length = math.prod(self.shape)
+        with archive.open("rb") as file:
+            file.seek(self.start)
+            content = file.read(length)
+        if len(content) < length:
+            raise EOFError("the file has become shorter")
+        return np.frombuffer(content, dtype=np.uint8).reshape(self.shape)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class StoredPicture:
-    """A picture inside a larger file, which has been read already."""
+    """A picture inside a larger file."""
 
     archive: Path
     row: int
     """Place in the archive, from 0."""
-    content: np.ndarray | bytes
-    """Pixels, uint8 "height width 3", or an encoded picture such as PNG: bytes, or a flat array of them."""
+    content: np.ndarray | bytes | Extent
+    """Pixels, uint8 "height width 3", or an encoded picture such as PNG: bytes, or a flat array of them; or where in the archive."""
     box: Box | None = None
     quarter_turns: int = 0
 
@@ -56,9 +82,10 @@ class StoredPicture:
 
     def open(self) -> Image.Image:
         """The picture."""
-        if isinstance(self.content, np.ndarray) and self.content.ndim == 3:
-            return Image.fromarray(self.content)
-        return Image.open(io.BytesIO(self.content if isinstance(self.content, bytes) else self.content.tobytes()))
+        content = self.content.read(self.archive) if isinstance(self.content, Extent) else self.content
+        if isinstance(content, np.ndarray) and content.ndim == 3:
+            return Image.fromarray(content)
+        return Image.open(io.BytesIO(content if isinstance(content, bytes) else content.tobytes()))
 
     def stamp(self) -> Stamp:
         """Name, length and time of change of the archive, and what counts of the picture."""

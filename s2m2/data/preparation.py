@@ -14,8 +14,10 @@ from s2m2.data.datasets import DATASETS
 from s2m2.data.decoding import Fit
 from s2m2.data.pool import common_size, decode_pieces
 from s2m2.data.sources import Listing, list_source
-from s2m2.data.splitting import split_classes
+from s2m2.data.sources.listing import left_out_text
+from s2m2.data.splitting import split_classes, splits_origin
 from s2m2.data.table import ImageTable
+from s2m2.data.wording import first_named
 from s2m2.data.writing import TableContents, TableWriter, check_output, writing_table
 from s2m2.errors import InputError
 
@@ -23,8 +25,6 @@ DEFAULT_SIDE = 92
 """Side in pixels that own pictures of different sizes get: a network that sees 80 pixels needs as many for the usual resize by 1.15."""
 LARGEST_KEPT_SIDE = 256
 """Equal squares up to this side stay as they are."""
-NAMED_AT_MOST = 5
-"""Unreadable pictures that an error names before it counts the rest."""
 
 
 def prepare(
@@ -56,12 +56,10 @@ def prepare(
     check_output(output, overwrite=overwrite)
     _refuse_inside(source, output)
     listing = list_source(source, dataset, box=box, rotated=rotated)
-    if listing.ignored:
-        console.print(f"{listing.ignored:,} files left out, as their names are not those of pictures")
+    for reason, number in listing.left_out.items():
+        console.print(left_out_text(reason, number))
     numbers = split_classes(listing.class_names, splits, seed, listing.splits)
     side = size or choose_side(listing, processes)
-    # Of a path only the last part, so that a table is the same wherever its class lists lay.
-    origin = Path(splits).name if splits else "of the source" if listing.splits else "shares"
     contents = TableContents(
         name=name or listing.name,
         size=(side, side),
@@ -70,7 +68,7 @@ def prepare(
         splits=numbers,
         settings={
             "source": listing.name, "dataset": listing.dataset, "side": side, "fit": fit, "box": box, "rotated": rotated,
-            "splits": origin, "seed": seed,
+            "splits": splits_origin(splits, listing.splits), "seed": seed,
         },
     )  # fmt: skip
     count = len(listing.pictures)
@@ -114,9 +112,7 @@ def _decode_into(writer: TableWriter, listing: Listing, side: int, fit: Fit, pro
             writer.append(piece.images)
         advance(len(piece.images))
     if unreadable:
-        named = "; ".join(unreadable[:NAMED_AT_MOST])
-        rest = len(unreadable) - NAMED_AT_MOST
-        raise InputError(named if rest <= 0 else f"{named}; and {rest:,} more of {len(listing.pictures):,}")
+        raise InputError(first_named(unreadable, separator="; "))
 
 
 def _refuse_inside(source: Path, output: Path) -> None:

@@ -9,6 +9,7 @@ from itertools import combinations
 from pathlib import Path
 
 from s2m2.data.table import SPLITS, Split
+from s2m2.data.wording import first_named
 from s2m2.errors import InputError
 from s2m2.seeds import seed_for
 
@@ -20,8 +21,8 @@ DEFAULT_SHARES = (0.64, 0.16, 0.2)
 TURNS = (0, 90, 180, 270)
 """Degrees, counter-clockwise, by which the pictures of one class make four classes (Omniglot)."""
 TURNED = re.compile(rf"(.+)/rot(?:{'|'.join(f'{degrees:03d}' for degrees in TURNS)})", re.DOTALL)
-NAMED_AT_MOST = 5
-"""Classes that an error message names before it counts the rest."""
+OF_SOURCE, BY_SHARES = "of the source", "shares"
+"""What the settings of a table call splits that its source brought, and those that were drawn."""
 
 
 def split_classes(class_names: Sequence[str], splits: str | None, seed: int, own: ClassLists | None = None) -> dict[Split, tuple[int, ...]]:
@@ -49,6 +50,14 @@ def split_classes(class_names: Sequence[str], splits: str | None, seed: int, own
         known = ", ".join(packaged_lists())
         raise InputError(f"--splits is {splits}, but must be three shares such as 0.64,0.16,0.2, a file, a folder, or one of {known}")
     return split_by_lists(class_names, read_split_folder(path) if path.is_dir() else read_split_file(path), str(path))
+
+
+def splits_origin(splits: str | None, own: ClassLists | None) -> str:
+    """Where splits come from, for the settings of a table; arguments as for `split_classes`.
+
+    Of a path the last part, so that a table is the same wherever its class lists lay.
+    """
+    return Path(splits).name if splits else BY_SHARES if own is None else OF_SOURCE
 
 
 def split_by_shares(class_names: Sequence[str], shares: Sequence[float], seed: int) -> dict[Split, tuple[int, ...]]:
@@ -192,5 +201,4 @@ def _shares(text: str) -> tuple[float, ...] | None:
 def _refuse(names: Iterable[str], what: str) -> None:
     listed = sorted(set(names))
     if listed:
-        more = f" and {len(listed) - NAMED_AT_MOST} more" if len(listed) > NAMED_AT_MOST else ""
-        raise InputError(f"{what}: {', '.join(listed[:NAMED_AT_MOST])}{more}")
+        raise InputError(f"{what}: {first_named(listed)}")

@@ -84,12 +84,3 @@ def _known(part: ScoredQueries) -> tuple[Float64[Tensor, "known way"], Float64[T
     scores = part.scores[known].double()
     below = scores - scores.amax(-1, keepdim=True)
     return below, below.gather(-1, part.ways[known][:, None])[:, 0]
-
-
-def calibration_error(bins: Float64[Tensor, "bin 3"]) -> float:
-    """Expected calibration error, a fraction: the mean over queries of |accuracy - confidence| of their bin (Guo et al., equation 3).
-
-    Args:
-        bins: number of queries, sum of confidences, number of right queries; as `outcomes.reliability_bins` counts them.
-    """
-    return float((bins[:, 2] - bins[:, 1]).abs().sum() / bins[:, 0].sum())

@@ -112,8 +112,8 @@ def scorer_for(
         head=classifier,
         stream=stream,
         seed=spec.seed,
-        blocks=HEADS[head].blocks,
-        largest_gather=HEADS[head].largest_gather,
+        blocks=HEADS[head].job.blocks,
+        largest_gather=HEADS[head].job.largest_gather,
         transform=transform,
         support_features=features.support_features if features is not None else None,
     )

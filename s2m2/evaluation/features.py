@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from s2m2.errors import InputError
 from s2m2.files import replacing
+from s2m2.models.modes import evaluation_mode
 
 FEATURES_FORMAT = "1"
 MOST_GATHERED = 2**28
@@ -171,18 +171,6 @@ def _home(numbers: int, device: torch.device) -> torch.device:
 def _check_finite(features: Tensor) -> None:
     if not bool(features.isfinite().all()):
         raise InputError("the network gives features that are not finite; its weights are of no use")
-
-
-@contextmanager
-def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Put a network into evaluation mode, and every module of it back into its own mode at the end."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def fingerprint_of(state: Mapping[str, Tensor], *texts: str) -> str:

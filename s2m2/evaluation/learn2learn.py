@@ -22,8 +22,9 @@ from s2m2.data.sampling import BLOCK
 from s2m2.data.table import ImageTable, Split
 from s2m2.errors import InputError
 from s2m2.evaluation.classifiers.protocol import FewShotClassifier
-from s2m2.evaluation.features import FeatureTable, Transform, evaluation_mode
+from s2m2.evaluation.features import FeatureTable, Transform
 from s2m2.evaluation.tasks import LARGEST_GATHER, FewShotTasks
+from s2m2.models.modes import evaluation_mode
 from s2m2.seeding import generator_for, seed_for
 from s2m2.threads import one_thread
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from s2m2.data.episodes import EpisodeSpec
 from s2m2.data.sampling import EpisodeSource
 from s2m2.errors import InputError
-from s2m2.evaluation.calibration import calibration_error, fit_temperature, score_queries
+from s2m2.evaluation.calibration import fit_temperature, score_queries
 from s2m2.evaluation.details import (
     Calibration,
     Details,
@@ -25,6 +25,7 @@ from s2m2.evaluation.evaluate import sampler_for
 from s2m2.evaluation.features import FeatureTable
 from s2m2.evaluation.open_set import choose_threshold, open_score, open_tasks
 from s2m2.evaluation.outcomes import Outcomes, measure_outcomes
+from s2m2.functional.reliability import calibration_error
 from s2m2.seeds import seed_for
 
 NO_VALIDATION = (

@@ -10,9 +10,8 @@ from torch import Tensor
 from s2m2.data.episodes import UNKNOWN, EpisodeIndices
 from s2m2.data.sampling import EpisodeSource
 from s2m2.evaluation.engine import Scorer, map_tasks
+from s2m2.functional.reliability import BINS, reliability_bins
 
-BINS = 15
-"""Bins of confidence, all as wide (Guo et al., ICML 2017, section 4)."""
 HARDEST = 10
 """Tasks of lowest accuracy that are kept whole."""
 
@@ -203,14 +202,6 @@ class _Total:
             surprise=self.surprise / queries,
             hardest=tuple(self.hardest),
         )
-
-
-def reliability_bins(confidence: Float[Tensor, " query"], right: Tensor) -> Float64[Tensor, "bin 3"]:
-    """Number of queries, sum of their confidences and number of right ones in `BINS` bins (m - 1, m] / `BINS`."""
-    bins = (confidence * BINS).ceil_().sub_(1).clamp_(0, BINS - 1).long()
-    count = torch.bincount(bins, minlength=BINS).double()
-    sums = torch.bincount(bins, weights=confidence.double(), minlength=BINS)
-    return torch.stack([count, sums, torch.bincount(bins, weights=right.double(), minlength=BINS)], dim=1)
 
 
 def _confidences(

@@ -5,6 +5,8 @@ from typing import Literal
 
 from s2m2.recipe.checks import check
 
+LoggerName = Literal["csv", "wandb", "mlflow"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeConfig:
@@ -26,7 +28,11 @@ class RuntimeConfig:
     """CPU threads of torch; 0 leaves it to torch. With 1, a repeated run gives the same weights bit for bit."""
     checkpoint_seconds: float = 60.0
     """Most seconds of training that a kill can cost."""
+    loggers: tuple[LoggerName, ...] = ()
+    """Where losses and scores go beside the JSON lines and TensorBoard files of the run directory: csv, a table there; wandb and mlflow,
+    Weights & Biases and MLflow, where the variables of their own in the environment say."""
 
     def __post_init__(self) -> None:
+        check(len(set(self.loggers)) == len(self.loggers), "runtime.loggers", list(self.loggers), "different names")
         for name, least in (("devices", 1), ("nodes", 1), ("threads", 0), ("checkpoint_seconds", 0)):
             check(getattr(self, name) >= least, f"runtime.{name}", getattr(self, name), f"{least} or more")

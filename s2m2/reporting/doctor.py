@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from s2m2 import __version__
-from s2m2.data.inspection import Diagnosis, Finding, Observations, Subject, count
+from s2m2.data.inspection import Diagnosis, Finding, Observations, Subject
 from s2m2.data.table import SPLITS
+from s2m2.data.wording import count
 from s2m2.files import write_text
 from s2m2.reporting.contact_sheet import ClassStrip, class_strips
 from s2m2.reporting.page import template

@@ -11,6 +11,7 @@ from s2m2.data.catalog import ImageTables
 from s2m2.evaluation.results import TaskResults, load_results
 from s2m2.files import write_text
 from s2m2.recipe import Recipe, TrainingConfig, differences, read_recipe
+from s2m2.reporting.analysis_section import analysis_section
 from s2m2.reporting.detail_plots import projection_plot
 from s2m2.reporting.export import scores_csv, scores_markdown
 from s2m2.reporting.page import template
@@ -83,6 +84,7 @@ def write_report(run: RunDirectory, tables: ImageTables, example: DrawnTask | No
         reliability=reliability_plots(latest),
         left_out=left_out(latest),
         closeup=closeup(grids, tables),
+        analysis=analysis_section(run),
         projection=projection_plot(example.projection) if example is not None and example.projection is not None else None,
         samples=sample_splits(tables),
         example=example,

@@ -7,7 +7,7 @@ from s2m2.errors import InputError
 from s2m2.files import write_text
 from s2m2.recipe import Recipe, differences, read_recipe, recipe_to_yaml
 
-FREE_TO_CHANGE = ("evaluate", "runtime")
+FREE_TO_CHANGE = ("evaluate", "analyse", "runtime")
 """Branches of the recipe that do not change what is trained, and so may differ from one call to the next."""
 
 
@@ -38,6 +38,16 @@ class RunDirectory:
         return self.path / "metrics.jsonl"
 
     @property
+    def metrics_csv(self) -> Path:
+        """The same as a table, where it is wished."""
+        return self.path / "metrics.csv"
+
+    @property
+    def loggers(self) -> Path:
+        """The ids that Weights & Biases and MLflow know this run by."""
+        return self.path / "loggers.json"
+
+    @property
     def tensorboard(self) -> Path:
         """The same as TensorBoard events."""
         return self.path / "tensorboard"
@@ -51,6 +61,11 @@ class RunDirectory:
     def results(self) -> Path:
         """Few-shot results, a JSON file each."""
         return self.path / "results"
+
+    @property
+    def analysis(self) -> Path:
+        """What `s2m2 analyse` measured."""
+        return self.path / "analysis.json"
 
     @property
     def report(self) -> Path:

@@ -5,36 +5,30 @@ in an epoch waits for the device, except every `LOG_EVERY` steps to read the los
 """
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import cast
 
 import torch
-import torch.distributed as dist
-from jaxtyping import Float, Int64
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
-from s2m2.console import Advance, console, progress_bar
-from s2m2.data.augment import augment, evaluation_view
-from s2m2.data.batches import epoch_order, fetch, local_batch, resident, steps_per_epoch
+from s2m2.console import ProgressLine, console, progress_line
+from s2m2.data.augment import evaluation_view
+from s2m2.data.batches import fetch, local_batch, steps_per_epoch
 from s2m2.models.backbone import Backbone
 from s2m2.runs.checkpoint import Outcome, load_last, load_outcome, save_best, save_last, save_outcome
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import MetricLog
 from s2m2.seeding import StepStream, generator_for, seed_for
-from s2m2.training.averaging import moving_average
-from s2m2.training.batch_norm import reestimate_statistics, share_statistics
+from s2m2.training.batch_norm import reestimate_statistics
 from s2m2.training.objective import LossTerms
-from s2m2.training.optimizer import build_optimizer, set_learning_rate
-from s2m2.training.stage import BasePictures, Networks, StageSettings
+from s2m2.training.stage import BasePictures, Networks, StageSettings, Validate
+from s2m2.training.step import TrainingStep, prepare
 from s2m2.training.stopping import judge, out_of_patience
+from s2m2.training.watching import Seen, figures_of, finite_steps
 
 LOG_EVERY = 50
 """Steps between two looks at the losses."""
-
-Validate = Callable[[Backbone], float]
-"""Score of a backbone on validation classes, a fraction."""
 
 
 def train_stage(
@@ -76,40 +70,26 @@ class _Stage:
         self.config, self.name = settings.config, settings.config.stage
         self.steps = steps_per_epoch(len(pictures.rows), self.config.batch_size)
         self.backbone, self.objective = backbone, objective
-        self.views: int = objective.views  # type: ignore[assignment]
-        self.batches: int = objective.batches  # type: ignore[assignment]
-        self.images = resident(pictures.images, fabric.device)
-        self.rows, self.labels = (values.to(fabric.device) for values in (pictures.rows, pictures.labels))
-        self.bare = Networks(backbone, objective)
-        if fabric.world_size > 1:
-            share_statistics(self.bare, fabric.device)
-        if settings.channels_last:
-            self.bare.to(memory_format=torch.channels_last)
-        optimizer = build_optimizer(self.config.optimizer, self.bare.to(fabric.device))
-        self.average = moving_average(self.bare, self.config.average) if self.config.average else None
-        self.progress = load_last(run.last(self.name), backbone, objective, optimizer, self.average)
-        self.networks, self.optimizer = fabric.setup(self.bare, optimizer)
+        moved = prepare(fabric, backbone, objective, settings)
+        self.bare, self.average = moved.networks, moved.average
+        self.progress = load_last(run.last(self.name), backbone, objective, moved.optimizer, self.average)
+        self.step = TrainingStep(fabric, moved, pictures, settings)
+        self.seen = Seen(stage=self.name, epochs=self.config.epochs, total=self.step.total)
         self.started, self.saved = time.monotonic() - self.progress.seconds, time.monotonic()
 
     def train(self) -> Outcome:
         """Epoch after epoch until the last one or the end of patience."""
-        total = self.config.epochs * self.steps
+        total, batch, first = self.step.total, self.config.batch_size, self.fabric.is_global_zero
         with (
-            MetricLog(self.run, self.name, self.progress.step, writes=self.fabric.is_global_zero) as log,
-            progress_bar(
-                self.name,
-                total * self.config.batch_size,
-                "pictures",
-                shown=self.fabric.is_global_zero,
-                done=self.progress.step * self.config.batch_size,
-            ) as advance,
+            MetricLog(self.run, self.name, self.progress.step, writes=first, loggers=self.settings.loggers) as log,
+            progress_line(self.name, total * batch, "images", shown=first, done=self.progress.step * batch) as line,
         ):
             if self.settings.validate_start and self.progress.step == 0:
-                self._judge(log, epoch=0)
+                self._judge(log, line, epoch=0)
             while self.progress.step < total and not out_of_patience(self.progress, self.config.patience):
-                epoch = self._train_epoch(log, advance)
+                epoch = self._train_epoch(log, line)
                 if epoch % self.config.validation.every == 0 or self.progress.step == total:
-                    self._judge(log, epoch)
+                    self._judge(log, line, epoch)
                 self._save([])
         outcome = Outcome(
             epochs=self.progress.step // self.steps,
@@ -123,77 +103,36 @@ class _Stage:
         self.fabric.barrier()
         return outcome
 
-    def _train_epoch(self, log: MetricLog, advance: Advance) -> int:
+    def _train_epoch(self, log: MetricLog, line: ProgressLine) -> int:
         """The rest of the current epoch; returns how many epochs are done then."""
         epoch = self.progress.step // self.steps
-        orders = [
-            epoch_order(len(self.rows), self.settings.seed, self.name, epoch, batch).to(self.fabric.device) for batch in range(self.batches)
-        ]
         window: list[LossTerms] = []
         since = time.monotonic()
-        self.networks.train()
+        self.step.networks.train()
         for step in range(self.progress.step, (epoch + 1) * self.steps):
-            rate = set_learning_rate(self.optimizer, self.config.optimizer, step, self.config.epochs * self.steps)
-            window.append(self._step(step, orders))
+            window.append(self.step(step))
             self.progress = replace(self.progress, step=step + 1, seconds=time.monotonic() - self.started)
-            advance(self.config.batch_size)
+            line.advance(self.config.batch_size)
             at_end = (step + 1) % self.steps == 0
             if at_end or (step + 1) % LOG_EVERY == 0:
-                self._log_window(log, window, since, learning_rate=rate)
+                self._log_window(log, line, window, since)
                 window, since = [], time.monotonic()
             if not at_end and time.monotonic() - self.saved > self.settings.checkpoint_seconds:
                 self._save(window)
         return epoch + 1
 
-    def _step(self, step: int, orders: Sequence[Int64[Tensor, " item"]]) -> LossTerms:
-        fabric, settings = self.fabric, self.settings
-        stream = StepStream(
-            seed=settings.seed,
-            stage=self.name,
-            step=step,
-            batch_size=self.config.batch_size,
-            rank=fabric.global_rank,
-            world_size=fabric.world_size,
-        )
-        # Dropout is the one draw that torch takes from its global generator.
-        torch.manual_seed(seed_for(settings.seed, self.name, "dropout", step, fabric.global_rank))
-        items = [local_batch(order, step % self.steps, stream) for order in orders]
-        labels = torch.cat([self.labels[chosen] for chosen in items])
-        views = torch.cat([self._views(chosen, stream, batch) for batch, chosen in enumerate(items)], dim=1)
-        if settings.channels_last:
-            views = views.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, views.shape[:2])
-        self.bare.stream = stream
-        terms: LossTerms = self.networks(views, labels)
-        fabric.backward(terms.total)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.average is not None:
-            self.average.update_parameters(self.bare)
-        return LossTerms(terms.total.detach(), terms.parts)
-
-    def _views(self, items: Int64[Tensor, " item"], stream: StepStream, batch: int) -> Float[Tensor, "view item 3 side side"]:
-        """Random variations of the pictures of one batch of a step."""
-        images = fetch(self.images, self.rows[items], self.fabric.device)
-        numbers = range(batch * self.views, (batch + 1) * self.views)
-        return torch.stack([augment(images, self.settings.data, stream, number) for number in numbers])
-
-    def _log_window(self, log: MetricLog, window: list[LossTerms], since: float, learning_rate: float) -> None:
+    def _log_window(self, log: MetricLog, line: ProgressLine, window: list[LossTerms], since: float) -> None:
         """Log means over the steps since a moment; the one place where training waits for the device."""
-        names = list(window[0].parts)
-        figures_by_step = torch.stack(
-            [torch.stack([terms.total.float(), *(terms.parts[name].float() for name in names)]) for terms in window]
-        )
-        if self.fabric.world_size > 1:
-            dist.all_reduce(figures_by_step)
-            figures_by_step /= self.fabric.world_size
-        losses = figures_by_step[:, 0]
         step = self.progress.step
-        if not bool(losses.isfinite().all()):
-            raise self._not_finite("loss", step - len(window) + int((~losses.isfinite()).nonzero()[0]) + 1)
-        loss, *parts = figures_by_step.mean(dim=0).tolist()
+        losses = figures_of(window, self.fabric.world_size)
+        finite = finite_steps(losses)
+        if finite < len(window):
+            raise self._not_finite("loss", step - len(window) + finite + 1)
+        means = {name: sum(values) / len(values) for name, values in losses.items()}
         speed = round(len(window) * self.config.batch_size / (time.monotonic() - since), 1)
-        figures = dict(zip(names, parts, strict=True))
-        log.write("train", step, step / self.steps, loss=loss, **figures, learning_rate=learning_rate, images_per_second=speed)
+        log.write("train", step, step / self.steps, **means, learning_rate=self.step.rate, images_per_second=speed)
+        self.seen = self.seen.trained(means, speed)
+        line.tell(*self.seen.line(self.progress))
 
     def _not_finite(self, what: str, step: int) -> FloatingPointError:
         last = self.run.last(self.name)
@@ -205,41 +144,41 @@ class _Stage:
         # By the norm: weights so large that it overflows are finite, yet the next loss will not be.
         return all(bool(torch.linalg.vector_norm(values.float()).isfinite()) for values in self.bare.state_dict().values())
 
-    def _judge(self, log: MetricLog, epoch: int) -> None:
+    def _judge(self, log: MetricLog, line: ProgressLine, epoch: int) -> None:
         """Score on validation classes; the first process decides for all."""
         if not self._weights_finite():
             raise self._not_finite("update", self.progress.step)
         judged = cast(Networks, self.average.module) if self.average is not None else self.bare
         if self.config.statistics_pictures:
             self._reestimate_statistics(judged.backbone, epoch)
-        score = self.validate(judged.backbone)
-        score = float(self.fabric.broadcast(score))
-        self.progress = replace(judge(self.progress, score, epoch), seconds=time.monotonic() - self.started)
-        log.write("validation", self.progress.step, float(epoch), score=score, best=self.progress.best_score)
+        mean, interval = map(float, self.fabric.broadcast(tuple(self.validate(judged.backbone))))
+        self.progress = replace(judge(self.progress, mean, epoch), seconds=time.monotonic() - self.started)
+        log.write("validation", self.progress.step, float(epoch), score=mean, interval=interval, best=self.progress.best_score)
+        self.seen = self.seen.validated(mean, interval)
+        line.tell(*self.seen.line(self.progress))
         if not self.fabric.is_global_zero:
             return
         if self.progress.waited == 0:
-            save_best(
-                self.run.best(self.name), judged.backbone, judged.objective, {"stage": self.name, "epoch": epoch, "validation_score": score}
-            )
-        mark = "best so far" if self.progress.waited == 0 else f"best {self.progress.best_score:.2%} after epoch {self.progress.best_epoch}"
-        console.print(f"{self.name} epoch {epoch}/{self.config.epochs}: validation {score:.2%} ({mark})")
+            about = {"stage": self.name, "epoch": epoch, "validation_score": mean}
+            save_best(self.run.best(self.name), judged.backbone, judged.objective, about)
+        console.print(self.seen.record(self.progress, epoch))
 
     def _reestimate_statistics(self, backbone: Backbone, epoch: int) -> None:
         """Statistics of batch normalisation from base pictures as evaluation sees them."""
         size, seed = self.config.batch_size, self.settings.seed
-        order = torch.randperm(len(self.rows), generator=generator_for(seed, self.name, "statistics", epoch)).to(self.fabric.device)
+        images, rows = self.step.read.images, self.step.read.rows
+        order = torch.randperm(len(rows), generator=generator_for(seed, self.name, "statistics", epoch)).to(rows.device)
         count = min(self.config.statistics_pictures, len(order)) // size
         stream = StepStream(
             seed=seed, stage=self.name, step=epoch, batch_size=size, rank=self.fabric.global_rank, world_size=self.fabric.world_size
         )
-        rows = (self.rows[local_batch(order, position, stream)] for position in range(count))
-        views = (evaluation_view(fetch(self.images, chosen, self.fabric.device), self.settings.data) for chosen in rows)
+        chosen = (rows[local_batch(order, position, stream)] for position in range(count))
+        views = (evaluation_view(fetch(images, part, self.fabric.device), self.settings.data) for part in chosen)
         reestimate_statistics(backbone, views, seed_for(seed, self.name, "statistics dropout", epoch, self.fabric.global_rank))
 
     def _save(self, window: list[LossTerms]) -> None:
         """Write the state to continue from, unless weights or the losses not looked at yet are spoilt: the next look will say so."""
         good = self._weights_finite() and all(bool(terms.total.isfinite()) for terms in window)
         if self.fabric.is_global_zero and good:
-            save_last(self.run.last(self.name), self.backbone, self.objective, self.optimizer, self.progress, self.average)
+            save_last(self.run.last(self.name), self.backbone, self.objective, self.step.optimizer, self.progress, self.average)
         self.saved = time.monotonic()

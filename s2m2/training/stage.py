@@ -1,12 +1,15 @@
 """What sets one training stage of one run apart."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from jaxtyping import Int64, UInt8
 from torch import Tensor, nn
 
 from s2m2.models.backbone import Backbone
-from s2m2.recipe import DataConfig, TrainingConfig
+from s2m2.recipe import DataConfig, Recipe, TrainingConfig
+from s2m2.recipe.runtime import LoggerName
 from s2m2.seeding import StepStream
 from s2m2.training.objective import LossTerms
 
@@ -32,6 +35,34 @@ class StageSettings:
     checkpoint_seconds: float
     validate_start: bool
     """Score the weights that the stage starts from, and keep them if nothing better comes."""
+    loggers: tuple[LoggerName, ...] = ()
+    """Where figures go beside the run directory."""
+
+    @classmethod
+    def of(cls, recipe: Recipe, config: TrainingConfig) -> "StageSettings":
+        """Those of one stage of a recipe; fine-tuning scores the weights that it starts from."""
+        runtime = recipe.runtime
+        return cls(
+            config=config,
+            data=recipe.data,
+            seed=recipe.seed,
+            channels_last=runtime.channels_last,
+            checkpoint_seconds=runtime.checkpoint_seconds,
+            validate_start=config.stage == "finetune",
+            loggers=runtime.loggers,
+        )
+
+
+class Score(NamedTuple):
+    """A score of validation tasks, a fraction."""
+
+    mean: float
+    interval: float
+    """Half width of the 95% interval of the mean over tasks."""
+
+
+Validate = Callable[[Backbone], Score]
+"""Score of a backbone on validation classes."""
 
 
 class Networks(nn.Module):

@@ -74,12 +74,17 @@ def test_the_last_stage_is_known_by_what_its_name_begins_with(tmp_path: Path, la
     ("arguments", "says"),
     [
         (["RUN"], "alone leaves nothing to compare"),
-        (["RUN", "nowhere"], "nowhere is not the directory of a run"),
+        (["RUN", "FILE"], "FILE is not the directory of a run"),
+        (["RUN", "nowhere"], "there is nothing at nowhere"),
+        (["nowhere"], "there is nothing at nowhere"),
+        (["nowhere", "RUN"], "there is nothing at nowhere"),
+        (["nowhere", "FILE"], "there is nothing at nowhere"),
         (["RUN", "--heads", "cosine", "svm"], "--heads has svm, but RUN has results of cosine, nearest_mean"),
         (["RUN", "--features", "late", "finetune"], "--features has late"),
         (["FILE"], "name a second one"),
         (["FILE", "OTHER FILE"], "different tasks, shots 1 and 5"),
-        (["FILE", "nowhere.json"], "nowhere.json holds no results"),
+        (["FILE", "nowhere.json"], "there is nothing at nowhere.json"),
+        (["FILE", "RUN"], "RUN holds no results"),
         (["RUN", "SEED"], "no results of the same tasks; the closest differ in seed 0 and 1"),
         (["RUN", "EMPTY"], "holds no results"),
         (["RUN", "OTHER", "--output", "x.txt"], "--output is x.txt"),
@@ -104,4 +109,4 @@ def test_what_cannot_be_compared_is_one_line(run: Path, other: Path, tmp_path: P
     error = capsys.readouterr().err
     assert error.startswith("s2m2 compare: ")
     assert error.count("\n") == 1
-    assert says.replace("RUN", str(run)) in error
+    assert says.replace("RUN", str(run)).replace("FILE", str(places["FILE"])) in error

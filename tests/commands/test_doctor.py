@@ -52,6 +52,52 @@ def test_findings_give_exit_code_1_and_names_as_they_are(source: Path, capsys: p
     assert not list(source.parent.glob("*.html"))
 
 
+def test_what_prepare_refuses_are_findings_beside_those_of_the_other_pictures(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (source / "dog").mkdir()
+    (source / "cup" / "5.png").symlink_to(source / "gone.png")
+    (source / "cup" / "more").mkdir()
+    for place in ("cup/more/6.png", "7.png", "cup/copy.png"):
+        (source / place).write_bytes((source / "apple" / "0.png").read_bytes())
+    lists = {"base": ["apple"], "validation": ["bear [x]"], "novel": ["cup", "dog"]}
+    (source.parent / "lists.json").write_text(json.dumps(lists))
+    assert doctor(source, "--output", str(source.parent / "page.html")) == 1
+    printed = capsys.readouterr().out
+    findings = [line.removeprefix("finding: ") for line in printed.splitlines() if line.startswith("finding")]
+    assert findings == [
+        "1 link cannot be followed",
+        "1 picture is left out, as folders inside class folders are not entered",
+        "1 picture is left out, as what lies beside the class folders belongs to no class",
+        "1 set of exactly equal pictures in different splits, 2 pictures in all",
+        "1 class has no picture",
+        "1 class of novel has fewer than the 5 pictures that 2 shots and 3 queries need",
+    ]
+    assert f"    {source / 'cup' / '5.png'}\n" in printed
+    assert "    dog\n" in printed
+    assert "my data: 6 findings; 16 pictures" in printed
+    assert "cannot be followed" in (source.parent / "page.html").read_text()
+    assert main(["prepare", str(source), "--output", str(source.parent / "table")]) == 2
+    assert capsys.readouterr().err == f"s2m2 prepare: cannot read {source / 'cup' / '5.png'}: No such file or directory\n"
+
+
+def test_pictures_that_a_list_names_in_vain_are_findings(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{path.parent.name}/{path.name},{path.parent.name}" for path in sorted(source.glob("*/*.png"))]
+    (source / "list.csv").write_text("\n".join(["filename,label", *rows, "cup/8.png,cup", "cup/9.png,cup"]))
+    flags = ["--ways", "1", "--shots", "2", "--queries", "3", "--output", "null", "--splits", "0.34,0.33,0.33"]
+    assert main(["doctor", str(source / "list.csv"), *flags]) == 1
+    printed = capsys.readouterr().out
+    assert "finding: 2 pictures that a list names cannot be found\n    cup/8.png\n    cup/9.png\n" in printed
+    assert "list: 1 finding; 15 pictures" in printed
+    assert main(["prepare", str(source / "list.csv"), "--output", str(source.parent / "table")]) == 2
+    assert "list.csv names 2 pictures that are not there: cup/8.png, cup/9.png" in capsys.readouterr().err
+
+
+def test_a_source_without_any_picture_gives_exit_code_2(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for picture in source.glob("*/*.png"):
+        picture.unlink()
+    assert doctor(source, "--output", "null") == 2
+    assert capsys.readouterr().err == f"s2m2 doctor: class apple has no picture in {source / 'apple'}\n"
+
+
 def test_class_lists_that_do_not_fit_give_exit_code_2_and_a_page(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (source.parent / "lists.json").write_text('{"base": ["apple"], "validation": ["dog"], "novel": ["cup"]}')
     page = source.parent / "pages" / "{name}.html"

@@ -47,8 +47,9 @@ def results_of(run: Path) -> list[dict[str, object]]:
 
 
 def test_base_and_novel_classes_may_come_from_different_tables(glyph_folder: Path, other_folder: Path, tmp_path: Path) -> None:
-    flags = tiny_flags(glyph_folder, tmp_path / "run", data__validation_table=str(other_folder), evaluate__novel_table=str(other_folder))
-    assert main(["run", *flags]) == 0
+    brief = {"pretrain__epochs": "1", "finetune__epochs": "1", "evaluate__heads": "nearest_mean", "evaluate__shots": "1"}
+    others = {"data__validation_table": str(other_folder), "evaluate__novel_table": str(other_folder)}
+    assert main(["run", *tiny_flags(glyph_folder, tmp_path / "run", **others, **brief)]) == 0
     results = results_of(tmp_path / "run")
     assert {result["dataset"] for result in results} == {"upside down"}
     assert {result["data_digest"] for result in results} == {open_table(other_folder).digest}
@@ -58,8 +59,8 @@ def test_base_and_novel_classes_may_come_from_different_tables(glyph_folder: Pat
 
 
 def test_a_trained_run_may_be_scored_on_another_table_later(glyph_folder: Path, other_folder: Path, tmp_path: Path) -> None:
-    assert evaluate(glyph_folder, tmp_path / "run") == 0
-    assert evaluate(glyph_folder, tmp_path / "run", evaluate__novel_table=str(other_folder)) == 0
+    assert evaluate(glyph_folder, tmp_path / "run", evaluate__shots="1", evaluate__details="false") == 0
+    assert evaluate(glyph_folder, tmp_path / "run", evaluate__shots="1", evaluate__novel_table=str(other_folder)) == 0
     assert {result["dataset"] for result in results_of(tmp_path / "run")} == {"glyphs", "upside down"}
 
 

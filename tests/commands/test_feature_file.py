@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from s2m2.cli import main
-from s2m2.evaluation.feature_files import read_feature_file
+from s2m2.evaluation.feature_files import read_feature_file, write_feature_file
 
 FLAGS = ["--evaluate.tasks", "20", "--evaluate.queries", "3", "--evaluate.shots", "1", "--evaluate.heads", "nearest_mean"]
 FLAGS += ["--evaluate.details", "false", "--runtime.accelerator", "cpu"]
@@ -120,6 +120,21 @@ def test_features_of_another_length_are_one_line(tmp_path: Path, capsys: pytest.
     assert f"{flag} {other} has 5 numbers a row, but --features {novel} has 6" in error
     assert error.count("\n") == 1
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("flag", ["--base-features", "--validation-features"])
+@pytest.mark.parametrize("other", ["apart.npz", "copy.npz", "copy.safetensors"])
+def test_features_of_the_tasks_own_classes_are_no_others(
+    apart: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flag: str, other: str
+) -> None:
+    monkeypatch.chdir(apart.parent)
+    if other != apart.name:
+        write_feature_file(apart.parent / other, read_feature_file(apart))
+    assert main(["evaluate", "--features", apart.name, flag, other, *FLAGS]) == 2
+    error = capsys.readouterr().err
+    assert f"{flag} {other} and --features {apart.name} hold the same features" in error
+    assert error.count("\n") == 1
+    assert not (apart.parent / "apart-results").exists()
 
 
 def test_features_of_two_networks_are_compared_on_the_same_tasks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,7 +52,7 @@ def test_a_run_says_where_it_came_from_and_keeps_the_heads(tmp_path: Path) -> No
     with safe_open(run.best("finetune"), framework="pt") as stored:
         heads = {name for name in stored.keys() if name.startswith("objective.")}  # noqa: SIM118 (not a mapping)
     parts = ("class_head.direction", "class_head.norm", "turn_head.weight", "turn_head.bias")
-    assert heads == {f"objective.inner.{part}" for part in parts}
+    assert heads == {f"objective.beside.{part}" for part in parts}
 
 
 def test_an_imported_run_is_scored_on_pictures_that_are_named_later(tmp_path: Path, glyph_folder: Path) -> None:

@@ -30,7 +30,7 @@ def test_a_batch_is_augmented_as_torchvision_would_one_by_one(height: int, width
 
 
 def test_the_evaluation_view_is_resize_and_centre_crop() -> None:
-    images, config = pictures(), DataConfig()
+    images, config = pictures(), DataConfig(image_size=32, resize=1.15)
     resized = tv.resize(images.permute(0, 3, 1, 2).float() / 255, [36, 36], antialias=True)
     torch.testing.assert_close(evaluation_view(images, config), normalise(tv.center_crop(resized, [32, 32]), config), atol=1e-5, rtol=0)
 
@@ -63,7 +63,7 @@ def test_half_of_the_pictures_are_mirrored_and_jitter_fills_its_range() -> None:
 
 
 def test_without_randomness_only_the_normalisation_is_left() -> None:
-    off = DataConfig(augment=AugmentConfig(crop_area=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0, jitter=0.0))
+    off = DataConfig(image_size=32, resize=1.15, augment=AugmentConfig(crop_area=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0, jitter=0.0))
     images = pictures(8, 32, 32)
     stream = StepStream(seed=0, stage="pretrain", step=0, batch_size=8)
     expected = normalise(images.permute(0, 3, 1, 2).float() / 255, off)
@@ -71,14 +71,14 @@ def test_without_randomness_only_the_normalisation_is_left() -> None:
 
 
 def test_the_shares_of_two_processes_are_the_batch_of_one() -> None:
-    images, config = pictures(16), DataConfig()
+    images, config = pictures(16), DataConfig(image_size=32, resize=1.15)
     stream = StepStream(seed=0, stage="pretrain", step=5, batch_size=16)
     shares = [augment(images[8 * rank : 8 * rank + 8], config, replace(stream, rank=rank, world_size=2)) for rank in (0, 1)]
     torch.testing.assert_close(torch.cat(shares), augment(images, config, stream), atol=1e-6, rtol=0)
 
 
 def test_steps_and_views_differ_and_repeat() -> None:
-    images, config = pictures(), DataConfig()
+    images, config = pictures(), DataConfig(image_size=32, resize=1.15)
 
     def view(step: int, number: int) -> Tensor:
         return augment(images, config, StepStream(seed=0, stage="pretrain", step=step, batch_size=24), number)

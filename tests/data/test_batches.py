@@ -1,9 +1,13 @@
 """Batches: whole, shuffled by seed and epoch, shared without overlap."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from s2m2.data.batches import epoch_order, fetch, local_batch, ordered_batches, resident, steps_per_epoch
+from s2m2.data.batches import BatchReader, StepItems, epoch_order, fetch, local_batch, ordered_batches, resident, steps_per_epoch
 from s2m2.errors import InputError
 from s2m2.seeding import StepStream
 
@@ -36,3 +40,81 @@ def test_fetching_keeps_the_order_of_the_rows() -> None:
     images = torch.arange(5, dtype=torch.uint8)[:, None, None, None].expand(5, 2, 2, 3)
     device = torch.device("cpu")
     assert fetch(resident(images, device), torch.tensor([3, 1]), device)[:, 0, 0, 0].tolist() == [3, 1]
+
+
+def stream_of(step: int, rank: int = 0, world_size: int = 1) -> StepStream:
+    return StepStream(seed=3, stage="pretrain", step=step, batch_size=10, rank=rank, world_size=world_size)
+
+
+def mapped_pictures(folder: Path) -> Tensor:
+    """57 pictures in a memory map, each of one value."""
+    images = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=(57, 4, 4, 3))
+    images[:] = np.arange(57, dtype=np.uint8)[:, None, None, None]
+    return torch.from_numpy(images)
+
+
+def reader(images: Tensor, end: int = 15, batches: int = 1) -> BatchReader:
+    """Steps over the 53 last pictures, whose classes are the numbers of their rows times 2: 5 steps an epoch."""
+    rows = torch.arange(4, 57)
+    return BatchReader(images, rows, 2 * rows, stream_of, torch.device("cpu"), batches=batches, end=end)
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_what_is_read_ahead_is_what_a_step_would_fetch_itself(tmp_path: Path, batches: int) -> None:
+    images, rows = mapped_pictures(tmp_path), torch.arange(4, 57)
+    read = reader(images, batches=batches)
+    for step in range(15):  # three epochs
+        orders = [epoch_order(53, 3, "pretrain", step // 5, batch) for batch in range(batches)]
+        items = torch.cat([local_batch(order, step % 5, stream_of(step)) for order in orders])
+        found = read(step)
+        assert torch.equal(found.images, images[rows[items]])
+        assert torch.equal(found.labels, 2 * rows[items])
+
+
+def test_a_run_that_is_continued_reads_from_where_it_left_off(tmp_path: Path) -> None:
+    images = mapped_pictures(tmp_path)
+    whole = reader(images)
+    expected = [whole(step) for step in range(15)]
+    for start in (0, 7, 12):
+        continued = reader(images)
+        for step in range(start, 15):
+            assert torch.equal(continued(step).images, expected[step].images)
+    for step in (9, 4, 4, 14):  # nothing was read ahead for these
+        assert torch.equal(whole(step).images, expected[step].images)
+
+
+def test_nothing_is_read_beyond_the_last_step_nor_changed_behind_a_steps_back(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def watched(step: int) -> StepStream:
+        asked.append(step)
+        return stream_of(step)
+
+    rows = torch.arange(57)
+    read = BatchReader(mapped_pictures(tmp_path), rows, rows, watched, torch.device("cpu"), end=4)
+    first = read(0)
+    kept = first.images.clone()
+    for step in range(1, 4):
+        read(step)
+    assert asked == [0, 1, 2, 3]
+    assert torch.equal(first.images, kept)
+
+
+def test_a_picture_that_cannot_be_read_is_an_error_in_the_step_that_needs_it() -> None:
+    def broken(step: int) -> StepStream:
+        if step == 1:
+            raise OSError("no such block")
+        return stream_of(step)
+
+    rows = torch.arange(20)
+    read = BatchReader(torch.zeros(20, 2, 2, 3, dtype=torch.uint8), rows, rows, broken, torch.device("cpu"), end=4)
+    read(0)
+    with pytest.raises(OSError, match="no such block"):
+        read(1)
+
+
+def test_processes_share_the_items_of_a_step() -> None:
+    whole = StepItems(53, stream_of, 1, torch.device("cpu"))
+    shares = [StepItems(53, lambda step, rank=rank: stream_of(step, rank, 2), 1, torch.device("cpu")) for rank in (0, 1)]
+    for step in (0, 4, 5, 11):
+        assert torch.equal(torch.cat([share(step) for share in shares]), whole(step))

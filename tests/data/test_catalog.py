@@ -5,8 +5,10 @@ import pytest
 from s2m2.data import catalog
 from s2m2.data.catalog import load_table
 from s2m2.data.glyphs import glyph_table
+from s2m2.data.learn2learn import CLASSES
 from s2m2.data.preparation import prepare
 from s2m2.errors import InputError
+from s2m2.recipe.data import DOWNLOADABLE
 from tests.data.pictures import write_pictures
 
 
@@ -18,6 +20,10 @@ def test_glyphs_are_drawn_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_prepared_table_is_opened_by_its_folder(tmp_path: Path) -> None:
     prepared = prepare(write_pictures(tmp_path / "source", dict.fromkeys("abcde", 1)), tmp_path / "table")
     assert load_table(str(tmp_path / "table")).digest == prepared.digest
+
+
+def test_the_settings_offer_what_learn2learn_downloads() -> None:
+    assert set(DOWNLOADABLE) == set(CLASSES)
 
 
 def test_anything_else_is_an_error_that_tells_what_is_known(tmp_path: Path) -> None:

@@ -39,7 +39,16 @@ def test_class_folders_become_a_table(source: Path, tmp_path: Path) -> None:
 def test_files_that_are_no_pictures_are_left_out_aloud(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (source / "a" / "notes.txt").write_text("")
     assert len(prepare(source, tmp_path / "table").images) == 12
-    assert "1 files left out" in capsys.readouterr().out
+    assert "1 file is left out" in capsys.readouterr().out
+
+
+def test_pictures_that_are_passed_over_are_counted_aloud(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_pictures(source / "a", {"more": 3})
+    noise_image(8, 8).save(source / "loose.png")
+    assert len(prepare(source, tmp_path / "table").images) == 12
+    printed = capsys.readouterr().out
+    assert "3 pictures are left out, as folders inside class folders are not entered" in printed
+    assert "1 picture is left out, as what lies beside the class folders belongs to no class" in printed
 
 
 def test_the_number_of_processes_and_the_place_change_nothing(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +126,7 @@ def test_a_damaged_picture_is_named_and_nothing_is_left_behind(source: Path, tmp
         assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
-@pytest.mark.parametrize(("damaged", "says"), [(3, r"[^;]*;[^;]*;[^;]*"), (7, r"([^;]*;){5} and 2 more of 12")])
+@pytest.mark.parametrize(("damaged", "says"), [(3, r"[^;]*;[^;]*;[^;]*"), (7, r"([^;]*;){5} and 2 more")])
 def test_several_damaged_pictures_are_named_at_once(source: Path, tmp_path: Path, damaged: int, says: str) -> None:
     for path in sorted(source.rglob("*.png"))[:damaged]:
         path.write_bytes(b"")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from s2m2.data.sources import READERS, list_source
+from s2m2.data.sources import READERS, list_source, survey_source
 from s2m2.data.sources.listing import natural_key
 from s2m2.data.splitting import read_packaged_list, split_classes
 from s2m2.errors import InputError
@@ -30,7 +30,37 @@ def test_hidden_files_are_passed_over_and_others_counted(tmp_path: Path) -> None
     (tmp_path / "b" / "deeper.png").mkdir()
     listing = list_source(tmp_path)
     assert listing.class_names == ("a", "b")
-    assert (len(listing.pictures), listing.ignored) == (4, 1)
+    assert (len(listing.pictures), listing.left_out) == (4, {"others": 1})
+
+
+def test_pictures_that_belong_to_no_class_are_counted(tmp_path: Path) -> None:
+    touch(tmp_path, ["a/0.png", "a/more/1.png", "a/more/deep/2.jpg", "a/more/notes.txt", "a/more/.3.png", "b/0.png", "4.png", "5.txt"])
+    (tmp_path / "b" / "again").symlink_to(tmp_path)
+    assert survey_source(tmp_path).left_out == {"nested": 2, "loose": 1}
+    touch(tmp_path / "apart", ["train/a/0.png", "train/b/0.png", "test/c/0.png", "test/c/in/0.png", "1.png"])
+    assert survey_source(tmp_path / "apart").left_out == {"nested": 1, "loose": 1}
+
+
+def test_flaws_are_stated_beside_the_pictures_that_are_there(tmp_path: Path) -> None:
+    touch(tmp_path, ["a/0.png", "b/0.png", "list.csv"])
+    (tmp_path / "none" / "deep").mkdir(parents=True)
+    touch(tmp_path, ["none/deep/0.png"])
+    (tmp_path / "b" / "1.png").symlink_to(tmp_path / "gone.png")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    listing = survey_source(tmp_path)
+    assert (listing.class_names, listing.labels) == (("a", "b", "none"), (0, 1))
+    assert [(flaw.kind, *flaw.items) for flaw in listing.flaws] == [
+        ("link", str(tmp_path / "loop")),
+        ("link", str(tmp_path / "b" / "1.png")),
+        ("empty", "none"),
+    ]
+    assert listing.flaws[2].message.endswith(
+        "class none has no picture in " + str(tmp_path / "none; the 1 in folders inside it are not read")
+    )
+    (tmp_path / "list.csv").write_text("filename,label\na/0.png,a\na/7.png,a\na/8.png,d\n")
+    listing = survey_source(tmp_path / "list.csv")
+    assert (listing.class_names, len(listing.pictures)) == (("a", "d"), 1)
+    assert [(flaw.kind, *flaw.items) for flaw in listing.flaws] == [("missing", "a/7.png", "a/8.png"), ("empty", "d")]
 
 
 def test_names_in_any_script_are_fine(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from s2m2.data.episodes import UNKNOWN
 from s2m2.data.sampling import EpisodeSampler
-from s2m2.evaluation.calibration import ScoredQueries, calibration_error, fit_temperature, score_queries
+from s2m2.evaluation.calibration import ScoredQueries, fit_temperature, score_queries
+from s2m2.functional.reliability import calibration_error
 from tests.evaluation.trials import SPEC, made_up_features, scorer
 
 

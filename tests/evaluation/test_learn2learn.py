@@ -193,7 +193,7 @@ def test_pythons_generator_is_put_back() -> None:
 
 
 def test_pictures_go_through_a_backbone(small_glyphs: ImageTable) -> None:
-    backbone, config = tiny_backbone("conv4"), DataConfig(image_size=28)
+    backbone, config = tiny_backbone("conv4"), DataConfig(image_size=28, resize=1.15)
     view, rows = partial(evaluation_view, config=config), torch.from_numpy(small_glyphs.rows("novel"))
     known = FeatureTable(
         features=extract_features(backbone, small_glyphs.image_tensor(), rows, view, batch_size=16),

@@ -6,7 +6,8 @@ import torch
 
 from s2m2.data.episodes import UNKNOWN
 from s2m2.data.sampling import EpisodeSampler, sample_episodes
-from s2m2.evaluation.outcomes import BINS, HARDEST, confidences, reliability_bins, task_accuracies
+from s2m2.evaluation.outcomes import HARDEST, confidences, task_accuracies
+from s2m2.functional.reliability import BINS, reliability_bins
 from tests.evaluation.trials import SPEC, made_up_features, outcomes_of, score_one
 from tests.reference import outcomes as slow
 
@@ -38,7 +39,7 @@ def test_accuracies_and_class_sums_follow_from_each_task() -> None:
 
 
 def test_reliability_and_likelihood_equal_a_loop_over_queries_at_both_temperatures() -> None:
-    from s2m2.evaluation.calibration import calibration_error
+    from s2m2.functional.reliability import calibration_error
 
     found, (episodes, score) = outcomes_of(TABLE, temperature=3.0), loop_queries()
     for place, temperature in enumerate((1.0, 3.0)):

@@ -7,17 +7,21 @@ import pytest
 import torch
 
 from s2m2.cli import main
+from s2m2.data import batches
 from s2m2.data.episodes import EpisodeSpec
+from s2m2.data.table import ImageTable
 from s2m2.evaluation.base_statistics import base_statistics
 from s2m2.evaluation.classifiers import build_classifier
 from s2m2.evaluation.evaluate import score_tasks
 from s2m2.evaluation.features import FeatureTable
 from s2m2.recipe import EvaluateConfig
 from s2m2.recipe.heads import HeadName
+from s2m2.recipe.training import ObjectiveName
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import read_metrics
 from s2m2.seeding import generator_for
 from tests.integration.tiny import tiny_flags
+from tests.training.networks import step_maker, tiny_recipe
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA GPU"),
@@ -66,3 +70,31 @@ def test_every_head_scores_on_a_gpu_as_on_a_cpu(head: HeadName) -> None:
     spec = EpisodeSpec(ways=5, shots=2, queries=10, tasks=64)
     cpu, cuda = (score_tasks(table, spec, classifier, head=head, device=device) for device in ("cpu", "cuda"))
     assert (cpu - cuda).abs().mean() < 0.01
+
+
+@pytest.mark.parametrize("objective", ["supervised", "rotation", "exemplar", "mixup"])
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_a_step_never_waits_for_the_gpu(small_glyphs: ImageTable, objective: ObjectiveName, stage: str) -> None:
+    recipe = tiny_recipe(objective)
+    step = step_maker(small_glyphs, recipe, recipe.finetune if stage == "finetune" else recipe.pretrain, "cuda")(lambda part: None)
+    step.networks.train()
+    for number in range(3):
+        step(number)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for number in range(3, 7):
+            step(number)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_tables_that_do_not_fit_give_the_same_batches(small_glyphs: ImageTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = tiny_recipe()
+    resident = step_maker(small_glyphs, recipe, recipe.pretrain, "cuda")(lambda part: None)
+    monkeypatch.setattr(batches, "RESIDENT_SHARE", 0.0)
+    streamed = step_maker(small_glyphs, recipe, recipe.pretrain, "cuda")(lambda part: None)
+    assert resident.read.images.is_cuda
+    assert not streamed.read.images.is_cuda
+    for number in range(20):
+        for one, other in zip(resident.read(number), streamed.read(number), strict=True):
+            assert torch.equal(one, other)

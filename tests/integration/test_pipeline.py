@@ -12,7 +12,7 @@ from s2m2.cli import main
 from s2m2.recipe import read_recipe
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import read_metrics
-from tests.integration.tiny import flat_state, tiny_flags
+from tests.integration.tiny import SCORED_BRIEFLY, flat_state, tiny_flags
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 KEYS = {"dataset", "split", "head", "ways", "shots", "queries", "tasks", "seed", "mean", "interval", "per_task"}
@@ -53,7 +53,7 @@ def test_results_state_what_was_measured_as_fractions(finished: RunDirectory) ->
 def test_fine_tuning_begins_with_the_best_of_pretraining_and_its_heads(finished: RunDirectory) -> None:
     before, after = load_file(finished.best("pretrain")), load_file(finished.best("finetune"))
     backbone = {name for name in before if name.startswith("backbone.")}
-    heads = {name.replace("objective.", "objective.inner.") for name in before if name.startswith("objective.")}
+    heads = {name.replace("objective.", "objective.beside.") for name in before if name.startswith("objective.")}
     assert set(after) == backbone | heads
     scores = [(row["stage"], row["step"], row["score"]) for row in read_metrics(finished.metrics) if row["kind"] == "validation"]
     best = max(score for stage, _, score in scores if stage == "pretrain")
@@ -88,6 +88,8 @@ def test_other_ways_and_shots_need_no_training_and_no_recipe(finished: RunDirect
         "3",
         "--evaluate.heads",
         "cosine",
+        "--evaluate.details",
+        "false",
     ]
     assert main(call) == 0
     for kind in ("2way-1shot", "2way-3shot", "10way-1shot", "10way-3shot"):
@@ -97,7 +99,7 @@ def test_other_ways_and_shots_need_no_training_and_no_recipe(finished: RunDirect
 
 
 def test_the_same_recipe_gives_the_same_scores(finished: RunDirectory, glyph_folder: Path, tmp_path: Path) -> None:
-    assert main(["run", *tiny_flags(glyph_folder, tmp_path / "again")]) == 0
+    assert main(["run", *tiny_flags(glyph_folder, tmp_path / "again", evaluate__heads="cosine", evaluate__shots="5")]) == 0
     name = "novel-finetune-cosine-5way-5shot-*.json"
     (ours,), (theirs,) = (
         [json.loads(path.read_text()) for path in (folder / "results").glob(name)] for folder in (finished.path, tmp_path / "again")
@@ -108,7 +110,7 @@ def test_the_same_recipe_gives_the_same_scores(finished: RunDirectory, glyph_fol
 
 def test_one_stage_at_a_time_is_the_same_as_run(finished: RunDirectory, glyph_folder: Path, tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "staged")
-    assert main(["pretrain", *tiny_flags(glyph_folder, run.path)]) == 0
+    assert main(["pretrain", *tiny_flags(glyph_folder, run.path, **SCORED_BRIEFLY)]) == 0
     assert run.report.is_file()
     assert main(["finetune", "--run", str(run.path)]) == 0
     assert main(["evaluate", "--run", str(run.path)]) == 0
@@ -118,7 +120,8 @@ def test_one_stage_at_a_time_is_the_same_as_run(finished: RunDirectory, glyph_fo
 
 def test_mixed_precision_trains_both_stages_on_a_cpu(glyph_folder: Path, tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
-    flags = tiny_flags(glyph_folder, run.path, runtime__precision="bf16-mixed", pretrain__epochs="1", finetune__epochs="1")
+    brief = {"pretrain__epochs": "1", "finetune__epochs": "1", **SCORED_BRIEFLY}
+    flags = tiny_flags(glyph_folder, run.path, runtime__precision="bf16-mixed", **brief)
     assert main(["run", *flags]) == 0
     assert {value.dtype for name, value in flat_state(run.last("finetune")).items() if name.endswith("weight")} == {torch.float32}
 
@@ -127,6 +130,6 @@ def test_mixed_precision_trains_both_stages_on_a_cpu(glyph_folder: Path, tmp_pat
 def test_every_objective_runs_through_all_stages(glyph_folder: Path, tmp_path: Path, objective: str, rotations: str) -> None:
     flags = tiny_flags(
         glyph_folder, tmp_path / "run", pretrain__objective=objective, pretrain__rotations=rotations, pretrain__epochs="1",
-        finetune__epochs="1", evaluate__heads="nearest_mean",
+        finetune__epochs="1", **SCORED_BRIEFLY,
     )  # fmt: skip
     assert main(["run", *flags]) == 0

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from s2m2.cli import main
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import read_metrics
-from tests.integration.tiny import call, flat_state, tiny_flags
+from tests.integration.tiny import SCORED_BRIEFLY, flat_state, tiny_flags
 
 # Plain gradient descent at a low rate, as Adam's division by small gradients would magnify rounding.
 SETTINGS = {
@@ -18,7 +19,7 @@ SETTINGS = {
     "finetune__optimizer__learning_rate": "0.01",
     "pretrain__epochs": "1",
     "finetune__epochs": "1",
-    "evaluate__heads": "nearest_mean",
+    **SCORED_BRIEFLY,
 }
 
 
@@ -29,13 +30,13 @@ SETTINGS = {
     [("run", "rotation", "32", 1e-5), ("pretrain", "exemplar", "256", 3e-4)],
     ids=["rotation", "exemplar"],
 )
+@pytest.mark.usefixtures("one_thread")
 def test_two_processes_agree_with_one_at_the_same_whole_batch(
     glyph_folder: Path, tmp_path: Path, command: str, objective: str, batch_size: str, tolerance: float
 ) -> None:
     one, two = RunDirectory(tmp_path / "one"), RunDirectory(tmp_path / "two")
     settings = {**SETTINGS, "pretrain__objective": objective, "pretrain__batch_size": batch_size}
-    alone = call(command, *tiny_flags(glyph_folder, one.path, **settings))
-    assert alone.returncode == 0, alone.stderr
+    assert main([command, *tiny_flags(glyph_folder, one.path, **settings)]) == 0
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "s2m2"]
     flags = tiny_flags(glyph_folder, two.path, **settings, runtime__devices="2")
     shared = subprocess.run([*launch, command, *flags], capture_output=True, text=True, timeout=180, check=False)

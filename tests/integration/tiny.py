@@ -1,6 +1,5 @@
-"""A recipe that runs through all stages in seconds, and calls of the command line in processes of their own."""
+"""A recipe that runs through all stages in seconds, in this process or in one of its own, and the state that it ends with."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -28,6 +27,9 @@ TINY = {
     "runtime.accelerator": "cpu",
 }
 
+SCORED_BRIEFLY = {"evaluate__heads": "nearest_mean", "evaluate__shots": "1", "evaluate__details": "false"}
+"""Changes for runs of which the weights are looked at."""
+
 
 def tiny_flags(table: Path, run: Path, **changes: str) -> list[str]:
     """Flags of the tiny recipe; changes are given with `__` for the dots of a path."""
@@ -43,11 +45,6 @@ def tiny_flags(table: Path, run: Path, **changes: str) -> list[str]:
 def command(*arguments: str) -> list[str]:
     """A call of the command line in a process of its own."""
     return [sys.executable, "-m", "s2m2", *arguments]
-
-
-def call(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    """Run such a call to its end."""
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=timeout, check=False)
 
 
 def flat_state(checkpoint: Path) -> dict[str, Tensor]:

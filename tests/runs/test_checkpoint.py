@@ -10,7 +10,18 @@ from torch import nn
 
 from s2m2.errors import InputError
 from s2m2.models import LinearHead
-from s2m2.runs.checkpoint import Outcome, Progress, load_best, load_last, load_outcome, save_best, save_last, save_outcome
+from s2m2.runs.checkpoint import (
+    Outcome,
+    Progress,
+    load_best,
+    load_head,
+    load_last,
+    load_outcome,
+    save_best,
+    save_last,
+    save_outcome,
+    save_tensors,
+)
 from tests.models.tiny import tiny_backbone
 
 
@@ -95,3 +106,17 @@ def test_an_outcome_comes_back(tmp_path: Path) -> None:
     assert load_outcome(tmp_path / "outcome.json") is None
     save_outcome(tmp_path / "outcome.json", outcome)
     assert load_outcome(tmp_path / "outcome.json") == outcome
+
+
+@pytest.mark.parametrize("within", ["", "inner.", "beside."])
+def test_a_head_is_found_wherever_its_objective_has_it(tmp_path: Path, within: str) -> None:
+    backbone, head, _ = networks()
+    values = {f"objective.{within}class_head.{name}": value + 1 for name, value in head.state_dict().items()}
+    values["objective.turn_head.weight"] = torch.zeros(4, 4)
+    save_tensors(tmp_path / "best.safetensors", {f"backbone.{name}": value for name, value in backbone.state_dict().items()} | values, {})
+    other = LinearHead(4, 3)
+    load_head(tmp_path / "best.safetensors", "class_head", other)
+    assert all(torch.equal(other.state_dict()[name], value + 1) for name, value in head.state_dict().items())
+    for name, wrong in (("class_head", LinearHead(4, 5)), ("norm_head", LinearHead(4, 3))):
+        with pytest.raises(InputError, match=f"does not hold the {name} of this network"):
+            load_head(tmp_path / "best.safetensors", name, wrong)

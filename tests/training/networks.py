@@ -1,13 +1,43 @@
-"""Tiny networks and batches for tests of the objectives."""
+"""Tiny networks, batches and steps for tests of training."""
+
+from collections.abc import Callable
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
-from s2m2.models import Backbone
+from s2m2.data.table import ImageTable
+from s2m2.models import Backbone, build_backbone
+from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, PretrainConfig, Recipe, TrainingConfig
+from s2m2.recipe.training import ObjectiveName
 from s2m2.seeding import StepStream, generator_for
+from s2m2.training.build import finetune_objective, pretrain_objective
+from s2m2.training.stage import BasePictures, StageSettings
+from s2m2.training.step import Mark, TrainingStep, prepare
 from tests.models.tiny import tiny_backbone
 
 BATCH, CLASSES = 16, 5
+
+
+def tiny_recipe(objective: ObjectiveName = "rotation") -> Recipe:
+    """Both stages on pictures of 28 pixels, 32 a step."""
+    return Recipe(
+        data=DataConfig(image_size=28, resize=1.15),
+        model=ModelConfig(backbone="conv4", width=4),
+        pretrain=PretrainConfig(batch_size=32, objective=objective),
+        finetune=FinetuneConfig(batch_size=32),
+    )
+
+
+def step_maker(table: ImageTable, recipe: Recipe, config: TrainingConfig, accelerator: str = "cpu") -> Callable[[Mark], TrainingStep]:
+    """Makes the steps of one stage of a recipe; all that it makes share their weights."""
+    backbone = build_backbone(recipe.model, 28, generator_for(0, "backbone"))
+    objective = pretrain_objective(recipe, backbone.feature_dim, len(table.splits["base"]))
+    whole = finetune_objective(recipe, objective) if config.stage == "finetune" else objective
+    rows, settings = torch.from_numpy(table.rows("base")), StageSettings.of(recipe, config)
+    pictures = BasePictures(images=table.image_tensor(), rows=rows, labels=torch.from_numpy(table.labels)[rows])
+    fabric = Fabric(accelerator=accelerator, devices=1)
+    return lambda mark: TrainingStep(fabric, prepare(fabric, backbone, whole, settings), pictures, settings, mark)
 
 
 def batch(views: int = 1) -> tuple[Tensor, Tensor]:

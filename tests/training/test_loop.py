@@ -17,11 +17,11 @@ from s2m2.runs.checkpoint import Outcome, load_best, load_outcome
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import read_metrics
 from s2m2.seeding import generator_for
-from s2m2.training import loop
 from s2m2.training.build import pretrain_objective
 from s2m2.training.finetuning import MixedFinetuning
 from s2m2.training.loop import train_stage
-from s2m2.training.stage import BasePictures, StageSettings
+from s2m2.training.stage import BasePictures, Score, StageSettings
+from s2m2.training.step import TrainingStep
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CONSTANT = OptimizerConfig(name="adam", learning_rate=1e-3, schedule="constant")
@@ -66,7 +66,9 @@ def train(
         validate_start=isinstance(config, FinetuneConfig),
     )
     fabric = Fabric(accelerator="cpu", devices=1)
-    outcome = train_stage(fabric, RunDirectory(folder), network, objective, pictures(table), stage, lambda _: next(left, 0.5))
+    outcome = train_stage(
+        fabric, RunDirectory(folder), network, objective, pictures(table), stage, lambda _: Score(mean=next(left, 0.5), interval=0.01)
+    )
     return outcome, network.state_dict()
 
 
@@ -75,14 +77,14 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    original = loop._Stage._step
+    original = TrainingStep.__call__
 
-    def step_or_die(self: Any, number: int, order: Tensor) -> Any:
+    def step_or_die(self: Any, number: int) -> Any:
         if number == step:
             raise Killed
-        return original(self, number, order)
+        return original(self, number)
 
-    monkeypatch.setattr(loop._Stage, "_step", step_or_die)
+    monkeypatch.setattr(TrainingStep, "__call__", step_or_die)
 
 
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(tmp_path: Path, small_glyphs: ImageTable) -> None:

@@ -1,7 +1,7 @@
 """Inspection of a data set: every picture is read once, and what was seen becomes findings that name files and classes."""
 
 from s2m2.data.inspection.diagnosis import Diagnosis, PartCount, diagnose
-from s2m2.data.inspection.findings import Finding, Severity, count
+from s2m2.data.inspection.findings import Finding, Severity
 from s2m2.data.inspection.observation import Observations, observe
 from s2m2.data.inspection.subject import Subject, folder_subject, subject_of, table_subject
 
@@ -12,7 +12,6 @@ __all__ = [
     "PartCount",
     "Severity",
     "Subject",
-    "count",
     "diagnose",
     "folder_subject",
     "observe",

@@ -7,13 +7,22 @@ import numpy as np
 from jaxtyping import Int64
 
 from s2m2.data.inspection.duplicates import equal_groups
-from s2m2.data.inspection.findings import Finding, count, verb
+from s2m2.data.inspection.findings import Finding
 from s2m2.data.inspection.observation import Observations
 from s2m2.data.inspection.subject import Subject
+from s2m2.data.sources.listing import LeftOut, left_out_text
+from s2m2.data.sources.scanning import FlawKind
 from s2m2.data.table import SPLITS, Split
+from s2m2.data.wording import count, verb
 
 CUT_SHORT = ("truncated", "is empty")
 """What the reason says where a file ends too early."""
+FLAWS: dict[FlawKind, tuple[str, str, str]] = {
+    "link": ("link", "links", "cannot be followed"),
+    "folder": ("class folder", "class folders", "cannot be read"),
+    "missing": ("picture", "pictures", "that a list names cannot be found"),
+}
+PASSED_OVER: tuple[LeftOut, ...] = ("nested", "loose")
 MOST_SIZES = 5
 """Picture sizes that a note lists."""
 
@@ -28,6 +37,17 @@ def usability(subject: Subject, seen: Observations) -> Iterator[Finding]:
         stated, now = subject.table.digest[:16], (seen.digest or "")[:16]
         title = f"the table was altered after it was written: its digest is {now}..., but {stated}... is stated; prepare it again"
         yield Finding(severity="unusable", title=title)
+
+
+def source_flaws(subject: Subject) -> Iterator[Finding]:
+    """For what `s2m2 prepare` refuses the source, but for empty classes, which `class_lists` names; and pictures that it passes over."""
+    for kind, (one, many, what) in FLAWS.items():
+        items = tuple(item for flaw in subject.flaws if flaw.kind == kind for item in flaw.items)
+        if items:
+            yield Finding(severity="finding", title=f"{count(len(items), one, many)} {what}", items=items)
+    for reason in PASSED_OVER:
+        if number := subject.left_out.get(reason, 0):
+            yield Finding(severity="finding", title=left_out_text(reason, number))
 
 
 def unreadable_files(subject: Subject, seen: Observations) -> Iterator[Finding]:
@@ -113,9 +133,8 @@ def notes(subject: Subject, seen: Observations) -> Iterator[Finding]:
         share = 100 * seen.grey / int(seen.readable.sum())
         yield Finding(severity="note", title=f"{count(seen.grey, 'picture')} {verb(seen.grey)} grey or black and white, {share:.3g} %")
     yield from _picture_sizes(seen)
-    if subject.ignored:
-        title = f"{count(subject.ignored, 'file')} {verb(subject.ignored)} left out, as the names are not those of pictures"
-        yield Finding(severity="note", title=title)
+    if others := subject.left_out.get("others", 0):
+        yield Finding(severity="note", title=left_out_text("others", others))
 
 
 def _class_sizes(subject: Subject) -> Iterator[Finding]:

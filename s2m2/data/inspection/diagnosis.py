@@ -66,6 +66,7 @@ def diagnose(subject: Subject, seen: Observations, *, ways: int, shots: int, que
     usable = seen.counts(subject.labels, len(subject.class_names))
     findings = [
         *checks.usability(subject, seen),
+        *checks.source_flaws(subject),
         *checks.unreadable_files(subject, seen),
         *_unexpected(subject),
         *checks.equal_pictures(subject, seen),

@@ -7,18 +7,14 @@ import numpy as np
 from jaxtyping import Int64
 
 from s2m2.data.datasets import DATASETS
-from s2m2.data.inspection.findings import Finding, count
+from s2m2.data.inspection.findings import Finding
+from s2m2.data.splitting import OF_SOURCE, TURNS
 from s2m2.data.table import SPLITS, Split
+from s2m2.data.wording import count
 from s2m2.errors import InputError
 
 ALL = "all"
 """Name of everything, beside the names of the splits."""
-
-
-OWN_SPLITS = "of the source"
-"""What a table's settings call splits that its source brought."""
-TURNS = 4
-"""Classes that `--rotated` makes of one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +46,11 @@ def expectation_of(dataset: str, found: str | None, *, splits: str, rotated: boo
     known = DATASETS.get((found or "own") if dataset == "auto" else dataset)
     if known is None:
         return None
-    turns = TURNS if rotated else 1
+    turns = len(TURNS) if rotated else 1
     parts: list[dict[str, int]] = []
     for numbers in (known.classes, known.pictures):
         part = {ALL: turns * sum(numbers.values())}
-        if splits in (OWN_SPLITS, known.class_list):
+        if splits in (OF_SOURCE, known.class_list):
             part |= {split: turns * number for split, number in numbers.items()}
         parts.append(part)
     return Expectation(dataset=known.title, classes=parts[0], pictures=parts[1])

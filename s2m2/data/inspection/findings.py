@@ -18,13 +18,3 @@ class Finding:
     """Files, classes or sets of equal pictures that are meant, all of them."""
     groups: tuple[tuple[int, ...], ...] = ()
     """Rows of the pictures behind each item, where it helps to see them."""
-
-
-def count(number: int, one: str, many: str | None = None) -> str:
-    """A number and its noun: `1 file`, `2,300 files`, `3 classes`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def verb(number: int, one: str = "is", many: str = "are") -> str:
-    """The form of a verb that goes with a number."""
-    return one if number == 1 else many

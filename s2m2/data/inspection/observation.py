@@ -21,12 +21,12 @@ PIECES_AHEAD = 4
 """Pieces of a table that may wait for each thread."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False)
 class Observations:
-    """What was seen of each picture, and in all."""
+    """What was seen of each picture, and in all; `observe` fills it."""
 
-    hashes: UInt64[np.ndarray, "picture 2"]
-    """Of size and decoded pixels; without meaning where the picture could not be read."""
+    digests: UInt8[np.ndarray, "picture 16"]
+    """Of size and decoded pixels; zeros where the picture could not be read."""
     readable: Bool[np.ndarray, " picture"]
     constant: Bool[np.ndarray, " picture"]
     """Whether all pixels have one colour."""
@@ -40,6 +40,32 @@ class Observations:
     """Pictures whose red, green and blue are equal everywhere."""
     digest: str | None = None
     """That of the table as it is now; None for pictures on disk."""
+
+    @classmethod
+    def nothing(cls, pictures: int, classes: int) -> "Observations":
+        """Before the first picture."""
+        return cls(
+            digests=np.zeros((pictures, HASH_BYTES), dtype=np.uint8),
+            readable=np.zeros(pictures, dtype=np.bool_),
+            constant=np.zeros(pictures, dtype=np.bool_),
+            moments=np.zeros((classes, 2, 3)),
+        )
+
+    def add(self, row: int, label: int, look: Look) -> None:
+        """Note what was seen of a picture."""
+        if look.reason is not None:
+            self.unreadable[row] = look.reason
+            return
+        self.readable[row], self.constant[row] = True, look.constant
+        self.digests[row] = np.frombuffer(look.digest, dtype=np.uint8)
+        self.moments[label] += look.moments
+        self.sizes[look.size] += 1
+        self.grey += look.grey
+
+    @property
+    def hashes(self) -> UInt64[np.ndarray, "picture 2"]:
+        """The digests as numbers."""
+        return self.digests.view(np.uint64)
 
     def counts(self, labels: Int64[np.ndarray, " picture"], classes: int) -> Int64[np.ndarray, " class"]:
         """Readable pictures of each class."""
@@ -56,7 +82,7 @@ def observe(subject: Subject, workers: int = 0) -> Observations:
     workers = workers or os.cpu_count() or 1
     check = TableDigest(table.images.shape, table.labels, table.class_names, table.splits, table.settings) if table is not None else None
     looks = _looks_at_table(table, workers, check) if table is not None and check is not None else _looks_at_files(subject, workers)
-    seen = _Seen.nothing(count, len(subject.class_names))
+    seen = Observations.nothing(count, len(subject.class_names))
     with progress_bar(f"reading {subject.name}", count, "pictures") as advance:
         row = 0
         for piece in looks:
@@ -64,48 +90,8 @@ def observe(subject: Subject, workers: int = 0) -> Observations:
                 seen.add(row + place, int(subject.labels[row + place]), look)
             row += len(piece)
             advance(len(piece))
-    return Observations(
-        hashes=seen.digests.view(np.uint64),
-        readable=seen.readable,
-        constant=seen.constant,
-        moments=seen.moments,
-        unreadable=seen.unreadable,
-        sizes=seen.sizes,
-        grey=seen.grey,
-        digest=check.hexdigest() if check is not None else None,
-    )
-
-
-@dataclass(kw_only=True, eq=False)
-class _Seen:
-    """Observations while they are made."""
-
-    digests: UInt8[np.ndarray, "picture 16"]
-    readable: Bool[np.ndarray, " picture"]
-    constant: Bool[np.ndarray, " picture"]
-    moments: Float64[np.ndarray, "class 2 3"]
-    unreadable: dict[int, str] = field(default_factory=dict)
-    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
-    grey: int = 0
-
-    @classmethod
-    def nothing(cls, pictures: int, classes: int) -> "_Seen":
-        return cls(
-            digests=np.zeros((pictures, HASH_BYTES), dtype=np.uint8),
-            readable=np.zeros(pictures, dtype=np.bool_),
-            constant=np.zeros(pictures, dtype=np.bool_),
-            moments=np.zeros((classes, 2, 3)),
-        )
-
-    def add(self, row: int, label: int, look: Look) -> None:
-        if look.reason is not None:
-            self.unreadable[row] = look.reason
-            return
-        self.readable[row], self.constant[row] = True, look.constant
-        self.digests[row] = np.frombuffer(look.digest, dtype=np.uint8)
-        self.moments[label] += look.moments
-        self.sizes[look.size] += 1
-        self.grey += look.grey
+    seen.digest = check.hexdigest() if check is not None else None
+    return seen
 
 
 def _looks_at_files(subject: Subject, workers: int) -> Iterator[list[Look]]:

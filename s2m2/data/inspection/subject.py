@@ -1,7 +1,7 @@
 """`Subject`: what is inspected, a table or pictures on disk, seen alike."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +9,12 @@ from jaxtyping import Int64, UInt8
 
 from s2m2.data.catalog import DRAWN
 from s2m2.data.decoding import decode_whole
-from s2m2.data.inspection.expectation import OWN_SPLITS, Expectation, expectation_of
+from s2m2.data.inspection.expectation import Expectation, expectation_of
 from s2m2.data.picture import Picture
-from s2m2.data.sources import list_source
-from s2m2.data.splitting import split_classes
+from s2m2.data.sources import survey_source
+from s2m2.data.sources.listing import LeftOut
+from s2m2.data.sources.scanning import Flaw
+from s2m2.data.splitting import OF_SOURCE, split_classes, splits_origin
 from s2m2.data.table import TABLE_FILE, ImageTable, Split, open_table
 from s2m2.errors import InputError
 
@@ -38,8 +40,10 @@ class Subject:
     """The table, where it is one; its digest is verified."""
     expected: Expectation | None = None
     """What the data set of this name consists of."""
-    ignored: int = 0
-    """Files left out because their names are not those of pictures."""
+    left_out: Mapping[LeftOut, int] = field(default_factory=dict)
+    """Files and pictures of the source that are passed over, by the reason."""
+    flaws: tuple[Flaw, ...] = ()
+    """For what the source is refused by `s2m2 prepare`."""
     fault: str | None = None
     """Why the data set cannot be prepared, though its pictures can be looked at."""
 
@@ -74,7 +78,7 @@ def table_subject(table: ImageTable, *, place: str, dataset: str = "auto") -> Su
         InputError: there is no data set of that name.
     """
     # Drawn tables have no source, and one way to be split.
-    found, splits = (place, OWN_SPLITS) if place in DRAWN else (table.settings.get("dataset"), table.settings.get("splits"))
+    found, splits = (place, OF_SOURCE) if place in DRAWN else (table.settings.get("dataset"), table.settings.get("splits"))
     return Subject(
         name=table.name,
         place=place,
@@ -93,13 +97,12 @@ def table_subject(table: ImageTable, *, place: str, dataset: str = "auto") -> Su
 def folder_subject(
     folder: Path, *, dataset: str = "auto", splits: str | None = None, seed: int = 0, box: bool = False, rotated: bool = False
 ) -> Subject:
-    """Pictures on disk. Splits that cannot be made are a fault of the subject rather than an error.
+    """Pictures on disk. What is missing or cannot be split is a flaw or a fault of the subject rather than an error.
 
     Raises:
-        InputError: there is no such folder, or nothing in it that is laid out as a data set.
+        InputError: there is no such folder, or nothing in it that is laid out as a data set, or no picture at all.
     """
-    listing = list_source(folder, dataset, box=box, rotated=rotated)
-    origin = splits or (OWN_SPLITS if listing.splits is not None else "shares")
+    listing = survey_source(folder, dataset, box=box, rotated=rotated)
     numbers: Mapping[Split, tuple[int, ...]] = {}
     fault = None
     try:
@@ -115,8 +118,9 @@ def folder_subject(
         read=lambda row: decode_whole(listing.pictures[row]),
         pictures=listing.pictures,
         picture_name=lambda row: _name_inside(listing.root, listing.pictures[row]),
-        expected=expectation_of(dataset, listing.dataset, splits=origin, rotated=rotated),
-        ignored=listing.ignored,
+        expected=expectation_of(dataset, listing.dataset, splits=splits_origin(splits, listing.splits), rotated=rotated),
+        left_out=listing.left_out,
+        flaws=listing.flaws,
         fault=fault,
     )
 

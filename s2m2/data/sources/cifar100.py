@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from s2m2.data.picture import Picture, StoredPicture
-from s2m2.data.sources.listing import Listing, NaturalKey, listing_of, natural_key
+from s2m2.data.sources.listing import Listing, listing_of
 from s2m2.data.sources.pickled import array_in, dict_in, list_in, texts_in
+from s2m2.data.sources.scanning import NaturalKey, natural_key
 from s2m2.errors import InputError
 
 FOLDER = "cifar-100-python"

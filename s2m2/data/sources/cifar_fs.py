@@ -3,7 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from s2m2.data.sources.listing import Listing, folder_names, list_class_folders
+from s2m2.data.sources.listing import Listing, list_class_folders
+from s2m2.data.sources.scanning import scan_classes
 from s2m2.data.splitting import read_split_folder
 from s2m2.errors import InputError
 
@@ -25,11 +26,12 @@ def list_pictures(folder: Path) -> Listing:
     """The pictures of CIFAR-FS, with the splits that the archive brings.
 
     Raises:
-        InputError: the folder has another layout, or a class has no picture.
+        InputError: the folder has another layout, or no picture.
     """
     root = find_root(folder)
     if root is None:
         raise InputError(f"{folder} is not laid out as CIFAR-FS: it needs data/<class>/*.png and splits/bertinetto/{{train,val,test}}.txt")
     data = root / "data"
-    listing = list_class_folders({name: data / name for name in folder_names(data)}, "cifar_fs", root)
+    content = scan_classes(data)
+    listing = list_class_folders({name: data / name for name in content.folders}, "cifar_fs", root, above=[content])
     return replace(listing, splits=read_split_folder(root / SPLITS_FOLDER), dataset="cifar_fs")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from s2m2.data.picture import Box, Picture, PictureFile
 from s2m2.data.sources.finding import Finder
-from s2m2.data.sources.listing import Listing, listing_of, natural_key
+from s2m2.data.sources.listing import Listing, listing_of
+from s2m2.data.sources.scanning import natural_key
 from s2m2.data.splitting import read_packaged_list
 from s2m2.errors import InputError
 
@@ -30,7 +31,7 @@ def list_pictures(folder: Path, *, box: bool = False) -> Listing:
         box: of each picture only what its bounding box encloses.
 
     Raises:
-        InputError: the folder has another layout, a line of its files cannot be read, or a picture is missing.
+        InputError: the folder has another layout, a line of its files cannot be read, or there is no picture.
     """
     root = find_root(folder)
     if root is None:
@@ -39,15 +40,16 @@ def list_pictures(folder: Path, *, box: bool = False) -> Listing:
     boxes = _boxes(root / "bounding_boxes.txt") if box else None
     classes: dict[str, list[Picture]] = {name: [] for name in _numbered(root / "classes.txt").values()}
     files = _numbered(root / "images.txt")
-    paths = Finder((root / "images",)).find_all(files.values(), str(root / "images.txt"))
+    paths, flaws = Finder((root / "images",)).find_all(files.values(), str(root / "images.txt"))
     for number, file in sorted(files.items(), key=lambda item: natural_key(item[1])):
         class_name = file.split("/")[0]
         if class_name not in classes:
             raise InputError(f"{root / 'images.txt'} names {file}, but {root / 'classes.txt'} has no class {class_name}")
         if boxes is not None and number not in boxes:
             raise InputError(f"{root / 'bounding_boxes.txt'} has no box for {file}")
-        classes[class_name].append(PictureFile(path=paths[file], box=None if boxes is None else boxes[number]))
-    return listing_of(classes, "cub", root, splits=read_packaged_list("cub"), dataset="cub")
+        if file in paths:
+            classes[class_name].append(PictureFile(path=paths[file], box=None if boxes is None else boxes[number]))
+    return listing_of(classes, "cub", root, splits=read_packaged_list("cub"), flaws=flaws, dataset="cub")
 
 
 def _boxes(path: Path) -> dict[str, Box]:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from s2m2.data.picture import Picture, StoredPicture
+from s2m2.data.picture import Picture
 from s2m2.data.sources.listing import Listing, listing_of
-from s2m2.data.sources.pickled import array_in, dict_in, list_in
+from s2m2.data.sources.pickled import array_in, dict_in, list_in, picture_in
 from s2m2.data.splitting import read_packaged_list
 from s2m2.data.table import SPLITS, Split
 from s2m2.errors import InputError
@@ -35,7 +35,7 @@ def list_pictures(folder: Path) -> Listing:
             raise InputError(f"{path} must hold as many labels as data, which are uint8 pictures of height, width and 3 colours")
         pictures[split] = {label: [] for label in sorted(set(labels))}
         for row, label in enumerate(labels):
-            pictures[split][label].append(StoredPicture(archive=path, row=row, content=images[row]))
+            pictures[split][label].append(picture_in(path, row, images[row]))
     names = _names(pictures)
     classes = {names[split][label]: found for split in SPLITS for label, found in pictures[split].items()}
     splits = {split: tuple(names[split].values()) for split in SPLITS}

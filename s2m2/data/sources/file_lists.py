@@ -10,9 +10,11 @@ from typing import Any
 from s2m2.data.picture import Picture, PictureFile
 from s2m2.data.sources.class_folders import SPLIT_NAMES
 from s2m2.data.sources.finding import Finder
-from s2m2.data.sources.listing import Listing, counted, listing_of, natural_key
+from s2m2.data.sources.listing import Listing, listing_of
 from s2m2.data.sources.pickled import whole_numbers
+from s2m2.data.sources.scanning import Flaw, natural_key
 from s2m2.data.table import SPLITS, Split
+from s2m2.data.wording import first_named
 from s2m2.errors import InputError
 
 COLUMNS = ("filename", "label")
@@ -32,7 +34,7 @@ def list_pictures(file: Path) -> Listing:
     """The pictures that one csv or JSON file lists; paths are relative to its folder, or to `images` in it.
 
     Raises:
-        InputError: the file has another shape, names a picture twice, or names pictures that are not there.
+        InputError: the file has another shape, names a picture twice, or names no picture that is there.
     """
     return _listing({str(file): read_rows(file)}, {}, file.parent, file.stem)
 
@@ -52,7 +54,7 @@ def list_split_files(folder: Path) -> Listing | None:
         for other in SPLITS[place + 1 :]:
             if both := sorted(labels.get(one, set()) & labels.get(other, set())):
                 hint = "few-shot splits share no class; give --source one file that lists them all"
-                raise InputError(f"{files[one]} and {files[other]} share classes: {counted(both)}; {hint}")
+                raise InputError(f"{files[one]} and {files[other]} share classes: {first_named(both)}; {hint}")
     splits = {split: tuple(sorted(labels.get(split, ()), key=natural_key)) for split in SPLITS}
     return _listing({str(files[split]): rows[split] for split in rows}, splits, folder, folder.resolve().name)
 
@@ -136,13 +138,15 @@ def _named_labels(file: Path, names: Sequence[str], labels: Sequence[int]) -> Ma
     if used and not 0 <= used[0] <= used[-1] < len(names):
         if used[0] < 0 or len(used) != len(names):
             outside = [str(label) for label in used if not 0 <= label < len(names)]
-            raise InputError(f"{file} has image_labels outside 0 to {len(names) - 1}, its {len(names):,} label_names: {counted(outside)}")
+            raise InputError(
+                f"{file} has image_labels outside 0 to {len(names) - 1}, its {len(names):,} label_names: {first_named(outside)}"
+            )
         named = dict(zip(used, names, strict=True))
     else:
         named = {label: names[label] for label in used}
     twice = sorted({name for name in named.values() if list(named.values()).count(name) > 1})
     if twice:
-        raise InputError(f"{file}: label_names has the same name for different labels: {counted(twice)}")
+        raise InputError(f"{file}: label_names has the same name for different labels: {first_named(twice)}")
     return named
 
 
@@ -150,12 +154,17 @@ def _listing(rows: Mapping[str, Sequence[Row]], splits: Mapping[Split, Sequence[
     finder = Finder((root, root / "images"))
     classes: dict[str, list[Picture]] = {}
     seen: dict[Path, str] = {}
+    flaws: list[Flaw] = []
     for origin, listed in rows.items():
-        paths = finder.find_all((row.file for row in listed), origin)
+        paths, missing = finder.find_all((row.file for row in listed), origin)
+        flaws += missing
         for row in sorted(listed, key=lambda row: natural_key(row.file)):
-            path = paths[row.file]
+            pictures = classes.setdefault(row.label, [])
+            path = paths.get(row.file)
+            if path is None:
+                continue
             if path in seen:
                 raise InputError(f"{path} is listed in {seen[path]} and again in {origin}")
             seen[path] = origin
-            classes.setdefault(row.label, []).append(PictureFile(path=path))
-    return listing_of(classes, name, root, splits=splits or None)
+            pictures.append(PictureFile(path=path))
+    return listing_of(classes, name, root, splits=splits or None, flaws=flaws)

@@ -5,7 +5,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from s2m2.data.sources.listing import counted
+from s2m2.data.sources.scanning import Flaw
+from s2m2.data.wording import first_named
 from s2m2.errors import InputError
 
 
@@ -27,15 +28,15 @@ class Finder:
             raise InputError(f"{name} is ambiguous: there are {found[0]} and {found[1]}")
         return found[0] if found else None
 
-    def find_all(self, names: Iterable[str], origin: str) -> dict[str, Path]:
-        """The files of these names.
+    def find_all(self, names: Iterable[str], origin: str) -> tuple[dict[str, Path], list[Flaw]]:
+        """The files of these names; those that are not there are a flaw.
 
         Args:
             names: as a list gives them.
             origin: the list, for an error message.
 
         Raises:
-            InputError: a name is listed twice, a file is missing, or files in two of the folders have one name.
+            InputError: a name is listed twice, or files in two of the folders have one name.
         """
         found: dict[str, Path] = {}
         missing: list[str] = []
@@ -48,10 +49,8 @@ class Finder:
             else:
                 found[name] = path
         if twice:
-            raise InputError(f"{origin} names {len(twice):,} pictures more than once: {counted(twice)}")
-        if missing:
-            raise InputError(f"{origin} names {len(missing):,} pictures that are not there: {counted(missing)}")
-        return found
+            raise InputError(f"{origin} names {len(twice):,} pictures more than once: {first_named(twice)}")
+        return found, missing_flaws(missing, f"{origin} names")
 
     def _at(self, folder: Path, name: str) -> Path | None:
         # Accents are one character in some systems' file names and two in others', whatever the list has.
@@ -70,3 +69,9 @@ class Finder:
             except (OSError, ValueError):  # No file can have a name with a zero byte.
                 self._names[folder, inside] = frozenset()
         return self._names[folder, inside]
+
+
+def missing_flaws(missing: Sequence[str], what: str) -> list[Flaw]:
+    """A flaw where pictures are missing; `what` begins the sentence: `train.csv names`."""
+    message = f"{what} {len(missing):,} pictures that are not there: {first_named(missing)}"
+    return [Flaw(kind="missing", message=message, items=tuple(missing))] if missing else []

@@ -1,18 +1,24 @@
 """`Listing`: what every reader of pictures on disk returns, and the rules by which all of them find classes and files."""
 
-import os
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from s2m2.data.picture import Picture, PictureFile
+from s2m2.data.sources.scanning import Content, Flaw, count_nested, natural_key, scan
 from s2m2.data.table import Split
+from s2m2.data.wording import count, verb
 from s2m2.errors import InputError
 
-PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-NAMED_AT_MOST = 3
-"""Files that an error message names before it counts the rest."""
+LeftOut = Literal["others", "nested", "loose"]
+WHY_LEFT_OUT: dict[LeftOut, tuple[str, str]] = {
+    "others": ("file", "as the names are not those of pictures"),
+    "nested": ("picture", "as folders inside class folders are not entered"),
+    "loose": ("picture", "as what lies beside the class folders belongs to no class"),
+}
+"""What is passed over and counted: the noun and the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,21 +34,18 @@ class Listing:
     class_names: tuple[str, ...]
     splits: Mapping[Split, tuple[str, ...]] | None = None
     """Class names of each split, where the layout or the data set brings them."""
-    ignored: int = 0
-    """Files left out because their names are not those of pictures."""
+    left_out: Mapping[LeftOut, int] = field(default_factory=dict)
+    """Files and pictures that were passed over, by the reason; those above 0."""
+    flaws: tuple[Flaw, ...] = ()
+    """Why it cannot be prepared; whatever they name is not among the pictures."""
     dataset: str | None = None
     """The entry of `DATASETS` that this is, None for own pictures."""
 
 
-NaturalKey = tuple[tuple[str | tuple[int, str], ...], str]
-
-
-def natural_key(text: str) -> NaturalKey:
-    """Key that sorts numbers inside names by value: class2 before class10. Names that differ never compare equal."""
-    parts = re.split(r"(\d+)", text)
-    # By length and then digit by digit, as Python refuses to make a number of thousands of digits.
-    digits = [part.lstrip("0") for part in parts]
-    return tuple((len(digits[place]), digits[place]) if place % 2 else part for place, part in enumerate(parts)), text
+def left_out_text(reason: LeftOut, number: int) -> str:
+    """A sentence for the user about what was passed over."""
+    noun, why = WHY_LEFT_OUT[reason]
+    return f"{count(number, noun)} {verb(number)} left out, {why}"
 
 
 def listing_of(
@@ -51,20 +54,25 @@ def listing_of(
     root: Path,
     *,
     splits: Mapping[Split, Sequence[str]] | None = None,
-    ignored: int = 0,
+    left_out: Mapping[LeftOut, int] | None = None,
+    flaws: Sequence[Flaw] = (),
     dataset: str | None = None,
 ) -> Listing:
     """A listing of the pictures of each class; classes in natural order, pictures in the order given.
 
+    A class without a picture is a flaw, whether it is among those given or not.
+
     Raises:
-        InputError: there is no class, or a class has no picture.
+        InputError: there is no class, or no picture at all.
     """
     if not classes:
         raise InputError(f"{root} has no classes")
     names = sorted(classes, key=natural_key)
-    for class_name in names:
-        if not classes[class_name]:
-            raise InputError(f"class {class_name} has no picture in {root}")
+    known = {item for flaw in flaws if flaw.kind == "empty" for item in flaw.items}
+    empty = [class_name for class_name in names if not classes[class_name] and class_name not in known]
+    flaws = (*flaws, *(_empty(class_name, root) for class_name in empty))
+    if not any(classes.values()):
+        raise InputError(flaws[0].message)
     return Listing(
         name=name,
         root=root,
@@ -72,77 +80,43 @@ def listing_of(
         labels=tuple(label for label, class_name in enumerate(names) for _ in classes[class_name]),
         class_names=tuple(names),
         splits=None if splits is None else {split: tuple(splits[split]) for split in splits},
-        ignored=ignored,
+        left_out={reason: number for reason, number in (left_out or {}).items() if number},
+        flaws=flaws,
         dataset=dataset,
     )
 
 
-def list_class_folders(folders: Mapping[str, Path], name: str, root: Path) -> Listing:
+def list_class_folders(folders: Mapping[str, Path], name: str, root: Path, *, above: Sequence[Content] = ()) -> Listing:
     """List the pictures in the folder of each class, files in natural order.
 
-    Hidden files are passed over in silence, files that are no pictures are counted, folders inside a class folder are not entered.
+    Hidden files are passed over in silence, files that are no pictures are counted, and so are pictures in folders inside a class folder,
+    which are not entered. Empty classes and what cannot be read are flaws.
+
+    Args:
+        above: the folders that the class folders lie in, whose own pictures and flaws count.
 
     Raises:
-        InputError: a class has no picture, or a folder or link in it cannot be followed.
+        InputError: there is no class, or no picture at all.
     """
     classes: dict[str, list[Picture]] = {}
-    ignored = 0
+    left_out: Counter[LeftOut] = Counter({"loose": sum(len(content.pictures) for content in above)})
+    flaws = [flaw for content in above for flaw in content.flaws]
     for class_name, folder in folders.items():
-        files, others = picture_names(folder)
-        if not files:
-            raise InputError(f"class {class_name} has no picture in {folder}")
-        classes[class_name] = [PictureFile(path=folder / file) for file in files]
-        ignored += others
-    return listing_of(classes, name, root, ignored=ignored)
+        classes[class_name] = []
+        try:
+            content = scan(folder)
+        except InputError as error:
+            flaws += [Flaw(kind="folder", message=str(error), items=(str(folder),)), _empty(class_name, folder)]
+            continue
+        classes[class_name] += [PictureFile(path=folder / file) for file in content.pictures]
+        nested = count_nested(folder, content.folders)
+        left_out.update({"others": content.others, "nested": nested})
+        flaws += content.flaws
+        if not content.pictures:
+            flaws.append(_empty(class_name, folder, nested))
+    return listing_of(classes, name, root, left_out=left_out, flaws=flaws)
 
 
-def picture_names(folder: Path) -> tuple[list[str], int]:
-    """Names of the picture files in a folder, in natural order, and the number of other files.
-
-    Raises:
-        InputError: the folder cannot be read, or a link in it leads nowhere.
-    """
-    files = visible(folder, os.DirEntry.is_file)
-    pictures = [file for file in files if Path(file).suffix.lower() in PICTURE_SUFFIXES]
-    return pictures, len(files) - len(pictures)
-
-
-def folder_names(root: Path) -> list[str]:
-    """Names of the folders inside `root`, hidden ones left out, in natural order.
-
-    Raises:
-        InputError: there is no folder `root`, it cannot be read, or no folder is in it.
-    """
-    if not root.is_dir():
-        raise InputError(f"no such folder {root}")
-    names = visible(root, os.DirEntry.is_dir)
-    if not names:
-        raise InputError(f"{root} has no class folders")
-    return names
-
-
-def visible(folder: Path, kind: Callable[[os.DirEntry[str]], bool]) -> list[str]:
-    """Names of the entries of a folder that are not hidden and of one kind, in natural order.
-
-    Raises:
-        InputError: the folder cannot be read, or a link in it leads nowhere or round in a circle.
-    """
-    found = []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_symlink():
-                    Path(entry.path).stat()  # Otherwise a picture behind a broken link would be missing in silence.
-                if kind(entry):
-                    found.append(entry.name)
-    except OSError as error:
-        raise InputError(f"cannot read {error.filename or folder}: {error.strerror or error}") from error
-    return sorted(found, key=natural_key)
-
-
-def counted(names: Sequence[str]) -> str:
-    """The first names and the number of the rest, for an error message."""
-    more = f" and {len(names) - NAMED_AT_MOST:,} more" if len(names) > NAMED_AT_MOST else ""
-    return f"{', '.join(names[:NAMED_AT_MOST])}{more}"
+def _empty(class_name: str, folder: Path, nested: int = 0) -> Flaw:
+    hint = f"; the {nested:,} in folders inside it are not read" if nested else ""
+    return Flaw(kind="empty", message=f"class {class_name} has no picture in {folder}{hint}", items=(class_name,))

@@ -1,20 +1,24 @@
 """mini-ImageNet (Vinyals et al. 2016, split of Ravi & Larochelle, ICLR 2017), in the layouts in which it goes round."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from s2m2.data.picture import Picture, PictureFile, StoredPicture
+from s2m2.data.picture import Picture, PictureFile
 from s2m2.data.sources.file_lists import Row, read_rows, split_files
-from s2m2.data.sources.finding import Finder
+from s2m2.data.sources.finding import Finder, missing_flaws
 from s2m2.data.sources.imagenet import CLASS_FOLDERS, find_class_folders, list_ilsvrc_classes
-from s2m2.data.sources.listing import Listing, counted, listing_of, natural_key, picture_names
-from s2m2.data.sources.pickled import array_in, dict_in, text, whole_numbers
+from s2m2.data.sources.listing import Listing, listing_of
+from s2m2.data.sources.pickled import array_in, dict_in, picture_in, text, whole_numbers
+from s2m2.data.sources.scanning import natural_key, scan
 from s2m2.data.splitting import read_packaged_list
 from s2m2.data.table import SPLITS, Split
+from s2m2.data.wording import first_named
 from s2m2.errors import InputError
 
 PICTURES_PER_CLASS = 600
@@ -41,12 +45,12 @@ def list_pictures(root: Path) -> Listing:
     if not root.is_dir():
         raise InputError(f"no such folder {root}")
     if any(_caches(root).values()):
-        classes = _from_caches(root)
+        listing = listing_of(_from_caches(root), "mini_imagenet", root)
     elif files := split_files(root):
-        classes = _from_lists(root, files)
+        listing = _from_lists(root, files)
     else:
-        classes = _from_class_folders(root)
-    return listing_of(classes, "mini_imagenet", root, splits=read_packaged_list("mini_imagenet"), dataset="mini_imagenet")
+        listing = _from_class_folders(root)
+    return replace(listing, splits=read_packaged_list("mini_imagenet"), dataset="mini_imagenet")
 
 
 def is_root(root: Path) -> bool:
@@ -79,7 +83,7 @@ def _from_caches(root: Path) -> Mapping[str, Sequence[Picture]]:
         for name, rows in _rows(content, len(images), paths[0]).items():
             if name in classes:
                 raise InputError(f"class {name} is in {paths[0].name} and in another cache of {root}")
-            classes[name] = [StoredPicture(archive=paths[0], row=row, content=images[row]) for row in rows]
+            classes[name] = [picture_in(paths[0], row, images[row]) for row in rows]
     return classes
 
 
@@ -94,16 +98,17 @@ def _rows(content: Mapping[str, object], count: int, path: Path) -> dict[str, li
     return rows
 
 
-def _from_class_folders(root: Path) -> Mapping[str, Sequence[Picture]]:
-    classes = list_ilsvrc_classes(root, "mini_imagenet", LAYOUTS)
-    for name, pictures in classes.items():
-        if len(pictures) > PICTURES_PER_CLASS:
+def _from_class_folders(root: Path) -> Listing:
+    listing = list_ilsvrc_classes(root, "mini_imagenet", LAYOUTS)
+    for label, count in Counter(listing.labels).items():
+        if count > PICTURES_PER_CLASS:
             hint = "to choose from ILSVRC, put train.csv, val.csv and test.csv of Ravi & Larochelle beside the class folders"
-            raise InputError(f"class {name} has {len(pictures):,} pictures in {root}, mini-ImageNet {PICTURES_PER_CLASS}; {hint}")
-    return classes
+            name = listing.class_names[label]
+            raise InputError(f"class {name} has {count:,} pictures in {root}, mini-ImageNet {PICTURES_PER_CLASS}; {hint}")
+    return listing
 
 
-def _from_lists(root: Path, files: Mapping[Split, Path]) -> Mapping[str, Sequence[Picture]]:
+def _from_lists(root: Path, files: Mapping[Split, Path]) -> Listing:
     missing = [split for split in SPLITS if split not in files]
     if missing:
         raise InputError(f"{root} lists no {' and no '.join(missing)} pictures: mini-ImageNet needs train.csv, val.csv and test.csv")
@@ -120,7 +125,7 @@ def _from_lists(root: Path, files: Mapping[Split, Path]) -> Mapping[str, Sequenc
                 raise InputError(f"class {name} is listed in {file} ({split}) and in another of the lists")
             names = sorted((row.file for row in rows), key=natural_key)
             if twice := sorted({one for one, next_ in pairwise(names) if one == next_}):
-                raise InputError(f"{file} names {len(twice):,} pictures more than once: {counted(twice)}")
+                raise InputError(f"{file} names {len(twice):,} pictures more than once: {first_named(twice)}")
             found = [finder.find(one) or finder.find(f"{name}/{one}") for one in names]
             if any(found):
                 lost += [one for one, path in zip(names, found, strict=True) if path is None]
@@ -130,14 +135,12 @@ def _from_lists(root: Path, files: Mapping[Split, Path]) -> Mapping[str, Sequenc
             else:
                 lost += names
                 classes[name] = []
-    if lost:
-        raise InputError(f"the lists in {root} name {len(lost):,} pictures that are not there: {counted(lost)}")
-    return classes
+    return listing_of(classes, "mini_imagenet", root, flaws=missing_flaws(lost, f"the lists in {root} name"))
 
 
 def _by_rank(folder: Path, names: Sequence[str], file: Path) -> list[Path]:
     """Pictures of ILSVRC, sorted by the number in their names (`n01532829_5.JPEG` comes before `n01532829_10.JPEG`)."""
-    pictures = picture_names(folder)[0]
+    pictures = scan(folder).pictures
     paths = []
     for name in names:
         matched = CSV_NAME.fullmatch(name)

@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from s2m2.data.picture import Picture
-from s2m2.data.sources.listing import Listing, folder_names, list_class_folders, listing_of
+from s2m2.data.sources.listing import Listing, list_class_folders, listing_of
+from s2m2.data.sources.scanning import scan_classes
 from s2m2.data.splitting import TURNS, read_packaged_list, turned
 from s2m2.errors import InputError
 
@@ -30,20 +31,25 @@ def list_pictures(folder: Path, *, rotated: bool = False) -> Listing:
             counter-clockwise by so many degrees (Santoro et al., ICML 2016); the four are always in one split.
 
     Raises:
-        InputError: the folder has another layout, or a character is empty.
+        InputError: the folder has another layout, or an alphabet or the whole is empty.
     """
     root = find_root(folder)
     if root is None:
         raise InputError(f"{folder} is not laid out as Omniglot: it needs {' and '.join(SETS)}, with <alphabet>/<character>/*.png in each")
     folders: dict[str, Path] = {}
+    above = []
     for part in SETS:
-        for alphabet in folder_names(root / part):
-            for character in folder_names(root / part / alphabet):
+        above.append(scan_classes(root / part))
+        for alphabet in above[-1].folders:
+            characters = scan_classes(root / part / alphabet)
+            above.append(characters)
+            for character in characters.folders:
                 name = f"{alphabet}/{character}"
                 if name in folders:
                     raise InputError(f"character {name} is both in {SETS[0]} and in {SETS[1]} of {root}")
                 folders[name] = root / part / alphabet / character
-    upright = replace(list_class_folders(folders, "omniglot", root), splits=read_packaged_list("omniglot"), dataset="omniglot")
+    listing = list_class_folders(folders, "omniglot", root, above=above)
+    upright = replace(listing, splits=read_packaged_list("omniglot"), dataset="omniglot")
     return _rotated(upright) if rotated else upright
 
 
@@ -54,4 +60,5 @@ def _rotated(upright: Listing) -> Listing:
             classes[turned(upright.class_names[label], degrees)].append(replace(picture, quarter_turns=turns))
     lists = upright.splits or {}
     splits = {split: [turned(name, degrees) for name in lists[split] for degrees in TURNS] for split in lists}
-    return listing_of(classes, "omniglot", upright.root, splits=splits, ignored=upright.ignored, dataset="omniglot")
+    listing = listing_of(classes, "omniglot", upright.root, splits=splits, left_out=upright.left_out, dataset="omniglot")
+    return replace(listing, flaws=upright.flaws)

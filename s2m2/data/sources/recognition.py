@@ -1,18 +1,30 @@
 """`list_source`: the reader of a data set's files, chosen by name or by what lies in the folder."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from s2m2.data.sources import cifar100, cifar_fs, class_folders, cub, fc100, file_lists, mini_imagenet, omniglot, tiered_imagenet
-from s2m2.data.sources.listing import Listing, visible
+from s2m2.data.sources.listing import Listing
+from s2m2.data.sources.scanning import scan
 from s2m2.data.splitting import read_packaged_list
 from s2m2.errors import InputError
 
 
 def list_source(source: Path, dataset: str = "auto", *, box: bool = False, rotated: bool = False) -> Listing:
-    """The pictures of a source, none of them opened.
+    """The pictures of a source without flaws; arguments as for `survey_source`.
+
+    Raises:
+        InputError: as `survey_source`, or the source has a flaw, which is named.
+    """
+    listing = survey_source(source, dataset, box=box, rotated=rotated)
+    if listing.flaws:
+        raise InputError(listing.flaws[0].message)
+    return listing
+
+
+def survey_source(source: Path, dataset: str = "auto", *, box: bool = False, rotated: bool = False) -> Listing:
+    """The pictures of a source, none of them opened; what it lacks is stated as flaws.
 
     Args:
         source: a folder, or a csv or JSON list of pictures.
@@ -44,7 +56,7 @@ def recognise(source: Path) -> str:
     for name, telling in TELLING.items():
         if telling(source):
             return name
-    names = set(visible(source, os.DirEntry.is_dir))
+    names = set(scan(source).folders)
     for name in ("mini_imagenet", "tiered_imagenet"):
         if names == {class_name for listed in read_packaged_list(name).values() for class_name in listed}:
             return name

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from s2m2.data.picture import Picture, StoredPicture
+from s2m2.data.picture import Picture
 from s2m2.data.sources.imagenet import list_ilsvrc_classes
 from s2m2.data.sources.listing import Listing, listing_of
-from s2m2.data.sources.pickled import dict_in, list_in, texts_in
+from s2m2.data.sources.pickled import dict_in, list_in, picture_in, texts_in
 from s2m2.data.sources.unpickling import read_pickle
 from s2m2.data.splitting import read_packaged_list
 from s2m2.data.table import Split
@@ -33,8 +33,7 @@ def list_pictures(folder: Path) -> Listing:
     root = find_root(folder)
     if root is not None:
         return _from_pickles(root)
-    classes = list_ilsvrc_classes(folder, "tiered_imagenet", LAYOUTS)
-    return listing_of(classes, "tiered_imagenet", folder, splits=read_packaged_list("tiered_imagenet"), dataset="tiered_imagenet")
+    return list_ilsvrc_classes(folder, "tiered_imagenet", LAYOUTS)
 
 
 def find_root(folder: Path) -> Path | None:
@@ -69,7 +68,7 @@ def _pictures(images: Path, labels: Path) -> dict[int, list[Picture]]:
     for row, (item, label) in enumerate(zip(content, numbers, strict=True)):
         # OpenCV makes a column of the bytes; flat, it still is the same memory.
         encoded = item.reshape(-1) if isinstance(item, np.ndarray) else item
-        found.setdefault(label, []).append(StoredPicture(archive=images, row=row, content=encoded))
+        found.setdefault(label, []).append(picture_in(images, row, encoded))
     return found
 
 

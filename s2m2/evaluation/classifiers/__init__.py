@@ -26,12 +26,23 @@ from s2m2.recipe import EvaluateConfig
 from s2m2.recipe.heads import HeadName
 from s2m2.recipe.tasks import ProtocolName
 
-SMALL_GATHER = 2**23
-"""For heads that are little more than one matrix product: what they meet at once then about fits a processor's cache."""
-
 BALANCED: tuple[ProtocolName, ...] = ("fixed",)
 """Protocols under which every class has as many queries."""
-BLOCK_GATHER = 2**22
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSize:
+    """How many tasks one thread takes on, and how many of them a head meets at once."""
+
+    blocks: int = BLOCKS
+    """Blocks of tasks that are one job."""
+    largest_gather: int = LARGEST_GATHER
+    """Numbers that the head meets at once, at most."""
+
+
+ONE_PRODUCT = JobSize(blocks=1, largest_gather=2**23)
+"""For heads that are little more than one matrix product: what they meet at once then about fits a processor's cache."""
+MANY_STEPS = JobSize(blocks=1, largest_gather=2**22)
 """For heads of many steps: enough tasks that a step's arithmetic outweighs its calls, few enough that memory stays small."""
 
 
@@ -46,26 +57,19 @@ class Head:
     """Field of `EvaluateConfig` with its settings."""
     transductive: bool = False
     """It looks at all queries of a task together."""
-    assumes_balance: bool = False
-    """It takes for granted that every class has as many queries."""
-    needs_balance: Callable[[EvaluateConfig], bool] = lambda config: True
-    """Whether it does so with these settings too."""
+    assumes_balance: Callable[[EvaluateConfig], bool] = lambda config: False
+    """Whether it takes for granted, with these settings, that every class has as many queries."""
     needs_positive: Callable[[EvaluateConfig], bool] = lambda config: False
     """Whether it takes a power of the features, with these settings, so that none may be negative."""
     needs_base: bool = False
     """It draws on statistics of the base classes."""
-    blocks: int = BLOCKS
-    """Blocks of tasks that are one job."""
-    largest_gather: int = LARGEST_GATHER
-    """Numbers that it meets at once, at most."""
+    job: JobSize = JobSize()
 
 
 HEADS: Mapping[HeadName, Head] = {
     "cosine": Head(title="cosine classifier", build=lambda config, base: CosineClassifier(config=config.cosine), settings="cosine"),
-    "nearest_mean": Head(title="nearest class mean", build=lambda config, base: nearest_mean, blocks=1, largest_gather=SMALL_GATHER),
-    "nearest_cosine": Head(
-        title="nearest class mean by cosine", build=lambda config, base: nearest_direction, blocks=1, largest_gather=SMALL_GATHER
-    ),
+    "nearest_mean": Head(title="nearest class mean", build=lambda config, base: nearest_mean, job=ONE_PRODUCT),
+    "nearest_cosine": Head(title="nearest class mean by cosine", build=lambda config, base: nearest_direction, job=ONE_PRODUCT),
     "cosine_converged": Head(
         title="cosine classifier, converged",
         build=lambda config, base: ConvergedCosine(config=config.cosine_converged),
@@ -82,52 +86,46 @@ HEADS: Mapping[HeadName, Head] = {
         settings="calibrated",
         needs_positive=lambda config: config.calibrated.power != 1,
         needs_base=True,
-        blocks=1,
+        job=JobSize(blocks=1),
     ),
     "soft_kmeans": Head(
         title="soft k-means",
         build=lambda config, base: SoftKMeans(config=config.soft_kmeans),
         settings="soft_kmeans",
         transductive=True,
-        blocks=1,
-        largest_gather=BLOCK_GATHER,
+        job=MANY_STEPS,
     ),
     "bd_cspn": Head(
         title="BD-CSPN",
         build=lambda config, base: BDCSPN(config=config.bd_cspn),
         settings="bd_cspn",
         transductive=True,
-        assumes_balance=True,
-        blocks=1,
-        largest_gather=BLOCK_GATHER,
+        assumes_balance=lambda config: True,
+        job=MANY_STEPS,
     ),
     "laplacian_shot": Head(
         title="LaplacianShot",
         build=lambda config, base: laplacian_shot(config.laplacian_shot, base),
         settings="laplacian_shot",
         transductive=True,
-        assumes_balance=True,
-        needs_balance=lambda config: config.laplacian_shot.rectify,
+        assumes_balance=lambda config: config.laplacian_shot.rectify,
         needs_base=True,
-        blocks=1,
-        largest_gather=BLOCK_GATHER,
+        job=MANY_STEPS,
     ),
     "tim": Head(
         title="TIM-GD",
         build=lambda config, base: TIM(config=config.tim),
         settings="tim",
         transductive=True,
-        assumes_balance=True,
-        blocks=1,
-        largest_gather=BLOCK_GATHER,
+        assumes_balance=lambda config: True,
+        job=MANY_STEPS,
     ),
     "alpha_tim": Head(
         title="alpha-TIM",
         build=lambda config, base: AlphaTIM(config=config.alpha_tim),
         settings="alpha_tim",
         transductive=True,
-        blocks=1,
-        largest_gather=BLOCK_GATHER,
+        job=MANY_STEPS,
     ),
     "pt_map": Head(
         title="PT-MAP",
@@ -135,17 +133,15 @@ HEADS: Mapping[HeadName, Head] = {
         settings="pt_map",
         needs_positive=lambda config: config.pt_map.power != 1,
         transductive=True,
-        assumes_balance=True,
-        blocks=1,
-        largest_gather=BLOCK_GATHER,
+        assumes_balance=lambda config: True,
+        job=MANY_STEPS,
     ),
     "transductive_finetuning": Head(
         title="transductive fine-tuning",
         build=lambda config, base: TransductiveFinetuning(config=config.transductive_finetuning),
         settings="transductive_finetuning",
         transductive=True,
-        blocks=1,
-        largest_gather=BLOCK_GATHER,
+        job=MANY_STEPS,
     ),
 }
 
@@ -161,7 +157,7 @@ def balance_warning(name: HeadName, protocol: ProtocolName | None, config: Evalu
     Args:
         protocol: how the tasks are drawn; None: they come from files.
     """
-    if not HEADS[name].assumes_balance or not HEADS[name].needs_balance(config) or protocol in BALANCED:
+    if not HEADS[name].assumes_balance(config) or protocol in BALANCED:
         return None
     tasks = f"tasks of protocol {protocol}" if protocol is not None else "tasks of --evaluate.tasks_from"
     return f"{HEADS[name].title} (head {name}) assumes as many queries of every class, which {tasks} may not have; alpha_tim does not"

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from s2m2.evaluation.classifiers.tim import maximise_information
 from s2m2.evaluation.tasks import FewShotTasks
-from s2m2.functional.information import InformationSettings
 from s2m2.recipe.transductive import AlphaTIMConfig
 
 ONE_SHOT, FEW_SHOTS, MANY_SHOTS, MANY = 2.0, 5.0, 7.0, 5
@@ -27,18 +26,8 @@ class AlphaTIM:
 
     def __call__(self, tasks: FewShotTasks, generator: torch.Generator) -> Float[Tensor, "task query way"]:
         """Fit, and return the logits of the queries."""
-        config = self.config
-        settings = InformationSettings(
-            scale=config.scale,
-            supervised=config.supervised,
-            marginal=config.marginal,
-            conditional=config.conditional,
-            alpha=config.alpha if config.alpha is not None else order_for(tasks.shots),
-            steps=config.steps,
-            learning_rate=config.learning_rate,
-            elementwise=config.adam == "elementwise",
-        )
-        return maximise_information(tasks, settings)
+        alpha = self.config.alpha if self.config.alpha is not None else order_for(tasks.shots)
+        return maximise_information(tasks, self.config, alpha)
 
 
 def order_for(shots: int | None) -> float:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from s2m2.evaluation.tasks import FewShotTasks
 from s2m2.functional.information import InformationSettings, information_logits
-from s2m2.recipe.transductive import TIMConfig
+from s2m2.recipe.transductive import AlphaTIMConfig, TIMConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,21 +23,24 @@ class TIM:
 
     def __call__(self, tasks: FewShotTasks, generator: torch.Generator) -> Float[Tensor, "task query way"]:
         """Fit, and return the logits of the queries."""
-        config = self.config
-        settings = InformationSettings(
-            scale=config.scale,
-            supervised=config.supervised,
-            marginal=config.marginal,
-            conditional=config.conditional,
-            alpha=1.0,
-            steps=config.steps,
-            learning_rate=config.learning_rate,
-            elementwise=config.adam == "elementwise",
-        )
-        return maximise_information(tasks, settings)
+        return maximise_information(tasks, self.config, alpha=1.0)
 
 
-def maximise_information(tasks: FewShotTasks, settings: InformationSettings) -> Float[Tensor, "task query way"]:
-    """Fit class weights to features of unit length, and return the logits of the queries."""
+def maximise_information(tasks: FewShotTasks, config: TIMConfig | AlphaTIMConfig, alpha: float) -> Float[Tensor, "task query way"]:
+    """Fit class weights to features of unit length, and return the logits of the queries.
+
+    Args:
+        alpha: order of the entropies; 1 is Shannon's.
+    """
+    settings = InformationSettings(
+        scale=config.scale,
+        supervised=config.supervised,
+        marginal=config.marginal,
+        conditional=config.conditional,
+        alpha=alpha,
+        steps=config.steps,
+        learning_rate=config.learning_rate,
+        elementwise=config.adam == "elementwise",
+    )
     items = F.normalize(torch.cat([tasks.support, tasks.query], dim=1), dim=-1)
     return information_logits(items, tasks.one_hot(), settings).mT

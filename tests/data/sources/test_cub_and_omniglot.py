@@ -1,8 +1,5 @@
 """CUB-200-2011 and Omniglot in their original layouts, made up and real."""
 
-import os
-import tarfile
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +13,6 @@ from s2m2.errors import InputError
 from tests.data.pictures import noise_image
 from tests.data.sources.trees import classes_of, touch
 
-ROOT = Path(os.environ.get("S2M2_TEST_DATA", "real-pictures"))
-needs_pictures = pytest.mark.skipif(not (ROOT / "cub").is_dir(), reason=f"no real pictures: {ROOT}/cub is missing; set S2M2_TEST_DATA")
 BIRDS = sorted(name for listed in classes_of("cub").values() for name in listed)
 
 
@@ -150,31 +145,3 @@ def test_a_character_twice_or_empty_and_another_layout_are_errors(tmp_path: Path
     (root / "images_evaluation" / "Greek" / "character01").rmdir()
     with pytest.raises(InputError, match=r"class Greek/character99 has no picture in .*character99"):
         list_source(root)
-
-
-@needs_pictures
-def test_all_of_real_cub_is_listed(tmp_path: Path) -> None:
-    for part in ("part_1", "part_2"):
-        with tarfile.open(ROOT / "cub" / f"{part}.tar") as archive:
-            files = [member for member in archive if member.isfile()]
-            archive.extractall(tmp_path, [member for member in files if member.name.endswith(".txt")], filter="data")
-            # No reader opens a picture, so empty files will do.
-            touch(tmp_path, (member.name for member in files if member.name.endswith(".jpg")))
-    listing = list_source(tmp_path)
-    assert (listing.dataset, len(listing.class_names), len(listing.pictures)) == ("cub", 200, 11_788)
-    labels = np.array(listing.labels)
-    splits = split_classes(listing.class_names, None, 0, listing.splits)
-    assert [(len(numbers), int(np.isin(labels, numbers).sum())) for numbers in splits.values()] == [(100, 5885), (50, 2950), (50, 2953)]
-
-
-@needs_pictures
-def test_real_omniglot_is_listed(tmp_path: Path) -> None:
-    with tarfile.open(ROOT / "omniglot.tar.gz") as archive:
-        files = [member.name for member in archive if member.isfile()]
-    assert len(files) == 32_460
-    # Two pictures of each character will do: the files take longer to make than to list.
-    listing = list_source(touch(tmp_path, (file for file in files if file.endswith(("_01.png", "_20.png")))))
-    assert (listing.dataset, len(listing.class_names)) == ("omniglot", 1623)
-    assert Counter(Counter(listing.labels).values()) == Counter({2: 1623})
-    splits = split_classes(listing.class_names, None, 0, listing.splits)
-    assert [len(numbers) for numbers in splits.values()] == [1028, 172, 423]

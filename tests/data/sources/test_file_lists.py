@@ -55,8 +55,8 @@ def test_columns_may_come_in_any_order_with_others_between_and_quotes(tmp_path: 
         ("filename,label\nb/2.png,bird\nb/2.png,ant\n", r"mine\.csv names 1 pictures more than once: b/2\.png"),
         ("filename,label\nb/2.png,bird\n./b/2.png,ant\n", r"b/2\.png is listed in .*mine\.csv and again in"),
         (
-            "filename,label\nx.png,a\nb/2.png,a\ny.png,a\nz.png,a\nw.png,a\n",
-            r"4 pictures that are not there: x\.png, y\.png, z\.png and 1 more",
+            "filename,label\nx.png,a\nb/2.png,a\ny.png,a\nz.png,a\nw.png,a\nv.png,a\nu.png,a\n",
+            r"6 pictures that are not there: x\.png, y\.png, z\.png, w\.png, v\.png and 1 more$",
         ),
         ('filename,label\n"b/2.png,bird\n', r"cannot read list .*mine\.csv: unexpected end of data"),
     ],

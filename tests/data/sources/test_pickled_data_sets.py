@@ -1,6 +1,6 @@
-"""mini-ImageNet, tieredImageNet, FC100 and CIFAR-100 as pickles, in the exact shapes in which they go round."""
+"""mini-ImageNet, tieredImageNet and FC100 as pickles, in the exact shapes in which they go round."""
 
-import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +8,11 @@ import numpy as np
 import pytest
 
 from s2m2.data.decoding import decode_picture
-from s2m2.data.picture import StoredPicture
-from s2m2.data.sources import Listing, cifar100, download_cifar100, list_source
+from s2m2.data.picture import Extent, StoredPicture
+from s2m2.data.sources import list_source
 from s2m2.data.splitting import read_packaged_list, split_classes
 from s2m2.errors import InputError
-from tests.data.sources.trees import STEMS, classes_of, noise, png, touch, write_pickle
-
-
-def pixels(listing: Listing, class_name: str, side: int) -> list[np.ndarray]:
-    number = listing.class_names.index(class_name)
-    return [decode_picture(picture, side) for picture, label in zip(listing.pictures, listing.labels, strict=True) if label == number]
+from tests.data.sources.trees import STEMS, classes_of, noise, pixels, png, touch, write_pickle
 
 
 def write_mini(root: Path, protocol: int = 4, validation: str = "val") -> dict[str, dict[str, Any]]:
@@ -44,18 +39,18 @@ def test_mini_imagenet_caches_are_recognised_with_every_pixel(tmp_path: Path, pr
             np.testing.assert_array_equal(pixels(listing, name, 84), written[stem]["image_data"][rows])
 
 
-def test_rows_of_a_cache_are_views_of_one_array(tmp_path: Path) -> None:
-    write_mini(tmp_path)
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_pixels_of_a_cache_stay_in_its_file(tmp_path: Path, protocol: int) -> None:
+    written = write_mini(tmp_path, protocol)
     stored = [picture for picture in list_source(tmp_path).pictures if isinstance(picture, StoredPicture)]
-    train = [picture.content for picture in stored if picture.archive.name == "mini-imagenet-cache-train.pkl"]
-    assert len(train) == 128
-    owners = set()
-    for content in train:
-        assert isinstance(content, np.ndarray)
-        while isinstance(content.base, np.ndarray):
-            content = content.base
-        owners.add(id(content.base))
-    assert len(owners) == 1
+    assert len(stored) == 200
+    for picture in stored[::17]:
+        assert isinstance(picture.content, Extent)
+        stem = picture.archive.stem.rpartition("-")[2]
+        np.testing.assert_array_equal(picture.content.read(picture.archive), written[stem]["image_data"][picture.row])
+    os.truncate(stored[-1].archive, 1000)
+    with pytest.raises(InputError, match=rf"{stored[-1].archive.name}#{stored[-1].row}: the file has become shorter"):
+        decode_picture(stored[-1], 84)
 
 
 @pytest.mark.parametrize(
@@ -172,91 +167,6 @@ def test_fc100_pickles_have_the_classes_of_cifar_100_where_their_numbers_tell(tm
     (tmp_path / "FC100_val.pickle").unlink()
     with pytest.raises(InputError, match=r"cannot read .*FC100_val\.pickle"):
         list_source(tmp_path)
-
-
-NAMES = sorted(name for listed in classes_of("cifar_fs").values() for name in listed)
-
-
-def write_cifar100(root: Path) -> Path:
-    """Two pictures of each class in `train`, one in `test`, as rows of 1,024 red, green and blue values."""
-    for seed, (file, each) in enumerate((("train", 2), ("test", 1))):
-        images, labels = noise(100 * each, side=32, seed=seed), [*range(100)] * each
-        content = {
-            b"data": images.transpose(0, 3, 1, 2).reshape(-1, 3072),
-            b"fine_labels": labels,
-            b"coarse_labels": labels,
-            b"filenames": [f"{file}_s_{9 - row // 100}.png".encode() for row in range(100 * each)],
-        }
-        write_pickle(root / file, content, 2)
-    write_pickle(root / "meta", {b"fine_label_names": [name.encode() for name in NAMES], b"coarse_label_names": []}, 2)
-    return root
-
-
-@pytest.mark.parametrize(("dataset", "name", "base"), [("auto", "cifar_fs", 64), ("cifar_fs", "cifar_fs", 64), ("fc100", "fc100", 60)])
-def test_torchvisions_cifar_100_becomes_either_data_set(tmp_path: Path, dataset: str, name: str, base: int) -> None:
-    write_cifar100(tmp_path / "cifar-100-python")
-    listing = list_source(tmp_path, dataset)
-    assert (listing.name, listing.dataset, listing.class_names, len(listing.pictures)) == (name, name, tuple(NAMES), 300)
-    assert len(split_classes(listing.class_names, None, 0, listing.splits)["base"]) == base
-    found = pixels(listing, "bee", 32)
-    place = NAMES.index("bee")
-    test, train = noise(100, side=32, seed=1), noise(200, side=32)
-    # In the order of file names: test_s_9, train_s_8, train_s_9.
-    np.testing.assert_array_equal(found, [test[place], train[100 + place], train[place]])
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({b"fine_labels": [100] * 200}, "train has fine_labels outside 0 to 99"),
-        ({b"fine_labels": [0]}, "train must hold as many rows of 3,072 bytes"),
-        ({b"data": noise(200, side=4).reshape(200, -1)}, "train must hold as many rows of 3,072 bytes"),
-        ({b"filenames": 3}, "train: filenames is no list of names"),
-    ],
-)
-def test_a_file_of_cifar_100_of_another_shape_is_an_error(tmp_path: Path, change: dict[bytes, Any], message: str) -> None:
-    write_cifar100(tmp_path)
-    labels = [*range(100)] * 2
-    content = {b"data": noise(200, side=32).reshape(200, -1), b"fine_labels": labels, b"filenames": [b"a"] * 200}
-    write_pickle(tmp_path / "train", content | change, 2)
-    with pytest.raises(InputError, match=message):
-        list_source(tmp_path, "fc100")
-
-
-def test_a_complete_file_must_be_the_one_that_torchvision_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_cifar100(tmp_path)
-    monkeypatch.setattr(cifar100, "COMPLETE", {"train": 200, "test": 10_000})
-    with pytest.raises(InputError, match=r"train is not the file that torchvision downloads, as its MD5 is .* not 16019d7e"):
-        list_source(tmp_path, "cifar_fs")
-    torchvision = pytest.importorskip("torchvision.datasets")
-    monkeypatch.setattr(torchvision.CIFAR100, "train_list", [["train", hashlib.md5((tmp_path / "train").read_bytes()).hexdigest()]])
-    assert len(list_source(tmp_path, "cifar_fs").pictures) == 300
-
-
-def test_a_download_fetches_what_is_missing_checks_it_and_names_what_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    torchvision = pytest.importorskip("torchvision.datasets")
-    fetched: list[str] = []
-
-    def fetch(url: str, root: str, filename: str, md5: str) -> None:
-        fetched.append(filename)
-        write_cifar100(Path(root) / "cifar-100-python")
-
-    monkeypatch.setattr(torchvision.utils, "download_and_extract_archive", fetch)
-    with pytest.raises(InputError, match="train is not the file that torchvision downloads"):
-        download_cifar100(tmp_path)
-    for known in ("train_list", "test_list"):
-        file = known.removesuffix("_list")
-        digest = hashlib.md5((tmp_path / "cifar-100-python" / file).read_bytes()).hexdigest()
-        monkeypatch.setattr(torchvision.CIFAR100, known, [[file, digest]])
-    assert download_cifar100(tmp_path) == tmp_path / "cifar-100-python"
-    assert fetched == ["cifar-100-python.tar.gz"]
-
-    def fail(*_: object, **__: object) -> None:
-        raise OSError("no route\nto host")
-
-    monkeypatch.setattr(torchvision.utils, "download_and_extract_archive", fail)
-    with pytest.raises(InputError, match=r"cannot download CIFAR-100 to .*elsewhere: no route to host"):
-        download_cifar100(tmp_path / "elsewhere")
 
 
 def test_folders_without_the_files_are_named_with_what_they_need(tmp_path: Path) -> None:

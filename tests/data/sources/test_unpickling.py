@@ -12,6 +12,7 @@ import pytest
 
 from s2m2.data.sources import read_pickle, unpickling
 from s2m2.data.sources.pickled import dict_in, list_in
+from s2m2.data.sources.unpickling import place_in_file
 from s2m2.errors import InputError
 from tests.data.sources.trees import write_pickle
 
@@ -75,6 +76,61 @@ def test_a_pickle_of_python_2_is_read(tmp_path: Path) -> None:
     names, pixels = map(dict, read_pickle(tmp_path / "old.pkl"))  # type: ignore[call-overload]
     assert names == {"names": "Ã©a"}  # Latin-1, as NumPy needs it; the readers of data sets mend texts.
     np.testing.assert_array_equal(pixels["pixels"], [[0, 1, 2], [253, 254, 255]])
+
+
+PIXELS = RANDOM.integers(0, 256, (7, 9, 8, 3), dtype=np.uint8)
+
+
+def test_long_bytes_stay_in_the_file_wherever_they_lie_there_as_they_are(tmp_path: Path) -> None:
+    content = {"before": [1, "a"], "pixels": PIXELS, "again": PIXELS[2:], "behind": b"x" * 2000}
+    raw = PIXELS.tobytes()
+    python_2 = PYTHON_2.replace(b"K\x02K\x03\x86", b"(K\x07K\x09K\x08K\x03t")
+    python_2 = python_2.replace(b"U\x06\x00\x01\x02\xfd\xfe\xff", b"T" + len(raw).to_bytes(4, "little") + raw)
+    (tmp_path / "2.pkl").write_bytes(python_2)
+    for file in (*(write_pickle(tmp_path / f"{protocol}.pkl", content, protocol) for protocol in (3, 4, 5)), tmp_path / "2.pkl"):
+        read: Any = read_pickle(file)
+        found = read["pixels"] if isinstance(read, dict) else read[1]["pixels"]
+        for part, expected in ((found, PIXELS), (found[3], PIXELS[3]), (found[3].reshape(-1), PIXELS[3].reshape(-1))):
+            np.testing.assert_array_equal(part, expected)
+            start = place_in_file(part)
+            assert start is not None
+            assert file.read_bytes()[start : start + part.nbytes] == expected.tobytes()
+        assert place_in_file(found[:, 1:]) is None, "in pieces"
+        if isinstance(read, dict):
+            assert bytes(read["behind"]) == content["behind"]
+            np.testing.assert_array_equal(read["again"], PIXELS[2:])
+
+
+def test_bytes_that_a_pickle_has_as_text_are_read_into_memory(tmp_path: Path) -> None:
+    for protocol in (0, 1, 2):
+        found: Any = read_pickle(write_pickle(tmp_path / "a.pkl", PIXELS, protocol))
+        np.testing.assert_array_equal(found, PIXELS)
+        assert place_in_file(found) is None
+
+
+def test_long_numbers_that_lie_askew_and_long_containers_of_bytes_are_read(tmp_path: Path) -> None:
+    numbers = RANDOM.normal(size=(40, 9))
+    for padding in range(8):
+        found: Any = read_pickle(write_pickle(tmp_path / "a.pkl", {"x" * padding: numbers, "bytes": bytearray(3000)}, 3 + padding % 3))
+        np.testing.assert_array_equal(found["x" * padding], numbers)
+        assert found["x" * padding].flags.aligned
+        assert bytes(found["bytes"]) == bytes(3000)
+    long_text = b"\x80\x02T" + (2000).to_bytes(4, "little") + b"\xe9" * 2000 + b"."
+    (tmp_path / "text.pkl").write_bytes(long_text)
+    assert read_pickle(tmp_path / "text.pkl") == "é" * 2000
+
+
+@pytest.mark.parametrize("instruction", [b"B\xff\xff\xff\x7f", b"\x8e" + b"\xff" * 8, b"T\xff\xff\xff\xff", b"\x96" + b"\x7f" * 8])
+def test_bytes_longer_than_the_file_are_an_error(tmp_path: Path, instruction: bytes) -> None:
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x04" + instruction + b"ab.")
+    with pytest.raises(InputError, match=r"a\.pkl is no pickle, or is damaged or cut short: it ends early"):
+        read_pickle(tmp_path / "a.pkl")
+
+
+def test_an_instruction_that_no_pickle_has_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x02\xff.")
+    with pytest.raises(InputError, match="it has an instruction that no pickle has"):
+        read_pickle(tmp_path / "a.pkl")
 
 
 def test_large_arrays_are_not_copied_and_cannot_be_written_to(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from s2m2.data.decoding import decode_picture
 from s2m2.data.sources import Listing
 from s2m2.data.splitting import read_packaged_list
 from s2m2.data.table import SPLITS
@@ -69,3 +70,9 @@ def by_class(listing: Listing) -> dict[str, list[str]]:
     for picture, label in zip(listing.pictures, listing.labels, strict=True):
         found[listing.class_names[label]].append(Path(picture.name).name)
     return found
+
+
+def pixels(listing: Listing, class_name: str, side: int) -> list[np.ndarray]:
+    """The decoded pictures of a class."""
+    number = listing.class_names.index(class_name)
+    return [decode_picture(picture, side) for picture, label in zip(listing.pictures, listing.labels, strict=True) if label == number]

@@ -73,7 +73,7 @@ def test_pt_map_and_tim_suffer_where_queries_are_unbalanced_and_alpha_tim_does_n
 
 def test_each_says_that_it_is_transductive_and_whether_it_assumes_balance() -> None:
     assert [name for name, known in HEADS.items() if known.transductive] == NAMES
-    assert {name for name, known in HEADS.items() if known.assumes_balance} == BALANCED
+    assert {name for name, known in HEADS.items() if known.assumes_balance(EvaluateConfig())} == BALANCED
 
 
 @pytest.mark.parametrize("name", get_args(HeadName))

@@ -1,0 +1,141 @@
+"""Train the rows of the paper's table, one after the other, and set what comes out beside what was published.
+
+Each row is a run of a recipe, for the ablations with another laid over it. A row that is finished is not trained again, and one that
+was stopped goes on from its checkpoint: give the same command again. Arguments after `--` go to every run.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.published import S2M2, Published
+from s2m2.evaluation.results import TaskResults, load_results
+from s2m2.files import write_text
+from s2m2.runs.directory import RunDirectory
+from s2m2.runs.provenance import read_provenance
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+ROWS = {"s2m2_r": None, "rotation": "rotation", "manifold_mixup": "manifold_mixup", "supervised": "supervised", "s2m2_e": "exemplar"}
+"""Row of the table, and the overlay of `configs/ablations` that makes it."""
+HEADER = "| data set | row | recipe | 1-shot | published | difference | 5-shot | published | difference | hours | hardware | trained |"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One training."""
+
+    dataset: str
+    recipe: str
+    """Name of a file of `configs/<dataset>`, without its ending."""
+    name: str
+    seed: int
+
+    def directory(self, runs: Path) -> RunDirectory:
+        """Where the run is kept."""
+        return RunDirectory(runs / f"{self.dataset}-{self.recipe}-{self.name}-seed{self.seed}")
+
+    def command(self, runs: Path, extra: Sequence[str]) -> list[str]:
+        """The call that trains and scores it."""
+        overlay = ROWS[self.name]
+        over = ["--config", str(CONFIGS / "ablations" / f"{overlay}.yaml")] if overlay else []
+        recipe, directory = CONFIGS / self.dataset / f"{self.recipe}.yaml", self.directory(runs).path
+        return [sys.executable, "-m", "s2m2", "run", str(recipe), *over, "--run", str(directory), "--seed", str(self.seed), *extra]
+
+
+def cells(row: Row, runs: Path) -> list[str]:
+    """The line of a row: what was measured, or that it was not."""
+    run, published = row.directory(runs), S2M2[row.dataset].get(row.name)
+    facts = read_provenance(run)
+    seconds = [facts[stage]["seconds"] for stage in ("pretrain", "finetune", "evaluate") if "seconds" in facts.get(stage, {})]
+    finished = "seconds" in facts.get("evaluate", {})
+    machine = facts.get("machine", {})
+    hardware = ", ".join(machine.get("gpus", ())) or f"{machine.get('cores')} cores of {machine.get('processor')}"
+    words = [row.dataset, row.name, f"{row.recipe}.yaml, seed {row.seed}"]
+    for shots in (1, 5):
+        words += _compared(newest(run, shots) if finished else None, published, shots)
+    ended = [f"{sum(seconds) / 3600:.2f}", hardware, facts["updated"][:10]] if finished else ["", "", "not yet"]
+    return words + ended
+
+
+def newest(run: RunDirectory, shots: int) -> TaskResults | None:
+    """The last 5-way result of the paper's head on novel classes, after the last stage that there is."""
+    found = [load_results(path) for path in run.results.glob("*.json")]
+    fitting = [
+        one
+        for one in found
+        if (one.head, one.split, one.ways, one.shots, one.protocol) == ("cosine", "novel", 5, shots, "fixed") and one.features != "pixels"
+    ]
+    return max(fitting, key=lambda one: (one.features == "finetune", one.created), default=None)
+
+
+def _compared(result: TaskResults | None, published: Published | None, shots: int) -> list[str]:
+    theirs = None if published is None else (published.one_shot if shots == 1 else published.five_shot)
+    said = "" if theirs is None else f"{theirs[0]:.2f}" + (f" ± {theirs[1]:.2f}" if theirs[1] is not None else "")
+    if result is None:
+        return ["", said, ""]
+    ours = 100 * result.mean
+    return [f"{ours:.2f} ± {100 * result.interval:.2f}", said, "" if theirs is None else f"{ours - theirs[0]:+.2f}"]
+
+
+def table(rows: Sequence[Row], runs: Path, extra: Sequence[str] = ()) -> str:
+    """All rows as Markdown; settings that differ from the recipes are said below it."""
+    columns = HEADER.count("|") - 1
+    lines = [HEADER, "|" + "---|" * columns, *(f"| {' | '.join(cells(row, runs))} |" for row in rows)]
+    note = "5-way, novel classes, percent: mean over tasks ± half of the 95% interval; published: Mangla et al., WACV 2020, WRN-28-10."
+    changed = f" All recipes with `{' '.join(extra)}`." if extra else ""
+    return "\n".join([*lines, "", f"{note}{changed} Written {datetime.now(UTC):%Y-%m-%d}."])
+
+
+def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """The arguments, and those of every run."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    own, extra = (given[: given.index("--")], given[given.index("--") + 1 :]) if "--" in given else (given, [])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--datasets", nargs="+", choices=list(S2M2), default=["cifar_fs"])
+    parser.add_argument("--recipes", nargs="+", default=["fast"], help="files of configs/DATASET: paper, fast, fast_resnet12")
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=["s2m2_r"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--runs", type=Path, default=Path("runs/reproduce"), help="folder of the runs")
+    parser.add_argument("--output", type=Path, help="file of the table, beside printing it")
+    parser.add_argument("--no-training", action="store_true", help="only make the table of what there is")
+    options = parser.parse_args(own)
+    missing = [
+        f"configs/{dataset}/{recipe}.yaml"
+        for dataset in options.datasets
+        for recipe in options.recipes
+        if not (CONFIGS / dataset / f"{recipe}.yaml").is_file()
+    ]
+    if missing:
+        parser.error(f"--recipes: there is no {missing[0]}")
+    return options, extra
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train what is missing, and write the table after every row; the exit code counts the runs that failed."""
+    options, extra = parse(argv)
+    rows = [
+        Row(dataset=dataset, recipe=recipe, name=name, seed=seed)
+        for dataset in options.datasets
+        for recipe in options.recipes
+        for name in options.rows
+        for seed in options.seeds
+    ]
+    failed = []
+    for row in rows:
+        if not options.no_training and subprocess.run(row.command(options.runs, extra), check=False).returncode:
+            failed.append(row)
+        if options.output:
+            write_text(options.output, table(rows, options.runs, extra) + "\n")
+    print(table(rows, options.runs, extra))
+    for row in failed:
+        print(f"failed: {json.dumps(row.__dict__)}", file=sys.stderr)
+    return len(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""What is measured of a network with its class head: likelihood, calibration, an attack, and labels learnt by heart."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Float32, Int64, UInt8
+from torch import Tensor, nn
+
+from s2m2.functional.predictions import prediction_quality
+from s2m2.functional.signed_gradient import gradient_signs, perturb
+from s2m2.models.backbone import Backbone
+from s2m2.models.modes import evaluation_mode
+
+LEVELS = 255
+"""Levels of an 8-bit picture above black."""
+
+
+class Classifier(nn.Module):
+    """A backbone with its class head: normalised pictures to logits of the base classes."""
+
+    def __init__(self, backbone: Backbone, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, images: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch class"]:
+        """Logits."""
+        return self.head(self.backbone(images))
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadMeasures:
+    """The predictions of the class head."""
+
+    pictures: int
+    accuracy: float
+    """A fraction."""
+    surprise: float
+    """Mean negative log-likelihood of the true class, in nats."""
+    calibration_error: float
+    """Expected calibration error over 15 bins, a fraction."""
+    bins: tuple[tuple[float, float, float], ...]
+    """Of each bin of confidence: number of pictures, sum of confidences, number of right ones."""
+    attacked: tuple[tuple[float, float], ...]
+    """Length of the step in levels of 255, and the accuracy that the attack leaves."""
+
+
+def measure_head(
+    classifier: nn.Module,
+    images: UInt8[Tensor, "image height width 3"],
+    rows: Int64[Tensor, " row"],
+    labels: Int64[Tensor, " row"],
+    view: Callable[[Tensor], Tensor],
+    *,
+    epsilons: Sequence[float],
+    mean: Sequence[float],
+    std: Sequence[float],
+    batch_size: int,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int], None] | None = None,
+) -> HeadMeasures:
+    """Likelihood, calibration and accuracy under the single-step attack on the pictures `rows`, in evaluation mode.
+
+    Args:
+        classifier: normalised pictures to logits, on `device`; every module gets its own mode back.
+        labels: true class of each of the pictures.
+        view: stored pictures "batch height width 3" to what the network sees, normalised by `mean` and `std`.
+        epsilons: steps of the attack in levels of 255, each tried by itself.
+        progress: told the number of pictures of each batch when it is done.
+    """
+    logits, right = [], torch.zeros(len(epsilons), dtype=torch.int64)
+    with evaluation_mode(classifier):
+        for places in torch.arange(len(rows)).split(batch_size):
+            pictures, known = view(images[rows[places]].to(device)), labels[places].to(device)
+            with torch.inference_mode():
+                logits.append(classifier(pictures).float().cpu())
+            signs = gradient_signs(classifier, pictures, known) if epsilons else pictures
+            with torch.inference_mode():
+                for number, epsilon in enumerate(epsilons):
+                    attacked = classifier(perturb(pictures, signs, epsilon / LEVELS, mean, std))
+                    right[number] += (attacked.argmax(1) == known).sum().cpu()
+            if progress is not None:
+                progress(len(places))
+    quality = prediction_quality(torch.cat(logits), labels)
+    return HeadMeasures(
+        pictures=len(rows),
+        accuracy=quality.accuracy,
+        surprise=quality.surprise,
+        calibration_error=quality.calibration_error,
+        bins=tuple((count, confidence, hits) for count, confidence, hits in quality.bins.tolist()),
+        attacked=tuple((float(epsilon), int(hits) / len(rows)) for epsilon, hits in zip(epsilons, right, strict=True)),
+    )
+
+
+@torch.inference_mode()
+def predict(
+    classifier: nn.Module,
+    images: UInt8[Tensor, "image height width 3"],
+    rows: Int64[Tensor, " row"],
+    view: Callable[[Tensor], Tensor],
+    *,
+    batch_size: int,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int], None] | None = None,
+) -> Float32[Tensor, "row class"]:
+    """Logits of the pictures `rows` in evaluation mode, on the CPU."""
+    found = []
+    with evaluation_mode(classifier):
+        for part in rows.split(batch_size):
+            found.append(classifier(view(images[part].to(device))).float().cpu())
+            if progress is not None:
+                progress(len(part))
+    return torch.cat(found)

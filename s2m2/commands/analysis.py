@@ -1,0 +1,92 @@
+"""`s2m2 analyse` put together: which weights, which pictures, which measures."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from torch import nn
+
+from s2m2.analysis.network import analyse_network, passes
+from s2m2.analysis.pictures import AnalysedPictures, choose_pictures
+from s2m2.analysis.results import Analysis, StageAnalysis, StageName, save_analysis
+from s2m2.commands.features import trained_backbone
+from s2m2.commands.session import Session
+from s2m2.console import progress_bar
+from s2m2.data.catalog import ImageTables
+from s2m2.errors import InputError
+from s2m2.evaluation.features import fingerprint_of
+from s2m2.models import Backbone, build_backbone
+from s2m2.recipe import Recipe
+from s2m2.runs.checkpoint import load_head, load_outcome
+from s2m2.runs.directory import RunDirectory
+from s2m2.seeding import generator_for
+from s2m2.training.build import class_head
+
+TRAINED: tuple[StageName, ...] = ("pretrain", "finetune")
+
+
+def check_trained(path: Path) -> None:
+    """Raise `InputError` if a directory has no trained network, before pictures are looked for."""
+    if not _finished(RunDirectory(path)):
+        raise InputError(f"--run {path} has no finished training to analyse; `s2m2 pretrain` trains")
+
+
+def check_pictures(recipe: Recipe, tables: ImageTables, run: RunDirectory) -> None:
+    """Raise `InputError` if the base classes have too few pictures to measure on."""
+    choose_pictures(recipe, tables)
+
+
+def analyse_run(session: Session) -> Analysis:
+    """Measure every finished stage and the weights that the run began with, and write the run's `analysis.json`.
+
+    Novel classes are looked at for what representations make of them; nothing is selected by it.
+
+    Raises:
+        InputError: weights are damaged, or give values that are not finite.
+    """
+    tables, pictures = session.tables, choose_pictures(session.recipe, session.tables)
+    stages: list[StageName] = ["initial", *_finished(session.run)]
+    analysis = Analysis(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        dataset=tables.base.name,
+        digest=tables.base.digest,
+        novel_dataset=tables.novel.name,
+        novel_digest=tables.novel.digest,
+        seed=session.recipe.seed,
+        settings=asdict(session.recipe.analyse),
+        base_from=pictures.base_from,
+        head_from=pictures.head_from,
+        stages=tuple(_analyse_stage(session, name, pictures) for name in stages),
+    )
+    save_analysis(session.run.analysis, analysis)
+    return analysis
+
+
+def _finished(run: RunDirectory) -> list[StageName]:
+    return [name for name in TRAINED if load_outcome(run.outcome(name)) is not None]
+
+
+def _analyse_stage(session: Session, name: StageName, pictures: AnalysedPictures) -> StageAnalysis:
+    recipe, device = session.recipe, session.fabric.device
+    backbone, head = _networks(session, name)
+    state = {f"backbone.{key}": value for key, value in backbone.state_dict().items()}
+    if head is not None:
+        head = head.to(device)
+        state |= {f"class_head.{key}": value for key, value in head.state_dict().items()}
+    with progress_bar(f"analyse, {name}", passes(backbone, head, pictures), "pictures") as advance:
+        return analyse_network(
+            name, fingerprint_of(state), backbone.to(device), head, pictures, recipe.data, recipe.analyse, device=device, progress=advance
+        )
+
+
+def _networks(session: Session, name: StageName) -> tuple[Backbone, nn.Module | None]:
+    """The backbone of a stage and its class head, on the CPU."""
+    recipe, run = session.recipe, session.run
+    if name == "initial":
+        return build_backbone(recipe.model, recipe.data.side, generator_for(recipe.seed, "backbone")), None
+    backbone, outcome = trained_backbone(recipe, run, name), load_outcome(run.outcome(name))
+    if outcome is None or outcome.imported:
+        return backbone, None  # nobody knows here in which order others numbered the classes of an imported head
+    head = class_head(recipe.model, backbone.feature_dim, len(session.table.splits["base"]))
+    load_head(run.best(name), "class_head", head)
+    return backbone, head

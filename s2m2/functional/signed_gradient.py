@@ -1,0 +1,62 @@
+"""The single-step signed-gradient attack on a classifier (Goodfellow, Shlens and Szegedy, ICLR 2015, arXiv 1412.6572, section 4)."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+Logits = Callable[[Tensor], Tensor]
+"""Normalised pictures "batch 3 side side" to logits "batch class"; in evaluation mode, so that no picture depends on another."""
+
+
+def gradient_signs(
+    logits_of: Logits, images: Float[Tensor, "batch channel height width"], labels: Int64[Tensor, " batch"]
+) -> Float[Tensor, "batch channel height width"]:
+    """Signs of the gradient of each picture's cross entropy by its values. They are the same on any scale of the values."""
+    with torch.inference_mode(False), torch.enable_grad():
+        pictures = images.detach().clone().requires_grad_()
+        loss = F.cross_entropy(logits_of(pictures), labels, reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, pictures)
+    return gradient.sign()
+
+
+def perturb(
+    images: Float[Tensor, "batch channel height width"],
+    signs: Float[Tensor, "batch channel height width"],
+    epsilon: float,
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> Float[Tensor, "batch channel height width"]:
+    """The pictures moved by epsilon * sign, on the scale of 0 to 1 that pictures have before they are normalised, and kept within it.
+
+    Args:
+        images: normalised, (x - mean) / std by channel.
+        epsilon: on the scale of 0 to 1; 8 / 255 are 8 levels of an 8-bit picture.
+    """
+    means, stds = (torch.tensor(tuple(values), dtype=images.dtype, device=images.device)[:, None, None] for values in (mean, std))
+    pixels = (images * stds + means + epsilon * signs).clamp(0, 1)
+    return (pixels - means) / stds
+
+
+def attacked_accuracy(
+    logits_of: Logits,
+    images: Float[Tensor, "batch channel height width"],
+    labels: Int64[Tensor, " batch"],
+    epsilon: float,
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> float:
+    """Share of pictures still recognised after the attack, x' = x + epsilon * sign(grad_x J(x, y)), a fraction.
+
+    The attack knows the network and the true label. Epsilon 0 is the accuracy without attack.
+
+    Args:
+        images: normalised with `mean` and `std`.
+        labels: true classes, which the attack leads away from.
+        epsilon: on the scale of 0 to 1 that pictures have before they are normalised.
+    """
+    attacked = perturb(images, gradient_signs(logits_of, images, labels), epsilon, mean, std)
+    with torch.no_grad():
+        return float((logits_of(attacked).argmax(1) == labels).double().mean())

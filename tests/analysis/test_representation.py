@@ -1,0 +1,68 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from s2m2.analysis.representation import chance_entanglement, measure_layer, measure_representation
+from s2m2.functional.soft_nearest_neighbours import soft_nearest_neighbour_loss
+from s2m2.models.backbone import Backbone
+from s2m2.seeding import generator_for
+from tests.models.tiny import tiny_backbone
+from tests.reference import representation as slow
+
+
+def test_the_measures_of_a_layer_are_those_of_its_values() -> None:
+    labels = torch.arange(24) % 4
+    values = torch.randn(24, 10, generator=generator_for(0)) + labels[:, None]
+    found = measure_layer(3, values, labels, 5.0)
+    assert (found.layer, found.name, found.dim, found.temperature, found.flat_classes) == (3, "stage 3", 10, 5.0, 0)
+    assert found.entanglement == pytest.approx(slow.soft_nearest_neighbour_loss(values.numpy(), labels.tolist(), 5.0))
+    ranks = [slow.effective_rank(spectrum) for spectrum in slow.spectra(values.numpy(), labels.tolist())]
+    assert found.effective_rank == pytest.approx(sum(ranks) / 4)
+    assert sum(found.shares) == pytest.approx(1)
+    least = measure_layer(3, values, labels)
+    assert least.entanglement < found.entanglement
+    assert least.entanglement == pytest.approx(float(soft_nearest_neighbour_loss(values, labels, least.temperature)))
+
+
+def test_chance_is_the_loss_of_values_that_are_all_the_same() -> None:
+    labels = torch.tensor([0, 0, 0, 1, 1, 2])
+    expected = float(soft_nearest_neighbour_loss(torch.zeros(6, 2), labels, 1.0))
+    assert chance_entanglement(labels) == pytest.approx(expected)
+    assert chance_entanglement(torch.arange(10) % 2) == pytest.approx(math.log(9 / 4))
+
+
+def test_a_representation_has_a_line_for_every_layer_whatever_the_batches() -> None:
+    images = torch.randint(256, (18, 28, 28, 3), generator=generator_for(0), dtype=torch.uint8)
+    labels = torch.cat([torch.arange(17) % 3, torch.tensor([7])])
+    backbone = tiny_backbone("conv4")
+
+    def view(pictures: torch.Tensor) -> torch.Tensor:
+        return pictures.permute(0, 3, 1, 2).float() / 255
+
+    one, other = (
+        measure_representation(backbone, images, torch.arange(18), labels, view, batch_size=size, temperature=None) for size in (5, 18)
+    )
+    assert (one.pictures, one.classes, one.left_out, len(one.layers)) == (18, 4, 1, len(backbone.stages) + 1)
+    assert one.layers[0].dim == 3 * 28 * 28
+    assert one.layers[-1].dim == backbone.feature_dim
+    for ours, theirs in zip(one.layers, other.layers, strict=True):
+        assert ours.entanglement == pytest.approx(theirs.entanglement, rel=1e-4)
+        assert ours.effective_rank == pytest.approx(theirs.effective_rank, rel=1e-4)
+
+
+def test_a_layer_that_tells_the_classes_apart_is_less_entangled_and_flatter() -> None:
+    # The second stage keeps the brightness alone, which is the class.
+    labels = torch.arange(30) % 3
+    noise = torch.randint(0, 60, (30, 28, 28, 3), generator=generator_for(0))
+    images = (noise + 80 * labels[:, None, None, None]).to(torch.uint8)
+    backbone = Backbone([nn.Sequential(nn.Identity()), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())], 3)
+
+    def view(pictures: torch.Tensor) -> torch.Tensor:
+        return pictures.permute(0, 3, 1, 2).float() / 255
+
+    found = measure_representation(backbone, images, torch.arange(30), labels, view, temperature=0.5, batch_size=8).layers
+    assert found[0] == measure_layer(0, view(images).flatten(1), labels, 0.5)
+    assert found[2].effective_rank < 3.1 < found[1].effective_rank
+    assert found[2].within < 0.01 < found[1].within

@@ -1,0 +1,126 @@
+"""Every study runs: next to nothing of it, from its command line to its report and figure."""
+
+import argparse
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from scipy.stats import ttest_1samp
+
+from benchmarks.studies import corrupted_labels, few_shot, spiral, virtual_points, which_layer
+from benchmarks.studies.protocol import Findings, Trial, parse, run_trials, subset_table, train
+from benchmarks.studies.reporting import over_seeds
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+STUDIES: dict[str, Callable[[Sequence[str]], None]] = {
+    "corrupted_labels": corrupted_labels.main,
+    "few_shot": few_shot.main,
+    "spiral": spiral.main,
+    "virtual_points": virtual_points.main,
+    "which_layer": which_layer.main,
+}
+TOYS = {"spiral", "virtual_points"}
+
+
+def quick(folder: Path, table: Path | None = None) -> list[str]:
+    """Flags of a run of seconds."""
+    places = [f"--{name}={folder / name}" for name in ("output", "figures", "work")]
+    return ["--quick", "--seeds=2", *places, *([f"--table={table}", "--processes=0"] if table else [])]
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_writes_its_report_and_its_figure(name: str, tmp_path: Path, glyph_folder: Path) -> None:
+    STUDIES[name](quick(tmp_path, None if name in TOYS else glyph_folder))
+    (path,) = (tmp_path / "output").iterdir()
+    assert re.fullmatch(name + r"-\d{4}-\d\d-\d\d\.md", path.name)
+    text = path.read_text(encoding="utf-8")
+    assert "the numbers say nothing" in text
+    assert not re.search(r"\bnan\b|\binf\b", text)
+    linked = re.findall(r"!\[.*?\]\((.*?)\)", text)
+    assert linked == [f"../figures/{name}.png"]
+    with Image.open((path.parent / linked[0]).resolve()) as picture:
+        assert min(picture.size) > 200
+
+
+def test_a_stopped_study_goes_on_where_it_was(tmp_path: Path, glyph_folder: Path) -> None:
+    options = few_shot_options(tmp_path, glyph_folder)
+    plan = few_shot.trials(options)[:3]
+    asked: list[str] = []
+
+    def measure(trial: Trial) -> Findings:
+        asked.append(trial.setting)
+        return {"found": trial.setting}
+
+    run_trials("study", plan[:2], measure, options)
+    found = run_trials("study", plan, measure, options)
+    assert [one["found"] for one in found] == asked == [trial.setting for trial in plan]
+    kept = [json.loads(path.read_text()) for path in (options.work / "study").iterdir()]
+    assert sorted(one["found"] for one in kept) == sorted(asked)
+
+
+def few_shot_options(folder: Path, table: Path) -> argparse.Namespace:
+    return parse(few_shot.__doc__, quick(folder, table), seeds=2)
+
+
+def test_trials_of_a_seed_start_alike_and_repeat(tmp_path: Path, glyph_folder: Path) -> None:
+    first, second = few_shot.trials(few_shot_options(tmp_path, glyph_folder))[:2]
+    trained, again, other = train(first), train(first), train(second)
+    for one, same in zip(trained.backbone.state_dict().values(), again.backbone.state_dict().values(), strict=True):
+        assert torch.equal(one, same)
+    assert torch.equal(trained.base.held_rows, other.base.held_rows)
+    assert not torch.equal(trained.class_head.weight, other.class_head.weight)
+    table = subset_table(first.subset)
+    assert len(table.rows("base")) == first.subset.base_classes * first.subset.base_pictures
+
+
+def test_every_method_spends_the_same_budget() -> None:
+    stride = few_shot.FinetuneConfig().auxiliary_stride
+    assert {method.passes(stride) for method in few_shot.METHODS.values()} == {12}
+
+
+def test_interval_over_seeds_is_that_of_the_t_test() -> None:
+    values = [0.31, 0.35, 0.29, 0.4]
+    interval = ttest_1samp(values, 0).confidence_interval(0.95)
+    found = over_seeds(values)
+    assert found.mean - found.half == pytest.approx(interval.low)
+    assert found.mean + found.half == pytest.approx(interval.high)
+
+
+def test_entanglement_that_orders_the_places_is_found() -> None:
+    tangles, places = [4.0, 3.0, 2.5, 2.0, 1.0], which_layer.SINGLE
+    found = {(which_layer.PLAIN, seed): {"entanglement": tangles, "nll": 0.0} for seed in (0, 1)}
+    for place, tangle in zip(places, tangles, strict=True):
+        for seed in (0, 1):
+            found[which_layer.setting_of(place, 1.0), seed] = {"nll": tangle**2}
+    mean, chance, worst, best = which_layer.correlation(found, 1.0, "nll", 2)
+    assert (mean.mean, mean.half) == pytest.approx((1.0, 0.0))
+    assert chance == pytest.approx(2 / math.factorial(5))  # as it is, and turned round
+    assert (worst, best) == (2, 2)
+
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "mixup.md"
+
+
+def test_numbers_of_the_document_stand_in_the_reports() -> None:
+    reports = "".join(path.read_text(encoding="utf-8") for path in (DOCUMENT.parents[1] / "benchmarks/studies/reports").glob("*.md"))
+    stated = re.findall(r"[+-]?[\d.]+ ± [\d.]+\d", DOCUMENT.read_text(encoding="utf-8"))
+    assert len(stated) > 10
+    assert not [number for number in stated if number not in reports]
+
+
+def test_links_of_the_document_lead_somewhere() -> None:
+    targets = re.findall(r"\]\((?!https?:)(.*?)\)", DOCUMENT.read_text(encoding="utf-8"))
+    assert len(targets) > 8
+    assert not [target for target in targets if not (DOCUMENT.parent / target).exists()]
+
+
+def test_code_of_the_document_runs() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), flags=re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(code, str(DOCUMENT), "exec"), names)
+    assert names["backbone"].stages[0][0].weight.grad is not None

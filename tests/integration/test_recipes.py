@@ -1,0 +1,73 @@
+"""Every shipped recipe trains, fine-tunes and is scored: a shortened pass, with narrow networks on the drawings in place of its data."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from s2m2.commands.evaluation import check_tasks, evaluate_run
+from s2m2.commands.session import open_session
+from s2m2.commands.training import check_finetuning, check_pretraining, finetune_stage, pretrain_stage
+from s2m2.recipe import EvaluateConfig, Recipe, RuntimeConfig, TrainingConfig, build_recipe, recipe_parser
+from s2m2.recipe.model import ModelConfig
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CONFIGS = Path(__file__).parents[2] / "configs"
+OVERLAYS = sorted((CONFIGS / "ablations").glob("*.yaml"))
+RECIPES = sorted(set(CONFIGS.rglob("*.yaml")) - set(OVERLAYS))
+
+
+def read(*paths: Path) -> Recipe:
+    """A recipe, with others laid over it."""
+    parser = recipe_parser()
+    parser.add_argument("--config", action="config")
+    return build_recipe(parser.instantiate(parser.parse_args([word for path in paths for word in ("--config", str(path))])))
+
+
+def shortened(recipe: Recipe, table: Path) -> Recipe:
+    """What takes a second or two; what shapes a run beyond its size stays."""
+
+    def brief(config: TrainingConfig) -> Any:
+        validation = replace(config.validation, tasks=5, queries=2)
+        pictures = min(config.statistics_pictures, 64)
+        return replace(config, epochs=min(config.epochs, 1), batch_size=64, statistics_pictures=pictures, validation=validation)
+
+    model: ModelConfig = replace(recipe.model, width=4)
+    evaluate: EvaluateConfig = replace(recipe.evaluate, tasks=10, queries=2, selection_tasks=5, unknown=2)
+    runtime: RuntimeConfig = replace(recipe.runtime, accelerator="cpu", compile=False, threads=1)
+    return replace(
+        recipe,
+        data=replace(recipe.data, table=str(table)),
+        model=model,
+        pretrain=brief(recipe.pretrain),
+        finetune=brief(recipe.finetune),
+        evaluate=evaluate,
+        runtime=runtime,
+    )
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [*[(path,) for path in RECIPES], *[(CONFIGS / "cifar_fs" / "paper.yaml", overlay) for overlay in OVERLAYS]],
+    ids=lambda paths: "+".join(f"{path.parent.name}-{path.stem}" for path in paths),
+)
+def test_a_shipped_recipe_runs_through_its_stages(paths: tuple[Path, ...], glyph_folder: Path, tmp_path: Path) -> None:
+    recipe = shortened(read(*paths), glyph_folder)
+    session = open_session(recipe, tmp_path / "run", check_pretraining, check_finetuning, check_tasks)
+    assert pretrain_stage(session).epochs == 1
+    if recipe.finetune.epochs:
+        assert finetune_stage(session).epochs == 1
+    results, _ = evaluate_run(session)
+    assert {result.features for result in results} == set(recipe.evaluate.features)
+    assert {result.shots for result in results} == {1, 5}
+    assert all(0 <= result.mean <= 1 for result in results)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
+def test_an_overlay_changes_what_it_states_and_nothing_else(overlay: Path) -> None:
+    below, laid = read(CONFIGS / "cub" / "paper.yaml"), read(CONFIGS / "cub" / "paper.yaml", overlay)
+    assert (laid.data, laid.model, laid.runtime, laid.seed) == (below.data, below.model, below.runtime, below.seed)
+    assert laid.pretrain != below.pretrain or overlay.stem == "rotation"
+    assert (laid.pretrain.epochs, laid.pretrain.optimizer) == (below.pretrain.epochs, below.pretrain.optimizer)
+    assert laid.finetune == replace(below.finetune, epochs=laid.finetune.epochs)

@@ -1,0 +1,117 @@
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from s2m2.analysis.results import save_analysis
+from s2m2.data.catalog import ImageTables
+from s2m2.errors import InputError
+from s2m2.files import write_text
+from s2m2.recipe import Recipe, recipe_to_yaml
+from s2m2.reporting.analysis_plots import SERIES, head_plots, layer_plots
+from s2m2.reporting.analysis_section import analysis_section
+from s2m2.reporting.analysis_tables import analysis_tables, entanglement_table, flatness_table, head_tables
+from s2m2.reporting.plots import svg
+from s2m2.reporting.report import write_report
+from s2m2.runs.directory import RunDirectory
+from tests.reporting.made_up import made_up_table
+from tests.reporting.made_up_analysis import made_up_analysis
+
+ANALYSIS = made_up_analysis()
+
+
+def printed(analysis) -> str:
+    console = Console(file=io.StringIO(), width=80)
+    console.print(analysis_tables(analysis))
+    return console.file.getvalue()
+
+
+def lines_of(plot) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    axes = plot.figure.axes[0]
+    return {str(line.get_label()): line.get_data() for line in axes.lines if not str(line.get_label()).startswith("_")}
+
+
+def test_the_tables_state_every_measure_and_fit_a_terminal():
+    text = printed(ANALYSIS)
+    assert "…" not in text
+    assert max(len(line) for line in text.splitlines()) <= 80
+    flat = " ".join(text.split())
+    for stage in ANALYSIS.stages:
+        for one in (stage.base, stage.novel):
+            assert all(f"{layer.entanglement:.3f}" in flat and f"{layer.effective_rank:.1f}" in flat for layer in one.layers)
+        if stage.head is not None:
+            assert f"{100 * stage.head.accuracy:.1f}" in flat
+            assert all(f"{100 * accuracy:.1f}" in flat for _, accuracy in stage.head.attacked)
+    for words in ("62.5", "12.5", "87.5", "400 pictures trained under a wrong label", "which training did not see", "3.028"):
+        assert words in flat
+
+
+def test_the_tables_say_which_pictures_were_measured():
+    seen = replace(ANALYSIS, base_from="trained", head_from="trained", settings={**ANALYSIS.settings, "temperature": 12.5})
+    flat = " ".join(printed(seen).split())
+    assert "20 base classes, which training saw; 600 of 20 novel classes, which nothing was selected on" in flat
+    assert "2,000 pictures that training saw, as none were held out: too kind" in flat
+    assert "at temperature 12.5" in flat
+
+
+def test_what_was_not_measured_has_no_table_and_no_plot():
+    bare = made_up_analysis(headed=False, novel=False)
+    assert head_tables(bare) == []
+    assert head_plots(bare) == ()
+    assert [plot.title for plot in layer_plots(bare)] == [
+        "Entanglement, base classes",
+        "Flatness, base classes",
+        "Spectrum of the features",
+    ]
+    assert "novel" not in printed(bare)
+    assert len(head_tables(made_up_analysis(corrupted=False))) == 1
+
+
+def test_groups_of_columns_are_counted():
+    assert entanglement_table(ANALYSIS).groups == (("base", 3), ("novel", 3))
+    assert flatness_table(ANALYSIS).groups == (("initial", 4), ("pretrain", 4), ("finetune", 4))
+
+
+def test_the_plots_show_each_stage_of_the_run():
+    plots = {plot.title: plot for plot in (*layer_plots(ANALYSIS), *head_plots(ANALYSIS))}
+    for stage in ANALYSIS.stages:
+        label = SERIES[stage.name][0]
+        layers = [layer.entanglement for layer in stage.base.layers]
+        np.testing.assert_allclose(lines_of(plots["Entanglement, base classes"])[label][1], layers)
+        np.testing.assert_allclose(lines_of(plots["Spectrum of the features"])[f"{label}, novel"][1], stage.novel.layers[-1].shares)
+        if stage.head is not None:
+            attacked = lines_of(plots["Accuracy under attack"])[label]
+            np.testing.assert_allclose(np.transpose(attacked), [(0.0, stage.head.accuracy), *stage.head.attacked])
+            reliability = lines_of(plots["Are the probabilities right?"])[f"{label}: error 5.0 %"]
+            np.testing.assert_allclose(reliability[0][5:] - reliability[1][5:], 0.05)
+    heights = [patch.get_height() for patch in plots["Corrupted labels"].figure.axes[0].patches]
+    assert heights == [0.625, 0.125, 0.875] * 2
+    assert all(svg(plot).startswith("<svg") for plot in plots.values())
+
+
+def test_the_report_has_a_section_of_the_analysis(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    write_text(run.recipe, recipe_to_yaml(Recipe()))
+    tables = ImageTables.of_one(made_up_table())
+    assert "What the network has learnt" not in write_report(run, tables).read_text(encoding="utf-8")
+    save_analysis(run.analysis, ANALYSIS)
+    page = write_report(run, tables).read_text(encoding="utf-8")
+    assert "What the network has learnt" in page
+    assert page.count("<svg") == 8
+    for words in ("Entanglement of classes", "Flatness of classes", "Predictions of base classes", "Corrupted labels", ANALYSIS.created):
+        assert words in page
+    section = analysis_section(run)
+    assert [len(part.plots) for part in section.parts] == [2, 3, 2, 1]
+
+
+def test_a_damaged_analysis_is_named_and_leaves_the_old_report_alone(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    write_text(run.recipe, recipe_to_yaml(Recipe()))
+    write_text(run.report, "old")
+    write_text(run.analysis, "{")
+    with pytest.raises(InputError, match=r"analysis\.json"):
+        write_report(run, ImageTables.of_one(made_up_table()))
+    assert run.report.read_text(encoding="utf-8") == "old"
+    assert analysis_section(RunDirectory(tmp_path / "other")) is None

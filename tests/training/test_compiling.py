@@ -1,0 +1,64 @@
+"""Compiled networks: one graph for each way of use, nothing compiled again, and the same losses.
+
+In a process without run-time checks, which torch cannot look through; the graphs are those of torch's own backend, run without making C++
+of them, which would take minutes on a busy machine.
+"""
+
+import subprocess
+import sys
+
+PROGRAM = """
+import torch
+from torch._dynamo.utils import counters
+from s2m2.models import build_backbone, initialise
+from s2m2.recipe import FinetuneConfig, ModelConfig, PretrainConfig, Recipe
+from s2m2.seeding import StepStream, generator_for
+from s2m2.training.build import finetune_objective, pretrain_objective
+from s2m2.training.compiling import compile_networks
+from s2m2.training.mixing import draw_mix
+
+torch.set_num_threads(1)
+BATCH = 8
+recipe = Recipe(
+    model=ModelConfig(backbone="conv4", width=4), pretrain=PretrainConfig(batch_size=BATCH), finetune=FinetuneConfig(batch_size=BATCH)
+)
+generator = generator_for(0, "pictures")
+views, labels = torch.randn(1, BATCH, 3, 28, 28, generator=generator), torch.randint(5, (BATCH,), generator=generator)
+
+
+def losses(compiled, steps):
+    backbone = build_backbone(recipe.model, 28, generator_for(0, "backbone"))
+    inner = pretrain_objective(recipe, backbone.feature_dim, 5)
+    initialise(inner, generator_for(0, "heads"))
+    objective = finetune_objective(recipe, inner)
+    if compiled:
+        compile_networks(backbone, objective, backend="aot_eager")
+    found, graphs = [], []
+    for step in steps:
+        loss = objective(backbone, views, labels, StepStream(seed=0, stage="finetune", step=step, batch_size=BATCH)).total
+        loss.backward()
+        found.append(float(loss))
+        graphs.append(counters["stats"]["unique_graphs"])
+    return found, graphs, len(backbone.stages)
+
+
+steps = list(range(24))
+eager, none, _ = losses(False, steps)
+assert none[-1] == 0
+compiled, graphs, stages = losses(True, steps)
+streams = [StepStream(seed=0, stage="finetune", step=step, batch_size=BATCH) for step in steps[:12]]
+drawn = {draw_mix(recipe.finetune.mix, stages, labels, stream).stage for stream in streams}
+difference = max(abs(one - other) for one, other in zip(eager, compiled))
+print(len(drawn), stages, graphs[11], graphs[-1], difference, sum(counters["graph_break"].values()))
+"""
+
+
+def test_there_is_one_graph_for_each_stage_to_mix_at_and_nothing_is_compiled_again() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    drawn, stages, settled, at_end, difference, breaks = done.stdout.split()
+    assert int(drawn) == int(stages)  # every stage to mix at was drawn in the first half
+    # The backbone: one a stage and one without a mixture. The class head: on mixed and on turned pictures. The turn head: one.
+    assert int(settled) == int(at_end) == int(stages) + 1 + 2 + 1
+    assert int(breaks) == 0
+    assert float(difference) < 1e-3

@@ -1,0 +1,66 @@
+"""Profiling: all of the time is told, blocks alternate, and bare steps learn on the same pictures."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from s2m2.data.table import ImageTable
+from s2m2.recipe import TrainingConfig
+from s2m2.training.profiling import PARTS, Stopwatch, alternate, bare_step, profile_step, step_numbers
+from tests.training.networks import step_maker, tiny_recipe
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CPU = torch.device("cpu")
+RECIPE = tiny_recipe()
+
+
+@pytest.mark.parametrize("config", [RECIPE.pretrain, RECIPE.finetune])
+def test_the_parts_of_a_step_add_up_to_the_step(small_glyphs: ImageTable, config: TrainingConfig) -> None:
+    profile = profile_step(step_maker(small_glyphs, RECIPE, config), CPU, steps=2, repeats=3)
+    assert tuple(profile.parts) == PARTS
+    assert all(took > 0 for took in profile.parts.values())
+    assert len(profile.bare) == len(profile.real) == 3
+    assert sum(profile.parts.values()) == pytest.approx(sum(profile.real) / 3, rel=0.1)
+    assert profile.images_per_second == pytest.approx(32 / sorted(profile.real)[1])
+
+
+def test_a_stopwatch_adds_up_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([10.0, 11.0, 13.0, 16.0])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(times))
+    watch = Stopwatch(CPU)
+    for part in ("begin", "one", "other", "one"):
+        watch.mark(part)
+    assert watch.seconds() == {"one": 4.0, "other": 2.0}
+
+
+def test_blocks_are_done_by_turns_and_the_first_round_is_not_counted() -> None:
+    done: list[tuple[str, int]] = []
+
+    def block(name: str) -> Callable[[int], Callable[[], object]]:
+        return lambda repeat: lambda: done.append((name, repeat))
+
+    found = alternate({"a": block("a"), "b": block("b")}, 2, CPU)
+    assert done == [("a", 0), ("b", 0), ("b", 1), ("a", 1), ("a", 2), ("b", 2)]
+    assert {name: len(taken) for name, taken in found.items()} == {"a": 2, "b": 2}
+
+
+def test_making_a_block_ready_is_not_timed() -> None:
+    def block(repeat: int) -> Callable[[], object]:
+        time.sleep(0.05)
+        return lambda: None
+
+    assert alternate({"a": block}, 1, CPU)["a"][0].wall < 0.05
+
+
+def test_repeats_go_on_where_the_last_one_ended_and_begin_anew_at_the_end_of_the_stage() -> None:
+    assert [step_numbers(repeat, 3, 8) for repeat in range(3)] == [[0, 1, 2], [3, 4, 5], [6, 7, 0]]
+
+
+def test_a_bare_step_is_a_step_on_the_pictures_of_step_0(small_glyphs: ImageTable) -> None:
+    one, other = (step_maker(small_glyphs, RECIPE, RECIPE.finetune)(lambda part: None) for _ in range(2))
+    real, bare = one(0), bare_step(other)(0)
+    assert torch.equal(real.total, bare.total)  # type: ignore[attr-defined]
+    states = [step.moved.networks.state_dict() for step in (one, other)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
