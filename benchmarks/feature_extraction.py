@@ -86,7 +86,7 @@ def main() -> None:
             count = base_count * options.times
             backbone = build_backbone(ModelConfig(backbone=backbone_name), size, generator_for(0, "backbone")).to(device).eval()
             images, rows = pictures(Path(folder), count, side), torch.arange(count)
-            view = partial(evaluation_view, config=DataConfig(image_size=size))
+            view = partial(evaluation_view, config=DataConfig(image_size=size, resize=1.15))
             batches = [view(images[places].to(device)) for places in rows.split(options.batch_size)]
             forward = partial(bare, backbone, batches)
             extraction = partial(extract_features, backbone, images, rows, view, batch_size=options.batch_size, device=device)

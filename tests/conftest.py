@@ -18,7 +18,7 @@ from s2m2.data.table import ImageTable, open_table  # noqa: E402
 
 MOST_PROCESSES = 4
 """Each imports torch anew, and a container may see many more processors than it is given."""
-LONGEST = ("test_kill.py", "test_torchrun.py", "test_pipeline.py")
+LONGEST = ("test_kill.py", "test_torchrun.py", "test_pipeline.py", "test_recipes.py", "test_domains.py")
 """Modules that are begun first, lest one of them be all that is left at the end."""
 
 
@@ -30,7 +30,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     option = config.option
     if option.numprocesses is None and not any(".py" in argument for argument in config.args):
         option.numprocesses, option.maxprocesses = "auto", option.maxprocesses or MOST_PROCESSES
-    if option.dist == "no":
+    if option.numprocesses and option.dist == "no":
         option.dist, option.loadscopereorder = "loadscope", False
 
 

@@ -71,7 +71,6 @@ def test_the_overview_lists_all_commands(capsys: pytest.CaptureFixture[str]) -> 
         (["--model.dropout", "0.5"], "--model.dropout"),
         (["--seed", "-1"], "--seed is -1"),
         (["--finetune.epochs", "0"], "--evaluate.features is pretrain finetune, but must be without finetune"),
-        (["--pretrain.epochs", "0"], "--pretrain.epochs is 0"),
         (["--pretrain.mix.alpha", "1"], "--pretrain.objective is rotation"),
         (["--pretrain.statistics_pictures", "8"], "--pretrain.statistics_pictures is 8"),
         (["--data.held_out", "1"], "--data.held_out is 1"),

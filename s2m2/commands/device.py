@@ -1,12 +1,17 @@
 """The device of a run from its settings."""
 
+import ctypes
 import os
+import platform
 
 import torch
 from lightning_fabric import Fabric
 
 from s2m2.errors import InputError
 from s2m2.recipe import RuntimeConfig
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+"""Settings of the C library's allocator, as `mallopt` knows them."""
 
 
 def build_fabric(config: RuntimeConfig) -> Fabric:
@@ -18,12 +23,26 @@ def build_fabric(config: RuntimeConfig) -> Fabric:
     kind = _accelerator(config)
     if config.threads:
         torch.set_num_threads(config.threads)
+    if kind == "cpu":
+        keep_freed_memory()
     several = config.devices * config.nodes > 1
     fabric = Fabric(
         accelerator=kind, devices=config.devices, num_nodes=config.nodes, precision=config.precision, strategy="ddp" if several else "auto"
     )
     fabric.launch()
     return fabric
+
+
+def keep_freed_memory() -> None:
+    """Keep memory that was freed for the next step, where the C library is glibc.
+
+    By itself it hands the activations of a step back to the system, to be asked for and zeroed page by page in the next one. Blocks of
+    more than 32 MiB, the largest threshold that it takes, still go back.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        library = ctypes.CDLL(None)
+        library.mallopt(MMAP_THRESHOLD, 32 * 2**20)
+        library.mallopt(TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _accelerator(config: RuntimeConfig) -> str:

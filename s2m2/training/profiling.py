@@ -125,6 +125,17 @@ def step_numbers(repeat: int, steps: int, total: int) -> list[int]:
     return [number % total for number in range(repeat * steps, (repeat + 1) * steps)]
 
 
+def block_of(do: Callable[[int], object], steps: int, total: int) -> Block:
+    """So many steps of a stage of `total` steps, after one that is not timed, so that each side finds caches as it leaves them itself."""
+
+    def ready(repeat: int) -> Callable[[], object]:
+        first, *rest = step_numbers(repeat, steps + 1, total)
+        do(first)
+        return lambda: [do(number) for number in rest]
+
+    return ready
+
+
 def profile_step(make: Callable[[Callable[[str], None]], TrainingStep], device: torch.device, *, steps: int, repeats: int) -> StepProfile:
     """Take the steps of a stage apart. Its weights move; nothing is kept of them.
 
@@ -138,22 +149,20 @@ def profile_step(make: Callable[[Callable[[str], None]], TrainingStep], device: 
     bare, parts = bare_step(step), dict.fromkeys(PARTS, 0.0)
 
     def real_steps(repeat: int) -> Callable[[], object]:
+        steps_of_repeat = block_of(step, steps, step.total)(repeat)
+
         def work() -> None:
             watch.clear()
             watch.mark("begin")
-            for number in step_numbers(repeat, steps, step.total):
-                step(number)
+            steps_of_repeat()
             watch.mark("everything else")
             for part, took in watch.seconds().items() if repeat else ():
                 parts[part] += took / (steps * repeats)
 
         return work
 
-    def bare_steps(repeat: int) -> Callable[[], object]:
-        return lambda: [bare(number) for number in step_numbers(repeat, steps, step.total)]
-
     step.networks.train()
-    found = alternate({"real": real_steps, "bare": bare_steps}, repeats, device)
+    found = alternate({"real": real_steps, "bare": block_of(bare, steps, step.total)}, repeats, device)
     return StepProfile(
         stage=step.config.stage,
         batch_size=step.config.batch_size,

@@ -13,6 +13,9 @@ from s2m2.recipe.runtime import LoggerName
 from s2m2.seeding import StepStream
 from s2m2.training.objective import LossTerms
 
+FEWEST_CHANNELS = 8
+"""In channels-last order, torch 2.15 on a CPU corrupts memory in the backward pass of a 1x1 convolution of stride 2 with 4 channels."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BasePictures:
@@ -46,7 +49,7 @@ class StageSettings:
             config=config,
             data=recipe.data,
             seed=recipe.seed,
-            channels_last=runtime.channels_last,
+            channels_last=runtime.channels_last and (recipe.model.width or FEWEST_CHANNELS) >= FEWEST_CHANNELS,
             checkpoint_seconds=runtime.checkpoint_seconds,
             validate_start=config.stage == "finetune",
             loggers=runtime.loggers,

@@ -34,7 +34,7 @@ def shortened(recipe: Recipe, table: Path) -> Recipe:
         return replace(config, epochs=min(config.epochs, 1), batch_size=64, statistics_pictures=pictures, validation=validation)
 
     model: ModelConfig = replace(recipe.model, width=4)
-    evaluate: EvaluateConfig = replace(recipe.evaluate, tasks=10, queries=2, selection_tasks=5, unknown=2)
+    evaluate: EvaluateConfig = replace(recipe.evaluate, heads=("nearest_mean",), tasks=10, queries=2, details=False)
     runtime: RuntimeConfig = replace(recipe.runtime, accelerator="cpu", compile=False, threads=1)
     return replace(
         recipe,

@@ -1,0 +1,86 @@
+"""A conventional training pipeline, to compare with: pictures opened by Pillow, varied one by one by torchvision's transforms in the
+workers of a DataLoader, float32 in the usual memory order, no compilation; where pictures are rotated, all four turns of a batch.
+
+The losses and the optimizer are those of this package, so that both sides compute the same of the same network.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+
+from s2m2.models import Backbone
+from s2m2.recipe import DataConfig, TrainingConfig
+from s2m2.seeding import StepStream
+from s2m2.training.optimizer import build_optimizer
+from s2m2.training.stage import Networks
+
+
+class Pictures(Dataset[tuple[Tensor, int]]):
+    """Pictures in memory as Pillow opens them, each varied `views` times when it is asked for."""
+
+    def __init__(self, images: Tensor, labels: Tensor, data: DataConfig, views: int) -> None:
+        self.images = [Image.fromarray(image.numpy()) for image in images]
+        self.labels, self.views = labels.tolist(), views
+        augment = data.augment
+        self.transform = v2.Compose(
+            [
+                v2.RandomResizedCrop(data.side, scale=augment.crop_area, ratio=augment.crop_ratio, antialias=True),
+                v2.ColorJitter(augment.jitter, augment.jitter, augment.jitter),
+                v2.RandomHorizontalFlip(augment.flip),
+                v2.PILToTensor(),
+                v2.ToDtype(torch.float32, scale=True),
+                v2.Normalize(data.mean, data.std),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, item: int) -> tuple[Tensor, int]:
+        return torch.stack([self.transform(self.images[item]) for _ in range(self.views)]), self.labels[item]
+
+
+class Conventional:
+    """Training steps of that pipeline."""
+
+    def __init__(
+        self, pictures: Pictures, backbone: Backbone, objective: nn.Module, config: TrainingConfig, device: torch.device, workers: int
+    ) -> None:
+        self.pictures, self.config, self.device, self.workers = pictures, config, device, workers
+        self.networks = Networks(backbone, objective).to(device).train()
+        self.optimizer = build_optimizer(config.optimizer, self.networks)
+
+    def loaded(self, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """So many batches from fresh workers, which end with them; the first is waited for before this returns."""
+        count = steps * self.config.batch_size
+        chosen = torch.randint(len(self.pictures), (count,)).tolist()
+        loader = DataLoader(
+            self.pictures,
+            self.config.batch_size,
+            sampler=chosen,
+            num_workers=self.workers,
+            pin_memory=self.device.type == "cuda",
+            multiprocessing_context="fork" if self.workers else None,
+        )
+        batches = iter(loader)
+        first = next(batches)
+
+        def rest() -> Iterator[tuple[Tensor, Tensor]]:
+            yield first
+            yield from batches
+
+        return rest()
+
+    def step(self, number: int, images: Tensor, labels: Tensor) -> None:
+        """Forward, backward and update on one batch "item view 3 side side"."""
+        views = images.to(self.device, non_blocking=True).transpose(0, 1)
+        config = self.config
+        self.networks.stream = StepStream(seed=0, stage=config.stage, step=number, batch_size=config.batch_size)
+        terms = self.networks(views, labels.to(self.device, non_blocking=True))
+        self.optimizer.zero_grad()
+        terms.total.backward()
+        self.optimizer.step()

@@ -1,0 +1,221 @@
+"""What the studies share: which pictures, how a network is trained and measured, two processes at work, and what is kept of it.
+
+A study is a list of trials, each a setting with a seed. Trials of one seed share initial weights, held-out pictures and few-shot
+tasks, so settings are compared by differences within a seed. What a trial finds is kept as a JSON file under a digest of its
+settings: a study that was stopped goes on where it was, more seeds add to those that are there, and other settings start anew.
+"""
+
+import argparse
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from s2m2.analysis.predictions import Classifier, predict
+from s2m2.commands.device import build_fabric
+from s2m2.console import console
+from s2m2.data.augment import evaluation_view
+from s2m2.data.base_classes import BaseSplit, split_base
+from s2m2.data.catalog import load_table
+from s2m2.data.episodes import EpisodeSpec
+from s2m2.data.sizes import settle_size
+from s2m2.data.table import ImageTable
+from s2m2.evaluation.classifiers import build_classifier
+from s2m2.evaluation.evaluate import score_tasks
+from s2m2.evaluation.features import FeatureTable, extract_features
+from s2m2.files import write_text
+from s2m2.functional.predictions import prediction_quality
+from s2m2.models import Backbone, build_backbone, initialise
+from s2m2.recipe import EvaluateConfig, Recipe, RuntimeConfig, differences
+from s2m2.runs.directory import RunDirectory
+from s2m2.seeding import generator_for
+from s2m2.training.build import finetune_objective, pretrain_objective
+from s2m2.training.loop import train_stage
+from s2m2.training.stage import BasePictures, Score, StageSettings
+
+BATCH = 256
+"""Pictures measured at once."""
+RUNTIME = RuntimeConfig(accelerator="cpu", threads=1, checkpoint_seconds=1e9)
+"""Two trainings of one thread each go forward faster than one of two threads, and repeat bit for bit."""
+UNSCORED = Score(0.0, 0.0)
+"""Told to the loop in place of a validation score, as nothing is selected by one."""
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subset:
+    """Some pictures of a table, so that a study takes minutes. Validation classes are left out: nothing is selected."""
+
+    table: str
+    base_classes: int
+    base_pictures: int
+    """Pictures of each base class, those held out among them."""
+    novel_pictures: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One setting with one seed, which is the recipe's."""
+
+    setting: str
+    recipe: Recipe
+    subset: Subset
+    tasks: int = 0
+    """Few-shot tasks to score."""
+    finetune: bool = False
+    """Whether stage 2 follows stage 1."""
+
+    @property
+    def file(self) -> str:
+        """Where its findings are kept."""
+        settings = [[path, value] for path, value, _ in differences(self.recipe, Recipe())]
+        stated = json.dumps([settings, asdict(self.subset), self.tasks, self.finetune])
+        return f"{self.setting.replace(' ', '_')}-seed{self.recipe.seed}-{hashlib.sha256(stated.encode()).hexdigest()[:12]}.json"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trained:
+    """A network after its last epoch, and what it was trained on."""
+
+    trial: Trial
+    recipe: Recipe
+    table: ImageTable
+    base: BaseSplit
+    backbone: Backbone
+    class_head: nn.Module
+
+    def view(self, images: Tensor) -> Tensor:
+        """What the network sees of stored pictures."""
+        return evaluation_view(images, self.recipe.data)
+
+    def logits(self, rows: Tensor) -> Tensor:
+        """Logits of pictures of the table."""
+        return predict(Classifier(self.backbone, self.class_head), self.table.image_tensor(), rows, self.view, batch_size=BATCH)
+
+
+Findings = dict[str, Any]
+Measure = Callable[[Trial], Findings]
+
+
+def parse(description: str | None, argv: Sequence[str] | None, *, seeds: int, pictures: bool = True) -> argparse.Namespace:
+    """The arguments of a study."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=HERE / "reports", help="folder of the dated report")
+    parser.add_argument("--figures", type=Path, default=HERE.parents[1] / "docs" / "figures", help="folder of the figures")
+    parser.add_argument("--seeds", type=int, default=seeds, help="repetitions, 2 or more")
+    parser.add_argument("--quick", action="store_true", help="next to nothing of everything, to see that it runs; its numbers say nothing")
+    parser.add_argument("--work", type=Path, default=Path("runs/studies"), help="folder in which findings are kept, to go on from")
+    if pictures:
+        parser.add_argument("--table", default="glyphs", help="pictures: glyphs, or a folder that `s2m2 prepare` wrote")
+        parser.add_argument("--longer", type=int, default=1, help="train so many times as many epochs")
+        parser.add_argument("--processes", type=int, default=2, help="trainings at a time, of one thread each; 0: in this process")
+    options = parser.parse_args(argv)
+    if options.seeds < 2:
+        parser.error("--seeds: an interval needs 2 or more")
+    options.description, options.argv = (description or "").splitlines()[0], argv
+    return options
+
+
+def run_trials(name: str, trials: Sequence[Trial], measure: Measure, options: argparse.Namespace) -> list[Findings]:
+    """The findings of all trials in their order; those that are kept are not measured again."""
+    folder = options.work / name
+    waiting = [trial for trial in trials if not (folder / trial.file).is_file()]
+    print(f"{len(trials) - len(waiting)} of {len(trials)} trials are there already", flush=True)
+    for count, (trial, found) in enumerate(_finished(waiting, measure, options.processes), start=1):
+        write_text(folder / trial.file, json.dumps(found))
+        print(f"{count}/{len(waiting)} {trial.setting}, seed {trial.recipe.seed}: {found['seconds']:.0f} s", flush=True)
+    return [json.loads((folder / trial.file).read_text(encoding="utf-8")) for trial in trials]
+
+
+def _finished(trials: Sequence[Trial], measure: Measure, processes: int) -> Iterator[tuple[Trial, Findings]]:
+    if processes == 0:
+        yield from ((trial, timed(measure, trial)) for trial in trials)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        jobs = {pool.submit(timed, measure, trial): trial for trial in trials}
+        for job in as_completed(jobs):
+            yield jobs[job], job.result()
+
+
+def timed(measure: Measure, trial: Trial) -> Findings:
+    """Findings with the processor seconds that they took."""
+    torch.set_num_threads(1)
+    quiet, console.quiet = console.quiet, True
+    started = time.process_time()
+    try:
+        return {**measure(trial), "seconds": time.process_time() - started}
+    finally:
+        console.quiet = quiet
+
+
+@lru_cache(maxsize=2)
+def subset_table(subset: Subset) -> ImageTable:
+    """The pictures of a subset, a random choice that is always the same."""
+    table = load_table(subset.table)
+    chosen, numbers = [], np.random.default_rng(0)
+    splits = {"base": table.splits["base"][: subset.base_classes], "validation": (), "novel": table.splits["novel"]}
+    for split, pictures in (("base", subset.base_pictures), ("novel", subset.novel_pictures)):
+        for number in splits[split]:
+            chosen.append(np.sort(numbers.permutation(np.flatnonzero(table.labels == number))[:pictures]))
+    rows = np.concatenate(chosen)
+    return replace(table, images=np.ascontiguousarray(table.images[rows]), labels=table.labels[rows], splits=splits)
+
+
+def train(trial: Trial, watch: Callable[[Trained], None] | None = None) -> Trained:
+    """A network trained by the package's own loop to its last epoch, which is the one that is measured.
+
+    Args:
+        watch: called at every validation of stage 1, whose settings say how often.
+    """
+    table = subset_table(trial.subset)
+    recipe = replace(trial.recipe, data=settle_size(trial.recipe.data, table), runtime=RUNTIME)
+    backbone = build_backbone(recipe.model, recipe.data.side, generator_for(recipe.seed, "backbone"))
+    objective = pretrain_objective(recipe, backbone.feature_dim, len(table.splits["base"]))
+    initialise(objective, generator_for(recipe.seed, "heads"))
+    base = split_base(table, recipe.data, recipe.seed)
+    trained = Trained(trial=trial, recipe=recipe, table=table, base=base, backbone=backbone, class_head=objective.class_head)
+    pictures = BasePictures(images=table.image_tensor(), rows=base.rows, labels=base.labels)
+    stages = [(recipe.pretrain, objective)] + [(recipe.finetune, finetune_objective(recipe, objective))] * trial.finetune
+    fabric = build_fabric(recipe.runtime)
+    with TemporaryDirectory() as folder:
+        for config, minimised in stages:
+            settings = replace(StageSettings.of(recipe, config), validate_start=False)
+            validate = partial(_watched, watch, trained) if watch else lambda _: UNSCORED
+            train_stage(fabric, RunDirectory(Path(folder)), backbone, minimised, pictures, settings, validate)
+    return trained
+
+
+def _watched(watch: Callable[[Trained], None], trained: Trained, _: Backbone) -> Score:
+    watch(trained)
+    return UNSCORED
+
+
+def held_out(trained: Trained) -> Findings:
+    """Accuracy, negative log-likelihood (nats) and calibration error on pictures of base classes that training did not see."""
+    quality = prediction_quality(trained.logits(trained.base.held_rows), trained.base.held_labels)
+    return {"accuracy": quality.accuracy, "nll": quality.surprise, "calibration": quality.calibration_error}
+
+
+def few_shot(trained: Trained) -> Findings:
+    """Mean accuracy of the nearest class mean by cosine on 5-way tasks of novel classes, the same tasks for every trial."""
+    rows = torch.from_numpy(trained.table.rows("novel"))
+    features = extract_features(trained.backbone, trained.table.image_tensor(), rows, trained.view, batch_size=BATCH)
+    labels = torch.from_numpy(trained.table.labels)[rows]
+    known = FeatureTable(features=features, labels=labels, rows=rows, class_names=trained.table.class_names, fingerprint="")
+    classifier = build_classifier("nearest_cosine", EvaluateConfig())
+    found = {}
+    for shots in (1, 5):
+        spec = EpisodeSpec(ways=5, shots=shots, queries=min(15, trained.trial.subset.novel_pictures - shots), tasks=trained.trial.tasks)
+        found[f"{shots}-shot"] = float(score_tasks(known, spec, classifier, head="nearest_cosine").mean())
+    return found

@@ -1,0 +1,245 @@
+"""Which layer to mix: input, every stage, features or all, for four alphas, beside how entangled each layer's classes are.
+
+Trains a small network from scratch on mixed pictures of some base classes and measures the loss on held-out pictures of these classes
+and few-shot accuracy on novel classes. The soft nearest neighbour loss of each layer is that of the plainly trained network.
+"""
+
+import itertools
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from scipy.stats import spearmanr
+
+from benchmarks.studies.protocol import BATCH, Findings, Subset, Trial, few_shot, held_out, parse, run_trials, train
+from benchmarks.studies.reporting import ALPHA_COLOURS, Mean, figure, over_seeds, save_figure, table_lines, write_report
+from s2m2.analysis.pictures import draw_by_class
+from s2m2.analysis.representation import measure_representation
+from s2m2.recipe import AugmentConfig, DataConfig, ModelConfig, PretrainConfig, Recipe, ValidationConfig
+from s2m2.recipe.mixing import MixConfig
+from s2m2.seeding import generator_for
+
+ALPHAS = (0.04, 0.2, 1.0, 5.0)
+PLACES: dict[str, tuple[int, ...]] = {
+    "input": (0,),
+    "stage 1": (1,),
+    "stage 2": (2,),
+    "stage 3": (3,),
+    "features": (4,),
+    "all": (0, 1, 2, 3),
+}
+"""Where to mix: what enters the network, leaves a stage, or enters the classifier; all: one of the first four, drawn each step (S2M2)."""
+SINGLE = tuple(PLACES)[:5]
+PLAIN = "plain"
+
+
+def alphas(options: Namespace) -> tuple[float, ...]:
+    return ALPHAS[2:3] if options.quick else ALPHAS
+
+
+def setting_of(place: str, alpha: float) -> str:
+    return f"{place} {alpha:g}"
+
+
+def trials(options: Namespace) -> list[Trial]:
+    """Plain training, and every place with every alpha."""
+    quick = options.quick
+    subset = Subset(
+        table=options.table, base_classes=8 if quick else 32, base_pictures=8 if quick else 64, novel_pictures=8 if quick else 100
+    )
+    epochs = 1 if quick else 14 * options.longer
+    mixed = [(setting_of(place, alpha), MixConfig(stages=PLACES[place], alpha=alpha)) for place in PLACES for alpha in alphas(options)]
+
+    def recipe(seed: int, mix: MixConfig | None) -> Recipe:
+        objective: Any = {"objective": "mixup", "mix": mix} if mix else {"objective": "supervised"}
+        return Recipe(
+            seed=seed,
+            data=DataConfig(augment=AugmentConfig(crop_area=(0.6, 1.0), flip=0.5, jitter=0.0), held_out=0.5),
+            model=ModelConfig(width=4 if quick else 16, head="linear"),
+            pretrain=PretrainConfig(epochs=epochs, batch_size=32, validation=ValidationConfig(every=epochs), **objective),
+        )
+
+    tasks = 10 if quick else 600
+    every = [(PLAIN, None), *mixed]
+    return [
+        Trial(setting=setting, recipe=recipe(seed, mix), subset=subset, tasks=tasks)
+        for seed in range(options.seeds)
+        for setting, mix in every
+    ]
+
+
+def measure(trial: Trial) -> Findings:
+    """One training; of the plain one, the entanglement of every layer too."""
+    trained = train(trial)
+    found = {**held_out(trained), **few_shot(trained)}
+    if trial.setting == PLAIN:
+        base = trained.base
+        chosen = draw_by_class(base.held_labels, trial.subset.base_classes, 10, generator_for(trial.recipe.seed, "entanglement"))
+        rows, labels = base.held_rows[chosen], base.held_labels[chosen]
+        pictures = trained.table.image_tensor()
+        representation = measure_representation(trained.backbone, pictures, rows, labels, trained.view, batch_size=BATCH)
+        found["entanglement"] = [layer.entanglement for layer in representation.layers]
+        found["chance"] = representation.chance
+    return found
+
+
+Found = dict[tuple[str, int], Findings]
+
+
+def differences(found: Found, setting: str, what: str, seeds: int) -> list[float]:
+    """Setting less plain training, seed by seed."""
+    return [found[setting, seed][what] - found[PLAIN, seed][what] for seed in range(seeds)]
+
+
+def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
+    """Spearman's; 0 where all values of one are the same, which then says nothing of the other."""
+    return float(spearmanr(one, other).statistic) if len(set(one)) > 1 and len(set(other)) > 1 else 0.0
+
+
+def correlation(found: Found, alpha: float, what: str, seeds: int) -> tuple[Mean, float, int, int]:
+    """Spearman's correlation over the five places between a layer's entanglement and what mixing there gives.
+
+    Returns:
+        Its mean over seeds; the share of all 120 ways to shuffle the places whose mean is as far from 0 (two-sided, exact); and in how
+        many seeds the most entangled place was the worst, and the features were the best.
+    """
+    sign = 1 if what == "nll" else -1  # so that a positive correlation is what the hypothesis says: entangled is worse
+    losses = [[sign * found[setting_of(place, alpha), seed][what] for place in SINGLE] for seed in range(seeds)]
+    entangled = [found[PLAIN, seed]["entanglement"] for seed in range(seeds)]
+
+    def mean_of(order: Sequence[int]) -> float:
+        pairs = zip(entangled, losses, strict=True)
+        return sum(rank_correlation([tangle[place] for place in order], loss) for tangle, loss in pairs) / seeds
+
+    observed = mean_of(range(5))
+    shuffled = [abs(mean_of(order)) for order in itertools.permutations(range(5))]
+    chance = sum(value >= abs(observed) - 1e-9 for value in shuffled) / len(shuffled)
+    each = [rank_correlation(tangle, loss) for tangle, loss in zip(entangled, losses, strict=True)]
+    worst = sum(loss.index(max(loss)) == tangle.index(max(tangle)) for tangle, loss in zip(entangled, losses, strict=True))
+    best = sum(loss.index(min(loss)) == 4 for loss in losses)
+    return over_seeds(each), chance, worst, best
+
+
+def draw(found: Found, options: Namespace) -> str:
+    """Differences to plain training by place and alpha, above the entanglement of each layer."""
+    with figure(1, 3, width=10.2, height=3.3) as (drawing, axes):
+        for panel, (what, scale, title) in zip(
+            axes,
+            (
+                ("nll", 1, "loss on held-out pictures, nats\n(below 0: better)"),
+                ("5-shot", 100, "5-shot accuracy, points\n(above 0: better)"),
+            ),
+            strict=False,
+        ):
+            for number, alpha in enumerate(alphas(options)):
+                means = [over_seeds(differences(found, setting_of(place, alpha), what, options.seeds)) for place in PLACES]
+                across = [place + (number - 1.5) * 0.16 for place in range(len(PLACES))]
+                panel.errorbar(
+                    across,
+                    [scale * one.mean for one in means],
+                    [scale * one.half for one in means],
+                    fmt="osD^"[number],
+                    markersize=4,
+                    color=ALPHA_COLOURS[number],
+                    elinewidth=1.2,
+                    label=f"α = {alpha:g}",
+                )
+            panel.axhline(0, color="#6b7280", linewidth=0.8)
+            panel.set_title(f"mixed less plain: {title}", fontsize=9)
+            panel.set_xticks(range(len(PLACES)), PLACES, rotation=30)
+            panel.set_xlabel("mixed at")
+        tangles = [over_seeds([found[PLAIN, seed]["entanglement"][layer] for seed in range(options.seeds)]) for layer in range(5)]
+        axes[2].errorbar(range(5), [one.mean for one in tangles], [one.half for one in tangles], fmt="o-", color="#23272f", markersize=4)
+        axes[2].axhline(found[PLAIN, 0]["chance"], color="#6b7280", linewidth=0.8, linestyle="--")
+        axes[2].set_title("soft nearest neighbour loss, nats,\nplain training (dashed: says nothing)", fontsize=9)
+        axes[2].set_xticks(range(5), SINGLE, rotation=30)
+        axes[2].set_xlabel("layer")
+        low, high = axes[0].get_ylim()
+        axes[0].set_ylim(low, high + 0.18 * (high - low))
+        axes[0].legend(loc="upper right", fontsize=7, ncols=2)
+        return save_figure(drawing, options, "which_layer.png")
+
+
+def difference_rows(found: Found, options: Namespace) -> list[list[str]]:
+    """Mixed less plain training, for every place and alpha."""
+    seeds = options.seeds
+    return [
+        [place, f"{alpha:g}"]
+        + [over_seeds(differences(found, setting_of(place, alpha), "nll", seeds)).text(1, 3, signed=True)]
+        + [
+            over_seeds(differences(found, setting_of(place, alpha), what, seeds)).text(100, 2, signed=True)
+            for what in ("accuracy", "calibration", "1-shot", "5-shot")
+        ]
+        for place in PLACES
+        for alpha in alphas(options)
+    ]
+
+
+def related_rows(found: Found, options: Namespace) -> list[list[str]]:
+    """How entanglement and the harm of mixing go together."""
+    seeds = options.seeds
+    related = []
+    for alpha in alphas(options):
+        for what, words in (("nll", "held-out loss"), ("1-shot", "1-shot accuracy"), ("5-shot", "5-shot accuracy")):
+            mean, chance, worst, best = correlation(found, alpha, what, seeds)
+            related.append(
+                [f"{alpha:g}", words, mean.text(1, 2, signed=True), f"{chance:.3f}", f"{worst} of {seeds}", f"{best} of {seeds}"]
+            )
+    return related
+
+
+def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]:
+    """The tables."""
+    seeds, subset, recipe = options.seeds, plan[0].subset, plan[0].recipe
+    plain = {
+        what: over_seeds([found[PLAIN, seed][what] for seed in range(seeds)])
+        for what in ("nll", "accuracy", "calibration", "1-shot", "5-shot")
+    }
+    layers = [over_seeds([found[PLAIN, seed]["entanglement"][layer] for seed in range(seeds)]).text(1, 3) for layer in range(5)]
+    trained = round(subset.base_pictures * (1 - recipe.data.held_out))
+    held = subset.base_pictures - trained
+    return [
+        f"Conv4 with {recipe.model.width} channels and a linear classifier, from scratch, {recipe.pretrain.epochs} epochs of "
+        f"{subset.base_classes} base classes with {trained} pictures each; {held} more of each are held out. Few-shot: 5-way, "
+        f"nearest class mean by cosine, {plan[0].tasks} tasks of novel classes, the same for all trials. "
+        "Last epoch, nothing selected.",
+        "\n## Plain training\n",
+        f"Held-out loss {plain['nll'].text(1, 3)} nats, accuracy {plain['accuracy'].text(100, 2)} %, calibration error "
+        f"{plain['calibration'].text(100, 2)} points; 1-shot {plain['1-shot'].text(100, 2)} %, 5-shot {plain['5-shot'].text(100, 2)} %.",
+        "",
+        "Soft nearest neighbour loss on held-out pictures, 10 a class, at the temperature that makes it least, in nats "
+        f"({found[PLAIN, 0]['chance']:.3f}: the layer says nothing of the classes):",
+        "",
+        *table_lines(SINGLE, [layers]),
+        "\n## Mixed less plain training\n",
+        "Loss in nats (less is better), the others in points of percent (calibration error: less is better).",
+        "",
+        *table_lines(
+            ["mixed at", "alpha", "held-out loss", "accuracy", "calibration error", "1-shot", "5-shot"], difference_rows(found, options)
+        ),
+        "\n## Does entanglement predict where mixing is bad?\n",
+        "Spearman's correlation over the five single places between a layer's soft nearest neighbour loss and how bad mixing there is "
+        "(+1: the more entangled, the worse), mean over seeds. The interval tells whether it repeats with other seeds, not with other "
+        "layers, of which there are five; p is the exact share of the 120 ways to shuffle them whose mean is as far from 0. Twelve p are "
+        "shown: one below 0.05 among them is no surprise. By chance the most entangled place would be the worst in a fifth of the seeds.",
+        "",
+        *table_lines(["alpha", "by", "correlation", "p", "most entangled is worst", "features are best"], related_rows(found, options)),
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, draw and write the report."""
+    options = parse(__doc__, argv, seeds=3)
+    torch.set_num_threads(1)
+    plan = trials(options)
+    measured = run_trials("which_layer", plan, measure, options)
+    found = {(trial.setting, trial.recipe.seed): one for trial, one in zip(plan, measured, strict=True)}
+    picture = draw(found, options)
+    write_report(
+        options, "which_layer", "Which layer to mix", [picture], report(found, options, plan), [one["seconds"] for one in measured]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Pictures a second and memory of a training step: bare (a), in our loop (b) and in a conventional pipeline (c), in turn within one run.
+
+(a) forward, backward and update on a batch that lies on the device. (b) the step of `s2m2.training`: the same with reading, augmentation
+and all draws. (c) `benchmarks.conventional`: Pillow and torchvision in the workers of a DataLoader, float32, eager. (a) and (b) turn a
+picture once at random, (c) stacks all four turns, so pictures a second are given as base pictures and as passes through the network.
+Pictures are random, of 64 classes.
+"""
+
+import argparse
+import ctypes
+import gc
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.conventional import Conventional, Pictures
+from benchmarks.train_step_report import PASSES, SIDES, Row, report, speed_line
+from s2m2.commands.device import build_fabric
+from s2m2.models import Backbone, build_backbone, initialise
+from s2m2.recipe import AugmentConfig, DataConfig, FinetuneConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, TrainingConfig
+from s2m2.recipe.model import BackboneName
+from s2m2.recipe.runtime import RuntimeConfig
+from s2m2.recipe.training import ObjectiveName
+from s2m2.seeding import generator_for
+from s2m2.training.build import finetune_objective, pretrain_objective
+from s2m2.training.compiling import compile_networks
+from s2m2.training.profiling import Block, alternate, bare_step, block_of
+from s2m2.training.stage import BasePictures, StageSettings
+from s2m2.training.step import TrainingStep, prepare
+
+CLASSES, COUNT, SIDE = 64, 4096, 32
+CPU_SIZES = {"conv4": (32, 8), "resnet12": (8, 1), "resnet18": (8, 1), "wrn28_10": (4, 1)}
+"""Pictures of a step and steps of a repeat on a CPU; on a GPU 256 and 20."""
+
+
+def recipe_of(backbone: BackboneName, objective: str, batch_size: int, rotations: str) -> tuple[Recipe, TrainingConfig]:
+    """The recipe of one row, and the stage of it that is measured."""
+    optimizer = OptimizerConfig(learning_rate=0.01)
+    pretraining: ObjectiveName = "rotation" if objective == "finetune" else objective  # type: ignore[assignment]
+    recipe = Recipe(
+        data=DataConfig(image_size=SIDE, resize=1.15, augment=AugmentConfig(flip=0.5)),
+        model=ModelConfig(backbone=backbone),
+        pretrain=PretrainConfig(objective=pretraining, rotations=rotations, batch_size=batch_size, optimizer=optimizer, epochs=10_000),  # type: ignore[arg-type]
+        finetune=FinetuneConfig(batch_size=batch_size, optimizer=optimizer, epochs=10_000),
+    )
+    return recipe, recipe.finetune if objective == "finetune" else recipe.pretrain
+
+
+def networks(recipe: Recipe, config: TrainingConfig) -> tuple[Backbone, nn.Module]:
+    """Fresh networks of a stage."""
+    backbone = build_backbone(recipe.model, SIDE, generator_for(0, "backbone"))
+    objective = pretrain_objective(recipe, backbone.feature_dim, CLASSES)
+    initialise(objective, generator_for(0, "heads"))
+    return backbone, finetune_objective(recipe, objective) if isinstance(config, FinetuneConfig) else objective
+
+
+def peak_memory(work: Callable[[], object], device: torch.device) -> float:
+    """Most memory in MiB that a call takes over what was taken before it; on a CPU that of this process, which Linux alone tells."""
+    gc.collect()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)  # what is free already would be used again and not be seen
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        work()
+        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
+    if not Path("/proc/self/clear_refs").exists():
+        return float("nan")
+    Path("/proc/self/clear_refs").write_text("5")  # sets the peak back to what is taken now
+    before = _resident("VmRSS")
+    work()
+    return (_resident("VmHWM") - before) / 1024
+
+
+def _resident(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+
+def matrix_block(device: torch.device, precision: str) -> tuple[Block, int]:
+    """Matrix products of the arithmetic of the network, and the operations of one repeat."""
+    size, times = (8192, 20) if device.type == "cuda" else (1024, 5)
+    one, other = (torch.randn(size, size, device=device, dtype=torch.bfloat16 if "bf16" in precision else torch.float32) for _ in range(2))
+    return lambda _: lambda: [one @ other for _ in range(times)], 2 * size**3 * times
+
+
+def measure(backbone: BackboneName, objective: str, options: argparse.Namespace, fabric: Fabric, pictures: BasePictures) -> Row:
+    """One row: all sides in turn."""
+    device = fabric.device
+    batch_size, steps = CPU_SIZES[backbone] if device.type == "cpu" else (256, 20)
+    batch_size, steps = options.batch_size or batch_size, options.steps or steps
+    recipe, config = recipe_of(backbone, objective, batch_size, "one")
+    theirs, their_config = recipe_of(backbone, objective, batch_size, "all")
+    settings = StageSettings(config=config, data=recipe.data, seed=0, channels_last=True, checkpoint_seconds=1e9, validate_start=False)
+    built = networks(recipe, config)
+    if options.compile:
+        compile_networks(*built)
+    step = TrainingStep(fabric, prepare(fabric, *built, settings), pictures, settings)
+    step.networks.train()
+    bare = bare_step(step)
+    loaded = Pictures(pictures.images, pictures.labels, recipe.data, step.views)
+    conventional = Conventional(loaded, *networks(theirs, their_config), their_config, device, options.workers)
+    matrix, matrix_flops = matrix_block(device, options.precision)
+
+    def load(repeat: int) -> Callable[[], object]:
+        batches = conventional.loaded(steps + 1)
+        return block_of(lambda number: conventional.step(number, *next(batches)), steps, step.total)(repeat)
+
+    blocks: dict[str, Block] = {
+        "bare": block_of(bare, steps, step.total),
+        "loop": block_of(step, steps, step.total),
+        "conventional": load,
+        "matrix": matrix,
+    }
+    found = alternate(blocks, options.repeats, device)
+    with FlopCounterMode(display=False) as counter, torch.compiler.set_stance("force_eager"):
+        bare(0)
+    memory = {name: peak_memory(blocks[name](0), device) for name in SIDES}
+    return Row(
+        backbone=backbone,
+        objective=objective,
+        batch_size=batch_size,
+        steps=steps,
+        taken=found,
+        flops=counter.get_total_flops(),
+        matrix_flops=matrix_flops,
+        memory=memory,
+    )
+
+
+def parse() -> argparse.Namespace:
+    """The options."""
+    cuda = torch.cuda.is_available()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backbones", nargs="+", default=["conv4", "resnet12", "wrn28_10"], choices=get_args(BackboneName)[:-1])
+    parser.add_argument("--objectives", nargs="+", default=list(PASSES), choices=list(PASSES))
+    parser.add_argument("--device", default="cuda" if cuda else "cpu", choices=["cpu", "cuda"])
+    parser.add_argument(
+        "--precision", default="bf16-mixed" if cuda else "32-true", choices=["32-true", "bf16-mixed"], help="of (a) and (b)"
+    )
+    parser.add_argument("--compile", action="store_true", help="compile the networks of (a) and (b)")
+    parser.add_argument("--batch-size", type=int, default=0, help="base pictures of a step; 0: as fits the backbone and device")
+    parser.add_argument("--steps", type=int, default=0, help="steps of a repeat; 0: as fits the backbone and device")
+    parser.add_argument("--repeats", type=int, default=5, help="timed repeats after one that is not counted")
+    parser.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 8), help="DataLoader workers of (c)")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads of torch")
+    parser.add_argument("--output", type=Path, help="file of the report; by default it is only printed")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print and write the report."""
+    options = parse()
+    fabric = build_fabric(RuntimeConfig(accelerator=options.device, precision=options.precision, threads=options.threads))
+    generator = generator_for(0, "benchmark")
+    pictures = BasePictures(
+        images=torch.randint(0, 256, (COUNT, SIDE, SIDE, 3), dtype=torch.uint8, generator=generator),
+        rows=torch.arange(COUNT),
+        labels=torch.arange(COUNT) % CLASSES,
+    )
+    before, rows = os.getloadavg()[0], []
+    for backbone in options.backbones:
+        for objective in options.objectives:
+            rows.append(measure(backbone, objective, options, fabric, pictures))
+            print(speed_line(rows[-1]), flush=True)
+    text = report(rows, options, fabric.device, (before, os.getloadavg()[0]))
+    print(text)
+    if options.output:
+        options.output.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
