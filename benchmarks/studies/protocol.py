@@ -30,7 +30,7 @@ from s2m2.data.base_classes import BaseSplit, split_base
 from s2m2.data.catalog import load_table
 from s2m2.data.episodes import EpisodeSpec
 from s2m2.data.sizes import settle_size
-from s2m2.data.table import ImageTable
+from s2m2.data.table import ImageTable, Split
 from s2m2.evaluation.classifiers import build_classifier
 from s2m2.evaluation.evaluate import score_tasks
 from s2m2.evaluation.features import FeatureTable, extract_features
@@ -160,12 +160,16 @@ def timed(measure: Measure, trial: Trial) -> Findings:
 
 
 @lru_cache(maxsize=2)
-def subset_table(subset: Subset) -> ImageTable:
-    """The pictures of a subset, a random choice that is always the same."""
+def subset_table(subset: Subset, unseen: Split = "novel") -> ImageTable:
+    """The pictures of a subset, a random choice that is always the same.
+
+    Args:
+        unseen: the classes not trained on that it has: novel ones, or those of validation where a study selects.
+    """
     table = load_table(subset.table)
     chosen, numbers = [], np.random.default_rng(0)
-    splits = {"base": table.splits["base"][: subset.base_classes], "validation": (), "novel": table.splits["novel"]}
-    for split, pictures in (("base", subset.base_pictures), ("novel", subset.novel_pictures)):
+    splits = {"base": table.splits["base"][: subset.base_classes], "validation": (), "novel": (), unseen: table.splits[unseen]}
+    for split, pictures in (("base", subset.base_pictures), (unseen, subset.novel_pictures)):
         for number in splits[split]:
             chosen.append(np.sort(numbers.permutation(np.flatnonzero(table.labels == number))[:pictures]))
     rows = np.concatenate(chosen)
@@ -176,7 +180,7 @@ def train(trial: Trial, watch: Callable[[Trained], None] | None = None) -> Train
     """A network trained by the package's own loop to its last epoch, which is the one that is measured.
 
     Args:
-        watch: called at every validation of stage 1, whose settings say how often.
+        watch: called at every validation, whose settings say how often, with the weights that the recipe would keep.
     """
     table = subset_table(trial.subset)
     recipe = replace(trial.recipe, data=settle_size(trial.recipe.data, table), runtime=RUNTIME)
@@ -196,8 +200,8 @@ def train(trial: Trial, watch: Callable[[Trained], None] | None = None) -> Train
     return trained
 
 
-def _watched(watch: Callable[[Trained], None], trained: Trained, _: Backbone) -> Score:
-    watch(trained)
+def _watched(watch: Callable[[Trained], None], trained: Trained, judged: Backbone) -> Score:
+    watch(replace(trained, backbone=judged))
     return UNSCORED
 
 
@@ -207,9 +211,9 @@ def held_out(trained: Trained) -> Findings:
     return {"accuracy": quality.accuracy, "nll": quality.surprise, "calibration": quality.calibration_error}
 
 
-def few_shot(trained: Trained) -> Findings:
-    """Mean accuracy of the nearest class mean by cosine on 5-way tasks of novel classes, the same tasks for every trial."""
-    rows = torch.from_numpy(trained.table.rows("novel"))
+def few_shot(trained: Trained, split: Split = "novel") -> Findings:
+    """Mean accuracy of the nearest class mean by cosine on 5-way tasks of classes not trained on, the same tasks for every trial."""
+    rows = torch.from_numpy(trained.table.rows(split))
     features = extract_features(trained.backbone, trained.table.image_tensor(), rows, trained.view, batch_size=BATCH)
     labels = torch.from_numpy(trained.table.labels)[rows]
     known = FeatureTable(features=features, labels=labels, rows=rows, class_names=trained.table.class_names, fingerprint="")

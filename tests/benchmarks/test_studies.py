@@ -12,13 +12,14 @@ import torch
 from PIL import Image
 from scipy.stats import ttest_1samp
 
-from benchmarks.studies import corrupted_labels, few_shot, spiral, virtual_points, which_layer
+from benchmarks.studies import corrupted_labels, fast_recipe, few_shot, spiral, virtual_points, which_layer
 from benchmarks.studies.protocol import Findings, Trial, parse, run_trials, subset_table, train
 from benchmarks.studies.reporting import over_seeds
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 STUDIES: dict[str, Callable[[Sequence[str]], None]] = {
     "corrupted_labels": corrupted_labels.main,
+    "fast_recipe": fast_recipe.main,
     "few_shot": few_shot.main,
     "spiral": spiral.main,
     "virtual_points": virtual_points.main,
