@@ -18,7 +18,7 @@ from s2m2.data.table import ImageTable, open_table  # noqa: E402
 
 MOST_PROCESSES = 4
 """Each imports torch anew, and a container may see many more processors than it is given."""
-LONGEST = ("test_kill.py", "test_torchrun.py", "test_pipeline.py", "test_recipes.py", "test_domains.py")
+LONGEST = ("test_kill.py", "test_processes.py", "test_pipeline.py", "test_recipes.py", "test_domains.py")
 """Modules that are begun first, lest one of them be all that is left at the end."""
 
 

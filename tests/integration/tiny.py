@@ -48,9 +48,10 @@ def command(*arguments: str) -> list[str]:
 
 
 def flat_state(checkpoint: Path) -> dict[str, Tensor]:
-    """Every tensor of the state that a stage ended with: weights, heads and what the optimizer remembers."""
+    """Every tensor of the state that a stage ended with: weights, heads, their moving average and what the optimizer remembers."""
     state = torch.load(checkpoint, weights_only=True)
-    tensors = {f"{part}.{name}": value for part in ("backbone", "objective") for name, value in state[part].items()}
+    parts = [part for part in ("backbone", "objective", "average") if part in state]
+    tensors = {f"{part}.{name}": value for part in parts for name, value in state[part].items()}
     for number, entry in state["optimizer"]["state"].items():
         tensors |= {f"optimizer.{number}.{name}": value for name, value in entry.items() if isinstance(value, Tensor)}
     return tensors
