@@ -1,7 +1,8 @@
 """Pictures a second of training on one, two and more processes that share a batch, one CPU thread each.
 
-Each measurement is a call of `s2m2 pretrain` in processes of its own, on the embedded drawings; its first epoch, in which processes meet and
-memory is set up, does not count. The numbers of processes take turns, as a machine's speed drifts. More processes than cores say nothing.
+Each measurement is a call of `s2m2 pretrain` in processes of its own, on the embedded drawings; its first epoch, in which processes
+meet and memory is set up, does not count. The numbers of processes take turns, as a machine's speed drifts. More processes than cores
+say nothing.
 """
 
 import argparse

@@ -15,7 +15,7 @@ from benchmarks.studies.protocol import Findings, Subset, Trained, Trial, few_sh
 from benchmarks.studies.reporting import COLOURS, Mean, figure, over_seeds, save_figure, table_lines, write_report
 from s2m2.recipe import AugmentConfig, DataConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, ValidationConfig
 
-EPOCHS, FAST = 16, "fast"
+EPOCHS, FAST = 12, "fast"
 ADAM = OptimizerConfig(name="adam", learning_rate=0.001, weight_decay=0.0, schedule="constant")
 CHANGES: dict[str, dict[str, Any]] = {
     FAST: {},
@@ -38,7 +38,7 @@ def trials(options: Namespace) -> list[Trial]:
     """Every change with every seed."""
     quick = options.quick
     subset = Subset(
-        table=options.table, base_classes=8 if quick else 64, base_pictures=8 if quick else 80, novel_pictures=8 if quick else 100
+        table=options.table, base_classes=8 if quick else 64, base_pictures=8 if quick else 64, novel_pictures=8 if quick else 100
     )
 
     def recipe(seed: int, changes: dict[str, Any]) -> Recipe:
@@ -51,7 +51,7 @@ def trials(options: Namespace) -> list[Trial]:
         last = ValidationConfig(every=10_000)
         pretrain = PretrainConfig(epochs=epochs, batch_size=32 if quick else 64, validation=last, **settings)
         data = DataConfig(augment=AugmentConfig(crop_area=(crop, 1.0), flip=0.5))
-        return Recipe(seed=seed, data=data, model=ModelConfig(width=4 if quick else 32), pretrain=pretrain)
+        return Recipe(seed=seed, data=data, model=ModelConfig(width=4 if quick else 16), pretrain=pretrain)
 
     return [
         Trial(setting=name, recipe=recipe(seed, changes), subset=subset, tasks=20 if quick else 1000)
