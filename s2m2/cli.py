@@ -49,7 +49,7 @@ def _known_failure(name: str, error: RuntimeError) -> str:
 
 
 def _complain(name: str, error: object, code: int, *, by_all: bool = False) -> int:
-    if by_all or os.environ.get("RANK", "0") == "0":  # of several processes that fail alike, one says why
+    if by_all or os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":  # of several processes that fail alike, one says why
         print(f"s2m2 {name}: {' '.join(str(error).splitlines())}", file=sys.stderr)  # a file's name may hold a line break
     return code
 

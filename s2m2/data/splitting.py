@@ -81,7 +81,8 @@ def split_by_shares(class_names: Sequence[str], shares: Sequence[float], seed: i
         counts[place] += 1
     for split, share, count in zip(SPLITS, shares, counts, strict=True):
         if share > 0 and count == 0:
-            hint = "give --splits three other shares, such as 0.5,0.25,0.25"
+            enough = len(families) >= len(SPLITS)
+            hint = "give --splits three other shares, such as 0.5,0.25,0.25" if enough else "there must be three classes or more"
             raise InputError(f"a share of {share} of {len(families)} classes leaves no {split} class; {hint}")
     order = sorted(range(len(families)), key=lambda number: seed_for(seed, "splits", number))
     members = list(families.values())

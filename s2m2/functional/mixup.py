@@ -56,6 +56,8 @@ def soft_binary_cross_entropy(logits: Float[Tensor, "batch class"], targets: Flo
     Verma et al. train with a binary cross entropy of every class. Halved, it equals `soft_cross_entropy` for two classes, where both
     say the same; for more it also pushes wrong classes down one by one.
     """
+    if logits.shape[1] == 1:  # nothing to tell apart; both losses are 0
+        return soft_cross_entropy(logits, targets)
     logarithms = F.log_softmax(logits, dim=1)
     # log(1 - p): of the likeliest class by what the others hold, as its p may be 1 in floating point; of these from p, at most a half.
     top = logits.argmax(dim=1, keepdim=True)

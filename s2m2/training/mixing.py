@@ -14,8 +14,8 @@ LOSSES = {"cross_entropy": soft_cross_entropy, "binary_cross_entropy": soft_bina
 
 
 def batches_mixed(config: MixConfig) -> int:
-    """Batches that a step needs: 2 where partners come from one of their own."""
-    return 2 if config.partners == "second_batch" else 1
+    """Batches that a step needs: 2 where partners come from one of their own, and are mixed with at all."""
+    return 2 if config.partners == "second_batch" and config.alpha > 0 else 1
 
 
 def mixed_loss(
@@ -77,7 +77,7 @@ def _draw_weights(config: MixConfig, stream: StepStream, device: torch.device) -
 
 def _draw_partners(config: MixConfig, labels: Int64[Tensor, " row"], stream: StepStream) -> Int64[Tensor, "partner batch"]:
     size, device = stream.local_size, labels.device
-    if config.partners == "second_batch":
+    if batches_mixed(config) == 2:
         return torch.arange(size, 2 * size, device=device)[None]
     generator = stream.generator("partners", device=device)
     if config.partners == "class":

@@ -53,6 +53,12 @@ def mapped_pictures(folder: Path) -> Tensor:
     return torch.from_numpy(images)
 
 
+def test_two_batches_of_a_step_have_orders_of_their_own() -> None:
+    one, other = (epoch_order(53, 3, "pretrain", 0, batch) for batch in (0, 1))
+    assert not torch.equal(one, other)
+    assert torch.equal(one.sort().values, other.sort().values)
+
+
 def reader(images: Tensor, end: int = 15, batches: int = 1) -> BatchReader:
     """Steps over the 53 last pictures, whose classes are the numbers of their rows times 2: 5 steps an epoch."""
     rows = torch.arange(4, 57)

@@ -120,6 +120,16 @@ def test_the_binary_loss_stays_finite_and_exact_where_a_class_is_certain() -> No
     assert logits.grad.isfinite().all()
 
 
+def test_a_single_class_has_no_loss() -> None:
+    logits = torch.randn(4, 1, requires_grad=True)
+    for loss in (soft_cross_entropy, soft_binary_cross_entropy):
+        value = loss(logits, torch.ones(4, 1))
+        value.backward()
+        assert float(value.detach()) == 0
+    assert logits.grad is not None
+    assert not logits.grad.any()
+
+
 @pytest.mark.parametrize("weights", [torch.tensor([0.0]), torch.zeros(1, BATCH)], ids=["one weight", "a weight each"])
 def test_weight_one_of_a_picture_is_plain_training(weights: Tensor) -> None:
     backbone = tiny_backbone("resnet12")

@@ -103,9 +103,11 @@ def test_mixup_from_random_weights_is_the_loss_of_mixed_pictures_alone() -> None
     torch.testing.assert_close(objective(backbone, views, labels, stream()).total, mixed)
 
 
-def test_alpha_0_is_plain_training_exactly() -> None:
-    (views, labels), plain, mixed = batch(), network(), network()
-    one, other = build("supervised"), build("mixup", mix=MixConfig(alpha=0.0))
+@pytest.mark.parametrize("partners", ["batch", "class", "second_batch"])
+def test_alpha_0_is_plain_training(partners: str) -> None:
+    (views, labels), plain, mixed = batch(), network().train(), network().train()
+    one, other = build("supervised"), build("mixup", mix=MixConfig(alpha=0.0, partners=partners))  # type: ignore[arg-type]
+    assert other.batches == 1
     one(plain, views, labels, stream()).total.backward()
     other(mixed, views, labels, stream()).total.backward()
     for ours, theirs in zip(mixed.parameters(), plain.parameters(), strict=True):
@@ -141,6 +143,22 @@ def test_cutmix_is_torchvisions_on_the_same_draws() -> None:
     images, targets = CutMix(num_classes=CLASSES, alpha=1.0)(views[0], labels)
     expected = -(targets * F.log_softmax(objective.class_head(backbone(images)), dim=1)).sum(dim=1).mean()
     torch.testing.assert_close(terms.total, expected)
+    parameters = list(backbone.parameters())
+    ours, theirs = torch.autograd.grad(terms.total, parameters), torch.autograd.grad(expected, parameters)
+    for gradient, wanted in zip(ours, theirs, strict=True):
+        assert wanted.any()
+        torch.testing.assert_close(gradient, wanted)
+
+
+@pytest.mark.parametrize("mix", [MixConfig(method="cutmix", alpha=1.0), MixConfig(pictures=3), MixConfig(loss="binary_cross_entropy")])
+def test_mixing_trains_in_mixed_precision(mix: MixConfig) -> None:
+    backbone, (views, labels) = network(), batch()
+    torch.manual_seed(0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = build("mixup", mix=mix)(backbone, views, labels, stream()).total
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert all(values.grad is not None and values.grad.isfinite().all() for values in backbone.parameters())
 
 
 def test_a_stage_that_the_backbone_lacks_is_an_error_that_names_the_flag() -> None:
