@@ -32,7 +32,9 @@ def setting_of(method: str, rate: float) -> str:
 def trials(options: Namespace) -> list[Trial]:
     """Every method with every share of wrong labels."""
     quick = options.quick
-    subset = Subset(table=options.table, base_classes=8 if quick else 10, base_pictures=8 if quick else 140, novel_pictures=8)
+    subset = Subset(
+        table=options.table, digest=options.digest, base_classes=8 if quick else 10, base_pictures=8 if quick else 140, novel_pictures=8
+    )
 
     def recipe(seed: int, rate: float, mix: MixConfig | None) -> Recipe:
         objective: Any = {"objective": "mixup", "mix": mix} if mix else {"objective": "supervised"}

@@ -38,7 +38,11 @@ def trials(options: Namespace) -> list[Trial]:
     """Every change with every seed."""
     quick = options.quick
     subset = Subset(
-        table=options.table, base_classes=8 if quick else 64, base_pictures=8 if quick else 64, novel_pictures=8 if quick else 100
+        table=options.table,
+        digest=options.digest,
+        base_classes=8 if quick else 64,
+        base_pictures=8 if quick else 64,
+        novel_pictures=8 if quick else 100,
     )
 
     def recipe(seed: int, changes: dict[str, Any]) -> Recipe:
@@ -88,7 +92,7 @@ def draw(found: Found, options: Namespace) -> str:
                 one = difference(found, name, what, options.seeds)
                 panel.errorbar(100 * one.mean, place, xerr=100 * one.half, fmt="o", markersize=5, color=COLOURS[1])
             panel.axvline(0, color="#6b7280", linewidth=0.8)
-            panel.set_title(f"validation classes, {what}: points more than the fast recipe")
+            panel.set_title(f"5-way {what}, points more than the fast recipe")
             panel.set_yticks(range(len(others)), others)
             panel.grid(visible=True, axis="x")
         axes[0].invert_yaxis()

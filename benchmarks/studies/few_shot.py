@@ -1,4 +1,4 @@
-"""Does mixing help few-shot learning? Six ways of training with the same budget, on the same few-shot tasks.
+"""Does mixing help few-shot learning? Seven ways of training with the same budget, on the same few-shot tasks.
 
 The budget is the number of pictures that pass through the network forward and backward: a picture in four views, as exemplar
 training takes it, counts four times, and stage 2 counts both the mixed batch and the part of it beside.
@@ -64,7 +64,11 @@ def trials(options: Namespace) -> list[Trial]:
     """Every method with every seed."""
     quick, longer = options.quick, options.longer
     subset = Subset(
-        table=options.table, base_classes=8 if quick else 64, base_pictures=8 if quick else 45, novel_pictures=8 if quick else 100
+        table=options.table,
+        digest=options.digest,
+        base_classes=8 if quick else 64,
+        base_pictures=8 if quick else 45,
+        novel_pictures=8 if quick else 100,
     )
 
     def recipe(seed: int, method: Method) -> Recipe:
@@ -104,22 +108,45 @@ def difference(found: Found, first: str, second: str, what: str, seeds: int) -> 
     return over_seeds([found[first, seed][what] - found[second, seed][what] for seed in range(seeds)])
 
 
+def gains(found: Found, name: str, what: str, seeds: int) -> list[float]:
+    """What a method adds to plain supervised training, seed by seed, in points."""
+    return [100 * (found[name, seed][what] - found["supervised", seed][what]) for seed in range(seeds)]
+
+
+def span(found: Found, what: str, seeds: int) -> tuple[float, float]:
+    """The ends of an axis, in points, with room for every method but exemplar training, whose seeds may lie far apart."""
+    ends = [0.0]
+    for name in METHODS:
+        if not name.startswith("exemplar"):
+            each = gains(found, name, what, seeds)
+            one = over_seeds(each)
+            ends += [one.mean - one.half, one.mean + one.half, *each]
+    margin = 0.05 * (max(ends) - min(ends)) or 1.0
+    return min(ends) - margin, max(ends) + margin
+
+
 def draw(found: Found, options: Namespace) -> str:
-    """What every method adds to plain supervised training."""
+    """What every method adds to plain supervised training; what the axis has no room for stands there in numbers."""
     others = [name for name in METHODS if name != "supervised"]
     with figure(1, 2, width=8.4, height=2.7, sharey=True) as (drawing, axes):
         for panel, what in zip(axes, ("1-shot", "5-shot"), strict=True):
+            low, high = span(found, what, options.seeds)
             for place, name in enumerate(others):
-                one = difference(found, name, "supervised", what, options.seeds)
-                each = [100 * (found[name, seed][what] - found["supervised", seed][what]) for seed in range(options.seeds)]
+                each = gains(found, name, what, options.seeds)
+                one = over_seeds(each)
+                if one.mean - one.half < low or one.mean + one.half > high:
+                    words, across = f"off the axis: {one.text(1, 2, signed=True)}", panel.get_yaxis_transform()
+                    panel.text(0.02, place, words, transform=across, va="center", fontsize=8, backgroundcolor="white")
+                    continue
                 panel.scatter(each, [place + 0.22] * len(each), s=9, color="#8b93a0", zorder=3, label=None if place else "one seed")
-                panel.errorbar(100 * one.mean, place, xerr=100 * one.half, fmt="o", markersize=5, color=COLOURS[1 + ("+" in name)])
+                panel.errorbar(one.mean, place, xerr=one.half, fmt="o", markersize=5, color=COLOURS[1 + ("+" in name)])
+            panel.set_xlim(low, high)
             panel.axvline(0, color="#6b7280", linewidth=0.8)
             panel.set_title(f"5-way {what}, points more than supervised")
             panel.set_yticks(range(len(others)), others)
             panel.grid(visible=True, axis="x")
-        axes[0].invert_yaxis()
-        axes[0].legend(loc="lower left", bbox_to_anchor=(0, 0.25), fontsize=7)
+        axes[0].set_ylim(len(others) - 0.5, -0.5)
+        axes[0].legend(loc="center left", bbox_to_anchor=(0, 0.6), fontsize=7)
         return save_figure(drawing, options, "few_shot.png")
 
 

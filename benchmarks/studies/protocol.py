@@ -2,7 +2,8 @@
 
 A study is a list of trials, each a setting with a seed. Trials of one seed share initial weights, held-out pictures and few-shot
 tasks, so settings are compared by differences within a seed. What a trial finds is kept as a JSON file under a digest of its
-settings: a study that was stopped goes on where it was, more seeds add to those that are there, and other settings start anew.
+settings and its pictures: a study that was stopped goes on where it was, more seeds add to those that are there, and other settings
+or pictures start anew. Other code does not: the report says when its trials were measured.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,6 +33,7 @@ from s2m2.data.catalog import load_table
 from s2m2.data.episodes import EpisodeSpec
 from s2m2.data.sizes import settle_size
 from s2m2.data.table import ImageTable, Split
+from s2m2.errors import InputError
 from s2m2.evaluation.classifiers import build_classifier
 from s2m2.evaluation.evaluate import score_tasks
 from s2m2.evaluation.features import FeatureTable, extract_features
@@ -58,6 +61,8 @@ class Subset:
     """Some pictures of a table, so that a study takes minutes. Validation classes are left out: nothing is selected."""
 
     table: str
+    digest: str
+    """Of the whole table. It tells its pictures from others, wherever the table lies."""
     base_classes: int
     base_pictures: int
     """Pictures of each base class, those held out among them."""
@@ -80,7 +85,8 @@ class Trial:
     def file(self) -> str:
         """Where its findings are kept."""
         settings = [[path, value] for path, value, _ in differences(self.recipe, Recipe())]
-        stated = json.dumps([settings, asdict(self.subset), self.tasks, self.finetune])
+        pictures = {name: value for name, value in asdict(self.subset).items() if name != "table"}
+        stated = json.dumps([settings, pictures, self.tasks, self.finetune])
         return f"{self.setting.replace(' ', '_')}-seed{self.recipe.seed}-{hashlib.sha256(stated.encode()).hexdigest()[:12]}.json"
 
 
@@ -109,7 +115,7 @@ Measure = Callable[[Trial], Findings]
 
 
 def parse(description: str | None, argv: Sequence[str] | None, *, seeds: int, pictures: bool = True) -> argparse.Namespace:
-    """The arguments of a study."""
+    """The arguments of a study, and what its report says of them; what is wrong with them ends the program with one line."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=HERE / "reports", help="folder of the dated report")
     parser.add_argument("--figures", type=Path, default=HERE.parents[1] / "docs" / "figures", help="folder of the figures")
@@ -123,19 +129,38 @@ def parse(description: str | None, argv: Sequence[str] | None, *, seeds: int, pi
     options = parser.parse_args(argv)
     if options.seeds < 2:
         parser.error("--seeds: an interval needs 2 or more")
+    options.pictures, options.measured = "", ""
+    if pictures:
+        if options.longer < 1:
+            parser.error("--longer: 1 or more")
+        if options.processes < 0:
+            parser.error("--processes: 0 or more")
+        try:
+            table = load_table(options.table)
+        except InputError as error:
+            parser.error(f"--table: {error}")
+        options.digest, options.pictures = table.digest, f"Pictures: {table.name}, digest {table.digest[:12]}."
     options.description, options.argv = (description or "").splitlines()[0], argv
     return options
 
 
 def run_trials(name: str, trials: Sequence[Trial], measure: Measure, options: argparse.Namespace) -> list[Findings]:
-    """The findings of all trials in their order; those that are kept are not measured again."""
+    """The findings of all trials in their order; those that are kept are not measured again. Tells `options` when they were."""
     folder = options.work / name
     waiting = [trial for trial in trials if not (folder / trial.file).is_file()]
     print(f"{len(trials) - len(waiting)} of {len(trials)} trials are there already", flush=True)
     for count, (trial, found) in enumerate(_finished(waiting, measure, options.processes), start=1):
         write_text(folder / trial.file, json.dumps(found))
         print(f"{count}/{len(waiting)} {trial.setting}, seed {trial.recipe.seed}: {found['seconds']:.0f} s", flush=True)
+    ends = [(folder / trial.file).stat().st_mtime for trial in trials]
+    options.measured = (
+        f"Trials ended from {_minute(min(ends))} to {_minute(max(ends))} (UTC); those of earlier calls may be of earlier code."
+    )
     return [json.loads((folder / trial.file).read_text(encoding="utf-8")) for trial in trials]
+
+
+def _minute(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
 
 
 def _finished(trials: Sequence[Trial], measure: Measure, processes: int) -> Iterator[tuple[Trial, Findings]]:

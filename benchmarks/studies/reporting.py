@@ -71,6 +71,12 @@ def save_figure(drawing: Figure, options: Namespace, name: str) -> str:
     return Path(relpath(options.figures / name, options.output)).as_posix()
 
 
+def duration(seconds: Sequence[float]) -> str:
+    """How long trials of one thread each take with two at a time."""
+    minutes = round(sum(seconds) / 2 / 60)
+    return f"about {minutes} minute{'s' if minutes > 1 else ''} on two cores" if minutes else "less than a minute on two cores"
+
+
 def write_report(options: Namespace, name: str, title: str, pictures: Sequence[str], body: Sequence[str], seconds: Sequence[float]) -> None:
     """The report of today: the command, the machine, the figures and the tables.
 
@@ -90,9 +96,10 @@ def write_report(options: Namespace, name: str, title: str, pictures: Sequence[s
         "",
         f"`{command}`",
         "",
-        f"{len(seconds)} trials of one thread each; processor seconds: {fmean(seconds):.2g} a trial, {total} in all. "
+        f"{len(seconds)} trials of one thread each; processor seconds: {fmean(seconds):.2g} a trial, {total} in all, {duration(seconds)}. "
         f"{machine['processor']}, {cores}, no GPU used. Python {known['python']}, torch {packages['torch']}.",
         "",
+        *([f"{options.pictures} {options.measured}", ""] if options.pictures else []),
         f"± is half of a 95% interval over seeds (Student's t, {options.seeds} seeds); differences are taken within a seed.",
         "",
         *(["**This was `--quick`: the numbers say nothing.**", ""] if options.quick else []),

@@ -46,7 +46,11 @@ def trials(options: Namespace) -> list[Trial]:
     """Plain training, and every place with every alpha."""
     quick = options.quick
     subset = Subset(
-        table=options.table, base_classes=8 if quick else 32, base_pictures=8 if quick else 64, novel_pictures=8 if quick else 100
+        table=options.table,
+        digest=options.digest,
+        base_classes=8 if quick else 32,
+        base_pictures=8 if quick else 64,
+        novel_pictures=8 if quick else 100,
     )
     epochs = 1 if quick else 14 * options.longer
     mixed = [(setting_of(place, alpha), MixConfig(stages=PLACES[place], alpha=alpha)) for place in PLACES for alpha in alphas(options)]
@@ -122,7 +126,7 @@ def correlation(found: Found, alpha: float, what: str, seeds: int) -> tuple[Mean
 
 
 def draw(found: Found, options: Namespace) -> str:
-    """Differences to plain training by place and alpha, above the entanglement of each layer."""
+    """Differences to plain training by place and alpha, beside the entanglement of each layer."""
     with figure(1, 3, width=10.2, height=3.3) as (drawing, axes):
         for panel, (what, scale, title) in zip(
             axes,

@@ -1,6 +1,6 @@
 """A network layer by layer: the values of the same pictures before its first stage and after each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -43,21 +43,13 @@ def map_layers(
         InputError: a value is not finite.
     """
     parts = torch.arange(len(rows)).split(batch_size)
+    told = progress if progress is not None else lambda _: None
     steps: list[Callable[[Tensor], Tensor]] = [lambda places: view(images[rows[places.cpu()]].to(device)), *backbone.stages]
     found = []
     with evaluation_mode(backbone):
         values = torch.arange(len(rows))
         for layer, step in enumerate(steps):
-            after: Tensor | None = None
-            for part in parts:
-                chunk = step(values[part[0] : part[-1] + 1])
-                if after is None:
-                    after = chunk.new_empty(len(rows), *chunk.shape[1:])
-                after[part[0] : part[-1] + 1] = chunk
-                if progress is not None:
-                    progress(len(part))
-            assert after is not None
-            values = after
+            values = _in_parts(step, values, parts, told)
             _check_finite(values)
             found.append(measure(layer, values.flatten(1).float()))
     return found
@@ -66,6 +58,19 @@ def map_layers(
 def layer_name(layer: int) -> str:
     """A layer as a reader calls it."""
     return f"stage {layer}" if layer else "input"
+
+
+def _in_parts(step: Callable[[Tensor], Tensor], values: Tensor, parts: Sequence[Tensor], progress: Callable[[int], None]) -> Tensor:
+    """What a step makes of values, part by part, without a second copy of the result."""
+    after: Tensor | None = None
+    for part in parts:
+        chunk = step(values[part[0] : part[-1] + 1])
+        if after is None:
+            after = chunk.new_empty(len(values), *chunk.shape[1:])
+        after[part[0] : part[-1] + 1] = chunk
+        progress(len(part))
+    assert after is not None
+    return after
 
 
 def _check_finite(values: Tensor) -> None:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor, nn
 
-from s2m2.functional.predictions import prediction_quality
+from s2m2.functional.predictions import PredictionQuality, prediction_quality
 from s2m2.functional.signed_gradient import gradient_signs, perturb
 from s2m2.models.backbone import Backbone
 from s2m2.models.modes import evaluation_mode
@@ -75,21 +75,38 @@ def measure_head(
             pictures, known = view(images[rows[places]].to(device)), labels[places].to(device)
             with torch.inference_mode():
                 logits.append(classifier(pictures).float().cpu())
-            signs = gradient_signs(classifier, pictures, known) if epsilons else pictures
-            with torch.inference_mode():
-                for number, epsilon in enumerate(epsilons):
-                    attacked = classifier(perturb(pictures, signs, epsilon / LEVELS, mean, std))
-                    right[number] += (attacked.argmax(1) == known).sum().cpu()
+            right += _right_under_attack(classifier, pictures, known, epsilons, mean, std)
             if progress is not None:
                 progress(len(places))
-    quality = prediction_quality(torch.cat(logits), labels)
+    shares = (right.double() / len(rows)).tolist()
+    return _head_measures(prediction_quality(torch.cat(logits), labels), tuple(zip(map(float, epsilons), shares, strict=True)))
+
+
+def _right_under_attack(
+    classifier: nn.Module,
+    pictures: Float[Tensor, "batch 3 side side"],
+    labels: Int64[Tensor, " batch"],
+    epsilons: Sequence[float],
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> Int64[Tensor, " epsilon"]:
+    """How many of a batch are recognised after each step, on the CPU."""
+    if not epsilons:
+        return torch.zeros(0, dtype=torch.int64)
+    signs = gradient_signs(classifier, pictures, labels)
+    with torch.inference_mode():
+        attacked = (classifier(perturb(pictures, signs, epsilon / LEVELS, mean, std)) for epsilon in epsilons)
+        return torch.stack([(logits.argmax(1) == labels).sum() for logits in attacked]).cpu()
+
+
+def _head_measures(quality: PredictionQuality, attacked: tuple[tuple[float, float], ...]) -> HeadMeasures:
     return HeadMeasures(
-        pictures=len(rows),
+        pictures=quality.items,
         accuracy=quality.accuracy,
         surprise=quality.surprise,
         calibration_error=quality.calibration_error,
         bins=tuple((count, confidence, hits) for count, confidence, hits in quality.bins.tolist()),
-        attacked=tuple((float(epsilon), int(hits) / len(rows)) for epsilon, hits in zip(epsilons, right, strict=True)),
+        attacked=attacked,
     )
 
 

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from s2m2.analysis.pictures import Origin
 from s2m2.analysis.predictions import HeadMeasures
@@ -15,6 +16,8 @@ from s2m2.functional.predictions import Memorisation
 
 ANALYSIS_FORMAT = 1
 StageName = Literal["initial", "pretrain", "finetune"]
+TRAINED: tuple[StageName, ...] = ("pretrain", "finetune")
+"""The stages that train."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +26,7 @@ class StageAnalysis:
 
     name: StageName
     fingerprint: str
-    """SHA-256 over the weights of backbone and class head, hexadecimal."""
+    """SHA-256 of the file of the stage's best weights, hexadecimal; of the initial weights, over the weights themselves."""
     base: Representation
     """Of pictures of base classes."""
     novel: Representation | None
@@ -39,7 +42,7 @@ class Analysis:
     """What was measured, and on what."""
 
     created: str
-    """Date and time, UTC."""
+    """Date and time by ISO 8601, UTC."""
     dataset: str
     digest: str
     """SHA-256 of the table of the base classes, hexadecimal."""
@@ -74,9 +77,12 @@ def load_analysis(path: Path) -> Analysis | None:
         stated = json.loads(path.read_text(encoding="utf-8"))
         if stated.pop("format") != ANALYSIS_FORMAT:
             raise ValueError("another format")
+        datetime.fromisoformat(stated["created"])
+        if not stated["stages"] or any(one["name"] not in get_args(StageName) for one in stated["stages"]):
+            raise ValueError("not the stages of a run")
         return Analysis(**{**stated, "stages": tuple(_stage(one) for one in stated["stages"])})
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"{path} is damaged ({error}); `s2m2 analyse` writes it anew once it is deleted") from error
+        raise InputError(f"{path} is damaged ({error}); `s2m2 analyse` replaces it") from error
 
 
 def _stage(stated: Mapping[str, Any]) -> StageAnalysis:

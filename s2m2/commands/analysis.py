@@ -9,6 +9,7 @@ from torch import nn
 from s2m2.analysis.network import analyse_network, passes
 from s2m2.analysis.pictures import AnalysedPictures, choose_pictures
 from s2m2.analysis.results import Analysis, StageAnalysis, StageName, save_analysis
+from s2m2.analysis.weights import finished_stages, weights_digest
 from s2m2.commands.features import trained_backbone
 from s2m2.commands.session import Session
 from s2m2.console import progress_bar
@@ -22,13 +23,11 @@ from s2m2.runs.directory import RunDirectory
 from s2m2.seeding import generator_for
 from s2m2.training.build import class_head
 
-TRAINED: tuple[StageName, ...] = ("pretrain", "finetune")
-
 
 def check_trained(path: Path) -> None:
     """Raise `InputError` if a directory has no trained network, before pictures are looked for."""
-    if not _finished(RunDirectory(path)):
-        raise InputError(f"--run {path} has no finished training to analyse; `s2m2 pretrain` trains")
+    if not finished_stages(RunDirectory(path)):
+        raise InputError(f"no finished training in {path}; give the directory of a trained run with --run")
 
 
 def check_pictures(recipe: Recipe, tables: ImageTables, run: RunDirectory) -> None:
@@ -39,13 +38,16 @@ def check_pictures(recipe: Recipe, tables: ImageTables, run: RunDirectory) -> No
 def analyse_run(session: Session) -> Analysis:
     """Measure every finished stage and the weights that the run began with, and write the run's `analysis.json`.
 
-    Novel classes are looked at for what representations make of them; nothing is selected by it.
+    What an imported run began with nobody knows here, so it is left out. Novel classes are looked at for what
+    representations make of them; nothing is selected by it.
 
     Raises:
         InputError: weights are damaged, or give values that are not finite.
     """
     tables, pictures = session.tables, choose_pictures(session.recipe, session.tables)
-    stages: list[StageName] = ["initial", *_finished(session.run)]
+    stages = finished_stages(session.run)
+    if not session.run.imported.is_file():
+        stages.insert(0, "initial")
     analysis = Analysis(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         dataset=tables.base.name,
@@ -62,20 +64,14 @@ def analyse_run(session: Session) -> Analysis:
     return analysis
 
 
-def _finished(run: RunDirectory) -> list[StageName]:
-    return [name for name in TRAINED if load_outcome(run.outcome(name)) is not None]
-
-
 def _analyse_stage(session: Session, name: StageName, pictures: AnalysedPictures) -> StageAnalysis:
     recipe, device = session.recipe, session.fabric.device
     backbone, head = _networks(session, name)
-    state = {f"backbone.{key}": value for key, value in backbone.state_dict().items()}
-    if head is not None:
-        head = head.to(device)
-        state |= {f"class_head.{key}": value for key, value in head.state_dict().items()}
+    fingerprint = fingerprint_of(backbone.state_dict()) if name == "initial" else weights_digest(session.run, name)
+    head = head.to(device) if head is not None else None
     with progress_bar(f"analyse, {name}", passes(backbone, head, pictures), "pictures") as advance:
         return analyse_network(
-            name, fingerprint_of(state), backbone.to(device), head, pictures, recipe.data, recipe.analyse, device=device, progress=advance
+            name, fingerprint, backbone.to(device), head, pictures, recipe.data, recipe.analyse, device=device, progress=advance
         )
 
 

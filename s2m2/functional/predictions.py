@@ -44,7 +44,7 @@ class Memorisation:
 
 
 def prediction_quality(logits: Float[Tensor, "item class"], labels: Int64[Tensor, " item"]) -> PredictionQuality:
-    """Accuracy, negative log-likelihood -1/n sum log p(y) and expected calibration error (Guo et al., ICML 2017, equations 5 and 3).
+    """Accuracy, negative log-likelihood -1/n sum log p(y) and expected calibration error (Guo et al., ICML 2017, section 2).
 
     Probabilities are the softmax of the logits; its largest is the confidence.
     """

@@ -38,25 +38,3 @@ def perturb(
     means, stds = (torch.tensor(tuple(values), dtype=images.dtype, device=images.device)[:, None, None] for values in (mean, std))
     pixels = (images * stds + means + epsilon * signs).clamp(0, 1)
     return (pixels - means) / stds
-
-
-def attacked_accuracy(
-    logits_of: Logits,
-    images: Float[Tensor, "batch channel height width"],
-    labels: Int64[Tensor, " batch"],
-    epsilon: float,
-    mean: Sequence[float],
-    std: Sequence[float],
-) -> float:
-    """Share of pictures still recognised after the attack, x' = x + epsilon * sign(grad_x J(x, y)), a fraction.
-
-    The attack knows the network and the true label. Epsilon 0 is the accuracy without attack.
-
-    Args:
-        images: normalised with `mean` and `std`.
-        labels: true classes, which the attack leads away from.
-        epsilon: on the scale of 0 to 1 that pictures have before they are normalised.
-    """
-    attacked = perturb(images, gradient_signs(logits_of, images, labels), epsilon, mean, std)
-    with torch.no_grad():
-        return float((logits_of(attacked).argmax(1) == labels).double().mean())

@@ -13,10 +13,8 @@ from jaxtyping import Bool, Float, Float64, Int64
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from s2m2.functional.linear import where_doubles_are
+from s2m2.functional.double_pieces import double_pieces
 
-CHUNK = 2**24
-"""Numbers that are converted to float64 at once: 128 MB."""
 COLDEST, HOTTEST, TEMPERATURES = 1e-4, 1e4, 49
 """Least and greatest temperature that is tried, in mean squared distances, and how many between them, equally far on a log scale."""
 
@@ -88,8 +86,7 @@ def squared_distances(features: Float[Tensor, "item dim"]) -> Float64[Tensor, "i
     piece by piece, so that no copy of all features is made.
     """
     total: Tensor | None = None
-    for piece in features.split(max(CHUNK // max(len(features), 1), 1), dim=1):
-        exact = where_doubles_are(piece).double()
+    for exact in double_pieces(features):
         offsets = exact - exact.mean(0)
         products = offsets @ offsets.mT
         total = products if total is None else total + products
@@ -115,4 +112,6 @@ class _Neighbours:
 
     def loss(self, temperature: float) -> Float64[Tensor, ""]:
         """The loss at a temperature; sums of exponentials are taken from the largest, so that nothing overflows or vanishes."""
-        return ((-self.to_all / temperature).logsumexp(1) - (-self.to_own / temperature).logsumexp(1)).mean()
+        losses = (-self.to_all / temperature).logsumexp(1) - (-self.to_own / temperature).logsumexp(1)
+        # No loss is below 0 but by rounding, which is taken back without a change to the gradient.
+        return (losses + (-losses).clamp(min=0).detach()).mean()

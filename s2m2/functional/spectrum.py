@@ -10,22 +10,22 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
+from s2m2.functional.double_pieces import double_pieces
 from s2m2.functional.linear import where_doubles_are
 
 MOST_OF_VARIANCE = 0.95
-CHUNK = 2**24
-"""Numbers that are converted to float64 at once: 128 MB."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClassSpectrum:
-    """How the variance within classes is spread over directions; each figure is the mean over classes.
+    """How the variance within classes is spread over directions; each figure is the mean over the classes that vary.
 
-    A class of n items varies in n - 1 directions at most: compare figures of as many items a class.
+    A class of n items varies in n - 1 directions at most: compare figures of as many items a class. Where no class varies, because
+    each has collapsed to a point, there is a single direction with nothing in it, and every figure is 0.
     """
 
     shares: Float64[Tensor, " direction"]
-    """Share of a class's variance in each of its principal directions, the largest first: s_k^2 / sum_j s_j^2. Sums to 1."""
+    """Share of a class's variance in each of its principal directions, the largest first: s_k^2 / sum_j s_j^2. Sums to 1, or to 0."""
     singular_values: Float64[Tensor, " direction"]
     """Singular values s_k of the class's centred representations, divided by sqrt(items): standard deviations along the directions."""
     largest_share: float
@@ -47,9 +47,6 @@ def class_spectrum(features: Float[Tensor, "item dim"], labels: Int64[Tensor, " 
 
     Singular values come from the smaller of the two products of the centred representations, one class at a time, so that memory
     is a copy of one class in float64.
-
-    Raises:
-        ValueError: no class has two different items.
     """
     with torch.no_grad():
         spectra, within, left_out = [], 0.0, 0
@@ -62,7 +59,7 @@ def class_spectrum(features: Float[Tensor, "item dim"], labels: Int64[Tensor, " 
             else:
                 left_out += 1
         if not spectra:
-            raise ValueError("no class has two different items, so none has a direction of variance")
+            return _collapsed(left_out)
         padded = torch.nn.utils.rnn.pad_sequence(spectra, batch_first=True)
         return _summary(padded, within / (_total_variance(features) * len(features)), left_out)
 
@@ -79,8 +76,21 @@ def _variances(items: Float64[Tensor, "item dim"]) -> Float64[Tensor, " directio
 
 def _total_variance(features: Float[Tensor, "item dim"]) -> float:
     """Sum over dimensions of the variance around the mean of all items, the dimension taken piece by piece."""
-    pieces = features.split(max(CHUNK // len(features), 1), dim=1)
-    return sum(float(where_doubles_are(piece).double().var(0, correction=0).sum()) for piece in pieces)
+    return sum(float(piece.var(0, correction=0).sum()) for piece in double_pieces(features))
+
+
+def _collapsed(classes: int) -> ClassSpectrum:
+    nothing = torch.zeros(1, dtype=torch.float64)
+    return ClassSpectrum(
+        shares=nothing,
+        singular_values=nothing,
+        largest_share=0.0,
+        effective_rank=0.0,
+        directions=0.0,
+        within=0.0,
+        classes=0,
+        left_out=classes,
+    )
 
 
 def _summary(variances: Float64[Tensor, "class direction"], within: float, left_out: int) -> ClassSpectrum:

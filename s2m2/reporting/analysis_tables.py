@@ -12,13 +12,13 @@ from s2m2.analysis.representation import LayerMeasures, Representation
 from s2m2.analysis.results import Analysis, StageAnalysis
 
 FLATNESS: dict[str, Callable[[LayerMeasures], str]] = {
-    "rank": lambda one: f"{one.effective_rank:.1f}",
-    "first": lambda one: f"{100 * one.largest_share:.1f}",
-    "95%": lambda one: f"{one.directions:.1f}",
+    "rank": lambda one: f"{one.effective_rank:.1f}" if _varies(one) else "flat",
+    "first": lambda one: f"{100 * one.largest_share:.1f}" if _varies(one) else "",
+    "95%": lambda one: f"{one.directions:.1f}" if _varies(one) else "",
     "within": lambda one: f"{100 * one.within:.1f}",
 }
 """Figures of a spectrum: effective rank, share of the first direction in percent, directions that hold 95%, variance within classes in
-percent."""
+percent. Where no class varies, there is only the last one, which is 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,11 @@ class MeasureTable:
     def groups(self) -> tuple[tuple[str, int], ...]:
         """What spans several columns, and how many."""
         return tuple((name, len(list(columns))) for name, columns in groupby(self.header, key=lambda column: column[0]))
+
+
+def _varies(layer: LayerMeasures) -> bool:
+    """Whether any class has variance in a layer."""
+    return layer.effective_rank > 0
 
 
 def analysis_tables(analysis: Analysis) -> RenderableType:
@@ -76,14 +81,34 @@ def flatness_table(analysis: Analysis, figures: Sequence[str] = tuple(FLATNESS))
         rows.append((kind,))
         for number, layer in enumerate(stages[0].layers):
             rows.append((layer.name, *(FLATNESS[figure](stage.layers[number]) for stage in stages for figure in figures)))
-    items = max(one.pictures // one.classes for _, stages in _kinds(analysis) for one in stages)
     return MeasureTable(
         title="Flatness of classes",
         header=tuple((stage.name, figure) for stage in analysis.stages for figure in figures),
         rows=tuple(rows),
         caption="; ".join(f"{figure}: {meanings[figure]}" for figure in figures)
-        + f". Means over classes; {items} pictures of a class span {items - 1} directions at most.",
+        + f". Means over classes; {_bounds(analysis)}.{_flat(analysis)}",
     )
+
+
+def _bounds(analysis: Analysis) -> str:
+    """How many directions there can be, of each kind of classes: the mean over classes of the pictures of a class, less 1."""
+    items = [(kind, stages[0].pictures / stages[0].classes) for kind, stages in _kinds(analysis)]
+    return ", ".join(
+        f"{round(count, 1):g} pictures of a {kind} class span {round(count - 1, 1):g} directions at most" for kind, count in items
+    )
+
+
+def _flat(analysis: Analysis) -> str:
+    """How many classes do not vary, and where, as a sentence; empty where all do."""
+    found = [
+        f"{layer.flat_classes} of {representation.classes} {kind} classes at {layer.name} ({stage.name})"
+        for stage in analysis.stages
+        for kind, representation in (("base", stage.base), ("novel", stage.novel))
+        if representation is not None
+        for layer in representation.layers
+        if layer.flat_classes
+    ]
+    return f" Flat, each a single point, and left out of the means: {'; '.join(found)}." if found else ""
 
 
 def head_tables(analysis: Analysis) -> list[MeasureTable]:
@@ -98,7 +123,8 @@ def head_tables(analysis: Analysis) -> list[MeasureTable]:
             figures = (f"{100 * head.accuracy:.1f}", f"{head.surprise:.3f}", f"{100 * head.calibration_error:.1f}", *attacked)
             rows.append((stage.name, *figures))
         header = [("", "accuracy"), ("", "NLL"), ("", "ECE"), *(("attack", step) for step in steps)]
-        caption = f"In percent, NLL in nats. {measured_on(analysis)} Attack: one signed-gradient step against the true class."
+        attack = " Attack: one signed-gradient step against the true class." if steps else ""
+        caption = f"In percent, NLL in nats. {measured_on(analysis)}{attack}"
         tables.append(MeasureTable(title="Predictions of base classes", header=tuple(header), rows=tuple(rows), caption=caption))
     remembering = [stage for stage in analysis.stages if stage.memorisation is not None]
     return [*tables, _memorisation_table(remembering)] if remembering else tables

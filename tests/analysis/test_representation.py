@@ -26,6 +26,14 @@ def test_the_measures_of_a_layer_are_those_of_its_values() -> None:
     assert least.entanglement == pytest.approx(float(soft_nearest_neighbour_loss(values, labels, least.temperature)))
 
 
+def test_a_collapse_is_measured_in_full() -> None:
+    labels = torch.arange(24) % 4
+    apart, nothing = measure_layer(1, labels[:, None].float() * torch.ones(10), labels), measure_layer(1, torch.zeros(24, 10), labels)
+    assert (apart.flat_classes, apart.effective_rank, apart.entanglement) == (4, 0, pytest.approx(0, abs=1e-9))
+    assert (nothing.flat_classes, nothing.effective_rank, nothing.within) == (4, 0, 0)
+    assert nothing.entanglement == pytest.approx(chance_entanglement(labels))
+
+
 def test_chance_is_the_loss_of_values_that_are_all_the_same() -> None:
     labels = torch.tensor([0, 0, 0, 1, 1, 2])
     expected = float(soft_nearest_neighbour_loss(torch.zeros(6, 2), labels, 1.0))

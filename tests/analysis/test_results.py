@@ -25,15 +25,22 @@ def test_without_a_file_there_is_none(tmp_path: Path) -> None:
     assert load_analysis(tmp_path / "analysis.json") is None
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", "{}", '{"format": 7}', "cut", "more"])
+@pytest.mark.parametrize("damage", ["{", "[]", "{}", '{"format": 7}', "cut", "more", "no stages", "another stage", "no date"])
 def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "analysis.json"
     save_analysis(path, made_up_analysis())
     whole = path.read_text()
+    stated = json.loads(whole)
     if damage == "more":
-        stated = json.loads(whole)
         stated["stages"][0]["base"]["layers"][0]["unheard_of"] = 1
+    if damage == "no stages":
+        stated["stages"] = []
+    if damage == "another stage":
+        stated["stages"][0]["name"] = "third"
+    if damage == "no date":
+        stated["created"] = "yesterday"
+    if stated != json.loads(whole):
         damage = json.dumps(stated)
     path.write_text(whole[:500] if damage == "cut" else damage)
-    with pytest.raises(InputError, match=r"analysis\.json is damaged"):
+    with pytest.raises(InputError, match=r"analysis\.json is damaged .*; `s2m2 analyse` replaces it$"):
         load_analysis(path)

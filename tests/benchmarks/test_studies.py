@@ -5,6 +5,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from scipy.stats import ttest_1samp
 from benchmarks.studies import corrupted_labels, fast_recipe, few_shot, spiral, virtual_points, which_layer
 from benchmarks.studies.protocol import Findings, Trial, parse, run_trials, subset_table, train
 from benchmarks.studies.reporting import over_seeds
+from s2m2.data.table import open_table
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 STUDIES: dict[str, Callable[[Sequence[str]], None]] = {
@@ -42,6 +44,8 @@ def test_a_study_writes_its_report_and_its_figure(name: str, tmp_path: Path, gly
     text = path.read_text(encoding="utf-8")
     assert "the numbers say nothing" in text
     assert not re.search(r"\bnan\b|\binf\b", text)
+    if name not in TOYS:
+        assert f"digest {open_table(glyph_folder).digest[:12]}. Trials ended from " in text
     linked = re.findall(r"!\[.*?\]\((.*?)\)", text)
     assert linked == [f"../figures/{name}.png"]
     with Image.open((path.parent / linked[0]).resolve()) as picture:
@@ -62,6 +66,27 @@ def test_a_stopped_study_goes_on_where_it_was(tmp_path: Path, glyph_folder: Path
     assert [one["found"] for one in found] == asked == [trial.setting for trial in plan]
     kept = [json.loads(path.read_text()) for path in (options.work / "study").iterdir()]
     assert sorted(one["found"] for one in kept) == sorted(asked)
+
+
+def test_findings_are_of_pictures_wherever_they_lie(tmp_path: Path, glyph_folder: Path) -> None:
+    (trial, *_) = few_shot.trials(few_shot_options(tmp_path, glyph_folder))
+    elsewhere = replace(trial, subset=replace(trial.subset, table="elsewhere"))
+    others = replace(trial, subset=replace(trial.subset, digest="0" * 64))
+    assert elsewhere.file == trial.file != others.file
+
+
+@pytest.mark.parametrize("wrong", ["--table=nope", "--longer=0", "--processes=-1", "--seeds=1"])
+def test_a_wrong_flag_is_one_line(
+    wrong: str, tmp_path: Path, glyph_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        few_shot.main([*quick(tmp_path, glyph_folder), wrong])
+    assert ended.value.code == 2
+    usage, error = capsys.readouterr().err.split("error: ")
+    assert "usage" in usage
+    assert re.fullmatch(f"{wrong.partition('=')[0]}: .+\n", error)
+    assert not list(tmp_path.iterdir())
 
 
 def few_shot_options(folder: Path, table: Path) -> argparse.Namespace:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from s2m2.analysis.pictures import choose_pictures
 from s2m2.analysis.results import Analysis, load_analysis
+from s2m2.analysis.weights import changed_stages
 from s2m2.cli import main
 from s2m2.commands.features import trained_backbone
 from s2m2.data.augment import evaluation_view
@@ -68,6 +70,7 @@ def test_every_finished_stage_and_the_initial_weights_are_measured(analysed: Ana
     assert all(len(stage.base.layers) == len(stage.novel.layers) == 5 for stage in analysis.stages if stage.novel)
     inputs = {stage.base.layers[0] for stage in analysis.stages}
     assert len(inputs) == 1  # the same pictures, which no weights have changed
+    assert changed_stages(run, analysis) == []
     assert "What the network has learnt" in run.report.read_text(encoding="utf-8")
     assert read_recipe(run.recipe).analyse.classes == 20  # that of the recipe stays
     assert not [path for path in run.path.rglob("*") if path.name.endswith(".partial")]
@@ -122,7 +125,7 @@ def test_a_run_that_has_not_finished_training_is_one_line_and_nothing_is_written
         before = sorted(tmp_path.rglob("*"))
         assert main(["analyse", "--run", str(path)]) == 2
         assert capsys.readouterr().err.strip().splitlines() == [
-            f"s2m2 analyse: --run {path} has no finished training to analyse; `s2m2 pretrain` trains"
+            f"s2m2 analyse: no finished training in {path}; give the directory of a trained run with --run"
         ]
         assert sorted(tmp_path.rglob("*")) == before
 
@@ -145,8 +148,18 @@ def test_wrong_settings_are_one_line_and_leave_the_analysis_alone(
     assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()} == before
 
 
-def test_an_imported_run_has_a_representation_but_no_class_head_that_fits(tmp_path: Path, glyph_folder: Path) -> None:
+def test_an_imported_run_has_neither_initial_weights_nor_a_class_head_that_fits(tmp_path: Path, glyph_folder: Path) -> None:
     run = run_of(tmp_path, outputs=200)
     with without_report():
         analysis = analyse(run, "--data.table", str(glyph_folder), *SMALL)
-    assert [(stage.name, stage.head) for stage in analysis.stages] == [("initial", None), ("finetune", None)]
+    assert [(stage.name, stage.head) for stage in analysis.stages] == [("finetune", None)]
+
+
+def test_a_network_that_has_collapsed_is_a_result(tmp_path: Path, glyph_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_of(tmp_path, outputs=200)
+    save_file({name: torch.zeros_like(value) for name, value in load_file(run.best("finetune")).items()}, run.best("finetune"))
+    with without_report():
+        (stage,) = analyse(run, "--data.table", str(glyph_folder), *SMALL).stages
+    last = stage.base.layers[-1]
+    assert (last.flat_classes, last.effective_rank, last.entanglement) == (6, 0, pytest.approx(stage.base.chance))
+    assert "flat" in capsys.readouterr().out

@@ -7,6 +7,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from s2m2.functional.soft_nearest_neighbours import (
+    _Neighbours,
     alone,
     least_soft_nearest_neighbour_loss,
     soft_nearest_neighbour_loss,
@@ -105,13 +106,32 @@ def test_entangled_classes_have_a_greater_least_loss_than_separate_ones() -> Non
     assert losses[0] < 0.05 < losses[2]
 
 
+def test_rounding_takes_no_loss_below_zero_and_leaves_the_gradient_alone() -> None:
+    negative = 0
+    for seed in range(20):
+        generator = generator_for(seed, "rounding")
+        features, labels = torch.randn(40, 6, generator=generator, dtype=torch.float64), torch.arange(40) % 2
+        features = features + 40 * labels[:, None]
+        neighbours = _Neighbours(squared_distances(features), labels)
+        negative += int(bool(((-neighbours.to_all / 5).logsumexp(1) < (-neighbours.to_own / 5).logsumexp(1)).any()))
+        for loss in (soft_nearest_neighbour_loss(features, labels, 5.0), least_soft_nearest_neighbour_loss(features, labels).loss):
+            assert float(loss) >= 0
+            assert f"{float(loss):.3f}" == "0.000"
+    assert negative > 0
+    one_class, nobody = (
+        torch.randn(9, 3, generator=generator_for(0), dtype=torch.float64).requires_grad_(),
+        torch.zeros(9, dtype=torch.int64),
+    )
+    assert torch.autograd.gradcheck(lambda values: soft_nearest_neighbour_loss(values, nobody, 2.0), one_class)
+
+
 def test_items_that_are_all_the_same_have_the_loss_of_chance() -> None:
     found = least_soft_nearest_neighbour_loss(torch.full((8, 5), 3.3), torch.arange(8) % 2)
     assert found.loss == pytest.approx(math.log(7 / 3))
 
 
 def test_distances_of_float32_features_far_from_zero_are_precise_in_pieces_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("s2m2.functional.soft_nearest_neighbours.CHUNK", 50)
+    monkeypatch.setattr("s2m2.functional.double_pieces.CHUNK", 50)
     features = clouds(items=7, dim=31)[0].float() + 100
     exact = features.double()
     expected = (exact[:, None] - exact).square().sum(-1)

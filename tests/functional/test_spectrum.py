@@ -59,5 +59,13 @@ def test_classes_that_are_points_are_left_out_and_counted() -> None:
     found = class_spectrum(features, labels)
     assert (found.classes, found.left_out) == (2, 2)
     assert torch.isfinite(found.shares).all()
-    with pytest.raises(ValueError, match="no class has two different items"):
-        class_spectrum(features[3:6], labels[3:6])
+
+
+@pytest.mark.parametrize(
+    "points", [torch.zeros(3, 4), torch.full((3, 4), 3.3), torch.tensor([[1.0, 0.1, 7.7, -2.0]]) * torch.arange(3)[:, None]]
+)
+def test_classes_that_have_all_collapsed_vary_in_no_direction(points: torch.Tensor) -> None:
+    found = class_spectrum(points.repeat_interleave(5, dim=0), torch.arange(3).repeat_interleave(5))
+    assert (found.classes, found.left_out) == (0, 3)
+    assert (found.effective_rank, found.largest_share, found.directions, found.within) == (0, 0, 0, 0)
+    assert found.shares.tolist() == found.singular_values.tolist() == [0]

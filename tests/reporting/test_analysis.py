@@ -2,12 +2,11 @@ import io
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from rich.console import Console
 
 from s2m2.analysis.results import save_analysis
+from s2m2.analysis.weights import weights_digest
 from s2m2.data.catalog import ImageTables
-from s2m2.errors import InputError
 from s2m2.files import write_text
 from s2m2.recipe import Recipe, recipe_to_yaml
 from s2m2.reporting.analysis_plots import SERIES, head_plots, layer_plots
@@ -15,6 +14,7 @@ from s2m2.reporting.analysis_section import analysis_section
 from s2m2.reporting.analysis_tables import analysis_tables, entanglement_table, flatness_table, head_tables
 from s2m2.reporting.plots import svg
 from s2m2.reporting.report import write_report
+from s2m2.runs.checkpoint import Outcome, save_outcome
 from s2m2.runs.directory import RunDirectory
 from tests.reporting.made_up import made_up_table
 from tests.reporting.made_up_analysis import made_up_analysis
@@ -100,18 +100,81 @@ def test_the_report_has_a_section_of_the_analysis(tmp_path):
     page = write_report(run, tables).read_text(encoding="utf-8")
     assert "What the network has learnt" in page
     assert page.count("<svg") == 8
-    for words in ("Entanglement of classes", "Flatness of classes", "Predictions of base classes", "Corrupted labels", ANALYSIS.created):
+    for words in (
+        "Entanglement of classes",
+        "Flatness of classes",
+        "Predictions of base classes",
+        "Corrupted labels",
+        "20 November 2026, 10:11 UTC",
+    ):
         assert words in page
     section = analysis_section(run)
     assert [len(part.plots) for part in section.parts] == [2, 3, 2, 1]
 
 
-def test_a_damaged_analysis_is_named_and_leaves_the_old_report_alone(tmp_path):
+def test_a_damaged_analysis_is_one_line_of_the_report(tmp_path):
     run = RunDirectory(tmp_path / "run")
     write_text(run.recipe, recipe_to_yaml(Recipe()))
-    write_text(run.report, "old")
     write_text(run.analysis, "{")
-    with pytest.raises(InputError, match=r"analysis\.json"):
-        write_report(run, ImageTables.of_one(made_up_table()))
-    assert run.report.read_text(encoding="utf-8") == "old"
+    page = write_report(run, ImageTables.of_one(made_up_table())).read_text(encoding="utf-8")
+    assert "analysis.json is damaged" in page
+    assert "`s2m2 analyse` replaces it." in page
+    assert "Measured on" not in page
     assert analysis_section(RunDirectory(tmp_path / "other")) is None
+
+
+def finish(run, name, content):
+    write_text(run.best(name), content)
+    save_outcome(run.outcome(name), Outcome(epochs=1, best_epoch=1))
+
+
+def test_an_analysis_of_other_weights_says_so(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    finish(run, "pretrain", "weights")
+    initial, pretrain, _ = ANALYSIS.stages
+    fresh = replace(ANALYSIS, stages=(initial, replace(pretrain, fingerprint=weights_digest(run, "pretrain"))))
+    save_analysis(run.analysis, fresh)
+    assert analysis_section(run).warning == ""
+    finish(run, "finetune", "more weights")
+    assert analysis_section(run).warning == "Measured before fine-tuning; run `s2m2 analyse` again."
+    finish(run, "pretrain", "other weights")
+    both = "Measured before fine-tuning, and measured on other weights after pretraining than the run has now; run `s2m2 analyse` again."
+    assert analysis_section(run).warning == both
+    run.outcome("finetune").unlink()
+    run.outcome("pretrain").unlink()
+    after = "Measured on other weights after pretraining than the run has now; run `s2m2 analyse` again."
+    assert analysis_section(run).warning == after
+    run.best("pretrain").unlink()
+    save_outcome(run.outcome("pretrain"), Outcome(epochs=1, best_epoch=1))
+    assert analysis_section(run).warning == after
+
+
+def collapsed(one, layers):
+    flat = {"effective_rank": 0.0, "largest_share": 0.0, "directions": 0.0, "within": 0.0, "shares": (0.0,), "flat_classes": one.classes}
+    return replace(one, layers=tuple(replace(layer, **flat) if layer.layer in layers else layer for layer in one.layers))
+
+
+def test_a_collapse_is_told_of_plainly():
+    last = ANALYSIS.stages[-1]
+    some = replace(ANALYSIS, stages=(*ANALYSIS.stages[:-1], replace(last, base=collapsed(last.base, {4}))))
+    assert flatness_table(some).rows[5][-4:] == ("flat", "", "", "0.0")
+    assert "left out of the means: 20 of 20 base classes at stage 4 (finetune)." in flatness_table(some).caption
+    assert "Flat" not in flatness_table(ANALYSIS).caption
+    assert "flat" in printed(some)
+    everything = tuple(
+        replace(stage, base=collapsed(stage.base, range(5)), novel=collapsed(stage.novel, range(5))) for stage in ANALYSIS.stages
+    )
+    for analysis in (some, replace(ANALYSIS, stages=everything)):
+        assert all(svg(plot).startswith("<svg") for plot in layer_plots(analysis))
+
+
+def test_each_kind_of_classes_has_its_own_bound_of_directions():
+    stages = tuple(replace(stage, novel=replace(stage.novel, pictures=90)) for stage in ANALYSIS.stages)
+    caption = flatness_table(replace(ANALYSIS, stages=stages)).caption
+    assert "30 pictures of a base class span 29 directions at most, 4.5 pictures of a novel class span 3.5 directions at most" in caption
+
+
+def test_an_attack_is_told_of_where_there_was_one():
+    stages = tuple(replace(stage, head=stage.head and replace(stage.head, attacked=())) for stage in ANALYSIS.stages)
+    assert "Attack" in head_tables(ANALYSIS)[0].caption
+    assert "Attack" not in head_tables(replace(ANALYSIS, stages=stages))[0].caption
