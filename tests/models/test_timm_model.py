@@ -58,12 +58,12 @@ def test_weights_follow_from_the_generator_and_leave_the_global_one_untouched() 
 def test_it_is_one_stage_before_and_after_which_can_be_mixed() -> None:
     backbone = built().eval()
     assert len(backbone.stages) == 1
-    partner, weight = torch.tensor([1, 2, 0]), torch.tensor(0.25)
+    partner, weights = torch.tensor([1, 2, 0]), torch.tensor([0.75])
     features = backbone(images())
-    mixed = backbone(images(), Mix(stage=1, weight=weight, partner=partner))
+    mixed = backbone(images(), Mix(stage=1, weights=weights, partners=partner[None]))
     torch.testing.assert_close(mixed, 0.25 * features + 0.75 * features[partner])
     pictures = 0.25 * images() + 0.75 * images()[partner]
-    torch.testing.assert_close(backbone(images(), Mix(stage=0, weight=weight, partner=partner)), backbone(pictures))
+    torch.testing.assert_close(backbone(images(), Mix(stage=0, weights=weights, partners=partner[None])), backbone(pictures))
 
 
 def test_weights_of_a_file_are_loaded_without_the_classifier(weights: Path) -> None:
