@@ -40,10 +40,7 @@ class Command:
 
 def serve_run(command: Command, name: str, arguments: Sequence[str]) -> None:
     """`pretrain`, `finetune`, `evaluate`, `analyse`, `run`: a recipe, a run directory, and flags over the recipe."""
-    from s2m2.recipe import recipe_parser
-
-    parser = recipe_parser(prog=f"s2m2 {name}", usage=command.usage, description=command.summary, add_help=True)
-    parser.add_argument("--config", action="config", help="the recipe, as a flag")
+    parser = _recipe_parser(command, name)
     parser.add_argument(*RUN_FLAGS, type=str, default=argparse.SUPPRESS, help="Directory of the run; by default: runs/NAME of the recipe.")
     own_flags = FEATURE_FLAGS if name == "evaluate" else {}
     for flag, text in own_flags.items():
@@ -65,10 +62,7 @@ def serve_run(command: Command, name: str, arguments: Sequence[str]) -> None:
 
 def serve_profile(command: Command, name: str, arguments: Sequence[str]) -> None:
     """`profile`: a recipe, and flags over it; there is no run."""
-    from s2m2.recipe import recipe_parser
-
-    parser = recipe_parser(prog=f"s2m2 {name}", usage=command.usage, description=command.summary, add_help=True)
-    parser.add_argument("--config", action="config", help="the recipe, as a flag")
+    parser = _recipe_parser(command, name)
     for flag, (value, text) in PROFILE_FLAGS.items():
         parser.add_argument(flag, type=int, default=value, help=text)
     parser.add_argument("--output", type=str, default=argparse.SUPPRESS, help="JSON file of the figures; by default they are only printed.")
@@ -80,6 +74,15 @@ def serve_profile(command: Command, name: str, arguments: Sequence[str]) -> None
     from s2m2.commands.profiling import profile_command
 
     profile_command(recipe, steps=steps, repeats=repeats, output=Path(output) if output else None)
+
+
+def _recipe_parser(command: Command, name: str) -> Any:
+    """A parser of every setting of a recipe, from flags and from files."""
+    from s2m2.recipe import recipe_parser
+
+    parser = recipe_parser(prog=f"s2m2 {name}", usage=command.usage, description=command.summary, add_help=True)
+    parser.add_argument("--config", action="config", help="the recipe, as a flag")
+    return parser
 
 
 def _parse_recipe(parser: Any, source: str | None, flags: Sequence[str]) -> Any:
