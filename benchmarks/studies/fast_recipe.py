@@ -4,7 +4,7 @@ The budget is the number of pictures that pass through the network forward and b
 for itself: that of the chosen recipe on novel classes is another measurement.
 """
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,12 +14,13 @@ import torch
 from benchmarks.studies.protocol import Findings, Subset, Trained, Trial, few_shot, parse, run_trials, subset_table, train
 from benchmarks.studies.reporting import COLOURS, Mean, figure, over_seeds, save_figure, table_lines, write_report
 from s2m2.recipe import AugmentConfig, DataConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, ValidationConfig
+from s2m2.recipe.model import BackboneName
 
-EPOCHS, FAST = 12, "fast"
+FAST = "fast"
 ADAM = OptimizerConfig(name="adam", learning_rate=0.001, weight_decay=0.0, schedule="constant")
 CHANGES: dict[str, dict[str, Any]] = {
     FAST: {},
-    "all four turns, a quarter of the epochs": {"rotations": "all", "epochs": EPOCHS // 4},
+    "all four turns, a quarter of the epochs": {"rotations": "all", "shorter": 4},
     "Adam, constant rate (S2M2)": {"optimizer": ADAM},
     "cosine schedule, no rise": {"optimizer": OptimizerConfig(schedule="cosine")},
     "half the learning rate": {"optimizer": OptimizerConfig(learning_rate=0.05)},
@@ -30,8 +31,30 @@ CHANGES: dict[str, dict[str, Any]] = {
     "crops from 0.08 (S2M2)": {"crop": 0.08},
     "crops from 0.5": {"crop": 0.5},
     "no rotation task": {"objective": "supervised"},
+    "logits five times as large": {"scale": 10.0},
 }
-"""Settings of stage 1 that differ from the fast recipe's; crop is the least area of the random crop."""
+"""Settings of stage 1 that differ from the fast recipe's; crop is the least area of the random crop, shorter divides the epochs, scale
+multiplies the cosines of the class head."""
+BACKBONES: dict[BackboneName, str] = {"conv4": "Conv-4", "resnet12": "ResNet-12"}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Which network, how long, and which changes; other backbones have a report and a figure of their own."""
+    parser.add_argument("--backbone", choices=BACKBONES, default="conv4")
+    parser.add_argument("--width", type=int, default=16, help="channels of the first layers")
+    parser.add_argument("--base-pictures", type=int, default=64, help="pictures of each base class")
+    parser.add_argument("--epochs", type=int, default=12, help="a multiple of 4, as four turns a picture take a quarter of them")
+    parser.add_argument("--changes", nargs="+", choices=CHANGES, default=list(CHANGES), metavar="CHANGE", help="which to try beside fast")
+
+
+def name_of(options: Namespace) -> str:
+    """Of the report and the figure."""
+    return "fast_recipe" if options.backbone == "conv4" else f"fast_recipe_{options.backbone}"
+
+
+def changes_of(options: Namespace) -> list[str]:
+    """The fast recipe and the changes asked for, in their order above."""
+    return [name for name in CHANGES if name == FAST or name in options.changes]
 
 
 def trials(options: Namespace) -> list[Trial]:
@@ -41,26 +64,28 @@ def trials(options: Namespace) -> list[Trial]:
         table=options.table,
         digest=options.digest,
         base_classes=8 if quick else 64,
-        base_pictures=8 if quick else 64,
+        base_pictures=8 if quick else options.base_pictures,
         novel_pictures=8 if quick else 100,
     )
 
     def recipe(seed: int, changes: dict[str, Any]) -> Recipe:
         settings = dict(changes)
         crop = settings.pop("crop", 0.2)
-        epochs = 1 if quick else options.longer * settings.pop("epochs", EPOCHS)
-        settings.pop("epochs", None)
+        shorter, scale = settings.pop("shorter", 1), settings.pop("scale", 2.0)
+        epochs = 1 if quick else options.longer * options.epochs // shorter
         if quick:
             settings = {name: min(value, 32) if name == "statistics_pictures" else value for name, value in settings.items()}
         last = ValidationConfig(every=10_000)
         pretrain = PretrainConfig(epochs=epochs, batch_size=32 if quick else 64, validation=last, **settings)
         data = DataConfig(augment=AugmentConfig(crop_area=(crop, 1.0), flip=0.5))
-        return Recipe(seed=seed, data=data, model=ModelConfig(width=4 if quick else 16), pretrain=pretrain)
+        model = ModelConfig(backbone=options.backbone, width=4 if quick else options.width, scale=scale)
+        return Recipe(seed=seed, data=data, model=model, pretrain=pretrain)
 
     return [
         Trial(setting=name, recipe=recipe(seed, changes), subset=subset, tasks=20 if quick else 1000)
         for seed in range(options.seeds)
-        for name, changes in CHANGES.items()
+        for name in changes_of(options)
+        for changes in [CHANGES[name]]
     ]
 
 
@@ -85,7 +110,7 @@ def difference(found: Found, name: str, what: str, seeds: int) -> Mean:
 
 def draw(found: Found, options: Namespace) -> str:
     """What every change adds."""
-    others = [name for name in CHANGES if name != FAST]
+    others = changes_of(options)[1:]
     with figure(1, 2, width=8.4, height=3.6, sharey=True) as (drawing, axes):
         for panel, what in zip(axes, ("1-shot", "5-shot"), strict=True):
             for place, name in enumerate(others):
@@ -96,7 +121,7 @@ def draw(found: Found, options: Namespace) -> str:
             panel.set_yticks(range(len(others)), others)
             panel.grid(visible=True, axis="x")
         axes[0].invert_yaxis()
-        return save_figure(drawing, options, "fast_recipe.png")
+        return save_figure(drawing, options, f"{name_of(options)}.png")
 
 
 def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]:
@@ -109,13 +134,14 @@ def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]
             *("" if name == FAST else difference(found, name, what, seeds).text(100, 2, signed=True) for what in ("1-shot", "5-shot")),
             f"{sum(found[name, seed]['seconds'] for seed in range(seeds)) / seeds:.0f}",
         ]
-        for name in CHANGES
+        for name in changes_of(options)
     ]
     return [
-        f"Stage 1 alone: Conv4 with {recipe.model.width} channels, {subset.base_classes} base classes with {subset.base_pictures} pictures "
-        f"each, {recipe.pretrain.epochs} epochs of batches of {recipe.pretrain.batch_size}. The fast recipe: one random quarter turn a "
-        "picture, SGD with Nesterov momentum and one cycle up to a learning rate of 0.1, weight decay 0.0005, crops of 0.2 to 1 of the "
-        f"area. 5-way, nearest class mean by cosine, {plan[0].tasks} tasks of validation classes, the same for all trials.",
+        f"Stage 1 alone: {BACKBONES[options.backbone]} with {recipe.model.width} channels, {subset.base_classes} base classes with "
+        f"{subset.base_pictures} pictures each, {recipe.pretrain.epochs} epochs of batches of {recipe.pretrain.batch_size}. "
+        "The fast recipe: one random quarter turn a picture, SGD with Nesterov momentum and one cycle up to a learning rate of 0.1, weight "
+        "decay 0.0005, crops of 0.2 to 1 of the area. "
+        f"5-way, nearest class mean by cosine, {plan[0].tasks} tasks of validation classes, the same for all trials.",
         "",
         "Percent on validation classes, and differences to the fast recipe in points, on the same seeds and tasks.",
         "",
@@ -125,7 +151,9 @@ def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, draw and write the report."""
-    options = parse(__doc__, argv, seeds=3)
+    options = parse(__doc__, argv, seeds=3, more=add_arguments)
+    if options.epochs % 4:
+        raise SystemExit(f"--epochs is {options.epochs}, but must be a multiple of 4")
     torch.set_num_threads(1)
     plan = trials(options)
     measured = run_trials("fast_recipe", plan, measure, options)
@@ -133,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     picture = draw(found, options)
     write_report(
         options,
-        "fast_recipe",
+        name_of(options),
         "What makes pretraining better",
         [picture],
         report(found, options, plan),

@@ -114,8 +114,19 @@ Findings = dict[str, Any]
 Measure = Callable[[Trial], Findings]
 
 
-def parse(description: str | None, argv: Sequence[str] | None, *, seeds: int, pictures: bool = True) -> argparse.Namespace:
-    """The arguments of a study, and what its report says of them; what is wrong with them ends the program with one line."""
+def parse(
+    description: str | None,
+    argv: Sequence[str] | None,
+    *,
+    seeds: int,
+    pictures: bool = True,
+    more: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
+) -> argparse.Namespace:
+    """The arguments of a study, and what its report says of them; what is wrong with them ends the program with one line.
+
+    Args:
+        more: adds a study's own arguments.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=HERE / "reports", help="folder of the dated report")
     parser.add_argument("--figures", type=Path, default=HERE.parents[1] / "docs" / "figures", help="folder of the figures")
@@ -126,6 +137,7 @@ def parse(description: str | None, argv: Sequence[str] | None, *, seeds: int, pi
         parser.add_argument("--table", default="glyphs", help="pictures: glyphs, or a folder that `s2m2 prepare` wrote")
         parser.add_argument("--longer", type=int, default=1, help="train so many times as many epochs")
         parser.add_argument("--processes", type=int, default=2, help="trainings at a time, of one thread each; 0: in this process")
+    more(parser)
     options = parser.parse_args(argv)
     if options.seeds < 2:
         parser.error("--seeds: an interval needs 2 or more")
