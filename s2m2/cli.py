@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from s2m2 import __version__
 from s2m2.errors import InputError
-from s2m2.serving import Command, serve_compare, serve_doctor, serve_import, serve_prepare, serve_profile, serve_run
+from s2m2.serving import Command, serve_compare, serve_doctor, serve_export, serve_import, serve_prepare, serve_profile, serve_run
 
 INPUT_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
 
@@ -49,7 +49,8 @@ def _known_failure(name: str, error: RuntimeError) -> str:
 
 
 def _complain(name: str, error: object, code: int, *, by_all: bool = False) -> int:
-    if by_all or os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":  # of several processes that fail alike, one says why
+    # Of several processes that fail alike, one on each machine says why: what is wrong may be wrong on that machine alone.
+    if by_all or os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")) == "0":
         print(f"s2m2 {name}: {' '.join(str(error).splitlines())}", file=sys.stderr)  # a file's name may hold a line break
     return code
 
@@ -118,6 +119,12 @@ COMMANDS = {
         summary="Compare two results, heads, stages or runs on the same tasks, in pairs.",
         usage="s2m2 compare A [B] [--heads HEAD [HEAD]] [--features NAME [NAME]] [--output FILE.csv|FILE.md]",
         serve=serve_compare,
+        interrupted="nothing was written",
+    ),
+    "export": Command(
+        summary="Write the weights of a run with a model card into a folder to give away.",
+        usage="s2m2 export --run DIR --output DIR [--SETTING VALUE ...]",
+        serve=serve_export,
         interrupted="nothing was written",
     ),
     "run": Command(

@@ -134,6 +134,17 @@ def serve_import(command: Command, name: str, arguments: Sequence[str]) -> None:
     import_command(config)
 
 
+def serve_export(command: Command, name: str, arguments: Sequence[str]) -> None:
+    """`export`: weights of a run to give away."""
+    from s2m2.recipe import ExportConfig
+
+    config = _settings(ExportConfig, command, name, arguments, {"run": "DIR"})
+
+    from s2m2.commands.exporting import export_command
+
+    export_command(config)
+
+
 def serve_doctor(command: Command, name: str, arguments: Sequence[str]) -> int:
     """`doctor`: what is wrong with pictures; the exit code says it too."""
     from s2m2.recipe import DoctorConfig

@@ -16,14 +16,16 @@ MISSING = "/no/such/place"
 
 
 def test_help_and_settings_need_no_torch() -> None:
-    for call in (["--help"], ["run", "--help"], ["prepare", "--help"]):
+    for call in (["--help"], ["run", "--help"], ["prepare", "--help"], ["export", "--help"]):
         code = f"import sys, s2m2.cli\ntry: s2m2.cli.main({call})\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
         finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert finished.returncode == 0, finished.stderr
         assert "usage: s2m2" in finished.stdout
 
 
-@pytest.mark.parametrize(("command", "flag"), [("run", "--seed"), ("run", "--finetune.mix.alpha"), ("prepare", "--workers")])
+@pytest.mark.parametrize(
+    ("command", "flag"), [("run", "--seed"), ("run", "--finetune.mix.alpha"), ("prepare", "--workers"), ("export", "--precision")]
+)
 def test_help_gives_meaning_and_default_of_every_flag(capsys: pytest.CaptureFixture[str], command: str, flag: str) -> None:
     with pytest.raises(SystemExit):
         main([command, "--help"])
@@ -105,6 +107,11 @@ def test_the_printed_settings_are_a_recipe(tmp_path: Path, capsys: pytest.Captur
     [
         (["bogus"], "s2m2: no command bogus; there are prepare, "),
         (["prepare", "somewhere"], "s2m2 prepare: needs --output"),
+        (["export"], "s2m2 export: needs --run, --output"),
+        (
+            ["export", "--run", "a", "--output", "b", "--precision", "int8"],
+            "--precision: expected one of ['float32', 'float16', 'bfloat16']",
+        ),
         (["run", "--pretrain.epochs", "abc"], "--pretrain.epochs: expected int. Got value: abc"),
         (["run", "--runtime.accelerator", "tpu"], "--runtime.accelerator: expected one of ['auto', 'cpu', 'cuda', 'mps']"),
     ],

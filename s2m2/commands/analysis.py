@@ -10,12 +10,12 @@ from s2m2.analysis.network import analyse_network, passes
 from s2m2.analysis.pictures import AnalysedPictures, choose_pictures
 from s2m2.analysis.results import Analysis, StageAnalysis, StageName, save_analysis
 from s2m2.analysis.weights import finished_stages, weights_digest
-from s2m2.commands.features import trained_backbone
 from s2m2.commands.session import Session
 from s2m2.console import progress_bar
 from s2m2.data.catalog import ImageTables
 from s2m2.errors import InputError
 from s2m2.evaluation.features import fingerprint_of
+from s2m2.evaluation.trained import trained_backbone
 from s2m2.models import Backbone, build_backbone
 from s2m2.recipe import Recipe
 from s2m2.runs.checkpoint import load_head, load_outcome

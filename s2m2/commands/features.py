@@ -30,10 +30,11 @@ from s2m2.evaluation.features import (
     save_features,
     support_and_queries,
 )
-from s2m2.models import Backbone, build_backbone
+from s2m2.evaluation.trained import seen_as, trained_backbone
+from s2m2.models import Backbone
 from s2m2.recipe import DataConfig, EvaluateConfig, Recipe, read_recipe
 from s2m2.recipe.evaluation import FeaturesName
-from s2m2.runs.checkpoint import load_best, load_outcome
+from s2m2.runs.checkpoint import load_outcome
 from s2m2.runs.directory import RunDirectory
 
 EXTRACTION_BATCH = 256
@@ -136,17 +137,6 @@ def features_label(name: FeaturesName, config: EvaluateConfig) -> str:
     return f"{name}{networks}{f'-crops{config.support_crops}' if config.support_crops else ''}"
 
 
-def trained_backbone(recipe: Recipe, run: RunDirectory, stage: str) -> Backbone:
-    """The network of a run with the best weights of a stage, on the CPU.
-
-    Raises:
-        InputError: the weights are missing or damaged.
-    """
-    backbone = build_backbone(recipe.model, recipe.data.side)
-    load_best(run.best(stage), backbone)
-    return backbone
-
-
 def _plain_features(session: Session, source: _Source, place: _Place) -> FeatureTable:
     view, images = partial(evaluation_view, config=source.data), place.table.image_tensor()
     extract = partial(extract_features, source.backbone) if source.backbone is not None else pixel_features
@@ -173,7 +163,7 @@ def _cached(session: Session, source: _Source, place: _Place, views: str, extrac
         place.table.digest,
         place.name,
         *place.named_by,
-        repr((data.image_size, data.resize, data.mean, data.std)),
+        seen_as(data),
         *([views] if views else []),
     ]
     fingerprint = fingerprint_of(source.backbone.state_dict() if source.backbone is not None else {}, *seen)

@@ -7,6 +7,7 @@ from s2m2.recipe.analysis import AnalyseConfig
 from s2m2.recipe.data import AugmentConfig, DataConfig
 from s2m2.recipe.doctor import DoctorConfig
 from s2m2.recipe.evaluation import CosineClassifierConfig, EvaluateConfig
+from s2m2.recipe.exporting import ExportConfig
 from s2m2.recipe.importing import ImportConfig
 from s2m2.recipe.model import ModelConfig
 from s2m2.recipe.preparation import PrepareConfig
@@ -21,6 +22,7 @@ __all__ = [
     "DataConfig",
     "DoctorConfig",
     "EvaluateConfig",
+    "ExportConfig",
     "FinetuneConfig",
     "ImportConfig",
     "ModelConfig",

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,16 @@ def read_recipe(path: Path) -> Recipe:
         text = path.read_text(encoding="utf-8")
         if yaml.safe_load(text) is None:
             return Recipe()
-        parser = recipe_parser()
+        parser = _reader()
         return build_recipe(parser.instantiate(parser.parse_path(path)))
     except (ArgumentError, yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path}: {one_line(error)}") from error
+
+
+@cache
+def _reader() -> ArgumentParser:
+    """The parser of files, made once: that takes most of the time of reading one."""
+    return recipe_parser()
 
 
 def build_recipe(parsed: Namespace) -> Recipe:

@@ -111,19 +111,31 @@ def save_tensors(path: Path, values: Mapping[str, Tensor], about: Mapping[str, A
         save_file(tensors, temporary, metadata={key: str(value) for key, value in about.items()})
 
 
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The weights of a stage under the names `backbone.*` and `objective.*`, and the words about them.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as stored:
+            return {name: stored.get_tensor(name) for name in stored.keys()}, dict(stored.metadata() or {})  # noqa: SIM118 (not a mapping)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} does not hold weights of this network ({_first_line(error)})") from error
+
+
 def load_best(path: Path, backbone: nn.Module, objective: nn.Module | None = None) -> None:
     """Load the best weights of a stage into a backbone and, if given, the heads into an objective.
 
     Raises:
         InputError: the file is missing, damaged or of another network.
     """
+    tensors, _ = read_tensors(path)
     try:
-        with safe_open(path, framework="pt") as stored:
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a mapping)
         backbone.load_state_dict(_part(tensors, "backbone."))
         if objective is not None:
             objective.load_state_dict(_part(tensors, "objective."))
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except RuntimeError as error:
         raise InputError(f"{path} does not hold weights of this network ({_first_line(error)})") from error
 
 

@@ -12,11 +12,11 @@ from s2m2.analysis.pictures import choose_pictures
 from s2m2.analysis.results import Analysis, load_analysis
 from s2m2.analysis.weights import changed_stages
 from s2m2.cli import main
-from s2m2.commands.features import trained_backbone
 from s2m2.data.augment import evaluation_view
 from s2m2.data.base_classes import split_base
 from s2m2.data.catalog import ImageTables
 from s2m2.data.table import open_table
+from s2m2.evaluation.trained import trained_backbone
 from s2m2.functional.soft_nearest_neighbours import least_soft_nearest_neighbour_loss
 from s2m2.models import CosineHead
 from s2m2.recipe import read_recipe

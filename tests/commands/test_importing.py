@@ -12,8 +12,8 @@ import torch
 from safetensors import safe_open
 
 from s2m2.cli import main
-from s2m2.commands.features import trained_backbone
 from s2m2.evaluation.feature_files import read_feature_file
+from s2m2.evaluation.trained import trained_backbone
 from s2m2.recipe import read_recipe
 from s2m2.runs.directory import RunDirectory
 from s2m2.seeding import generator_for

@@ -1,0 +1,34 @@
+"""Settings of `s2m2 export`, which makes a folder to give away of the weights of a run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from s2m2.recipe.checks import check
+
+Precision = Literal["float32", "float16", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """Which weights are exported, how, and what their licence is."""
+
+    run: Path
+    """Directory of the run whose weights are given away."""
+    output: Path
+    """Folder that is made and must not be there yet; `s2m2 evaluate --run` scores it like a run."""
+    stage: Literal["pretrain", "finetune"] | None = None
+    """Stage whose best weights are exported. By default: the last one that is finished."""
+    precision: Precision = "float32"
+    """Numbers that kernels and matrices are stored as. float16 and bfloat16 halve the file; what has one number a channel, such as the
+    statistics of batch normalisation, stays float32, and whoever loads the weights computes in float32."""
+    licence: str | None = None
+    """Licence of the weights, for the model card: an identifier such as apache-2.0 or cc-by-4.0, or words of your own. null: the card says
+    that none is stated."""
+    data_licence: str | None = None
+    """Licence or terms of the pictures that the weights were trained on, for the model card. null: the card says that none is stated."""
+
+    def __post_init__(self) -> None:
+        for name in ("licence", "data_licence"):
+            stated = getattr(self, name)
+            check(stated is None or bool(stated.strip()), name, repr(stated), "words, or left out")

@@ -1,0 +1,157 @@
+"""Tables and sentences of a model card."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from s2m2.data.catalog import ImageTables
+from s2m2.data.sizes import dataset_of
+from s2m2.data.table import SPLITS, ImageTable, Split
+from s2m2.evaluation.results import TaskResults
+from s2m2.recipe import FinetuneConfig, PretrainConfig, Recipe, TrainingConfig
+from s2m2.recipe.mixing import MixConfig
+from s2m2.reporting.export import markdown_table
+from s2m2.reporting.report import duration, stopping_sentence
+from s2m2.reporting.score_table import percent, score_grids, task_label
+from s2m2.runs.checkpoint import Outcome, load_outcome
+from s2m2.runs.directory import RunDirectory
+from s2m2.runs.metrics import read_metrics
+from s2m2.runs.provenance import read_provenance
+
+STAGE_NAMES = {"pretrain": "pretraining", "finetune": "fine-tuning"}
+
+
+def code(text: str) -> str:
+    """A name of a user's making as Markdown, in which nothing of it passes for markup."""
+    return "`" + " ".join(text.replace("`", "'").split()) + "`"
+
+
+def plain(text: str) -> str:
+    """Words of a user as Markdown that shows them as they are, on one line."""
+    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(text.split())).rstrip(".")
+
+
+def data_table(tables: ImageTables) -> str:
+    """Which table the classes of each split are of, where it came from, and how many there are."""
+    header = ("classes of", "table", "source", "classes", "pictures", "stored as", "SHA-256 of the table")
+    return markdown_table(header, [_split_row(split, tables.of(split)) for split in SPLITS])
+
+
+def _split_row(split: Split, table: ImageTable) -> tuple[str, ...]:
+    classes, (height, width) = len(table.splits.get(split, ())), table.images.shape[1:3]
+    pictures = len(table.rows(split)) if classes else 0
+    return (split, code(table.name), _source(table), f"{classes:,}", f"{pictures:,}", f"{height} x {width}", code(table.digest))
+
+
+def _source(table: ImageTable) -> str:
+    dataset, source = dataset_of(table), table.settings.get("source")
+    if "drawing" in table.settings:
+        return "drawn by this package"
+    whose = dataset.title if dataset is not None else "own pictures" if "dataset" in table.settings else ""
+    made = f"prepared from {code(source)}" if isinstance(source, str) else ""
+    return ", ".join(part for part in (whose, made) if part) or "not recorded"
+
+
+def recipe_sentences(run: RunDirectory, recipe: Recipe, stage: str) -> list[str]:
+    """What each training stage up to the exported one was, and how it ended."""
+    configs: list[PretrainConfig | FinetuneConfig] = [recipe.pretrain]
+    if stage == "finetune":
+        configs.append(recipe.finetune)
+    return [_stage_sentence(config, load_outcome(run.outcome(config.stage))) for config in configs if run.outcome(config.stage).is_file()]
+
+
+def _stage_sentence(config: PretrainConfig | FinetuneConfig, outcome: Outcome | None) -> str:
+    name = STAGE_NAMES[config.stage].capitalize()
+    ended = stopping_sentence(config, outcome)
+    if outcome is None or outcome.imported:
+        return f"{name}. {plain(ended)}."
+    optimizer = config.optimizer
+    if isinstance(config, FinetuneConfig) or config.objective == "mixup":
+        what = mix_words(config.mix)
+    else:
+        what = f"objective {code(config.objective)}"
+    how = f"batches of {config.batch_size}, {optimizer.name} at a learning rate of {optimizer.learning_rate:g} ({optimizer.schedule})"
+    return f"{name}: {what}, {how}, weight decay {optimizer.weight_decay:g}. {ended}"
+
+
+def mix_words(mix: MixConfig) -> str:
+    """Which pictures are mixed where, in a few words."""
+    if mix.method == "cutmix":
+        return f"CutMix, Beta({mix.alpha:g})"
+    stages = [f"stage {stage}" if stage >= 0 else "the features" for stage in mix.stages or ()]
+    return f"mixup before {' or '.join(stages) or 'every stage'}, Beta({mix.alpha:g})"
+
+
+def selection_sentence(run: RunDirectory, recipe: Recipe, stage: str, outcome: Outcome) -> str:
+    """The validation score by which the weights were chosen."""
+    config: TrainingConfig = recipe.pretrain if stage == "pretrain" else recipe.finetune
+    if outcome.best_score < 0:
+        return "How these weights were selected is not known."
+    validation = config.validation
+    tasks = f"{validation.tasks:,} tasks, {task_label(validation.ways, validation.shots)}, head {code(validation.head)}"
+    half = _validation_interval(run, stage, outcome)
+    interval = f" ± {100 * half:.2f}" if half is not None else ""
+    score = f"{100 * outcome.best_score:.2f}{interval} %"
+    return (
+        f"Among the epochs of the stage, those weights were kept whose accuracy on validation classes was best: {score} ({tasks}), after "
+        f"epoch {outcome.best_epoch}. Being the best of several it is too high by a little, and it is no score of novel classes, which had "
+        "no part in the choice."
+    )
+
+
+def _validation_interval(run: RunDirectory, stage: str, outcome: Outcome) -> float | None:
+    best = (stage, "validation", outcome.best_epoch, outcome.best_score)
+    rows = (row for row in read_metrics(run.metrics) if (row["stage"], row["kind"], row["epoch"], row.get("score")) == best)
+    return next(rows, {}).get("interval")
+
+
+def score_rows(results: Sequence[TaskResults]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and rows of all scores, in the order of the report."""
+    header = ("classes", "tasks", "protocol", "queries a class", "number, seed", "features", "head", "transforms")
+    found = []
+    for grid in score_grids(results):
+        for row in grid.rows:
+            differing = row.remark.removesuffix(", ".join(next(one for one in row.results if one is not None).transforms)).rstrip(", ")
+            found += [_score_row(result, differing) for result in row.results if result is not None]
+    return (*header, "accuracy", "over classes"), found
+
+
+def _score_row(result: TaskResults, differing: str) -> tuple[str, ...]:
+    wide = result.class_interval
+    return (
+        f"{result.split}, {code(result.dataset)}",
+        task_label(result.ways, result.shots),
+        result.protocol + (f", Dirichlet({result.concentration:g})" if result.protocol == "dirichlet" else ""),
+        f"{result.queries}" if result.queries else "",
+        f"{result.tasks:,}, " + (f"file {result.tasks_digest[:8]}" if result.tasks_digest else f"{result.seed}"),
+        result.features,
+        result.head + (f" ({differing})" if differing else ""),
+        " ".join(result.transforms) or "none",
+        percent(result),
+        f"± {100 * wide:.2f}" if wide is not None else "not known",
+    )
+
+
+def fact_rows(run: RunDirectory, recipe: Recipe, stage: str) -> list[tuple[str, str]]:
+    """Seed, durations, hardware and versions, as far as they are recorded."""
+    provenance = read_provenance(run)
+    outcomes = {name: load_outcome(run.outcome(name)) for name in STAGE_NAMES if name == "pretrain" or stage == "finetune"}
+    trained = {name: outcome for name, outcome in outcomes.items() if outcome is not None and not outcome.imported}
+    machine, runtime = provenance.get("machine", {}), provenance.get("runtime", {})
+    versions = {"python": provenance.get("python"), **provenance.get("packages", {})}
+    facts: dict[str, Any] = {
+        "seed of training": recipe.seed if trained else None,
+        "time of training": ", ".join(f"{STAGE_NAMES[name]} {duration(outcome.seconds)}" for name, outcome in trained.items()),
+        "arithmetic of training": runtime.get("precision") if trained else None,
+        "devices of training": runtime["devices"] * runtime["nodes"] if runtime and trained else None,
+        "processor of the last command": _processor(machine),
+        "GPUs": ", ".join(machine.get("gpus", ())) or ("none" if machine else None),
+        "system": machine.get("system"),
+        "versions of the last command": ", ".join(f"{name} {number}" for name, number in versions.items() if number),
+        "run begun": provenance.get("started") if trained else None,
+    }
+    return [(label, " ".join(str(text).split())) for label, text in facts.items() if text not in (None, "")]
+
+
+def _processor(machine: dict[str, Any]) -> str | None:
+    return f"{machine['processor']}, {machine['cores']} cores" if machine.get("processor") else None

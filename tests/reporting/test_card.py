@@ -1,0 +1,175 @@
+"""The model card: what hubs read, what people read, and nothing that a name of a user's could turn into markup."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from s2m2.data.catalog import ImageTables
+from s2m2.evaluation.results import TaskResults
+from s2m2.evaluation.trained import load_backbone
+from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, Recipe
+from s2m2.recipe.mixing import MixConfig
+from s2m2.reporting.card import ExportedModel, model_card
+from s2m2.reporting.card_parts import code, mix_words, plain, score_rows
+from s2m2.runs.checkpoint import save_outcome
+from s2m2.runs.directory import RunDirectory
+from tests.evaluation.random_run import OUTCOME, random_run
+from tests.reporting.made_up import made_up_results, made_up_table
+
+RECIPE = Recipe(
+    seed=7,
+    data=DataConfig(table="tables/mine", image_size=32, resize=1.15),
+    model=ModelConfig(width=8),
+    finetune=FinetuneConfig(mix=MixConfig(stages=(0, 2))),
+)
+HOSTILE = "a|b `c`\n# <script>*d*"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    return random_run(tmp_path_factory.mktemp("runs") / "mine", RECIPE, "pretrain", "finetune")
+
+
+@pytest.fixture(scope="module")
+def model(run: RunDirectory) -> ExportedModel:
+    return ExportedModel(
+        folder="given",
+        trained=load_backbone(run.path),
+        precision="float32",
+        file="checkpoints/finetune/best.safetensors",
+        file_bytes=1234,
+        file_digest="ab" * 32,
+        fingerprint="cd" * 32,
+        licence=None,
+        data_licence=None,
+        results=(),
+        left_out=0,
+        tables=ImageTables.of_one(made_up_table()),
+    )
+
+
+def front(text: str) -> dict[str, Any]:
+    _, head, _ = text.split("---\n", 2)
+    return yaml.safe_load(head)
+
+
+def table_under(text: str, heading: str) -> list[list[str]]:
+    """Cells of the first table below a heading, its header and rule included; every row has to have as many."""
+    lines = text.split(f"## {heading}\n", 1)[1].splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("|"))
+    rows = []
+    for line in lines[start:]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.replace(r"\|", "").strip("|").split("|")])
+    assert {len(row) for row in rows} == {len(rows[0])}
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("licence", "expected"),
+    [
+        (None, {"license": "unknown"}),
+        ("Apache-2.0 ", {"license": "apache-2.0"}),
+        ("For my\nfriends: no *others*", {"license": "other", "license_name": "For my friends: no *others*"}),
+    ],
+)
+def test_hubs_read_licence_library_and_tags(run: RunDirectory, model: ExportedModel, licence: str | None, expected: dict[str, str]) -> None:
+    read = front(model_card(run, replace(model, licence=licence)))
+    assert {key: read[key] for key in read if key.startswith("license")} == expected
+    assert read["library_name"] == "s2m2"
+    assert {"few-shot-learning", "conv4", "made up"} <= set(read["tags"])
+
+
+def test_every_part_is_there(run: RunDirectory, model: ExportedModel) -> None:
+    text = model_card(run, model)
+    headings = [line[3:] for line in text.splitlines() if line.startswith("## ")]
+    parts = ["Data", "Recipe", "Selection", "Scores", "What was not measured", "How it was made", "Use", "Licence", "Citation"]
+    assert headings == parts
+    facts = dict(table_under(text, "How it was made"))
+    assert facts["seed of training"] == "7"
+    assert facts["time of training"] == "pretraining 12.5 s, fine-tuning 12.5 s"
+    assert "torch " in facts["versions of the last command"]
+    assert "Mangla" in text
+    assert "mixup before stage 0 or stage 2, Beta(2)" in text
+    assert [row[:1] + row[3:5] for row in table_under(text, "Data")[2:]] == [
+        ["base", "5", "40"],
+        ["validation", "2", "16"],
+        ["novel", "3", "24"],
+    ]
+
+
+def test_every_score_has_a_row_with_what_tells_it_from_others(run: RunDirectory, model: ExportedModel) -> None:
+    one = made_up_results("finetune", "cosine", 1, 0.6)
+    results: tuple[TaskResults, ...] = (
+        one,
+        replace(one, transforms=("power", "unit")),
+        replace(one, settings={"scale": 2.0}),
+        replace(one, settings={"scale": 3.0}, transforms=("unit",)),
+        replace(one, protocol="dirichlet", concentration=2.0),
+        replace(one, protocol="variable", ways=0, shots=0, queries=0),
+        replace(one, features="finetune-crops30", details=None),
+        replace(one, tasks_digest="e" * 64),
+    )
+    header, rows = score_rows(results)
+    assert len({row[:-2] for row in rows}) == len(results)
+    assert {row[header.index("transforms")] for row in rows} == {"none", "power unit", "unit"}
+    assert {row[header.index("head")] for row in rows} == {"cosine", "cosine (scale=2.0)", "cosine (scale=3.0)"}
+    assert {row[-2] for row in rows} == {f"{100 * one.mean:.2f} ± {100 * one.interval:.2f}"}
+    assert sum(row[-1] == "not known" for row in rows) == sum(result.class_interval is None for result in results) == 2
+    text = model_card(run, replace(model, results=results, precision="float16", left_out=3))
+    assert len(table_under(text, "Scores")) == 2 + len(results)
+    assert "* The interval over classes of 2 of the 8 scores." in text
+    assert "* The weights as they lie here, in float16" in text
+    assert "Left out: 3 of the run's results" in text
+    assert "* Accuracy on novel classes." not in text
+
+
+def test_without_pictures_or_scores_it_says_so(run: RunDirectory, model: ExportedModel) -> None:
+    text = model_card(run, replace(model, tables=None))
+    assert "Trained on the base classes of `tables/mine`. The table was not at hand" in text
+    assert "There are none" in text
+    assert "* Accuracy on novel classes." in text
+
+
+def test_what_others_trained_is_told_apart(tmp_path: Path, model: ExportedModel) -> None:
+    run = random_run(tmp_path, RECIPE, "pretrain", "finetune")
+    save_outcome(run.outcome("pretrain"), replace(OUTCOME, imported="71_b.tar", best_score=-1.0))
+    text = model_card(run, replace(model, results=(made_up_results("finetune", "cosine", 1, 0.6),)))
+    assert "Its weights were fine-tuned from those that were imported from `71_b.tar`." in text
+    assert "Whether the weights had seen these classes in training is not known here." in text
+    assert dict(table_under(text, "How it was made"))["time of training"] == "fine-tuning 12.5 s"
+    save_outcome(run.outcome("finetune"), replace(OUTCOME, imported="72.tar", best_score=-1.0))
+    text = model_card(run, model)
+    assert "# conv4, imported" in text
+    assert "How these weights were selected is not known." in text
+    assert "has no record of what they were trained on" in text
+    assert "seed of training" not in dict(table_under(text, "How it was made"))
+
+
+def test_names_of_users_stay_names(run: RunDirectory, model: ExportedModel) -> None:
+    assert code(HOSTILE) == "`a|b 'c' # <script>*d*`"
+    assert plain(HOSTILE) == r"a\|b \`c\` \# \<script\>\*d\*"
+    table = replace(made_up_table(), name=HOSTILE, settings={"source": HOSTILE})
+    result = replace(made_up_results("finetune", "cosine", 1, 0.6), dataset=HOSTILE)
+    named = replace(model, folder=HOSTILE, licence=HOSTILE, data_licence=HOSTILE, tables=ImageTables.of_one(table), results=(result,))
+    text = model_card(run, named)
+    assert front(text)["license_name"] == " ".join(HOSTILE.split())
+    assert len(table_under(text, "Data")) == 5
+    assert len(table_under(text, "Scores")) == 3
+    assert not [line for line in text.splitlines() if line.startswith("# <script>")]
+
+
+@pytest.mark.parametrize(
+    ("mix", "words"),
+    [
+        (MixConfig(), "mixup before every stage, Beta(2)"),
+        (MixConfig(stages=(-1,), alpha=0.5), "mixup before the features, Beta(0.5)"),
+        (MixConfig(method="cutmix", alpha=1.0), "CutMix, Beta(1)"),
+    ],
+)
+def test_mixing_in_a_few_words(mix: MixConfig, words: str) -> None:
+    assert mix_words(mix) == words

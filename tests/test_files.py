@@ -1,0 +1,51 @@
+"""Folders that are there whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from s2m2.files import appearing
+
+
+def test_a_folder_appears_at_the_end_with_all_that_was_written(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b" / "folder"
+    with appearing(folder) as partial:
+        (partial / "inner").mkdir()
+        (partial / "inner" / "file").write_text("content")
+        assert not folder.exists()
+    assert (folder / "inner" / "file").read_text() == "content"
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_error_leaves_neither_folder_nor_those_above_it(tmp_path: Path, error: type[BaseException]) -> None:
+    def fail() -> None:
+        with appearing(tmp_path / "a" / "b" / "folder") as partial:
+            (partial / "file").touch()
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_others_put_there_meanwhile_stays(tmp_path: Path) -> None:
+    def fail() -> None:
+        with appearing(tmp_path / "a" / "folder"):
+            (tmp_path / "a" / "theirs").touch()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["theirs"]
+
+
+def test_a_folder_that_has_come_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    def write() -> None:
+        with appearing(tmp_path / "folder"):
+            (tmp_path / "folder").mkdir()
+            (tmp_path / "folder" / "theirs").touch()
+
+    with pytest.raises(OSError, match="not empty"):
+        write()
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "theirs"]
