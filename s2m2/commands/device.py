@@ -1,33 +1,46 @@
 """The device of a run from its settings."""
 
 import ctypes
-import os
 import platform
+from inspect import signature
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from torch.nn.parallel import DistributedDataParallel
 
+from s2m2.commands.launching import check_launcher, own_environment
 from s2m2.errors import InputError
 from s2m2.recipe import RuntimeConfig
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """Settings of the C library's allocator, as `mallopt` knows them."""
+_OPTIONS = signature(DistributedDataParallel.__init__).parameters
+UNSENT: dict[str, Any] = {"forward_sync_buffers" if "forward_sync_buffers" in _OPTIONS else "broadcast_buffers": False}
+"""Statistics of batch normalisation are the same on all processes already, so nothing has to send them round before every step; torch
+2.15 has a new name for that."""
 
 
 def build_fabric(config: RuntimeConfig) -> Fabric:
     """Fabric on the devices that the settings name, processes launched.
 
     Raises:
-        InputError: a device that this machine does not have.
+        InputError: a device that this machine does not have, or more processes than were started.
     """
     kind = _accelerator(config)
     if config.threads:
         torch.set_num_threads(config.threads)
     if kind == "cpu":
         keep_freed_memory()
-    several = config.devices * config.nodes > 1
+    strategy = DDPStrategy(gradient_as_bucket_view=True, **UNSENT) if config.devices * config.nodes > 1 else "auto"
     fabric = Fabric(
-        accelerator=kind, devices=config.devices, num_nodes=config.nodes, precision=config.precision, strategy="ddp" if several else "auto"
+        accelerator=kind,
+        devices=config.devices,
+        num_nodes=config.nodes,
+        precision=config.precision,
+        strategy=strategy,
+        plugins=own_environment(),
     )
     fabric.launch()
     return fabric
@@ -52,9 +65,5 @@ def _accelerator(config: RuntimeConfig) -> str:
     kind = config.accelerator if config.accelerator != "auto" else next(name for name in ("cuda", "mps", "cpu") if found[name])
     if kind == "cuda" and config.devices > torch.cuda.device_count():
         raise InputError(f"--runtime.devices is {config.devices}, but this machine has {torch.cuda.device_count()} GPU(s)")
-    processes = int(os.environ.get("WORLD_SIZE", config.devices * config.nodes))
-    if processes != config.devices * config.nodes:
-        raise InputError(
-            f"--runtime.devices {config.devices} times --runtime.nodes {config.nodes} is not the {processes} processes of the launcher"
-        )
+    check_launcher(config)
     return kind

@@ -71,11 +71,18 @@ def _draws_on_base(head: HeadName, config: EvaluateConfig) -> bool:
 def _check_positive(tables: Sequence[FeatureTable], config: EvaluateConfig) -> None:
     """Raise `InputError` where a head is to take a power of negative features, now rather than after others were scored."""
     heads = [head for head in config.heads if HEADS[head].needs_positive(config)]
-    if heads and ("centre_support" in transform_steps(config.transforms) or any(map(_has_negative, tables))):
+    if heads and (_centred_last(config) or any(map(_has_negative, tables))):
         where = " after --evaluate.transforms" if config.transforms else ""
         raise InputError(
-            f"head {heads[0]} takes a power of the features, but some are negative{where}; --evaluate.{heads[0]}.power 1 takes none"
+            f"head {heads[0]} takes a power of the features, but some are negative{where}; --evaluate.{heads[0]}.power 1 takes none, "
+            "and rectify among --evaluate.transforms makes them zero"
         )
+
+
+def _centred_last(config: EvaluateConfig) -> bool:
+    """Whether tasks are centred, and stay so."""
+    steps = transform_steps(config.transforms)
+    return "centre_support" in steps and "rectify" not in steps[steps.index("centre_support") :]
 
 
 def _has_negative(table: FeatureTable) -> bool:

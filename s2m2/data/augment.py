@@ -92,8 +92,7 @@ def draw_augmentation(config: AugmentConfig, height: int, width: int, batch_size
         return torch.rand(*shape, generator=generator, device=device) * (high - low) + low
 
     area = uniform(*config.crop_area, batch_size, CROP_ATTEMPTS) * height * width
-    log_ratio = torch.tensor(config.crop_ratio).log().tolist()
-    ratio = uniform(*log_ratio, batch_size, CROP_ATTEMPTS).exp()
+    ratio = uniform(*_logarithms(config.crop_ratio), batch_size, CROP_ATTEMPTS).exp()
     widths, heights = (area * ratio).sqrt().round().clamp_min(1), (area / ratio).sqrt().round().clamp_min(1)
     fits = (widths <= width) & (heights <= height)
     first = fits.int().argmax(dim=1, keepdim=True)
@@ -148,6 +147,13 @@ def normalise(values: Float[Tensor, "batch 3 height width"], config: DataConfig)
 def _channels(numbers: tuple[float, ...], device: torch.device) -> Tensor:
     """A number a channel, copied to the device once: a copy in every step would make the host wait."""
     return torch.tensor(numbers, device=device)[:, None, None]
+
+
+@lru_cache
+def _logarithms(numbers: tuple[float, float]) -> tuple[float, float]:
+    """In single precision, as torchvision has them."""
+    low, high = torch.tensor(numbers).log().tolist()
+    return low, high
 
 
 def _resample(

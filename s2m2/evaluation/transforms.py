@@ -26,6 +26,8 @@ RowStep = Callable[[Float[Tensor, "*rows dim"]], Float[Tensor, "*rows dim"]]
 class FeatureTransforms:
     """Transforms in order: first what treats all features alike, then, from the first step that looks at a task, what is done to tasks.
 
+    rectify is the ReLU that networks whose features are negative in part lack (ResNet-12 ends in a leaky one), before a power.
+
     Sources: unit and centre_base together are CL2N (Wang et al., SimpleShot, 2019, section 3: subtract the mean of the base features,
     then divide by the length). power is (x + 1e-6)^0.5, the power transform of PT-MAP without the division by the length that follows it
     there (Hu, Gripon, Pateux, ICANN 2021, section 3). PEME is power, length, mean, length (Hu, Pateux, Gripon, Algorithms 2022,
@@ -67,7 +69,7 @@ class FeatureTransforms:
 
     def _tasks(self, tasks: FewShotTasks) -> FewShotTasks:
         for name in self.tasks:
-            step = unit if name == "unit" else partial(subtract, mean=tasks.support.mean(1, keepdim=True))
+            step = ALIKE[name] if name in ALIKE else partial(subtract, mean=tasks.support.mean(1, keepdim=True))
             tasks = replace(tasks, support=step(tasks.support), query=step(tasks.query))
         return tasks
 
@@ -93,10 +95,8 @@ def build_transforms(names: Sequence[TransformName], base: FeatureTable | None =
 
 
 def _row_step(name: StepName, base: Float[Tensor, "row dim"] | None) -> RowStep:
-    if name == "unit":
-        return unit
-    if name == "power":
-        return power
+    if name in ALIKE:
+        return ALIKE[name]
     if base is None:
         raise InputError(
             "--evaluate.transforms subtracts the mean of the base features, which are not at hand; "
@@ -117,10 +117,19 @@ def power(features: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         InputError: a feature is negative.
     """
     if bool((features < 0).any()):
-        raise InputError("--evaluate.transforms takes a power of the features, but some are negative")
+        raise InputError("--evaluate.transforms takes a power of the features, but some are negative; rectify before it makes them zero")
     return (features + SHIFT) ** POWER
+
+
+def rectify(features: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
+    """What is negative becomes zero."""
+    return features.relu()
 
 
 def subtract(features: Float[Tensor, "*rows dim"], mean: Float[Tensor, "... dim"]) -> Float[Tensor, "*rows dim"]:
     """Features less a mean, in the type and on the device of the features."""
     return features - mean.to(features)
+
+
+ALIKE: dict[StepName, RowStep] = {"rectify": rectify, "unit": unit, "power": power}
+"""Steps that treat every feature alike, whatever the others are."""

@@ -82,8 +82,9 @@ class EvaluateConfig:
     heads: tuple[HeadName, ...] = ("cosine", "nearest_mean")
     """Few-shot heads. cosine: the paper's classifier; README.md has the list."""
     transforms: tuple[TransformName, ...] = ()
-    """What is done to the features before a head meets them, in this order: unit, power, centre_base, centre_support; cl2n (centre_base,
-    unit) and peme (power, unit, centre_base, unit). Heads with a transform of their own apply it after these."""
+    """What is done to the features before a head meets them, in this order: rectify (what is below zero becomes zero), unit, power,
+    centre_base, centre_support; cl2n (centre_base, unit) and peme (power, unit, centre_base, unit). Heads with a transform of their own
+    apply it after these."""
     details: bool = True
     """Keep classes, confusions, calibration, unknown classes and hardest tasks beside accuracies; the interval over classes needs it."""
     selection_tasks: int = 600

@@ -5,11 +5,11 @@ from typing import Literal
 
 from s2m2.recipe.checks import check
 
-TransformName = Literal["unit", "power", "centre_base", "centre_support", "cl2n", "peme"]
-"""unit: divide by the length; power: (x + 1e-6)^0.5; centre_base: subtract the mean of the base features; centre_support: subtract the mean
-of the task's support; cl2n: centre_base, unit; peme: power, unit, centre_base, unit."""
+TransformName = Literal["rectify", "unit", "power", "centre_base", "centre_support", "cl2n", "peme"]
+"""rectify: what is below zero becomes zero; unit: divide by the length; power: (x + 1e-6)^0.5; centre_base: subtract the mean of the base
+features; centre_support: subtract the mean of the task's support; cl2n: centre_base, unit; peme: power, unit, centre_base, unit."""
 
-StepName = Literal["unit", "power", "centre_base", "centre_support"]
+StepName = Literal["rectify", "unit", "power", "centre_base", "centre_support"]
 COMPOUND: dict[TransformName, tuple[StepName, ...]] = {"cl2n": ("centre_base", "unit"), "peme": ("power", "unit", "centre_base", "unit")}
 
 

@@ -87,10 +87,9 @@ def load_last(
         state = torch.load(path, map_location="cpu", weights_only=True)
         backbone.load_state_dict(state["backbone"])
         objective.load_state_dict(state["objective"])
-        fused = [group["fused"] for group in optimizer.param_groups]
+        for kept, group in zip(state["optimizer"]["param_groups"], optimizer.param_groups, strict=True):
+            kept["fused"] = group["fused"]  # of this device, not of that one; by it torch decides where the count of steps goes
         optimizer.load_state_dict(state["optimizer"])
-        for group, setting in zip(optimizer.param_groups, fused, strict=True):
-            group["fused"] = setting  # that of this device, not of the one that the checkpoint was written on
         if average is not None:
             average.load_state_dict(state["average"])
         return Progress(**state["progress"])

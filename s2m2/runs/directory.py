@@ -44,8 +44,13 @@ class RunDirectory:
 
     @property
     def loggers(self) -> Path:
-        """The ids that Weights & Biases and MLflow know this run by."""
+        """The ids that Weights & Biases and MLflow know this run by, and the last step that each was given."""
         return self.path / "loggers.json"
+
+    @property
+    def mlflow(self) -> Path:
+        """MLflow's database, where its figures go nowhere else."""
+        return self.path / "mlflow.db"
 
     @property
     def tensorboard(self) -> Path:

@@ -10,7 +10,8 @@ from s2m2.console import console
 from s2m2.files import write_text
 from s2m2.recipe.runtime import LoggerName
 from s2m2.runs.directory import RunDirectory
-from s2m2.runs.sinks import Kind, MetricSink, open_sinks
+from s2m2.runs.rows import PLACE, Kind
+from s2m2.runs.sinks import MetricSink, open_sinks
 
 
 class MetricLog:
@@ -65,7 +66,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
             row = json.loads(line)
         except json.JSONDecodeError:
             continue
-        if isinstance(row, dict) and {"stage", "kind", "step", "epoch"} <= row.keys():
+        if isinstance(row, dict) and set(PLACE) <= row.keys():
             rows.append(row)
     return rows
 

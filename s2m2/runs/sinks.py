@@ -1,30 +1,25 @@
 """Where losses and scores of a run go beside its JSON lines: TensorBoard always; CSV, Weights & Biases and MLflow where wished.
 
-The last two are spoken to by their own clients, which are imported only when they are named. Fabric has no logger for them, and its CSV
+The clients of the last two (`runs/services.py`) are imported only when they are named. Fabric has no logger for them, and its CSV
 logger empties the file of a run that is continued.
 """
 
 import csv
 import importlib
-import json
+import importlib.util
 import logging
-import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
-
-import yaml
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
 
 from s2m2.errors import InputError
-from s2m2.files import write_text
 from s2m2.recipe.runtime import LoggerName
 from s2m2.runs.directory import RunDirectory
+from s2m2.runs.rows import PLACE, Kind
+from s2m2.runs.services import SERVICES, OnceSink
 
-Kind = Literal["train", "validation"]
-PROJECT = "s2m2"
-"""Project of Weights & Biases, and experiment of MLflow, where the environment names no other."""
-PARAMETERS_AT_ONCE = 100
-"""As many as MLflow takes in one call."""
+MLFLOW_DATABASE = ("sqlalchemy", "alembic")
+"""What MLflow keeps a database with, and its small client, `mlflow-skinny`, comes without."""
 
 
 @runtime_checkable
@@ -49,6 +44,13 @@ def check_loggers(names: Sequence[LoggerName]) -> None:
             importlib.import_module(name)
         except ImportError as error:
             raise InputError(f"--runtime.loggers has {name}, which needs its client: pip install 's2m2[{name}]'") from error
+    if "mlflow" in names and not importlib.import_module("mlflow").is_tracking_uri_set():
+        missing = [name for name in MLFLOW_DATABASE if importlib.util.find_spec(name) is None]
+        if missing:
+            raise InputError(
+                f"--runtime.loggers has mlflow, whose database in the run directory needs {' and '.join(missing)}: "
+                "pip install 's2m2[mlflow]', or name a server in MLFLOW_TRACKING_URI"
+            )
 
 
 class TensorBoardSink:
@@ -77,10 +79,10 @@ class CsvSink:
         self.stage = stage
         self.file = run.metrics_csv.open("w", encoding="utf-8", newline="")
         self.table = csv.writer(self.file)
-        self.table.writerow(["stage", "kind", "step", "epoch", "figure", "value"])
+        self.table.writerow([*PLACE, "figure", "value"])
         for row in rows:
-            place = [row[name] for name in ("stage", "kind", "step", "epoch")]
-            self.table.writerows([*place, name, value] for name, value in row.items() if name not in ("stage", "kind", "step", "epoch"))
+            place = [row[name] for name in PLACE]
+            self.table.writerows([*place, name, value] for name, value in row.items() if name not in PLACE)
         self.file.flush()
 
     def write(self, kind: Kind, step: int, epoch: float, figures: Mapping[str, float]) -> None:
@@ -91,68 +93,6 @@ class CsvSink:
     def close(self, *, failed: bool) -> None:
         """Close the file."""
         self.file.close()
-
-
-class WandbSink:
-    """A run of Weights & Biases for the whole run directory, continued by its id; each stage has an axis of its own, its steps."""
-
-    def __init__(self, run: RunDirectory, stage: str) -> None:
-        import wandb
-
-        self.stage = stage
-        self.run = wandb.init(
-            project=os.environ.get("WANDB_PROJECT", PROJECT),
-            name=os.environ.get("WANDB_NAME", run.path.resolve().name),
-            id=_known(run).get("wandb"),
-            resume="allow",
-            config=_recipe(run),
-            dir=str(run.path),
-        )
-        _remember(run, "wandb", self.run.id)
-        self.run.define_metric(f"{stage}/step")
-        self.run.define_metric(f"{stage}/*", step_metric=f"{stage}/step")
-
-    def write(self, kind: Kind, step: int, epoch: float, figures: Mapping[str, float]) -> None:
-        """All figures in one call."""
-        at = {f"{self.stage}/step": step, f"{self.stage}/epoch": epoch}
-        self.run.log({**at, **{f"{self.stage}/{kind}/{name}": value for name, value in figures.items()}})
-
-    def close(self, *, failed: bool) -> None:
-        """Send what is left."""
-        self.run.finish(exit_code=int(failed))
-
-
-class MLflowSink:
-    """A run of MLflow for the whole run directory, continued by its id."""
-
-    def __init__(self, run: RunDirectory, stage: str) -> None:
-        import mlflow
-
-        self.stage, self.entities, self.client = stage, mlflow.entities, mlflow.MlflowClient()
-        known = _known(run).get("mlflow")
-        self.id: str = known if known is not None else self._create(run)
-        self.client.update_run(self.id, status="RUNNING")
-        _remember(run, "mlflow", self.id)
-
-    def _create(self, run: RunDirectory) -> str:
-        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
-        found = self.client.get_experiment_by_name(name)
-        experiment = found.experiment_id if found is not None else self.client.create_experiment(name)
-        made: str = self.client.create_run(experiment, run_name=run.path.resolve().name).info.run_id
-        settings = [self.entities.Param(key, str(value)) for key, value in _flat(_recipe(run))]
-        for start in range(0, len(settings), PARAMETERS_AT_ONCE):
-            self.client.log_batch(made, params=settings[start : start + PARAMETERS_AT_ONCE])
-        return made
-
-    def write(self, kind: Kind, step: int, epoch: float, figures: Mapping[str, float]) -> None:
-        """All figures in one call."""
-        now = round(1000 * time.time())
-        values = [self.entities.Metric(f"{self.stage}/{kind}/{name}", value, now, step) for name, value in figures.items()]
-        self.client.log_batch(self.id, metrics=values)
-
-    def close(self, *, failed: bool) -> None:
-        """Say how it ended."""
-        self.client.set_terminated(self.id, status="FAILED" if failed else "FINISHED")
 
 
 def open_sinks(
@@ -170,36 +110,14 @@ def open_sinks(
     builders: dict[str, Callable[[], MetricSink]] = {
         "tensorboard": lambda: TensorBoardSink(run, stage, step),
         "csv": lambda: CsvSink(run, stage, rows),
-        "wandb": lambda: WandbSink(run, stage),
-        "mlflow": lambda: MLflowSink(run, stage),
+        **{name: partial(OnceSink, name, run, stage, rows) for name in SERVICES},
     }
     found: dict[str, MetricSink] = {}
     for name in ("tensorboard", *names):
         try:
             found[name] = builders[name]()
         except Exception as error:  # of a client: no login, no server, a refused project, each by an error class of its own
-            if name not in ("wandb", "mlflow"):
+            if name not in SERVICES:
                 raise
             raise InputError(f"--runtime.loggers {name} cannot begin: {' '.join(str(error).split()) or type(error).__name__}") from error
     return found
-
-
-def _known(run: RunDirectory) -> dict[str, str]:
-    """The ids that services gave this run."""
-    return dict(json.loads(run.loggers.read_text(encoding="utf-8"))) if run.loggers.is_file() else {}
-
-
-def _remember(run: RunDirectory, name: str, identity: str) -> None:
-    write_text(run.loggers, json.dumps({**_known(run), name: identity}, indent=2) + "\n")
-
-
-def _recipe(run: RunDirectory) -> dict[str, Any]:
-    return dict(yaml.safe_load(run.recipe.read_text(encoding="utf-8")) or {}) if run.recipe.is_file() else {}
-
-
-def _flat(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{path}{key}.")
-        else:
-            yield f"{path}{key}", value

@@ -1,14 +1,16 @@
 """Batch statistics over the whole batch, however many processes share it, so that a run does not depend on their number."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from s2m2.training.collectives import sum_over_processes
+from s2m2.training.collectives import gather_vectors
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
@@ -21,15 +23,9 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
         """Normalise with the statistics of the whole batch (training) or the running ones (evaluation)."""
         if not self.training:
             return super().forward(input)
-        axes = (0, 2, 3)
-        # Two passes, as the mean of squares less the square of the mean would lose digits.
-        values = input.to(self.weight.dtype)  # in mixed precision the input has fewer digits
-        mean = sum_over_processes(values.mean(axes)) / dist.get_world_size()
-        centred = values - mean[:, None, None]
-        variance = sum_over_processes(centred.square().mean(axes)) / dist.get_world_size()
-        self._track(mean.detach(), variance.detach(), input.numel() // input.shape[1] * dist.get_world_size())
-        scale = self.weight / torch.sqrt(variance + self.eps)
-        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(input.dtype)
+        output, mean, variance = _Normalisation.apply(input, self.weight, self.bias, self.eps)
+        self._track(mean, variance, input.numel() // input.shape[1] * dist.get_world_size())
+        return output
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
@@ -41,6 +37,45 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
         momentum = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean, momentum)
         self.running_var.lerp_(variance * (count / max(count - 1, 1)), momentum)
+
+
+class _Normalisation(torch.autograd.Function):
+    """Normalise with means and variances over all processes, which cost one message forward and one back.
+
+    With N values of a channel in all, x^ = (x - mean) / sqrt(variance + eps) and g the gradient of the output, that of the input is
+        weight / sqrt(variance + eps) * (g - sum(g) / N - x^ sum(g x^) / N),
+    with sums over all processes (Ioffe and Szegedy, ICML 2015). Weight and bias get the sums of this process alone, as
+    gradients are averaged over processes later.
+    """
+
+    @staticmethod
+    def forward(context: Any, given: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+        # In mixed precision the input has fewer digits than the statistics need.
+        means, variances = torch.batch_norm_update_stats(given.to(weight.dtype), None, None, 0.0)
+        means, variances = gather_vectors(torch.stack([means, variances])).unbind(1)
+        mean = means.mean(0)
+        # Not the mean of squares less the square of the mean, which would lose digits.
+        variance = (variances + (means - mean).square()).mean(0)
+        context.save_for_backward(given, weight, mean, variance)
+        context.eps = eps
+        context.mark_non_differentiable(mean, variance)
+        return F.batch_norm(given, mean, variance, weight, bias, training=False, eps=eps), mean, variance
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor, *unused: None) -> tuple[Tensor, Tensor, Tensor, None]:
+        given, weight, mean, variance = context.saved_tensors
+        values, sent, inverse = given.to(weight.dtype), gradient.to(weight.dtype), torch.rsqrt(variance + context.eps)
+        _, for_weight, for_bias = torch.ops.aten.native_batch_norm_backward(
+            sent, values, weight, None, None, mean, inverse, True, context.eps, [False, True, True]
+        )
+        count = values.numel() // values.shape[1]
+        along, level = gather_vectors(torch.stack([for_weight, for_bias])).mean(0) / count
+        # The sum above as slope * x + offset + scale * g: two passes over the values.
+        scale = weight * inverse
+        slope = -scale * inverse * along
+        offset = -scale * level - slope * mean
+        back = torch.addcmul(offset[:, None, None], values, slope[:, None, None]).addcmul_(sent, scale[:, None, None])
+        return back.to(given.dtype), for_weight, for_bias, None
 
 
 def reestimate_statistics(backbone: nn.Module, batches: Iterable[Float[Tensor, "batch 3 side side"]], seed: int) -> None:

@@ -29,13 +29,18 @@ def gather_images(features: Float[Tensor, "copy image dim"]) -> Float[Tensor, "c
     return joined.transpose(0, 1).flatten(1, 2)
 
 
+def gather_vectors(mine: Float[Tensor, "what dim"]) -> Float[Tensor, "process what dim"]:
+    """The same few vectors of every process, on each of them; without gradient."""
+    parts = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, mine.contiguous())
+    return torch.stack(parts)
+
+
 def join_rows(share: Float[Tensor, "mine dim"], count: int) -> Float[Tensor, "row dim"]:
     """The rows of all processes in their order, where process r of w has rows r, r + w, r + 2 w and on; without gradient."""
     world = dist.get_world_size()
     padded = F.pad(share, (0, 0, 0, -(-count // world) - len(share)))
-    parts = [torch.empty_like(padded) for _ in range(world)]
-    dist.all_gather(parts, padded)
-    return torch.stack(parts, dim=1).flatten(0, 1)[:count]
+    return gather_vectors(padded).transpose(0, 1).flatten(0, 1)[:count]
 
 
 class _Sum(torch.autograd.Function):

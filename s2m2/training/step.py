@@ -11,14 +11,13 @@ import torch
 from jaxtyping import Float, Int64
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from s2m2.data.augment import augment
 from s2m2.data.batches import BatchReader, steps_per_epoch
 from s2m2.models.backbone import Backbone
 from s2m2.seeding import StepStream, seed_for
 from s2m2.threads import one_thread
-from s2m2.training.averaging import moving_average
+from s2m2.training.averaging import MovingAverage
 from s2m2.training.batch_norm import share_statistics
 from s2m2.training.objective import LossTerms
 from s2m2.training.optimizer import build_optimizer, set_learning_rate
@@ -39,7 +38,7 @@ class Prepared:
     networks: Networks
     """On the device."""
     optimizer: torch.optim.Optimizer
-    average: AveragedModel | None
+    average: MovingAverage | None
     """The moving average of the weights, where there is one."""
 
 
@@ -51,7 +50,7 @@ def prepare(fabric: Fabric, backbone: Backbone, objective: nn.Module, settings: 
     if settings.channels_last:
         networks.to(memory_format=torch.channels_last)
     optimizer = build_optimizer(config.optimizer, networks.to(fabric.device))
-    return Prepared(networks=networks, optimizer=optimizer, average=moving_average(networks, config.average) if config.average else None)
+    return Prepared(networks=networks, optimizer=optimizer, average=MovingAverage(networks, config.average) if config.average else None)
 
 
 class TrainingStep:

@@ -98,6 +98,7 @@ def test_no_head_takes_a_power_of_what_transforms_leave_negative(head: HeadName,
         prepare_features(table, None, EvaluateConfig(heads=("nearest_mean", head), transforms=transforms, **known), table)
     plain = {"calibrated": CalibratedConfig(neighbours=1, power=1.0), "pt_map": PTMapConfig(power=1.0)}
     prepare_features(table, None, EvaluateConfig(heads=("nearest_mean", head), transforms=transforms, **plain), table)
+    prepare_features(table, None, EvaluateConfig(heads=("nearest_mean", head), transforms=(*transforms, "rectify"), **known), table)
 
 
 @pytest.mark.parametrize("where", ["support", "validation"])

@@ -30,6 +30,9 @@ ORDERS: list[tuple[TransformName, ...]] = [
     ("power", "centre_support", "unit"),
     ("peme", "centre_support", "unit", "centre_support"),
     ("centre_base", "centre_base"),
+    ("rectify", "power"),
+    ("centre_base", "rectify", "unit"),
+    ("centre_support", "rectify"),
 ]
 
 
@@ -96,6 +99,9 @@ def test_negative_features_have_no_power() -> None:
     negative = replace(NOVEL, features=NOVEL.features - 1)
     with pytest.raises(InputError, match=r"evaluate\.transforms takes a power"):
         build_transforms(("power",), None).table(negative)
+    assert torch.equal(
+        build_transforms(("rectify", "power"), None).table(negative).features, (negative.features.clamp(min=0) + 1e-6).sqrt()
+    )
 
 
 def test_base_features_that_are_not_there_are_named() -> None:

@@ -1,5 +1,6 @@
 """What only a GPU can show: every stage on it, in mixed precision and compiled, and a run that goes on where a CPU left off."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -56,6 +57,9 @@ def test_a_run_begun_on_a_cpu_is_continued_on_a_gpu(glyph_folder: Path, tmp_path
     run = RunDirectory(tmp_path / "run")
     assert main(["pretrain", *tiny_flags(glyph_folder, run.path, pretrain__optimizer__name="adam")]) == 0
     run.outcome("pretrain").unlink()
+    state = torch.load(run.last("pretrain"), weights_only=True)
+    state["progress"]["step"] //= 2  # half of the steps are still to be taken
+    torch.save(state, run.last("pretrain"))
     assert main(["pretrain", *tiny_flags(glyph_folder, run.path, pretrain__optimizer__name="adam", **CUDA)]) == 0
 
 
@@ -76,7 +80,8 @@ def test_every_head_scores_on_a_gpu_as_on_a_cpu(head: HeadName) -> None:
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
 def test_a_step_never_waits_for_the_gpu(small_glyphs: ImageTable, objective: ObjectiveName, stage: str) -> None:
     recipe = tiny_recipe(objective)
-    step = step_maker(small_glyphs, recipe, recipe.finetune if stage == "finetune" else recipe.pretrain, "cuda")(lambda part: None)
+    config = replace(recipe.finetune if stage == "finetune" else recipe.pretrain, average=0.9)
+    step = step_maker(small_glyphs, recipe, config, "cuda")(lambda part: None)
     step.networks.train()
     for number in range(3):
         step(number)

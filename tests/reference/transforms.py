@@ -12,6 +12,8 @@ def transform(names: Sequence[str], support: np.ndarray, query: np.ndarray, base
     for name in [step for one in names for step in STEPS.get(one, [one])]:
         if name == "unit":
             support, query, base = (np.array([row / np.sqrt((row * row).sum()) for row in rows]) for rows in (support, query, base))
+        elif name == "rectify":
+            support, query, base = (np.where(rows > 0, rows, 0) for rows in (support, query, base))
         elif name == "power":
             support, query, base = (np.sqrt(rows + 1e-6) for rows in (support, query, base))
         else:

@@ -44,6 +44,22 @@ def test_weights_optimizer_and_progress_come_back_bit_for_bit(tmp_path: Path) ->
     assert str(optimizer.state_dict()) == str(other_optimizer.state_dict())
 
 
+def test_a_checkpoint_of_a_cpu_goes_on_where_the_optimizer_is_fused(tmp_path: Path) -> None:
+    backbone, head, optimizer = networks()
+    for values in [*backbone.parameters(), *head.parameters()]:
+        values.grad = torch.ones_like(values)
+    optimizer.step()
+    save_last(tmp_path / "last.pt", backbone, head, optimizer, Progress(step=1))
+    on_device = [
+        torch.empty_like(values, device="meta").requires_grad_() for values in [*backbone.parameters(), *head.parameters()]
+    ]  # another device than the CPU
+    moved = torch.optim.Adam(on_device)
+    moved.param_groups[0]["fused"] = True
+    load_last(tmp_path / "last.pt", backbone, head, moved)
+    assert moved.param_groups[0]["fused"] is True
+    assert {value.device.type for state in moved.state.values() for value in state.values()} == {"meta"}  # the count of steps too
+
+
 def test_without_a_checkpoint_a_stage_begins_at_step_zero(tmp_path: Path) -> None:
     assert load_last(tmp_path / "last.pt", *networks()) == Progress()
 

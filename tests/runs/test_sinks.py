@@ -46,18 +46,26 @@ class FakeMLflow(ModuleType):
         self.parameters: dict[str, str] = {}
         self.states: list[tuple[str, str]] = []
         self.largest_call = 0
+        self.place: str | None = "http://server"
+        self.artifacts: str | None = None
         self.entities = SimpleNamespace(
             Metric=lambda key, value, timestamp, step: (key, value, step), Param=lambda key, value: (key, value)
         )
 
-    def MlflowClient(self) -> "FakeMLflow":
+    def is_tracking_uri_set(self) -> bool:
+        return self.place is not None
+
+    def MlflowClient(self, tracking_uri: str | None = None) -> "FakeMLflow":
+        assert (tracking_uri is None) == self.is_tracking_uri_set()
+        self.place = self.place or tracking_uri
         return self
 
     def get_experiment_by_name(self, name: str) -> SimpleNamespace | None:
         return SimpleNamespace(experiment_id="7") if self.made else None
 
-    def create_experiment(self, name: str) -> str:
+    def create_experiment(self, name: str, artifact_location: str | None) -> str:
         assert name == "s2m2"
+        self.artifacts = artifact_location
         return "7"
 
     def create_run(self, experiment: str, run_name: str) -> SimpleNamespace:
@@ -103,7 +111,7 @@ def test_weights_and_biases_continues_one_run_for_both_stages(tmp_path: Path, wa
     assert wandb.logged[1] == {"pretrain/step": 15, "pretrain/epoch": 0.5, "pretrain/train/loss": 1.5}
     assert ("finetune/*", "finetune/step") in wandb.axes
     assert wandb.ended == [0, 0, 0]
-    assert json.loads(run.loggers.read_text()) == {"wandb": "id-1"}
+    assert json.loads(run.loggers.read_text()) == {"wandb": {"id": "id-1", "sent": {"pretrain/train": 15, "finetune/train": 5}}}
 
 
 def test_mlflow_continues_one_run_for_both_stages(tmp_path: Path, mlflow: FakeMLflow) -> None:
@@ -119,6 +127,43 @@ def test_mlflow_continues_one_run_for_both_stages(tmp_path: Path, mlflow: FakeML
     assert mlflow.parameters["model.setting_7"] == "7"
     assert mlflow.largest_call == 100  # the most that a server takes
     assert mlflow.states == [("run-1", "RUNNING"), ("run-1", "FINISHED")] * 3
+
+
+def test_mlflow_writes_into_the_run_directory_where_no_other_place_is_named(tmp_path: Path, mlflow: FakeMLflow) -> None:
+    mlflow.place = None
+    with MetricLog(RunDirectory(tmp_path / "a run"), "pretrain", 0, loggers=("mlflow",)):
+        pass
+    assert mlflow.place == f"sqlite:///{tmp_path}/a%20run/mlflow.db"
+    assert mlflow.artifacts == f"{tmp_path}/a run/mlflow"
+
+
+def test_a_service_is_given_what_it_missed_and_nothing_twice(
+    tmp_path: Path, wandb: FakeWandb, mlflow: FakeMLflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunDirectory(tmp_path)
+    now = 0.0
+    monkeypatch.setattr("s2m2.runs.services.time.monotonic", lambda: now)
+    killed = MetricLog(run, "pretrain", 0, loggers=("wandb", "mlflow"))
+    for step in (1, 2, 3, 4):
+        killed.write("train", step, step / 4, loss=1 / step)
+        now += 12
+    with monkeypatch.context() as lost:
+        lost.setattr(mlflow, "log_batch", lambda *_, **__: (_ for _ in ()).throw(ConnectionError))
+        killed.write("train", 5, 1.25, loss=0.2)
+    assert killed.file is not None
+    killed.file.close()
+    assert json.loads(run.loggers.read_text())["mlflow"]["sent"] == {"pretrain/train": 4}
+    assert json.loads(run.loggers.read_text())["wandb"]["sent"] == {"pretrain/train": 2}  # 12 seconds a step: 3 and later may be lost
+    for start in (3, 5):
+        with MetricLog(run, "pretrain", start, loggers=("wandb", "mlflow")) as log:
+            for step in range(start + 1, 7):
+                log.write("train", step, step / 4, loss=1 / step)
+                log.write("validation", step, step / 4, score=0.5)
+    at = "pretrain/step"
+    assert [row[at] for row in wandb.logged if "pretrain/train/loss" in row] == [1, 2, 3, 4, 5, 3, 4, 5, 6]
+    assert [row[at] for row in wandb.logged if "pretrain/validation/score" in row] == [4, 5, 6]
+    assert [step for _, name, _, step in mlflow.metrics if name == "pretrain/train/loss"] == [1, 2, 3, 4, 5, 6]
+    assert [step for _, name, _, step in mlflow.metrics if name == "pretrain/validation/score"] == [4, 5, 6]
 
 
 def test_a_stage_that_fails_is_told(tmp_path: Path, wandb: FakeWandb, mlflow: FakeMLflow) -> None:

@@ -97,5 +97,7 @@ def _power(features: Float[Tensor, "*rows dim"], power: float) -> Float[Tensor, 
     if power == 1:
         return features
     if bool((features < 0).any()):
-        raise InputError("head calibrated takes a power of the features, but some are negative; --evaluate.calibrated.power 1 leaves them")
+        raise InputError(
+            "head calibrated takes a power of features, of which some are negative; --evaluate.transforms rectify changes that"
+        )
     return features**power

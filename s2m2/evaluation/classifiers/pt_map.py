@@ -49,7 +49,9 @@ class PTMap:
             InputError: a feature is negative, and the power is not 1.
         """
         if self.config.power != 1 and bool((features < 0).any()):
-            raise InputError("head pt_map takes a power of the features, but some are negative; it needs those of a ReLU as they are")
+            raise InputError(
+                "head pt_map takes a power of features, of which some are negative; --evaluate.transforms rectify changes that"
+            )
         raised = (features + SHIFT).log_() if self.config.power == 0 else (features + SHIFT).pow_(self.config.power)
         unit = F.normalize(raised, dim=-1)
         return F.normalize(unit - unit.mean(1, keepdim=True), dim=-1) if self.config.centre else unit

@@ -1,0 +1,81 @@
+"""Processes and settings that do not fit are told in one line, before anything waits for a process that nobody starts."""
+
+import os
+
+import pytest
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+
+from s2m2.commands.launching import check_launcher, own_environment
+from s2m2.errors import InputError
+from s2m2.recipe import RuntimeConfig
+
+TORCHRUN = {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
+BATCH = {"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_JOB_NAME": "train"}
+SRUN = {**BATCH, "SLURM_NTASKS_PER_NODE": "2", "SLURM_STEP_NUM_TASKS": "4"}
+BY_HAND = {"MASTER_ADDR": "first", "MASTER_PORT": "29500", "NODE_RANK": "1"}
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No launcher's variables, whatever started the tests."""
+    for name in os.environ:
+        if name.startswith(("SLURM", "MASTER_")) or name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "NODE_RANK"):
+            monkeypatch.delenv(name)
+
+
+def surround(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "devices", "nodes", "line"),
+    [
+        ({}, 1, 2, "--runtime.nodes is 2, but nothing started processes on other machines: call it with torchrun or srun"),
+        (BATCH, 2, 2, "--runtime.nodes is 2, but nothing started processes on other machines"),
+        (TORCHRUN, 1, 1, "--runtime.devices 1 times --runtime.nodes 1 is not the 4 processes of torchrun"),
+        (TORCHRUN, 4, 1, "--runtime.devices is 4, but torchrun starts 2 process"),
+        (SRUN, 1, 1, "--runtime.devices 1 times --runtime.nodes 1 is not the 4 processes of srun"),
+        (SRUN, 1, 4, "--runtime.devices is 1, but srun starts 2 process"),
+        ({**BATCH, "SLURM_STEP_NUM_TASKS": "4"}, 2, 2, "srun does not say how many .* call it with --nodes 2 --ntasks-per-node 2"),
+        ({"WORLD_SIZE": "2", **BY_HAND}, 2, 2, "--runtime.devices 2 times --runtime.nodes 2 is not the 2 processes of the launcher"),
+    ],
+)
+def test_settings_that_do_not_fit_the_launcher(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], devices: int, nodes: int, line: str
+) -> None:
+    surround(monkeypatch, variables)
+    with pytest.raises(InputError, match=f"^{line}"):
+        check_launcher(RuntimeConfig(devices=devices, nodes=nodes))
+
+
+@pytest.mark.parametrize(
+    ("variables", "devices", "nodes"),
+    [
+        ({}, 1, 1),
+        ({}, 4, 1),
+        (BY_HAND, 2, 2),
+        (TORCHRUN, 2, 2),
+        ({**TORCHRUN, **SRUN, "SLURM_NTASKS": "2"}, 2, 2),  # a torchrun on each machine, started by srun
+        (SRUN, 2, 2),
+        ({**SRUN, "SLURM_JOB_NAME": "bash"}, 1, 1),
+        (BATCH, 1, 1),
+        (BATCH, 4, 1),
+    ],
+)
+def test_settings_that_fit(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], devices: int, nodes: int) -> None:
+    surround(monkeypatch, variables)
+    check_launcher(RuntimeConfig(devices=devices, nodes=nodes))
+
+
+def test_what_a_batch_script_calls_starts_its_processes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert own_environment() is None
+    surround(monkeypatch, BATCH)
+    assert isinstance(own_environment(), LightningEnvironment)
+    monkeypatch.setenv("WORLD_SIZE", "2")  # one of those processes
+    assert isinstance(own_environment(), LightningEnvironment)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert own_environment() is None
+    monkeypatch.delenv("WORLD_SIZE")
+    surround(monkeypatch, SRUN)
+    assert own_environment() is None
