@@ -33,6 +33,7 @@ def images_per_second(processes: int, options: argparse.Namespace) -> float:
             "pretrain.epochs": "2",
             "pretrain.batch_size": str(options.batch_size),
             "pretrain.validation.every": "2",
+            "data.held_out": str(round(1 - options.share, 6)),
             "runtime.accelerator": "cpu",
             "runtime.threads": "1",
             "runtime.devices": str(processes),
@@ -55,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--objective", default="rotation")
     parser.add_argument("--batch-size", type=int, default=64, help="pictures a step, over all processes")
+    parser.add_argument("--share", type=float, default=1.0, help="of the base pictures to train on: less for a slow network")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args(argv)
     load = os.getloadavg()[0]

@@ -44,6 +44,8 @@ ONE_PRODUCT = JobSize(blocks=1, largest_gather=2**23)
 """For heads that are little more than one matrix product: what they meet at once then about fits a processor's cache."""
 MANY_STEPS = JobSize(blocks=1, largest_gather=2**22)
 """For heads of many steps: enough tasks that a step's arithmetic outweighs its calls, few enough that memory stays small."""
+SMALL_STEPS = JobSize(blocks=1, largest_gather=2**23)
+"""For heads whose steps are tens of calls on a few numbers a task: threads that run side by side wait for the interpreter at each call."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,14 +120,14 @@ HEADS: Mapping[HeadName, Head] = {
         settings="tim",
         transductive=True,
         assumes_balance=lambda config: True,
-        job=MANY_STEPS,
+        job=SMALL_STEPS,
     ),
     "alpha_tim": Head(
         title="alpha-TIM",
         build=lambda config, base: AlphaTIM(config=config.alpha_tim),
         settings="alpha_tim",
         transductive=True,
-        job=MANY_STEPS,
+        job=SMALL_STEPS,
     ),
     "pt_map": Head(
         title="PT-MAP",
