@@ -110,7 +110,7 @@ def test_the_printed_settings_are_a_recipe(tmp_path: Path, capsys: pytest.Captur
         (["export"], "s2m2 export: needs --run, --output"),
         (
             ["export", "--run", "a", "--output", "b", "--precision", "int8"],
-            "--precision: expected one of ['float32', 'float16', 'bfloat16']",
+            "--precision: expected one of ['stored', 'float32', 'float16', 'bfloat16']",
         ),
         (["run", "--pretrain.epochs", "abc"], "--pretrain.epochs: expected int. Got value: abc"),
         (["run", "--runtime.accelerator", "tpu"], "--runtime.accelerator: expected one of ['auto', 'cpu', 'cuda', 'mps']"),

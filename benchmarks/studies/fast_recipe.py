@@ -4,7 +4,7 @@ The budget is the number of pictures that pass through the network forward and b
 for itself: that of the chosen recipe on novel classes is another measurement.
 """
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -43,13 +43,21 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--backbone", choices=BACKBONES, default="conv4")
     parser.add_argument("--width", type=int, default=16, help="channels of the first layers")
     parser.add_argument("--base-pictures", type=int, default=64, help="pictures of each base class")
-    parser.add_argument("--epochs", type=int, default=12, help="a multiple of 4, as four turns a picture take a quarter of them")
+    parser.add_argument("--epochs", type=_epochs, default=12, help="a multiple of 4, as four turns a picture take a quarter of them")
     parser.add_argument("--changes", nargs="+", choices=CHANGES, default=list(CHANGES), metavar="CHANGE", help="which to try beside fast")
 
 
+def _epochs(text: str) -> int:
+    number = int(text)
+    if number <= 0 or number % 4:
+        raise ArgumentTypeError(f"{text} is not a positive multiple of 4")
+    return number
+
+
 def name_of(options: Namespace) -> str:
-    """Of the report and the figure."""
-    return "fast_recipe" if options.backbone == "conv4" else f"fast_recipe_{options.backbone}"
+    """Of the report and the figure, so that none takes the place of that of another network."""
+    default = options.backbone == "conv4" and options.width == 16
+    return "fast_recipe" if default else f"fast_recipe_{options.backbone}_{options.width}"
 
 
 def changes_of(options: Namespace) -> list[str]:
@@ -152,8 +160,6 @@ def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, draw and write the report."""
     options = parse(__doc__, argv, seeds=3, more=add_arguments)
-    if options.epochs % 4:
-        raise SystemExit(f"--epochs is {options.epochs}, but must be a multiple of 4")
     torch.set_num_threads(1)
     plan = trials(options)
     measured = run_trials("fast_recipe", plan, measure, options)
@@ -166,6 +172,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         [picture],
         report(found, options, plan),
         [one["seconds"] for one in measured],
+        script="fast_recipe",
     )
 
 

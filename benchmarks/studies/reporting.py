@@ -77,13 +77,23 @@ def duration(seconds: Sequence[float]) -> str:
     return f"about {minutes} minute{'s' if minutes > 1 else ''} on two cores" if minutes else "less than a minute on two cores"
 
 
-def write_report(options: Namespace, name: str, title: str, pictures: Sequence[str], body: Sequence[str], seconds: Sequence[float]) -> None:
+def write_report(
+    options: Namespace,
+    name: str,
+    title: str,
+    pictures: Sequence[str],
+    body: Sequence[str],
+    seconds: Sequence[float],
+    *,
+    script: str | None = None,
+) -> None:
     """The report of today: the command, the machine, the figures and the tables.
 
     Args:
+        script: the study, where it has several reports whose names say more.
         seconds: processor seconds of each trial, those of earlier calls included.
     """
-    command = shlex.join(["uv", "run", "python", f"benchmarks/studies/{name}.py", *(options.argv or sys.argv[1:])])
+    command = shlex.join(["uv", "run", "python", f"benchmarks/studies/{script or name}.py", *(options.argv or sys.argv[1:])])
     with TemporaryDirectory() as folder:
         known = record(RunDirectory(Path(folder)))
     machine, packages = known["machine"], known["packages"]

@@ -29,6 +29,7 @@ def build_fabric(config: RuntimeConfig) -> Fabric:
         InputError: a device that this machine does not have, or more processes than were started.
     """
     kind = _accelerator(config)
+    check_launcher(config)
     if config.threads:
         torch.set_num_threads(config.threads)
     if kind == "cpu":
@@ -65,5 +66,4 @@ def _accelerator(config: RuntimeConfig) -> str:
     kind = config.accelerator if config.accelerator != "auto" else next(name for name in ("cuda", "mps", "cpu") if found[name])
     if kind == "cuda" and config.devices > torch.cuda.device_count():
         raise InputError(f"--runtime.devices is {config.devices}, but this machine has {torch.cuda.device_count()} GPU(s)")
-    check_launcher(config)
     return kind

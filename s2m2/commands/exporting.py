@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -13,22 +13,22 @@ from torch import Tensor
 
 from s2m2 import __version__
 from s2m2.analysis.weights import weights_digest
+from s2m2.commands.card_results import results_of
+from s2m2.commands.card_tables import bare, bare_or_none, card_tables, missing_tables
 from s2m2.console import console
-from s2m2.data.cache import user_cache
-from s2m2.data.catalog import ImageTables, load_tables
-from s2m2.data.learn2learn import TABLE
+from s2m2.data.catalog import ImageTables
 from s2m2.errors import InputError
 from s2m2.evaluation.features import fingerprint_of
 from s2m2.evaluation.results import TaskResults
 from s2m2.evaluation.trained import TrainedBackbone, load_backbone, trained_backbone
 from s2m2.files import appearing, write_text
-from s2m2.recipe import EvaluateConfig, ExportConfig, Recipe, recipe_to_yaml
+from s2m2.recipe import ExportConfig, Recipe, recipe_to_yaml
 from s2m2.recipe.evaluation import FeaturesName
-from s2m2.reporting.card import ExportedModel, model_card
-from s2m2.reporting.report import read_results
-from s2m2.reporting.score_table import newest_results
+from s2m2.recipe.exporting import Precision
+from s2m2.reporting.card import ExportedModel, model_card, score_command
 from s2m2.runs.checkpoint import load_outcome, read_tensors, save_outcome, save_tensors
 from s2m2.runs.directory import RunDirectory
+from s2m2.runs.metrics import read_metrics
 from s2m2.runs.provenance import read_provenance
 
 CARD = "README.md"
@@ -41,14 +41,16 @@ def export_command(config: ExportConfig) -> None:
     Raises:
         InputError: the run has no such weights, they do not fit the precision, or the folder is there already or cannot be written.
     """
-    if config.output.exists() or config.output.is_symlink():
-        raise InputError(f"--output {config.output} is there already; name a folder that is to be made")
+    _check_output(config)
     trained = _trained(config)
     run = RunDirectory(config.run)
     stored, about = read_tensors(run.best(trained.stage))
-    # What an export stated goes on with what is exported from it.
-    config = replace(config, licence=config.licence or about.get("licence"), data_licence=config.data_licence or about.get("data_licence"))
-    tensors, results, tables = rounded(stored, config), results_of(run, trained), _tables(run, trained.recipe)
+    config = _settled(config, stored, about)
+    tensors, results = rounded(stored, config), results_of(run, trained)
+    # What the card reads of the run is read here too: of a file that cannot be read, --output is not to blame.
+    read_provenance(run)
+    read_metrics(run.metrics)
+    tables, flags = card_tables(run, trained.recipe, results[0]), missing_tables(trained.recipe)
     try:
         with appearing(config.output) as folder:
             given = replace(trained, recipe=shareable(trained.recipe, trained.stage))
@@ -56,14 +58,34 @@ def export_command(config: ExportConfig) -> None:
             # The card tells of the weights as whoever gets the folder loads them.
             given = replace(given, network=trained_backbone(given.recipe, RunDirectory(folder), given.stage))
             model = _exported(folder, given, config, results, tables)
-            write_text(folder / CARD, model_card(run, model))
+            changed = model.fingerprint != fingerprint_of(trained.network.state_dict())
+            write_text(folder / CARD, model_card(run, replace(model, rounded=changed, missing=flags)))
     except (OSError, SafetensorError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(f"--output {config.output} cannot be written: {reason}") from error
     scores = f"{len(results[0]):,} score{'s' if len(results[0]) != 1 else ''}" if results[0] else "no scores, as the run holds none of them"
     console.print(f"{trained.stage} in {config.precision}, a model card with {scores}", markup=False, soft_wrap=True)
     _print_largest(config.output)
-    console.print(f"`s2m2 evaluate --run {config.output}` scores it", markup=False, soft_wrap=True)
+    console.print(f"`{score_command(str(config.output), flags)}` scores it", markup=False, soft_wrap=True)
+
+
+def _check_output(config: ExportConfig) -> None:
+    if config.output.exists() or config.output.is_symlink():
+        raise InputError(f"--output {config.output} is there already; name a folder that is to be made")
+    if config.run.is_dir() and config.output.resolve().is_relative_to(config.run.resolve()):
+        raise InputError(f"--output {config.output} is inside --run {config.run}; name a folder beside it")
+
+
+def _settled(config: ExportConfig, stored: Mapping[str, Tensor], about: Mapping[str, str]) -> ExportConfig:
+    """The settings with what null leaves to the weights; what an export stated goes on with what is exported from it."""
+    kinds = {str(value.dtype).removeprefix("torch.") for value in stored.values() if value.is_floating_point() and value.ndim > 1}
+    (kind,) = kinds if len(kinds) == 1 and kinds <= set(get_args(Precision)) else {"float32"}
+    return replace(
+        config,
+        precision=cast(Precision, kind) if config.precision == "stored" else config.precision,
+        licence=config.licence or about.get("licence"),
+        data_licence=config.data_licence or about.get("data_licence"),
+    )
 
 
 def rounded(stored: Mapping[str, Tensor], config: ExportConfig) -> dict[str, Tensor]:
@@ -72,7 +94,8 @@ def rounded(stored: Mapping[str, Tensor], config: ExportConfig) -> dict[str, Ten
     Raises:
         InputError: a value is not finite, before or after.
     """
-    dtype: torch.dtype = getattr(torch, config.precision)
+    dtypes: dict[str, torch.dtype] = {name: getattr(torch, name) for name in get_args(Precision) if name != "stored"}
+    dtype = dtypes[config.precision]
     found = {}
     for name, value in stored.items():
         if not value.is_floating_point():
@@ -83,7 +106,9 @@ def rounded(stored: Mapping[str, Tensor], config: ExportConfig) -> dict[str, Ten
             raise InputError(f"--run {config.run} has values in {name} that are not finite")
         if not bool(found[name].isfinite().all()):
             most = float(value.abs().max())
-            raise InputError(f"--precision {config.precision} cannot hold {name}, whose values reach {most:.3g}; bfloat16 and float32 can")
+            others = " and ".join(other for other, kind in dtypes.items() if bool(value.to(kind).isfinite().all()))
+            can = f"; {others} can" if others else ""
+            raise InputError(f"--precision {config.precision} cannot hold {name}, whose values reach {most:.3g}{can}")
     return found
 
 
@@ -96,12 +121,12 @@ def shareable(recipe: Recipe, stage: str) -> Recipe:
     features = cast(FeaturesName, stage)
     return replace(
         recipe,
-        data=replace(data, table=_bare(data.table), validation_table=_bare_or_none(data.validation_table)),
+        data=replace(data, table=bare(data.table), validation_table=bare_or_none(data.validation_table)),
         model=replace(model, weights=Path(model.weights).name) if model.weights else model,
         evaluate=replace(
             evaluate,
-            novel_table=_bare_or_none(evaluate.novel_table),
-            query_table=_bare_or_none(evaluate.query_table),
+            novel_table=bare_or_none(evaluate.novel_table),
+            query_table=bare_or_none(evaluate.query_table),
             save_tasks=None,
             tasks_from=(),
             ensemble=(),
@@ -109,25 +134,6 @@ def shareable(recipe: Recipe, stage: str) -> Recipe:
         ),
         runtime=replace(recipe.runtime, accelerator="auto", devices=1, nodes=1, loggers=()),
     )
-
-
-def results_of(run: RunDirectory, trained: TrainedBackbone) -> tuple[tuple[TaskResults, ...], int]:
-    """The results of a run that are of these weights and no others, the newest of each kind; and how many of the stage are left out.
-
-    Where results state a fingerprint that can be made again, it has to be that of the weights; those of support crops and of a query
-    table are taken by their time, as in the report.
-    """
-    every = read_results(run)
-    of_stage = [result for result in every if result.features.split("-")[0] == trained.stage]
-    own = [result for result in of_stage if "-ensemble" not in result.features and _is_of(result, trained)]
-    kept, older = newest_results(own)
-    return tuple(kept), len(of_stage) - len(own) + older
-
-
-def _is_of(result: TaskResults, trained: TrainedBackbone) -> bool:
-    if result.features != trained.stage or "+" in result.data_digest:
-        return True
-    return result.fingerprint == trained.fingerprint_on(result.data_digest, result.split)
 
 
 def _trained(config: ExportConfig) -> TrainedBackbone:
@@ -138,21 +144,6 @@ def _trained(config: ExportConfig) -> TrainedBackbone:
         return load_backbone(config.run, config.stage)
     except InputError as error:
         raise InputError(f"--run {error}") from error
-
-
-def _tables(run: RunDirectory, recipe: Recipe) -> ImageTables | None:
-    """The pictures that the recipe names, if they are those that were scored and at hand: nothing is downloaded for a card."""
-    try:
-        if recipe.data.download and not (user_cache() / recipe.data.download / recipe.data.table / TABLE).is_dir():
-            raise InputError(f"{recipe.data.table} is not downloaded here")
-        tables = load_tables(recipe.data, EvaluateConfig(novel_table=recipe.evaluate.novel_table))
-        scored = read_provenance(run).get("data", {}).get("digest", tables.base.digest)
-        if scored != tables.base.digest:
-            raise InputError(f"{recipe.data.table} holds other pictures than when the run was scored")
-    except InputError as error:
-        console.print(f"warning: the card counts no pictures: {error}", markup=False, soft_wrap=True)
-        return None
-    return tables
 
 
 def _write_run(
@@ -196,7 +187,11 @@ def _write_run(
 
 
 def _exported(
-    folder: Path, trained: TrainedBackbone, config: ExportConfig, results: tuple[tuple[TaskResults, ...], int], tables: ImageTables | None
+    folder: Path,
+    trained: TrainedBackbone,
+    config: ExportConfig,
+    results: tuple[tuple[TaskResults, ...], int],
+    tables: tuple[ImageTables | None, str],
 ) -> ExportedModel:
     """What the card tells of."""
     export = RunDirectory(folder)
@@ -213,7 +208,8 @@ def _exported(
         data_licence=config.data_licence,
         results=results[0],
         left_out=results[1],
-        tables=tables,
+        tables=tables[0],
+        uncounted=tables[1],
     )
 
 
@@ -222,13 +218,3 @@ def _print_largest(folder: Path) -> None:
     largest = max(sizes, key=lambda path: sizes[path])
     share = f"{sizes[largest] / 2**20:.2f} MiB of {sum(sizes.values()) / 2**20:.2f}"
     console.print(f"largest file: {largest}, {share}", markup=False, soft_wrap=True)
-
-
-def _bare(table: str) -> str:
-    """A folder by its name alone, unless the path lies below the current directory; of `~`, `..` and the root others have no use."""
-    path = Path(table)
-    return table if not path.is_absolute() and not table.startswith("~") and ".." not in path.parts else path.name or "table"
-
-
-def _bare_or_none(table: str | None) -> str | None:
-    return None if table is None else _bare(table)

@@ -11,6 +11,8 @@ from s2m2.recipe import RuntimeConfig
 
 BY_HAND = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
 """With these in its environment, a call on each machine finds the others without a launcher."""
+INTERACTIVE = ("bash", "interactive")
+"""Job names of SLURM under which Fabric takes no notice of `srun`; inside `salloc`, `srun` inherits such a name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,16 +30,33 @@ def find_launcher() -> Launcher | None:
     """The launcher of this process, by the variables that it leaves in the environment.
 
     Every process of an `srun` has the variables of a step. A batch script of SLURM has only those of its job; what it calls is alone.
+
+    Raises:
+        InputError: a variable that is not a number, or several tasks of an `srun` that would not know of each other.
     """
     found = os.environ
     if "WORLD_SIZE" in found:
-        each = found.get("LOCAL_WORLD_SIZE")
-        name = "the launcher" if each is None else "torchrun"
-        return Launcher(name=name, processes=int(found["WORLD_SIZE"]), each=None if each is None else int(each))
-    if "SLURM_STEP_NUM_TASKS" in found and "SLURM_NTASKS" in found and found.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
-        each = found.get("SLURM_NTASKS_PER_NODE")
-        return Launcher(name="srun", processes=int(found["SLURM_NTASKS"]), each=None if each is None else int(each))
+        name = "torchrun" if "LOCAL_WORLD_SIZE" in found else "the launcher"
+        return Launcher(name=name, processes=_number("WORLD_SIZE"), each=_number_if_set("LOCAL_WORLD_SIZE"))
+    if "SLURM_STEP_NUM_TASKS" not in found or "SLURM_NTASKS" not in found:
+        return None
+    job = found.get("SLURM_JOB_NAME")
+    if job not in INTERACTIVE:
+        return Launcher(name="srun", processes=_number("SLURM_NTASKS"), each=_number_if_set("SLURM_NTASKS_PER_NODE"))
+    if _number("SLURM_STEP_NUM_TASKS") > 1:
+        raise InputError(f"srun was started under the job name {job}, by which it is not recognised: give srun --job-name train")
     return None
+
+
+def _number(name: str) -> int:
+    try:
+        return int(os.environ[name])
+    except ValueError as error:
+        raise InputError(f"{name} in the environment is {os.environ[name]!r}, but must be a whole number") from error
+
+
+def _number_if_set(name: str) -> int | None:
+    return _number(name) if name in os.environ else None
 
 
 def check_launcher(config: RuntimeConfig) -> None:

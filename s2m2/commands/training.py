@@ -21,6 +21,7 @@ from s2m2.runs.directory import RunDirectory
 from s2m2.runs.provenance import record
 from s2m2.runs.sinks import check_loggers
 from s2m2.seeding import generator_for
+from s2m2.training.batch_norm import check_shareable
 from s2m2.training.build import Pretraining, check_mix_stages, finetune_objective, pretrain_objective
 from s2m2.training.collectives import gather_images
 from s2m2.training.compiling import compile_networks
@@ -34,7 +35,10 @@ def check_pretraining(recipe: Recipe, tables: ImageTables, run: RunDirectory) ->
     share = _check_batches(recipe, recipe.pretrain, tables.base)
     _check_pictures("pretrain.mix", recipe.pretrain.mix, share)
     check_validation(recipe.pretrain, tables.validation)
-    check_mix_stages("pretrain.mix", recipe.pretrain.mix, build_backbone(recipe.model, recipe.data.side))
+    backbone = build_backbone(recipe.model, recipe.data.side)
+    check_mix_stages("pretrain.mix", recipe.pretrain.mix, backbone)
+    if recipe.runtime.devices * recipe.runtime.nodes > 1:
+        check_shareable(backbone)
 
 
 def check_finetuning(recipe: Recipe, tables: ImageTables, run: RunDirectory) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from s2m2.recipe.checks import check
 
-Precision = Literal["float32", "float16", "bfloat16"]
+Precision = Literal["stored", "float32", "float16", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +19,10 @@ class ExportConfig:
     """Folder that is made and must not be there yet; `s2m2 evaluate --run` scores it like a run."""
     stage: Literal["pretrain", "finetune"] | None = None
     """Stage whose best weights are exported. By default: the last one that is finished."""
-    precision: Precision = "float32"
-    """Numbers that kernels and matrices are stored as. float16 and bfloat16 halve the file; what has one number a channel, such as the
-    statistics of batch normalisation, stays float32, and whoever loads the weights computes in float32."""
+    precision: Precision = "stored"
+    """Numbers that kernels and matrices are stored as. float16 and bfloat16 halve the file, and float16 rounds numbers below 6e-5 coarsely;
+    what has one number a channel, such as the statistics of batch normalisation, stays float32, and whoever loads the weights computes in
+    float32. stored: as they lie in the run, which is float32 unless the run is an export itself."""
     licence: str | None = None
     """Licence of the weights, for the model card: an identifier such as apache-2.0 or cc-by-4.0, or words of your own. null: the card says
     that none is stated."""

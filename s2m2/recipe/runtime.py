@@ -30,7 +30,8 @@ class RuntimeConfig:
     """Most seconds of training that a kill can cost."""
     loggers: tuple[LoggerName, ...] = ()
     """Where losses and scores go beside the JSON lines and TensorBoard files of the run directory: csv, a table there; wandb and mlflow,
-    Weights & Biases and MLflow, where the variables of their own in the environment say, or else MLflow's database mlflow.db there."""
+    Weights & Biases and MLflow, where the variables of their own in the environment say; without MLFLOW_TRACKING_URI, mlflow writes
+    mlflow.db in the run directory."""
 
     def __post_init__(self) -> None:
         check(len(set(self.loggers)) == len(self.loggers), "runtime.loggers", list(self.loggers), "different names")

@@ -1,8 +1,8 @@
 """The model card of exported weights: Markdown, with the front matter that model hubs read."""
 
 import shlex
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -52,6 +52,12 @@ class ExportedModel:
     """Results of the stage in the run that are of other weights, or of several networks."""
     tables: ImageTables | None
     """The pictures; None where they are not at hand."""
+    uncounted: str = ""
+    """Which table is not at hand or another one than was scored, in words, where `tables` is None, such as: the table x was not at hand."""
+    rounded: bool = False
+    """The weights are not bit for bit those that were scored."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Flags of the tables that whoever scores the weights has to name, with a word in place of each."""
 
 
 def model_card(run: RunDirectory, model: ExportedModel) -> str:
@@ -64,29 +70,31 @@ def model_card(run: RunDirectory, model: ExportedModel) -> str:
     outcome = load_outcome(run.outcome(trained.stage))
     assert outcome is not None, "an exported stage is finished"
     imported = _imported(run, trained.stage)
+    foreign = bool(imported) or recipe.model.pretrained or recipe.model.weights is not None
     data, dim = recipe.data, trained.network.feature_dim
     name = recipe.model.timm or recipe.model.backbone
     pictures = " and ".join(dict.fromkeys(code(one) for one in _table_names(model)))
     return template("card.md.j2").render(
-        front=yaml.safe_dump(front_matter(model), sort_keys=False, allow_unicode=True),
-        title=f"{name}, imported" if outcome.imported else f"{name} by S2M2 on {pictures}, {AFTER[trained.stage]}",
+        front=yaml.safe_dump(front_matter(model, trained_here=not outcome.imported), sort_keys=False, allow_unicode=True),
+        title=f"{name}, imported" if outcome.imported else f"{name} trained on {pictures}, {AFTER[trained.stage]}",
+        made="" if outcome.imported else " Trained with the package s2m2.",
         origin="".join(f" Its weights {words} from {code(source)}." for words, source in imported),
         dim=dim,
         model=markdown_table(("", ""), _model_rows(name, model)),
-        data_sentence=_data_sentence(model, imported=bool(outcome.imported)),
+        data_sentence=_data_sentence(model, imported=bool(outcome.imported), foreign=foreign),
         data=data_table(model.tables) if model.tables is not None else "",
         data_remarks=_data_remarks(recipe),
         data_licence=_licence_sentence(model.data_licence),
         recipe=recipe_sentences(run, recipe, trained.stage),
         selection=selection_sentence(run, recipe, trained.stage, outcome),
         scores=markdown_table(*score_rows(model.results)) if model.results else "",
-        score_sentences=_score_sentences(model, imported=bool(imported)),
+        score_sentences=_score_sentences(model, foreign=foreign),
         older=_older_sentence(model.left_out),
         not_measured=_not_measured(model),
         facts=markdown_table(("", ""), fact_rows(run, recipe, trained.stage)),
-        command=_command(model),
+        command=score_command(model.folder, model.missing),
         folder=code(model.folder),
-        table_hint=_table_hint(recipe),
+        table_hint=_table_hint(model),
         shown=84 if data.side > 32 else 32,
         resized=data.resized_side,
         side=data.side,
@@ -94,14 +102,16 @@ def model_card(run: RunDirectory, model: ExportedModel) -> str:
     )
 
 
-def front_matter(model: ExportedModel) -> dict[str, Any]:
+def front_matter(model: ExportedModel, *, trained_here: bool) -> dict[str, Any]:
     """What model hubs read: licence, library and tags, under their names."""
     stated = model.licence
     known = stated is not None and stated.strip().lower() in HUB_LICENCES
     licence = stated.strip().lower() if stated is not None and known else "unknown" if stated is None else "other"
-    backbone = model.trained.recipe.model.timm or model.trained.recipe.model.backbone
-    tags = ["few-shot-learning", "image-classification", "manifold-mixup", "self-supervised-learning", "s2m2"]
-    tags += [backbone, *_table_names(model)]
+    recipe = model.trained.recipe
+    tags = ["few-shot-learning", "image-classification"]
+    if trained_here and recipe.pretrain.objective in ("rotation", "exemplar"):
+        tags += ["self-supervised-learning", *(["manifold-mixup", "s2m2"] if model.trained.stage == "finetune" else [])]
+    tags += [recipe.model.timm or recipe.model.backbone, *_table_names(model)]
     return {
         "license": licence,
         **({"license_name": _line(stated)} if stated is not None and not known else {}),
@@ -142,14 +152,16 @@ def _table_names(model: ExportedModel) -> list[str]:
     return [model.tables.base.name if model.tables is not None else model.trained.recipe.data.table]
 
 
-def _data_sentence(model: ExportedModel, *, imported: bool) -> str:
+def _data_sentence(model: ExportedModel, *, imported: bool, foreign: bool) -> str:
     if imported:
         said = "The weights were not trained in the run that they are exported from, and it has no record of what they were trained on."
         return f"{said} The recipe names these pictures, to score on:" if model.tables is not None else said
-    if model.tables is not None:
-        return "Trained on base classes, selected on validation classes; novel classes were kept from both."
-    named = code(model.trained.recipe.data.table)
-    return f"Trained on the base classes of {named}. The table was not at hand when this was written, so nothing is counted here."
+    if model.tables is None:
+        named = code(model.trained.recipe.data.table)
+        return f"Trained on the base classes of {named}. When this was written, {model.uncounted}, so nothing is counted here."
+    if foreign:
+        return "Trained on base classes, selected on validation classes; what the weights that it began with had seen is not known here."
+    return "Trained on base classes, selected on validation classes; novel classes were kept from both."
 
 
 def _data_remarks(recipe: Recipe) -> list[str]:
@@ -170,16 +182,16 @@ def _licence_sentence(stated: str | None) -> str:
     return f"{plain(stated)}." if stated is not None else "not stated."
 
 
-def _score_sentences(model: ExportedModel, *, imported: bool) -> list[str]:
+def _score_sentences(model: ExportedModel, *, foreign: bool) -> list[str]:
     sentences = [
         "Accuracy in percent: mean over the tasks ± half the width of its 95% interval over tasks, 1.96 std / sqrt(tasks). Over classes: "
         "half the width of the 95% interval over classes and their pictures as well."
     ]
-    if imported:
+    if foreign:
         sentences.append("Whether the weights had seen these classes in training is not known here.")
     else:
         sentences += [SELECTION[split] for split in dict.fromkeys(result.split for result in model.results)]
-    if model.precision != "float32":
+    if model.rounded:
         sentences.append(f"They were measured before the weights were rounded to {model.precision}.")
     return sentences
 
@@ -194,7 +206,7 @@ def _not_measured(model: ExportedModel) -> list[str]:
     results, items = model.results, []
     if not any(result.split == "novel" for result in results):
         items.append("Accuracy on novel classes.")
-    if results and model.precision != "float32":
+    if results and model.rounded:
         items.append(f"The weights as they lie here, in {model.precision}: the scores are of the weights that they were rounded from.")
     unknown = sum(result.class_interval is None for result in results)
     if unknown:
@@ -205,15 +217,17 @@ def _not_measured(model: ExportedModel) -> list[str]:
     return items
 
 
-def _command(model: ExportedModel) -> str:
-    named = " --data.table TABLE" if _table_hint(model.trained.recipe) else ""
-    return f"s2m2 evaluate --run {shlex.quote(' '.join(model.folder.splitlines()))}{named}"
+def score_command(folder: str, missing: Mapping[str, str]) -> str:
+    """What scores the weights in a folder, with a word in place of each table that is to be named."""
+    flags = "".join(f" {flag} {word}" for flag, word in missing.items())
+    return f"s2m2 evaluate --run {shlex.quote(' '.join(folder.splitlines()))}{flags}"
 
 
-def _table_hint(recipe: Recipe) -> str:
-    if recipe.data.table == "glyphs" or recipe.data.download is not None:
-        return ""
-    return " TABLE is a folder of pictures that `s2m2 prepare` wrote."
+def _table_hint(model: ExportedModel) -> str:
+    words = list(dict.fromkeys(model.missing.values()))
+    if len(words) < 2:
+        return "".join(f" {word} is a folder of pictures that `s2m2 prepare` wrote." for word in words)
+    return f" {', '.join(words[:-1])} and {words[-1]} are folders of pictures that `s2m2 prepare` wrote."
 
 
 def _numbers(values: Iterable[float]) -> str:

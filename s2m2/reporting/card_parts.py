@@ -92,6 +92,8 @@ def selection_sentence(run: RunDirectory, recipe: Recipe, stage: str, outcome: O
     half = _validation_interval(run, stage, outcome)
     interval = f" ± {100 * half:.2f}" if half is not None else ""
     score = f"{100 * outcome.best_score:.2f}{interval} %"
+    if outcome.best_epoch == 0:
+        return f"No epoch of the stage beat the weights that it began with, {score} on validation classes ({tasks}); these are those."
     return (
         f"Among the epochs of the stage, those weights were kept whose accuracy on validation classes was best: {score} ({tasks}), after "
         f"epoch {outcome.best_epoch}. Being the best of several it is too high by a little, and it is no score of novel classes, which had "

@@ -151,8 +151,9 @@ class OnceSink:
 
 
 def _services(run: RunDirectory) -> dict[str, Any]:
-    """What services know of this run."""
-    return dict(json.loads(run.loggers.read_text(encoding="utf-8"))) if run.loggers.is_file() else {}
+    """What services know of this run; of an older file, which had nothing but ids, it is not known what was sent."""
+    found = dict(json.loads(run.loggers.read_text(encoding="utf-8"))) if run.loggers.is_file() else {}
+    return {name: {"id": about, "sent": {}} if isinstance(about, str) else about for name, about in found.items()}
 
 
 def _recipe(run: RunDirectory) -> dict[str, Any]:

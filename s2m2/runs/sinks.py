@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -98,7 +99,7 @@ class CsvSink:
 def open_sinks(
     names: Sequence[LoggerName], run: RunDirectory, stage: str, step: int, rows: Sequence[Mapping[str, Any]]
 ) -> dict[str, MetricSink]:
-    """TensorBoard and the loggers by name.
+    """TensorBoard and the loggers by name; all of them, or those that had begun are closed as failed.
 
     Args:
         step: the step that the stage goes on from.
@@ -113,11 +114,20 @@ def open_sinks(
         **{name: partial(OnceSink, name, run, stage, rows) for name in SERVICES},
     }
     found: dict[str, MetricSink] = {}
-    for name in ("tensorboard", *names):
-        try:
-            found[name] = builders[name]()
-        except Exception as error:  # of a client: no login, no server, a refused project, each by an error class of its own
-            if name not in SERVICES:
-                raise
-            raise InputError(f"--runtime.loggers {name} cannot begin: {' '.join(str(error).split()) or type(error).__name__}") from error
+    with ExitStack() as begun:
+        for name in ("tensorboard", *names):
+            try:
+                found[name] = builders[name]()
+            except Exception as error:  # of a client: no login, no server, a refused project, each by an error class of its own
+                if name not in SERVICES:
+                    raise
+                reason = " ".join(str(error).split()) or type(error).__name__
+                raise InputError(f"--runtime.loggers {name} cannot begin: {reason}") from error
+            begun.callback(_close_failed, found[name])
+        begun.pop_all()
     return found
+
+
+def _close_failed(sink: MetricSink) -> None:
+    with suppress(Exception):  # of a client; what is told is why another could not begin
+        sink.close(failed=True)

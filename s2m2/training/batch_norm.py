@@ -8,8 +8,11 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
+from s2m2.errors import InputError
 from s2m2.training.collectives import gather_vectors
 
 
@@ -62,7 +65,8 @@ class _Normalisation(torch.autograd.Function):
         return F.batch_norm(given, mean, variance, weight, bias, training=False, eps=eps), mean, variance
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor, *unused: None) -> tuple[Tensor, Tensor, Tensor, None]:
+    @once_differentiable
+    def backward(context: Any, gradient: Tensor, *unused: Tensor | None) -> tuple[Tensor, Tensor, Tensor, None]:
         given, weight, mean, variance = context.saved_tensors
         values, sent, inverse = given.to(weight.dtype), gradient.to(weight.dtype), torch.rsqrt(variance + context.eps)
         _, for_weight, for_bias = torch.ops.aten.native_batch_norm_backward(
@@ -91,8 +95,26 @@ def reestimate_statistics(backbone: nn.Module, batches: Iterable[Float[Tensor, "
     update_bn(batches, backbone)
 
 
+def check_shareable(module: nn.Module) -> None:
+    """Raise `InputError` where processes cannot share statistics: of normalisations that do more than normalise, or have no weights.
+
+    Some networks of timm have their activations within them, and would lose them.
+    """
+    for child in module.modules():
+        if isinstance(child, _BatchNorm) and (type(child) not in (nn.BatchNorm2d, GlobalBatchNorm2d) or child.weight is None):
+            raise InputError(
+                f"--runtime.devices: several processes cannot share the statistics of {type(child).__name__}, which this --model.backbone "
+                "has; train it on one"
+            )
+
+
 def share_statistics(module: nn.Module, device: torch.device) -> nn.Module:
-    """The module with every batch normalisation replaced by one over all processes; parameters and names stay."""
+    """The module with every batch normalisation replaced by one over all processes; parameters and names stay.
+
+    Raises:
+        InputError: see `check_shareable`.
+    """
+    check_shareable(module)
     if device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(module)
     for name, child in module.named_children():

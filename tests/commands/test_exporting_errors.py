@@ -31,6 +31,12 @@ def spoil(name: str, value: float) -> Callable[[RunDirectory], None]:
     return change
 
 
+def in_place_of(file: Path) -> None:
+    """A folder where a file should be, which nobody can read."""
+    file.unlink()
+    file.mkdir()
+
+
 @pytest.mark.parametrize(
     ("change", "flags", "says"),
     [
@@ -41,10 +47,18 @@ def spoil(name: str, value: float) -> Callable[[RunDirectory], None]:
         (lambda run: run.outcome("finetune").write_text("{"), [], "outcome.json is damaged"),
         (lambda run: run.provenance.write_text("{"), [], "provenance.json is damaged"),
         (lambda run: write_text(run.results / "novel-finetune.json", "{"), [], "holds no results"),
-        (spoil("weight", 1e6), ["--precision", "float16"], "--precision float16 cannot hold backbone."),
+        (lambda run: in_place_of(run.provenance), [], "{run}/provenance.json"),
+        (lambda run: in_place_of(run.metrics), [], "{run}/metrics.jsonl"),
+        (spoil("weight", 1e6), ["--precision", "float16"], "whose values reach 1e+06; float32 and bfloat16 can"),
+        (spoil("weight", 3.4e38), ["--precision", "bfloat16"], "whose values reach 3.4e+38; float32 can"),
         (spoil("weight", float("nan")), [], "that are not finite"),
         (lambda run: run.path.with_name("out").mkdir(), [], "--output {out} is there already"),
-        (lambda run: None, ["--output", "{run}/recipe.yaml/out"], "--output {run}/recipe.yaml/out cannot be written: Not a directory"),
+        (
+            lambda run: write_text(run.path.with_name("file"), ""),
+            ["--output", "{file}/out"],
+            "--output {file}/out cannot be written: Not a dir",
+        ),
+        (lambda run: None, ["--output", "{run}/out"], "--output {run}/out is inside --run {run}; name a folder beside it"),
         (lambda run: None, ["--licence", " "], "--licence is ' ', but must be words, or left out"),
         (lambda run: None, ["--stage", "training"], "--stage"),
     ],
@@ -53,12 +67,13 @@ def test_what_cannot_be_exported_is_one_line_and_leaves_nothing(
     run: RunDirectory, capsys: pytest.CaptureFixture[str], change: Callable[[RunDirectory], None], flags: list[str], says: str
 ) -> None:
     change(run)
-    named = {"run": str(run.path), "out": str(run.path.with_name("out"))}
+    named = {"run": str(run.path), "out": str(run.path.with_name("out")), "file": str(run.path.with_name("file"))}
     before = sorted(run.path.parent.rglob("*"))
     assert main(["export", "--run", named["run"], "--output", named["out"], *(flag.format(**named) for flag in flags)]) == 2
     error = capsys.readouterr().err
     assert says.format(**named) in error
     assert error.startswith("s2m2 export: ")
+    assert ("--output" in error) == ("--output" in says)
     assert error.count("\n") == 1
     assert sorted(run.path.parent.rglob("*")) == before
 

@@ -5,6 +5,7 @@ import os
 import pytest
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
+from s2m2.cli import main
 from s2m2.commands.launching import check_launcher, own_environment
 from s2m2.errors import InputError
 from s2m2.recipe import RuntimeConfig
@@ -19,7 +20,7 @@ BY_HAND = {"MASTER_ADDR": "first", "MASTER_PORT": "29500", "NODE_RANK": "1"}
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """No launcher's variables, whatever started the tests."""
     for name in os.environ:
-        if name.startswith(("SLURM", "MASTER_")) or name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "NODE_RANK"):
+        if name.startswith(("SLURM", "MASTER_")) or name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "LOCAL_RANK", "NODE_RANK"):
             monkeypatch.delenv(name)
 
 
@@ -39,6 +40,13 @@ def surround(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None
         (SRUN, 1, 4, "--runtime.devices is 1, but srun starts 2 process"),
         ({**BATCH, "SLURM_STEP_NUM_TASKS": "4"}, 2, 2, "srun does not say how many .* call it with --nodes 2 --ntasks-per-node 2"),
         ({"WORLD_SIZE": "2", **BY_HAND}, 2, 2, "--runtime.devices 2 times --runtime.nodes 2 is not the 2 processes of the launcher"),
+        ({**SRUN, "SLURM_JOB_NAME": "bash"}, 1, 1, "srun was started under the job name bash, by which it is not recognised"),
+        ({**SRUN, "SLURM_JOB_NAME": "interactive"}, 2, 2, "srun was .* job name interactive, .*: give srun --job-name train$"),
+        ({"WORLD_SIZE": "two"}, 1, 1, "WORLD_SIZE in the environment is 'two', but must be a whole number$"),
+        ({**TORCHRUN, "LOCAL_WORLD_SIZE": ""}, 1, 1, "LOCAL_WORLD_SIZE in the environment is ''"),
+        ({**SRUN, "SLURM_NTASKS": "4x"}, 2, 2, "SLURM_NTASKS in the environment is '4x'"),
+        ({**SRUN, "SLURM_NTASKS_PER_NODE": "2(x2)"}, 2, 2, r"SLURM_NTASKS_PER_NODE in the environment is '2\(x2\)'"),
+        ({**SRUN, "SLURM_JOB_NAME": "bash", "SLURM_STEP_NUM_TASKS": "?"}, 1, 1, "SLURM_STEP_NUM_TASKS in the environment is"),
     ],
 )
 def test_settings_that_do_not_fit_the_launcher(
@@ -58,7 +66,8 @@ def test_settings_that_do_not_fit_the_launcher(
         (TORCHRUN, 2, 2),
         ({**TORCHRUN, **SRUN, "SLURM_NTASKS": "2"}, 2, 2),  # a torchrun on each machine, started by srun
         (SRUN, 2, 2),
-        ({**SRUN, "SLURM_JOB_NAME": "bash"}, 1, 1),
+        ({**SRUN, "SLURM_JOB_NAME": "bash", "SLURM_STEP_NUM_TASKS": "1"}, 1, 1),
+        ({**SRUN, "SLURM_JOB_NAME": "interactive", "SLURM_STEP_NUM_TASKS": "1"}, 4, 1),
         (BATCH, 1, 1),
         (BATCH, 4, 1),
     ],
@@ -79,3 +88,22 @@ def test_what_a_batch_script_calls_starts_its_processes_itself(monkeypatch: pyte
     monkeypatch.delenv("WORLD_SIZE")
     surround(monkeypatch, SRUN)
     assert own_environment() is None
+
+
+@pytest.mark.parametrize(
+    ("variables", "speaks"),
+    [
+        ({}, True),
+        ({"SLURM_LOCALID": "0"}, True),
+        ({"SLURM_LOCALID": "1"}, False),
+        ({"LOCAL_RANK": "1"}, False),
+        ({"LOCAL_RANK": "0", "SLURM_LOCALID": "1"}, True),  # a torchrun that srun started
+        ({"LOCAL_RANK": "1", "SLURM_LOCALID": "0"}, False),
+    ],
+)
+def test_of_the_processes_on_a_machine_one_tells_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variables: dict[str, str], speaks: bool
+) -> None:
+    surround(monkeypatch, variables)
+    assert main(["run", "--seed", "-1"]) == 2
+    assert ("--seed is -1" in capsys.readouterr().err) == speaks

@@ -10,7 +10,7 @@ import yaml
 from s2m2.data.catalog import ImageTables
 from s2m2.evaluation.results import TaskResults
 from s2m2.evaluation.trained import load_backbone
-from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, Recipe
+from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, PretrainConfig, Recipe
 from s2m2.recipe.mixing import MixConfig
 from s2m2.reporting.card import ExportedModel, model_card
 from s2m2.reporting.card_parts import code, mix_words, plain, score_rows
@@ -120,7 +120,7 @@ def test_every_score_has_a_row_with_what_tells_it_from_others(run: RunDirectory,
     assert {row[header.index("head")] for row in rows} == {"cosine", "cosine (scale=2.0)", "cosine (scale=3.0)"}
     assert {row[-2] for row in rows} == {f"{100 * one.mean:.2f} ± {100 * one.interval:.2f}"}
     assert sum(row[-1] == "not known" for row in rows) == sum(result.class_interval is None for result in results) == 2
-    text = model_card(run, replace(model, results=results, precision="float16", left_out=3))
+    text = model_card(run, replace(model, results=results, precision="float16", rounded=True, left_out=3))
     assert len(table_under(text, "Scores")) == 2 + len(results)
     assert "* The interval over classes of 2 of the 8 scores." in text
     assert "* The weights as they lie here, in float16" in text
@@ -129,8 +129,8 @@ def test_every_score_has_a_row_with_what_tells_it_from_others(run: RunDirectory,
 
 
 def test_without_pictures_or_scores_it_says_so(run: RunDirectory, model: ExportedModel) -> None:
-    text = model_card(run, replace(model, tables=None))
-    assert "Trained on the base classes of `tables/mine`. The table was not at hand" in text
+    text = model_card(run, replace(model, tables=None, uncounted="the table `mine` was not at hand"))
+    assert "Trained on the base classes of `tables/mine`. When this was written, the table `mine` was not at hand, so nothing is" in text
     assert "There are none" in text
     assert "* Accuracy on novel classes." in text
 
@@ -141,13 +141,50 @@ def test_what_others_trained_is_told_apart(tmp_path: Path, model: ExportedModel)
     text = model_card(run, replace(model, results=(made_up_results("finetune", "cosine", 1, 0.6),)))
     assert "Its weights were fine-tuned from those that were imported from `71_b.tar`." in text
     assert "Whether the weights had seen these classes in training is not known here." in text
+    assert "what the weights that it began with had seen is not known here" in text
+    assert "kept from both" not in text
+    assert "# conv4 trained on `made up`, after fine-tuning" in text
+    assert "Trained with the package s2m2. Its weights were fine-tuned" in text
     assert dict(table_under(text, "How it was made"))["time of training"] == "fine-tuning 12.5 s"
     save_outcome(run.outcome("finetune"), replace(OUTCOME, imported="72.tar", best_score=-1.0))
     text = model_card(run, model)
     assert "# conv4, imported" in text
+    assert "Trained with" not in text
+    assert not {"s2m2", "manifold-mixup", "self-supervised-learning"} & set(front(text)["tags"])
     assert "How these weights were selected is not known." in text
     assert "has no record of what they were trained on" in text
     assert "seed of training" not in dict(table_under(text, "How it was made"))
+
+
+@pytest.mark.parametrize("begun", [{"pretrained": True}, {"weights": "begin.safetensors"}])
+def test_weights_that_training_began_with_are_as_foreign_as_imported_ones(
+    run: RunDirectory, model: ExportedModel, begun: dict[str, Any]
+) -> None:
+    own = model_card(run, replace(model, results=(made_up_results("finetune", "cosine", 1, 0.6),)))
+    assert "novel classes were kept from both" in own
+    assert "is not known here" not in own
+    recipe = replace(RECIPE, model=ModelConfig(backbone="timm", timm="test_resnet", **begun))
+    given = replace(model, trained=replace(model.trained, recipe=recipe), results=(made_up_results("finetune", "cosine", 1, 0.6),))
+    text = model_card(run, given)
+    assert text.count("is not known here") == 2
+    assert "kept from both" not in text
+    assert "neither training nor selection has seen" not in text
+
+
+@pytest.mark.parametrize(("objective", "tagged"), [("rotation", True), ("supervised", False)])
+def test_only_a_run_of_the_method_is_tagged_as_such(run: RunDirectory, model: ExportedModel, objective: Any, tagged: bool) -> None:
+    recipe = replace(RECIPE, pretrain=PretrainConfig(objective=objective))
+    text = model_card(run, replace(model, trained=replace(model.trained, recipe=recipe)))
+    assert ({"s2m2", "manifold-mixup", "self-supervised-learning"} <= set(front(text)["tags"])) == tagged
+    assert "S2M2" not in text
+
+
+def test_weights_that_no_epoch_beat_are_those_that_the_stage_began_with(tmp_path: Path, model: ExportedModel) -> None:
+    run = random_run(tmp_path, RECIPE, "pretrain", "finetune")
+    save_outcome(run.outcome("finetune"), replace(OUTCOME, best_epoch=0))
+    text = model_card(run, model)
+    assert "No epoch of the stage beat the weights that it began with, 43.21 % on validation classes" in text
+    assert "Among the epochs" not in text
 
 
 def test_names_of_users_stay_names(run: RunDirectory, model: ExportedModel) -> None:

@@ -192,6 +192,32 @@ def test_a_service_that_refuses_at_the_start_is_one_clear_line(tmp_path: Path, w
         MetricLog(RunDirectory(tmp_path), "pretrain", 0, loggers=("wandb",))
 
 
+def test_services_that_had_begun_are_closed_as_failed_when_a_later_one_cannot(
+    tmp_path: Path, wandb: FakeWandb, mlflow: FakeMLflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow, "update_run", lambda *_, **__: (_ for _ in ()).throw(ConnectionError("no route")))
+    for number, ended in enumerate(([], None)):  # the second time closing fails too, which is not what is told
+        monkeypatch.setattr(wandb, "ended", ended)
+        with pytest.raises(InputError, match=r"^--runtime\.loggers mlflow cannot begin: no route$"):
+            MetricLog(RunDirectory(tmp_path / str(number)), "pretrain", 0, loggers=("wandb", "mlflow"))
+        assert ended in ([1], None)
+
+
+def test_a_run_goes_on_whose_file_has_nothing_but_ids(tmp_path: Path, wandb: FakeWandb, mlflow: FakeMLflow) -> None:
+    run = RunDirectory(tmp_path)
+    write_text(run.loggers, json.dumps({"wandb": "id-1", "mlflow": "run-1"}))
+    for step in (0, 5):
+        with MetricLog(run, "pretrain", step, loggers=("wandb",)) as log:
+            log.write("train", step + 5, 0.5, loss=1.5)
+    assert [begun["id"] for begun in wandb.begun] == ["id-1", "id-1"]
+    assert [row["pretrain/step"] for row in wandb.logged] == [5, 10]
+    with MetricLog(run, "finetune", 0, loggers=("mlflow",)):
+        pass
+    assert mlflow.states == [("run-1", "RUNNING"), ("run-1", "FINISHED")]
+    sent = {"wandb": {"id": "id-1", "sent": {"pretrain/train": 10}}, "mlflow": {"id": "run-1", "sent": {}}}
+    assert json.loads(run.loggers.read_text()) == sent
+
+
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
 def test_a_client_that_is_not_installed_is_named_with_how_to_install_it(name: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, name, None)

@@ -64,7 +64,7 @@ def test_it_is_torchs_average_to_the_last_bit_and_goes_on_from_its_state() -> No
         ours.update_parameters(module)
         theirs.update_parameters(module)
         if update == 2:
-            state = ours.state_dict()
+            state = theirs.state_dict()  # what checkpoints of earlier versions hold
             ours = MovingAverage(module, 0.9)
             ours.load_state_dict(state)
     for name, values in theirs.state_dict().items():

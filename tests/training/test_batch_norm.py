@@ -1,10 +1,16 @@
-"""Statistics of batch normalisation, estimated anew."""
+"""Statistics of batch normalisation: estimated anew, and over processes."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
+from s2m2.errors import InputError
 from s2m2.seeding import generator_for
-from s2m2.training.batch_norm import reestimate_statistics
+from s2m2.training.batch_norm import GlobalBatchNorm2d, reestimate_statistics, share_statistics
 from tests.training.networks import network
 
 
@@ -24,3 +30,60 @@ def test_nothing_but_statistics_changes() -> None:
     changed = {name.rsplit(".", 1)[1] for name, value in backbone.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"running_mean", "running_var", "num_batches_tracked"}
     assert not backbone.training
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[None]:
+    """A group of this process alone."""
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'rendezvous'}", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("needs_gradient", [True, False], ids=["inside", "first"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize(("kind", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)], ids=str)
+def test_one_process_normalises_as_torch_does(
+    kind: torch.dtype, tolerance: float, layout: torch.memory_format, needs_gradient: bool
+) -> None:
+    theirs = nn.BatchNorm2d(4)
+    nn.init.uniform_(theirs.weight, 0.5, 2, generator=generator_for(0, "weight"))
+    ours = GlobalBatchNorm2d(4)
+    ours.load_state_dict(theirs.state_dict())
+    values = (3 * torch.randn(8, 4, 5, 5, generator=generator_for(0, "values")) + 2).to(kind).to(memory_format=layout)
+    sent = torch.randn(8, 4, 5, 5, generator=generator_for(0, "sent")).to(kind)
+    found = []
+    for norm in (ours, theirs):
+        given = values.clone().requires_grad_(needs_gradient)
+        out = norm(given)
+        out.backward(sent)
+        assert out.is_contiguous(memory_format=layout)
+        found.append([out, norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var, given.grad])
+    for mine, torchs in zip(*found, strict=True):
+        assert (mine is None) == (torchs is None)
+        if mine is not None:
+            assert mine.dtype == torchs.dtype
+            torch.testing.assert_close(mine, torchs, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_second_derivative_is_refused_rather_than_wrong() -> None:
+    values = torch.randn(4, 4, 3, 3, generator=generator_for(0, "values"), requires_grad=True)
+    (gradient,) = torch.autograd.grad((GlobalBatchNorm2d(4)(values) ** 3).sum(), values, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.square().sum().backward()
+
+
+class NormWithActivation(nn.BatchNorm2d):
+    """As some networks of timm have it."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return super().forward(input).relu()
+
+
+@pytest.mark.parametrize("norm", [NormWithActivation(4), nn.BatchNorm2d(4, affine=False), nn.BatchNorm1d(4)])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_normalisations_that_would_change_when_shared_are_refused(norm: nn.Module, device: str) -> None:
+    with pytest.raises(InputError, match=rf"share the statistics of {type(norm).__name__}"):
+        share_statistics(nn.Sequential(nn.Conv2d(3, 4, 3), norm), torch.device(device))
