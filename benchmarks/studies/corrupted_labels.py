@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.studies.protocol import Findings, Subset, Trained, Trial, held_out, parse, run_trials, train
+from benchmarks.studies.arguments import parse
+from benchmarks.studies.protocol import Findings, Subset, Trained, Trial, held_out, run_trials, train
 from benchmarks.studies.reporting import COLOURS, figure, over_seeds, save_figure, table_lines, write_report
 from s2m2.functional.predictions import memorisation
 from s2m2.recipe import AugmentConfig, DataConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, ValidationConfig

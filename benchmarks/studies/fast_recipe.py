@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.studies.protocol import Findings, Subset, Trained, Trial, few_shot, parse, run_trials, subset_table, train
+from benchmarks.studies.arguments import parse
+from benchmarks.studies.protocol import Findings, Subset, Trained, Trial, few_shot, run_trials, subset_table, train
 from benchmarks.studies.reporting import COLOURS, Mean, figure, over_seeds, save_figure, table_lines, write_report
 from s2m2.recipe import AugmentConfig, DataConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, ValidationConfig
 from s2m2.recipe.model import BackboneName

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmarks.studies.protocol import Findings, Subset, Trial, few_shot, held_out, parse, run_trials, train
+from benchmarks.studies.arguments import parse
+from benchmarks.studies.protocol import Findings, Subset, Trial, few_shot, held_out, run_trials, train
 from benchmarks.studies.reporting import COLOURS, Mean, figure, over_seeds, save_figure, table_lines, write_report
 from s2m2.recipe import AugmentConfig, DataConfig, FinetuneConfig, ModelConfig, PretrainConfig, Recipe, ValidationConfig
 from s2m2.recipe.mixing import MixConfig

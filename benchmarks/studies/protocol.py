@@ -33,7 +33,6 @@ from s2m2.data.catalog import load_table
 from s2m2.data.episodes import EpisodeSpec
 from s2m2.data.sizes import settle_size
 from s2m2.data.table import ImageTable, Split
-from s2m2.errors import InputError
 from s2m2.evaluation.classifiers import build_classifier
 from s2m2.evaluation.evaluate import score_tasks
 from s2m2.evaluation.features import FeatureTable, extract_features
@@ -53,7 +52,6 @@ RUNTIME = RuntimeConfig(accelerator="cpu", threads=1, checkpoint_seconds=1e9)
 """Two trainings of one thread each go forward faster than one of two threads, and repeat bit for bit."""
 UNSCORED = Score(0.0, 0.0)
 """Told to the loop in place of a validation score, as nothing is selected by one."""
-HERE = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,48 +110,6 @@ class Trained:
 
 Findings = dict[str, Any]
 Measure = Callable[[Trial], Findings]
-
-
-def parse(
-    description: str | None,
-    argv: Sequence[str] | None,
-    *,
-    seeds: int,
-    pictures: bool = True,
-    more: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
-) -> argparse.Namespace:
-    """The arguments of a study, and what its report says of them; what is wrong with them ends the program with one line.
-
-    Args:
-        more: adds a study's own arguments.
-    """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=HERE / "reports", help="folder of the dated report")
-    parser.add_argument("--figures", type=Path, default=HERE.parents[1] / "docs" / "figures", help="folder of the figures")
-    parser.add_argument("--seeds", type=int, default=seeds, help="repetitions, 2 or more")
-    parser.add_argument("--quick", action="store_true", help="next to nothing of everything, to see that it runs; its numbers say nothing")
-    parser.add_argument("--work", type=Path, default=Path("runs/studies"), help="folder in which findings are kept, to go on from")
-    if pictures:
-        parser.add_argument("--table", default="glyphs", help="pictures: glyphs, or a folder that `s2m2 prepare` wrote")
-        parser.add_argument("--longer", type=int, default=1, help="train so many times as many epochs")
-        parser.add_argument("--processes", type=int, default=2, help="trainings at a time, of one thread each; 0: in this process")
-    more(parser)
-    options = parser.parse_args(argv)
-    if options.seeds < 2:
-        parser.error("--seeds: an interval needs 2 or more")
-    options.pictures, options.measured = "", ""
-    if pictures:
-        if options.longer < 1:
-            parser.error("--longer: 1 or more")
-        if options.processes < 0:
-            parser.error("--processes: 0 or more")
-        try:
-            table = load_table(options.table)
-        except InputError as error:
-            parser.error(f"--table: {error}")
-        options.digest, options.pictures = table.digest, f"Pictures: {table.name}, digest {table.digest[:12]}."
-    options.description, options.argv = (description or "").splitlines()[0], argv
-    return options
 
 
 def run_trials(name: str, trials: Sequence[Trial], measure: Measure, options: argparse.Namespace) -> list[Findings]:

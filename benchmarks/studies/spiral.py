@@ -14,7 +14,8 @@ import torch
 from matplotlib.colors import LinearSegmentedColormap
 from torch import Tensor, nn
 
-from benchmarks.studies.protocol import Findings, parse
+from benchmarks.studies.arguments import parse
+from benchmarks.studies.protocol import Findings
 from benchmarks.studies.reporting import figure, over_seeds, save_figure, table_lines, write_report
 from s2m2.functional.mixup import soft_cross_entropy
 from s2m2.functional.predictions import prediction_quality

@@ -14,7 +14,8 @@ from scipy.stats import beta
 from sklearn.datasets import make_moons
 from torch import Tensor
 
-from benchmarks.studies.protocol import Findings, parse
+from benchmarks.studies.arguments import parse
+from benchmarks.studies.protocol import Findings
 from benchmarks.studies.reporting import figure, over_seeds, save_figure, table_lines, write_report
 from s2m2.recipe.mixing import MixConfig
 from s2m2.seeding import StepStream, seed_for

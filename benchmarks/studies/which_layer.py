@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from scipy.stats import spearmanr
 
-from benchmarks.studies.protocol import BATCH, Findings, Subset, Trial, few_shot, held_out, parse, run_trials, train
+from benchmarks.studies.arguments import parse
+from benchmarks.studies.protocol import BATCH, Findings, Subset, Trial, few_shot, held_out, run_trials, train
 from benchmarks.studies.reporting import ALPHA_COLOURS, Mean, figure, over_seeds, save_figure, table_lines, write_report
 from s2m2.analysis.pictures import draw_by_class
 from s2m2.analysis.representation import measure_representation

@@ -96,7 +96,7 @@ def one_line(error: Exception) -> str:
 
 def differences(one: Recipe, other: Recipe, ignore: tuple[str, ...] = ()) -> Iterator[tuple[str, Any, Any]]:
     """Path and both values of every leaf in which two recipes differ, but for the named branches."""
-    ours, theirs = dict(_leaves(asdict(one))), dict(_leaves(asdict(other)))
+    ours, theirs = dict(leaves(asdict(one))), dict(leaves(asdict(other)))
     for path, value in ours.items():
         if value != theirs[path] and path.split(".")[0] not in ignore:
             yield path, value, theirs[path]
@@ -110,9 +110,10 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
-def _leaves(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings of a tree by their dotted paths; `path` goes before each."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{path}{key}.")
+            yield from leaves(value, f"{path}{key}.")
         else:
             yield f"{path}{key}", value

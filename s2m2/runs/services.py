@@ -11,12 +11,13 @@ import os
 import time
 import urllib.parse
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from s2m2.files import write_text
+from s2m2.recipe.tree import leaves
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.rows import PLACE, Kind
 
@@ -82,7 +83,7 @@ class MLflowSink:
         found = self.client.get_experiment_by_name(name)
         experiment = found.experiment_id if found is not None else self.client.create_experiment(name, artifact_location=self.artifacts)
         made: str = self.client.create_run(experiment, run_name=run.path.resolve().name).info.run_id
-        settings = [self.entities.Param(key, str(value)) for key, value in _flat(_recipe(run))]
+        settings = [self.entities.Param(key, str(value)) for key, value in leaves(_recipe(run))]
         for start in range(0, len(settings), PARAMETERS_AT_ONCE):
             self.client.log_batch(made, params=settings[start : start + PARAMETERS_AT_ONCE])
         return made
@@ -158,11 +159,3 @@ def _services(run: RunDirectory) -> dict[str, Any]:
 
 def _recipe(run: RunDirectory) -> dict[str, Any]:
     return dict(yaml.safe_load(run.recipe.read_text(encoding="utf-8")) or {}) if run.recipe.is_file() else {}
-
-
-def _flat(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{path}{key}.")
-        else:
-            yield f"{path}{key}", value

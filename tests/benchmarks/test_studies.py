@@ -14,7 +14,8 @@ from PIL import Image
 from scipy.stats import ttest_1samp
 
 from benchmarks.studies import corrupted_labels, fast_recipe, few_shot, spiral, virtual_points, which_layer
-from benchmarks.studies.protocol import Findings, Trial, parse, run_trials, subset_table, train
+from benchmarks.studies.arguments import parse
+from benchmarks.studies.protocol import Findings, Trial, run_trials, subset_table, train
 from benchmarks.studies.reporting import over_seeds
 from s2m2.data.table import open_table
 
