@@ -116,7 +116,6 @@ def apply_augmentation(images: UInt8[Tensor, "batch height width 3"], drawn: Aug
     columns = torch.where(drawn.flip[:, None, None], columns.flip(1), columns)
     values = _resample(images, rows, columns)
     brightness, contrast, saturation = drawn.jitter.T[:, :, None, None, None]
-    # In place: on a CPU a new tensor for each of these costs more than what is computed.
     values.mul_(brightness).clamp_(0, 1)
     values.lerp_(_luma(values).mean(dim=(2, 3), keepdim=True), 1 - contrast).clamp_(0, 1)
     return values.lerp_(_luma(values), 1 - saturation).clamp_(0, 1)
@@ -133,9 +132,10 @@ def resampling(start: Float[Tensor, " batch"], length: Float[Tensor, " batch"], 
     inputs = torch.arange(edge, device=start.device)[None, None, :] + 0.5
     first, last = start[:, None, None], (start + length)[:, None, None]
     centres = first + (outputs + 0.5) * scale
-    weights = (1 - (inputs - centres).abs() / scale.clamp_min(1)).clamp_min(0)
-    weights = weights * ((inputs > first) & (inputs < last))
-    return weights / weights.sum(dim=2, keepdim=True)
+    # In place here and below: on a CPU a new tensor for each of these costs more than what is computed.
+    weights = (inputs - centres).abs_().div_(scale.clamp_min(1)).neg_().add_(1).clamp_min_(0)
+    weights.mul_((inputs > first) & (inputs < last))
+    return weights.div_(weights.sum(dim=2, keepdim=True))
 
 
 def normalise(values: Float[Tensor, "batch 3 height width"], config: DataConfig) -> Float[Tensor, "batch 3 height width"]:
@@ -168,4 +168,4 @@ def _resample(
 
 def _luma(values: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 1 height width"]:
     red, green, blue = values.split(1, dim=1)
-    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
+    return (LUMA[0] * red).add_(LUMA[1] * green).add_(LUMA[2] * blue)

@@ -130,14 +130,14 @@ class TrainingStep:
 
     def _augment(self, images: Tensor, stream: StepStream) -> Float[Tensor, "view row 3 side side"]:
         """The views of each batch of the step side by side; every view of every batch has random numbers of its own."""
-        batches = images.split(stream.local_size)
-        views = torch.cat(
-            [
-                torch.stack([augment(part, self.settings.data, stream, batch * self.views + view) for view in range(self.views)])
-                for batch, part in enumerate(batches)
-            ],
-            dim=1,
-        )
-        if self.settings.channels_last:
-            views = views.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, views.shape[:2])
+        data, channels_last = self.settings.data, self.settings.channels_last
+        views = torch.empty(
+            (self.views * len(images), 3, data.side, data.side),
+            device=images.device,
+            memory_format=torch.channels_last if channels_last else torch.contiguous_format,
+        ).unflatten(0, (self.views, len(images)))
+        for batch, part in enumerate(images.split(stream.local_size)):
+            rows = slice(batch * stream.local_size, (batch + 1) * stream.local_size)
+            for view in range(self.views):
+                views[view, rows] = augment(part, data, stream, batch * self.views + view)
         return views
