@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from benchmarks.studies.arguments import parse
+from benchmarks.studies.changes import Found, difference_table, draw_differences
 from benchmarks.studies.protocol import Findings, Subset, Trained, Trial, few_shot, run_trials, subset_table, train
-from benchmarks.studies.reporting import COLOURS, Mean, figure, over_seeds, save_figure, table_lines, write_report
+from benchmarks.studies.reporting import write_report
 from s2m2.recipe import AugmentConfig, DataConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, ValidationConfig
 from s2m2.recipe.model import BackboneName
 
@@ -32,10 +33,16 @@ CHANGES: dict[str, dict[str, Any]] = {
     "crops from 0.08 (S2M2)": {"crop": 0.08},
     "crops from 0.5": {"crop": 0.5},
     "no rotation task": {"objective": "supervised"},
+    "half the weight of rotation": {"self_supervision_weight": 0.5},
     "logits five times as large": {"scale": 10.0},
+    "batches of 32": {"batch_size": 32},
+    "batches of 128, twice the learning rate": {"batch_size": 128, "optimizer": OptimizerConfig(learning_rate=0.2)},
+    "twice the weight decay": {"optimizer": OptimizerConfig(weight_decay=1e-3)},
+    "no colour jitter": {"jitter": 0.0},
+    "twice the colour jitter": {"jitter": 0.8},
 }
 """Settings of stage 1 that differ from the fast recipe's; crop is the least area of the random crop, shorter divides the epochs, scale
-multiplies the cosines of the class head."""
+multiplies the cosines of the class head, jitter is how far brightness, contrast and saturation go."""
 BACKBONES: dict[BackboneName, str] = {"conv4": "Conv-4", "resnet12": "ResNet-12"}
 
 
@@ -80,13 +87,13 @@ def trials(options: Namespace) -> list[Trial]:
     def recipe(seed: int, changes: dict[str, Any]) -> Recipe:
         settings = dict(changes)
         crop = settings.pop("crop", 0.2)
-        shorter, scale = settings.pop("shorter", 1), settings.pop("scale", 2.0)
+        shorter, scale, jitter = settings.pop("shorter", 1), settings.pop("scale", 2.0), settings.pop("jitter", AugmentConfig().jitter)
         epochs = 1 if quick else options.longer * options.epochs // shorter
         if quick:
-            settings = {name: min(value, 32) if name == "statistics_pictures" else value for name, value in settings.items()}
+            settings = {name: min(value, 32) if name.endswith(("_pictures", "_size")) else value for name, value in settings.items()}
         last = ValidationConfig(every=10_000)
-        pretrain = PretrainConfig(epochs=epochs, batch_size=32 if quick else 64, validation=last, **settings)
-        data = DataConfig(augment=AugmentConfig(crop_area=(crop, 1.0), flip=0.5))
+        pretrain = PretrainConfig(**{"epochs": epochs, "batch_size": 32 if quick else 64, "validation": last, **settings})
+        data = DataConfig(augment=AugmentConfig(crop_area=(crop, 1.0), flip=0.5, jitter=jitter))
         model = ModelConfig(backbone=options.backbone, width=4 if quick else options.width, scale=scale)
         return Recipe(seed=seed, data=data, model=model, pretrain=pretrain)
 
@@ -109,42 +116,9 @@ def measure(trial: Trial) -> Findings:
     return found
 
 
-Found = dict[tuple[str, int], Findings]
-
-
-def difference(found: Found, name: str, what: str, seeds: int) -> Mean:
-    """A change less the fast recipe, seed by seed, on the same tasks."""
-    return over_seeds([found[name, seed][what] - found[FAST, seed][what] for seed in range(seeds)])
-
-
-def draw(found: Found, options: Namespace) -> str:
-    """What every change adds."""
-    others = changes_of(options)[1:]
-    with figure(1, 2, width=8.4, height=3.6, sharey=True) as (drawing, axes):
-        for panel, what in zip(axes, ("1-shot", "5-shot"), strict=True):
-            for place, name in enumerate(others):
-                one = difference(found, name, what, options.seeds)
-                panel.errorbar(100 * one.mean, place, xerr=100 * one.half, fmt="o", markersize=5, color=COLOURS[1])
-            panel.axvline(0, color="#6b7280", linewidth=0.8)
-            panel.set_title(f"5-way {what}, points more than the fast recipe")
-            panel.set_yticks(range(len(others)), others)
-            panel.grid(visible=True, axis="x")
-        axes[0].invert_yaxis()
-        return save_figure(drawing, options, f"{name_of(options)}.png")
-
-
 def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]:
     """The table."""
-    seeds, subset, recipe = options.seeds, plan[0].subset, plan[0].recipe
-    rows = [
-        [
-            name,
-            *(over_seeds([found[name, seed][what] for seed in range(seeds)]).text(100, 2) for what in ("1-shot", "5-shot")),
-            *("" if name == FAST else difference(found, name, what, seeds).text(100, 2, signed=True) for what in ("1-shot", "5-shot")),
-            f"{sum(found[name, seed]['seconds'] for seed in range(seeds)) / seeds:.0f}",
-        ]
-        for name in changes_of(options)
-    ]
+    subset, recipe = plan[0].subset, plan[0].recipe
     return [
         f"Stage 1 alone: {BACKBONES[options.backbone]} with {recipe.model.width} channels, {subset.base_classes} base classes with "
         f"{subset.base_pictures} pictures each, {recipe.pretrain.epochs} epochs of batches of {recipe.pretrain.batch_size}. "
@@ -154,7 +128,7 @@ def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]
         "",
         "Percent on validation classes, and differences to the fast recipe in points, on the same seeds and tasks.",
         "",
-        *table_lines(["change", "1-shot", "5-shot", "1-shot difference", "5-shot difference", "processor s"], rows),
+        *difference_table(found, FAST, changes_of(options), options.seeds),
     ]
 
 
@@ -165,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     plan = trials(options)
     measured = run_trials("fast_recipe", plan, measure, options)
     found = {(trial.setting, trial.recipe.seed): one for trial, one in zip(plan, measured, strict=True)}
-    picture = draw(found, options)
+    picture = draw_differences(found, FAST, changes_of(options), options, f"{name_of(options)}.png")
     write_report(
         options,
         name_of(options),

@@ -40,6 +40,7 @@ from s2m2.files import write_text
 from s2m2.functional.predictions import prediction_quality
 from s2m2.models import Backbone, build_backbone, initialise
 from s2m2.recipe import EvaluateConfig, Recipe, RuntimeConfig, differences
+from s2m2.runs.checkpoint import load_best
 from s2m2.runs.directory import RunDirectory
 from s2m2.seeding import generator_for
 from s2m2.training.build import finetune_objective, pretrain_objective
@@ -78,6 +79,8 @@ class Trial:
     """Few-shot tasks to score."""
     finetune: bool = False
     """Whether stage 2 follows stage 1."""
+    first_stage: str = ""
+    """Folder in which the end of stage 1 is kept for trials that share it; empty: it is not kept."""
 
     @property
     def file(self) -> str:
@@ -189,7 +192,11 @@ def train(trial: Trial, watch: Callable[[Trained], None] | None = None) -> Train
         for config, minimised in stages:
             settings = replace(StageSettings.of(recipe, config), validate_start=False)
             validate = partial(_watched, watch, trained) if watch else lambda _: UNSCORED
-            train_stage(fabric, RunDirectory(Path(folder)), backbone, minimised, pictures, settings, validate)
+            shared = trial.first_stage if config is recipe.pretrain else ""
+            run = RunDirectory(Path(shared or folder))
+            train_stage(fabric, run, backbone, minimised, pictures, settings, validate)
+            if shared:
+                load_best(run.best(config.stage), backbone, minimised)
     return trained
 
 

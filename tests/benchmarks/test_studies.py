@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from scipy.stats import ttest_1samp
 
-from benchmarks.studies import corrupted_labels, fast_recipe, few_shot, spiral, virtual_points, which_layer
+from benchmarks.studies import corrupted_labels, fast_finetuning, fast_recipe, few_shot, spiral, virtual_points, which_layer
 from benchmarks.studies.arguments import parse
 from benchmarks.studies.protocol import Findings, Trial, run_trials, subset_table, train
 from benchmarks.studies.reporting import over_seeds
@@ -22,6 +22,7 @@ from s2m2.data.table import open_table
 pytestmark = pytest.mark.usefixtures("one_thread")
 STUDIES: dict[str, Callable[[Sequence[str]], None]] = {
     "corrupted_labels": corrupted_labels.main,
+    "fast_finetuning": fast_finetuning.main,
     "fast_recipe": fast_recipe.main,
     "few_shot": few_shot.main,
     "spiral": spiral.main,
@@ -109,6 +110,26 @@ def test_trials_of_a_seed_start_alike_and_repeat(tmp_path: Path, glyph_folder: P
 def test_every_method_spends_the_same_budget() -> None:
     stride = few_shot.FinetuneConfig().auxiliary_stride
     assert {method.passes(stride) for method in few_shot.METHODS.values()} == {12}
+
+
+def test_fine_tunings_of_a_seed_share_their_first_stage(tmp_path: Path, glyph_folder: Path) -> None:
+    options = parse(fast_finetuning.__doc__, quick(tmp_path, glyph_folder), seeds=2, more=fast_finetuning.add_arguments)
+    plan = fast_finetuning.trials(options)
+    start, *changed = [trial for trial in plan if trial.recipe.seed == 0 and trial.first_stage]
+    alone, kept, again = train(replace(start, first_stage="")), train(start), train(start)
+    for one, other, third in zip(*(trained.backbone.state_dict().values() for trained in (alone, kept, again)), strict=True):
+        assert torch.equal(one, other)
+        assert torch.equal(one, third)
+    assert {trial.first_stage for trial in changed} == {start.first_stage}
+    unshared, shared = train(replace(changed[0], first_stage="")), train(changed[0])
+    for one, other in zip(*(trained.backbone.state_dict().values() for trained in (unshared, shared)), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_longer_first_stage_sees_as_many_pictures() -> None:
+    recipe = fast_finetuning.recipe_of(argparse.Namespace(quick=False, longer=1, width=8), 0, {})
+    assert fast_finetuning.passes(recipe.finetune) == 5
+    assert fast_finetuning.longer_first_stage(recipe).pretrain.epochs == recipe.pretrain.epochs + 5
 
 
 def test_interval_over_seeds_is_that_of_the_t_test() -> None:

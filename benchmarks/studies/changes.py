@@ -1,0 +1,46 @@
+"""What the sweeps share: settings that differ from a baseline in one thing, seed by seed, on the same validation tasks."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+
+from benchmarks.studies.protocol import Findings
+from benchmarks.studies.reporting import COLOURS, Mean, figure, over_seeds, save_figure, table_lines
+
+Found = dict[tuple[str, int], Findings]
+"""What was found, by change and seed."""
+SHOTS = ("1-shot", "5-shot")
+
+
+def difference(found: Found, baseline: str, name: str, what: str, seeds: int) -> Mean:
+    """A change less the baseline, seed by seed, on the same tasks."""
+    return over_seeds([found[name, seed][what] - found[baseline, seed][what] for seed in range(seeds)])
+
+
+def draw_differences(found: Found, baseline: str, names: Sequence[str], options: Namespace, picture: str) -> str:
+    """What every change adds to the baseline; returns the path of the figure for the report."""
+    others = [name for name in names if name != baseline]
+    with figure(1, 2, width=8.4, height=1.2 + 0.2 * len(others), sharey=True) as (drawing, axes):
+        for panel, what in zip(axes, SHOTS, strict=True):
+            for place, name in enumerate(others):
+                one = difference(found, baseline, name, what, options.seeds)
+                panel.errorbar(100 * one.mean, place, xerr=100 * one.half, fmt="o", markersize=5, color=COLOURS[1])
+            panel.axvline(0, color="#6b7280", linewidth=0.8)
+            panel.set_title(f"5-way {what}, points more than: {baseline}")
+            panel.set_yticks(range(len(others)), others)
+            panel.grid(visible=True, axis="x")
+        axes[0].invert_yaxis()
+        return save_figure(drawing, options, picture)
+
+
+def difference_table(found: Found, baseline: str, names: Sequence[str], seeds: int) -> list[str]:
+    """Scores of all settings, and what each adds to the baseline."""
+    rows = [
+        [
+            name,
+            *(over_seeds([found[name, seed][what] for seed in range(seeds)]).text(100, 2) for what in SHOTS),
+            *("" if name == baseline else difference(found, baseline, name, what, seeds).text(100, 2, signed=True) for what in SHOTS),
+            f"{sum(found[name, seed]['seconds'] for seed in range(seeds)) / seeds:.0f}",
+        ]
+        for name in names
+    ]
+    return table_lines(["change", *SHOTS, *(f"{what} difference" for what in SHOTS), "processor s"], rows)
