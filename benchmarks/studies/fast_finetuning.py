@@ -30,8 +30,10 @@ CHANGES: dict[str, dict[str, Any]] = {
     "features alone mixed": {"mix": MixConfig(stages=(-1,))},
     "a quarter of the learning rate": {"optimizer": OptimizerConfig(learning_rate=0.005, schedule="cosine")},
     "two and a half times the learning rate": {"optimizer": OptimizerConfig(learning_rate=0.05, schedule="cosine")},
+    "five times the learning rate": {"optimizer": OptimizerConfig(learning_rate=0.1, schedule="cosine")},
     "Adam, constant rate (S2M2)": {"optimizer": OptimizerConfig(name="adam", learning_rate=0.001, weight_decay=0.0, schedule="constant")},
     "losses of stage 1 left out": {"auxiliary_weight": 0.0},
+    "statistics estimated anew": {"statistics_pictures": 2048},
 }
 """Settings of stage 2 that differ from the fast recipe's. A further one has no second stage: it is where all of these begin."""
 
@@ -51,6 +53,8 @@ def recipe_of(options: Namespace, seed: int, changes: dict[str, Any]) -> Recipe:
     """The fast recipe of a ResNet-12, but for some settings of stage 2."""
     quick, last = options.quick, ValidationConfig(every=10_000)
     batch = 32 if quick else 64
+    if quick:
+        changes = {name: batch if name == "statistics_pictures" else value for name, value in changes.items()}
     return Recipe(
         seed=seed,
         data=DataConfig(augment=AugmentConfig(crop_area=(0.2, 1.0), flip=0.5)),
