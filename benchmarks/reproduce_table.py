@@ -17,7 +17,7 @@ from benchmarks.published import S2M2, Published
 from s2m2.evaluation.results import TaskResults, load_results
 from s2m2.files import write_text
 from s2m2.runs.directory import RunDirectory
-from s2m2.runs.provenance import read_provenance
+from s2m2.runs.provenance import read_provenance, trained_on
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 ROWS = {"s2m2_r": None, "rotation": "rotation", "manifold_mixup": "manifold_mixup", "supervised": "supervised", "s2m2_e": "exemplar"}
@@ -53,8 +53,7 @@ def cells(row: Row, runs: Path) -> list[str]:
     facts = read_provenance(run)
     seconds = [facts[stage]["seconds"] for stage in ("pretrain", "finetune", "evaluate") if "seconds" in facts.get(stage, {})]
     finished = "seconds" in facts.get("evaluate", {})
-    machine = facts.get("machine", {})
-    hardware = ", ".join(machine.get("gpus", ())) or f"{machine.get('cores')} cores of {machine.get('processor')}"
+    hardware = trained_on(facts, ("pretrain", "finetune"))
     words = [row.dataset, row.name, f"{row.recipe}.yaml, seed {row.seed}"]
     for shots in (1, 5):
         words += _compared(newest(run, shots) if finished else None, published, shots)

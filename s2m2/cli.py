@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _known_failure(name: str, error: RuntimeError) -> str:
     """What to say of an error of torch that a user can do something about; any other is raised again."""
     kind = type(error).__name__
-    if kind == "OutOfMemoryError":
+    # Torch has other errors too where memory is short: of a GPU that others fill, of the libraries that it calls.
+    if kind == "OutOfMemoryError" or any(words in str(error) for words in ("out of memory", "STATUS_ALLOC_FAILED")):
         return "out of device memory; a smaller batch_size, or --runtime.precision bf16-mixed, needs less"
     if kind in ("DistBackendError", "DistNetworkError") or "gloo" in str(error):
         return f"another process of this run ended or cannot be reached; {COMMANDS[name].interrupted}"

@@ -172,3 +172,15 @@ def test_lists_may_be_written_with_spaces_commas_or_brackets() -> None:
     assert sort_arguments(["--seed", "-1"], lists) == ([], ["--seed", "-1"])
     with pytest.raises(UsageError, match="--seed needs a value"):
         sort_arguments(["--seed", "--run", "x"], lists)
+
+
+@pytest.mark.parametrize("words", ["CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED"])
+def test_a_full_device_is_one_line(words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def full(*given: object) -> None:
+        raise RuntimeError(words)
+
+    monkeypatch.setattr("s2m2.commands.stages.open_session", full)
+    assert main(["run", "--run-dir", str(tmp_path / "run")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("s2m2 run: out of device memory; ")
+    assert error.count("\n") == 1

@@ -29,6 +29,7 @@ from s2m2.reporting.pictures import DrawnTask
 from s2m2.runs.directory import RunDirectory
 from s2m2.seeding import seed_for
 from s2m2.training.collectives import join_rows
+from s2m2.training.compiling import uncompiled
 from s2m2.training.stage import Score, Validate
 
 
@@ -46,7 +47,8 @@ def validator(recipe: Recipe, table: ImageTable, config: ValidationConfig, fabri
 
     def score(backbone: Backbone) -> Score:
         share = rows[fabric.global_rank :: fabric.world_size]
-        features = extract_features(backbone, table.image_tensor(), share, view, batch_size=EXTRACTION_BATCH, device=fabric.device)
+        with uncompiled(recipe.runtime.compile):
+            features = extract_features(backbone, table.image_tensor(), share, view, batch_size=EXTRACTION_BATCH, device=fabric.device)
         if fabric.world_size > 1:
             features = join_rows(features.to(fabric.device), len(rows)).cpu()
         known = FeatureTable(features=features, labels=labels, rows=rows, class_names=table.class_names, fingerprint="")

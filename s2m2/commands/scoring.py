@@ -22,6 +22,7 @@ from s2m2.evaluation.results import TaskResults, save_results
 from s2m2.recipe import EvaluateConfig
 from s2m2.recipe.heads import HeadName
 from s2m2.reporting.score_table import task_label
+from s2m2.runs.provenance import hardware_of
 
 TaskKind = tuple[EpisodeSpec, EpisodeSource]
 """What tasks look like, and the tasks."""
@@ -93,6 +94,7 @@ def _score(scored: Scored, met: HeadFeatures, head: HeadName, kind: TaskKind, co
         concentration=spec.concentration if spec.protocol == "dirichlet" else 0.0,
         tasks_digest=source.digest if isinstance(source, StoredEpisodes) else "",
         created=datetime.now(UTC).isoformat(timespec="microseconds"),
+        hardware=hardware_of(device),
         details=details,
     )
     save_results(scored.folder, results)
@@ -109,7 +111,7 @@ def _measure(
         )
         return accuracies, None
     selection = Selection(validation=met.validation, tasks=config.selection_tasks, unknown=config.unknown)
-    scorer = scorer_for(head, classifier, spec, features, met.transform)
+    scorer = scorer_for(head, classifier, spec, features, met.transform, device)
     return measure_tasks(features, spec, source, scorer, selection, device=device, progress=advance)
 
 

@@ -15,7 +15,7 @@ from s2m2.recipe import Recipe
 from s2m2.reporting.analysis_tables import analysis_tables
 from s2m2.reporting.report import write_report
 from s2m2.reporting.score_table import score_table
-from s2m2.runs.provenance import record
+from s2m2.runs.provenance import hardware_of, record
 
 
 def pretrain(recipe: Recipe, path: Path) -> None:
@@ -70,7 +70,8 @@ def _evaluate(session: Session) -> None:
     began = time.monotonic()
     results, example = evaluate_run(session)
     seconds, table = round(time.monotonic() - began, 1), session.table
-    record(session.run, evaluate={"seconds": seconds}, data={"name": table.name, "digest": table.digest})
+    facts = {"seconds": seconds, "hardware": hardware_of(session.fabric.device)}
+    record(session.run, evaluate=facts, data={"name": table.name, "digest": table.digest})
     console.print(score_table(results))
     report = write_report(session.run, session.tables, example)
     console.print(f"report: {report}\nscores: {session.run.scores_csv}, {session.run.scores_markdown}", soft_wrap=True)

@@ -18,7 +18,7 @@ from s2m2.recipe import Recipe, TrainingConfig
 from s2m2.recipe.mixing import MixConfig
 from s2m2.runs.checkpoint import Outcome, load_best, load_outcome
 from s2m2.runs.directory import RunDirectory
-from s2m2.runs.provenance import record
+from s2m2.runs.provenance import hardware_of, record
 from s2m2.runs.sinks import check_loggers
 from s2m2.seeding import generator_for
 from s2m2.training.batch_norm import check_shareable
@@ -114,13 +114,20 @@ def _train(session: Session, config: TrainingConfig, backbone: Backbone, objecti
             console.print(f"{config.stage}: finished before, after {done.epochs} epochs (best validation {done.best_score:.2%})")
         return done
     recipe, runtime = session.recipe, session.recipe.runtime
-    if runtime.compile:
+    if runtime.compile and session.fabric.world_size == 1:
         compile_networks(backbone, objective)
+    elif runtime.compile and session.fabric.is_global_zero:
+        console.print(
+            "warning: --runtime.compile is left out, as statistics shared by several devices cannot be compiled",
+            markup=False,
+            soft_wrap=True,
+        )
     settings, pictures = StageSettings.of(recipe, config), base_pictures(recipe, session.table)
     validate = validator(recipe, session.tables.validation, config.validation, session.fabric)
     outcome = train_stage(session.fabric, session.run, backbone, objective, pictures, settings, validate)
     if session.fabric.is_global_zero:
-        record(session.run, **{config.stage: asdict(outcome), "runtime": asdict(runtime)})
+        hardware = hardware_of(session.fabric.device, session.fabric.world_size)
+        record(session.run, **{config.stage: {**asdict(outcome), "hardware": hardware}, "runtime": asdict(runtime)})
         if outcome.best_epoch == 0:
             console.print(f"{config.stage}: no epoch beat the weights that it started from, so these are kept")
         reason = f"stopped early after {outcome.epochs} epochs" if outcome.stopped_early else f"{outcome.epochs} epochs"

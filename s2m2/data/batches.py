@@ -1,7 +1,9 @@
 """Which pictures make up which batch, and fetching them. An order is a function of the seed and the epoch."""
 
+import gc
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -47,7 +49,8 @@ def ordered_batches(count: int, batch_size: int) -> Iterator[slice]:
 def resident(images: UInt8[Tensor, "image height width 3"], device: torch.device) -> UInt8[Tensor, "image height width 3"]:
     """The pictures where batches are fetched from: on the GPU while they fit well, else in host memory or on disk."""
     if device.type == "cuda":
-        torch.cuda.empty_cache()  # what an earlier stage no longer uses is free
+        gc.collect()  # steps and their readers refer to each other, so those of an earlier stage are still there
+        torch.cuda.empty_cache()
     if device.type != "cuda" or images.nbytes > RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
         return images
     return images.to(device)
@@ -120,7 +123,9 @@ class BatchReader:
         self.items = StepItems(len(rows), stream_of, batches, place)
         self.device, self.end = device, end
         picks = place.type == "cuda"
-        self._thread = None if picks else ThreadPoolExecutor(max_workers=1, thread_name_prefix="pictures")
+        # A new thread's GPU is the first one, whichever this process has.
+        choose = partial(torch.cuda.set_device, device) if device.type == "cuda" else None
+        self._thread = None if picks else ThreadPoolExecutor(max_workers=1, thread_name_prefix="pictures", initializer=choose)
         self._side = torch.cuda.Stream(device) if device.type == "cuda" and not picks else None
         self._ahead: tuple[int, Future[tuple[Batch, torch.cuda.Event | None]]] | None = None
 

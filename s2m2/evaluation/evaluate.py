@@ -53,7 +53,7 @@ def score_tasks(
     """
     source = source if source is not None else sampler_for(features, spec)
     accuracies = []
-    scorer = scorer_for(head, classifier, spec, features, transform)
+    scorer = scorer_for(head, classifier, spec, features, transform, device)
     for part in map_tasks(features.features, source, scorer, task_accuracies, device=device):
         accuracies.append(part)
         if progress is not None:
@@ -73,7 +73,7 @@ def example_task(
 ) -> ExampleTask:
     """The first task that `score_tasks` meets, with its predictions."""
     source = source if source is not None else sampler_for(features, spec)
-    scorer = scorer_for(head, classifier, spec, features, transform)
+    scorer = scorer_for(head, classifier, spec, features, transform, device)
     return next(map_tasks(features.features, _First(source), scorer, _example, device=device))
 
 
@@ -105,15 +105,16 @@ def scorer_for(
     spec: EpisodeSpec,
     features: FeatureTable | None = None,
     transform: TaskTransform | None = None,
+    device: torch.device | str = "cpu",
 ) -> Scorer:
     """A head with the random stream of its name, for tasks of a specification on features, whose support features it meets."""
-    stream = ("head", head, spec.ways, spec.shots)
+    stream, job = ("head", head, spec.ways, spec.shots), HEADS[head].job_on(torch.device(device))
     return Scorer(
         head=classifier,
         stream=stream,
         seed=spec.seed,
-        blocks=HEADS[head].job.blocks,
-        largest_gather=HEADS[head].job.largest_gather,
+        blocks=job.blocks,
+        largest_gather=job.largest_gather,
         transform=transform,
         support_features=features.support_features if features is not None else None,
     )

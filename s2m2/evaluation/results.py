@@ -12,7 +12,7 @@ from s2m2.evaluation.details import Details
 from s2m2.evaluation.intervals import ClassError, class_error, mean_and_interval
 from s2m2.files import write_text
 
-NOT_IN_NAME = ("per_task", "created", "details")
+NOT_IN_NAME = ("per_task", "created", "hardware", "details")
 """Fields that follow from the others, or do not shape the accuracies."""
 
 
@@ -51,6 +51,8 @@ class TaskResults:
     """SHA-256 over the tasks, where they are read from a file; empty where they are drawn, as the other fields say how."""
     created: str = ""
     """When, as ISO 8601."""
+    hardware: str = ""
+    """What the head was computed on; features that were kept may be of other hardware."""
     details: Details | None = None
     """Classes, confusions, calibration, unknown classes and the hardest tasks; None where only accuracies were asked for."""
 

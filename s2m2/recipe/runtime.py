@@ -19,9 +19,11 @@ class RuntimeConfig:
     nodes: int = 1
     """Machines, each with so many devices."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """Arithmetic of the network: float32, or mixed with bfloat16."""
+    """Arithmetic of the network: float32, or mixed with bfloat16. On an NVIDIA GPU, float32 convolutions are TF32; matrix products, and so
+    all few-shot heads, are not."""
     compile: bool = False
-    """Compile the network with torch.compile: slower to start, faster a step; needs a C++ compiler on a CPU."""
+    """Compile the network with torch.compile, on one device: slower to start, faster a step; needs a C++ compiler on a CPU. Left out on
+    several devices, whose shared statistics cannot be compiled."""
     channels_last: bool = True
     """Keep pictures in channels-last memory order, in which convolutions are faster on CPUs and in a GPU's mixed precision."""
     threads: int = 0

@@ -16,7 +16,7 @@ from s2m2.reporting.score_table import percent, score_grids, task_label
 from s2m2.runs.checkpoint import Outcome, load_outcome
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import read_metrics
-from s2m2.runs.provenance import read_provenance
+from s2m2.runs.provenance import read_provenance, trained_on
 
 STAGE_NAMES = {"pretrain": "pretraining", "finetune": "fine-tuning"}
 
@@ -146,6 +146,7 @@ def fact_rows(run: RunDirectory, recipe: Recipe, stage: str) -> list[tuple[str, 
         "time of training": ", ".join(f"{STAGE_NAMES[name]} {duration(outcome.seconds)}" for name, outcome in trained.items()),
         "arithmetic of training": runtime.get("precision") if trained else None,
         "devices of training": runtime["devices"] * runtime["nodes"] if runtime and trained else None,
+        "hardware of training": trained_on(provenance, trained),
         "processor of the last command": _processor(machine),
         "GPUs": ", ".join(machine.get("gpus", ())) or ("none" if machine else None),
         "system": machine.get("system"),

@@ -24,7 +24,7 @@ from s2m2.reporting.trust import closeup, left_out, reliability_plots, trust_row
 from s2m2.runs.checkpoint import Outcome, load_outcome
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import read_metrics
-from s2m2.runs.provenance import read_provenance
+from s2m2.runs.provenance import read_provenance, trained_on
 
 MOST_HEADLINES = 4
 TITLES = {"pretrain": "Stage 1: pretraining", "finetune": "Stage 2: fine-tuning with manifold mixup"}
@@ -220,6 +220,7 @@ def _facts(tables: ImageTables, provenance: Mapping[str, Any]) -> list[tuple[str
         "Times": ", ".join(times),
         "Started": provenance.get("started"),
         "Updated": provenance.get("updated"),
+        "Trained on": trained_on(provenance, TITLES),
         "Processor": f"{machine['processor']}, {_count(machine['cores'], 'core')}" if machine.get("processor") else "",
         "GPUs": ", ".join(machine.get("gpus", ())) or ("none" if machine else ""),
         "System": machine.get("system"),

@@ -90,11 +90,25 @@ def load_last(
         for kept, group in zip(state["optimizer"]["param_groups"], optimizer.param_groups, strict=True):
             kept["fused"] = group["fused"]  # of this device, not of that one; by it torch decides where the count of steps goes
         optimizer.load_state_dict(state["optimizer"])
+        _lay_out_like_weights(optimizer)
         if average is not None:
             average.load_state_dict(state["average"])
         return Progress(**state["progress"])
+    except torch.OutOfMemoryError:
+        raise  # the file is sound
     except Exception as error:  # torch.load raises many kinds for a damaged file, all with the same meaning here
         raise InputError(f"{path} cannot be continued from ({_first_line(error)}); delete it to start this stage anew") from error
+
+
+def _lay_out_like_weights(optimizer: torch.optim.Optimizer) -> None:
+    """Give what the optimizer remembers of each weight its memory order, which may be another than that of the file.
+
+    A run may go on in another order, and the fused optimizers of a GPU refuse weights and memories that differ in it.
+    """
+    for weight, kept in optimizer.state.items():
+        for name, value in kept.items():
+            if isinstance(value, Tensor) and value.shape == weight.shape and value.stride() != weight.stride():
+                kept[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
 def save_best(path: Path, backbone: nn.Module, objective: nn.Module, about: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -45,6 +46,18 @@ def read_provenance(run: RunDirectory) -> dict[str, Any]:
         return dict(json.loads(run.provenance.read_text(encoding="utf-8"))) if run.provenance.exists() else {}
     except (ValueError, TypeError) as error:
         raise InputError(f"{run.provenance} is damaged ({error}); delete it to start its record anew") from error
+
+
+def hardware_of(device: torch.device, processes: int = 1) -> str:
+    """What computes, in words: the GPUs that are used, or the processor with its cores."""
+    if device.type != "cuda":
+        return f"{_processor()}, {os.cpu_count()} cores"
+    return f"{processes} x " * (processes > 1) + torch.cuda.get_device_name(device)
+
+
+def trained_on(known: Mapping[str, Any], stages: Iterable[str]) -> str:
+    """The hardware that some stages ended on, as far as it is recorded."""
+    return "; ".join(dict.fromkeys(known[stage]["hardware"] for stage in stages if "hardware" in known.get(stage, {})))
 
 
 def _processor() -> str:

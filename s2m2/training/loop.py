@@ -21,6 +21,7 @@ from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import MetricLog
 from s2m2.seeding import StepStream, generator_for, seed_for
 from s2m2.training.batch_norm import reestimate_statistics
+from s2m2.training.compiling import uncompiled
 from s2m2.training.objective import LossTerms
 from s2m2.training.stage import BasePictures, Networks, StageSettings, Validate
 from s2m2.training.step import TrainingStep, prepare
@@ -90,7 +91,9 @@ class _Stage:
                 epoch = self._train_epoch(log, line)
                 if epoch % self.config.validation.every == 0 or self.progress.step == total:
                     self._judge(log, line, epoch)
-                self._save([])
+                    self._save([])  # at once: the best weights and what is known of them belong together
+                elif self._is_time_to_save():
+                    self._save([])
         outcome = Outcome(
             epochs=self.progress.step // self.steps,
             best_epoch=self.progress.best_epoch,
@@ -117,7 +120,7 @@ class _Stage:
             if at_end or (step + 1) % LOG_EVERY == 0:
                 self._log_window(log, line, window, since)
                 window, since = [], time.monotonic()
-            if not at_end and time.monotonic() - self.saved > self.settings.checkpoint_seconds:
+            if not at_end and self._is_time_to_save():
                 self._save(window)
         return epoch + 1
 
@@ -174,7 +177,11 @@ class _Stage:
         )
         chosen = (rows[local_batch(order, position, stream)] for position in range(count))
         views = (evaluation_view(fetch(images, part, self.fabric.device), self.settings.data) for part in chosen)
-        reestimate_statistics(backbone, views, seed_for(seed, self.name, "statistics dropout", epoch, self.fabric.global_rank))
+        with uncompiled(self.settings.compiled):
+            reestimate_statistics(backbone, views, seed_for(seed, self.name, "statistics dropout", epoch, self.fabric.global_rank))
+
+    def _is_time_to_save(self) -> bool:
+        return time.monotonic() - self.saved > self.settings.checkpoint_seconds
 
     def _save(self, window: list[LossTerms]) -> None:
         """Write the state to continue from, unless weights or the losses not looked at yet are spoilt: the next look will say so."""

@@ -38,6 +38,8 @@ class StageSettings:
     checkpoint_seconds: float
     validate_start: bool
     """Score the weights that the stage starts from, and keep them if nothing better comes."""
+    compiled: bool = False
+    """The networks are compiled."""
     loggers: tuple[LoggerName, ...] = ()
     """Where figures go beside the run directory."""
 
@@ -52,6 +54,7 @@ class StageSettings:
             channels_last=runtime.channels_last and (recipe.model.width or FEWEST_CHANNELS) >= FEWEST_CHANNELS,
             checkpoint_seconds=runtime.checkpoint_seconds,
             validate_start=config.stage == "finetune",
+            compiled=runtime.compile,
             loggers=runtime.loggers,
         )
 

@@ -55,10 +55,12 @@ def test_a_trained_row_states_the_last_stage_the_difference_and_the_hours(tmp_pa
     keep(tmp_path, features="finetune", accuracy=0.5, head="nearest_mean")
     keep(tmp_path, features="finetune", accuracy=0.9, split="validation")
     keep(tmp_path, features="finetune", accuracy=0.6, shots=5)
-    record(ROW.directory(tmp_path), pretrain={"seconds": 3600.0}, finetune={"seconds": 1800.0}, evaluate={"seconds": 0.0})
+    on = {"hardware": "a large GPU"}
+    stages = {"pretrain": {"seconds": 3600.0, **on}, "finetune": {"seconds": 1800.0, **on}}
+    record(ROW.directory(tmp_path), **stages, evaluate={"seconds": 0.0, "hardware": "this processor"})
     cells = [cell.strip() for cell in table([ROW], tmp_path).splitlines()[2].split("|")[1:-1]]
     assert cells[3:9] == ["80.00 ± 19.60", "77.61", "+2.39", "60.00 ± 19.60", "89.32", "-29.32"]
-    assert cells[9] == "1.50"
+    assert cells[9:11] == ["1.50", "a large GPU"]
 
 
 def test_settings_of_every_run_are_said_below_the_table(tmp_path: Path) -> None:

@@ -5,6 +5,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from lightning_fabric.utilities.rank_zero import rank_zero_info
+
+from s2m2.commands.device import state_float32
 
 PROGRAM = """
 import resource
@@ -33,3 +37,14 @@ def test_a_step_does_not_ask_the_system_again_for_memory_that_the_last_one_freed
     assert done.returncode == 0, done.stderr
     # 20 tensors of 3,907 pages. By itself the allocator takes them anew from the system: some 78,000 faults.
     assert int(done.stdout) < 4_000
+
+
+def test_float32_on_a_gpu_is_stated_whatever_was_set_before(caplog: pytest.LogCaptureFixture) -> None:
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = True, False
+    state_float32()
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert torch.backends.cudnn.allow_tf32
+    with caplog.at_level("INFO"):
+        rank_zero_info("you should set `torch.set_float32_matmul_precision('high')`")
+        rank_zero_info("something else")
+    assert caplog.messages == ["something else"]

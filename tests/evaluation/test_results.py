@@ -95,7 +95,7 @@ def test_results_with_details_come_back_from_their_file_as_they_were(tmp_path: P
     stated = json.loads(path.read_text(encoding="utf-8"))
     assert stated["class_interval"] == whole.class_interval
     assert whole.class_interval is not None
-    assert path.name == replace(whole, details=None, created="").file_name
+    assert path.name == replace(whole, details=None, created="", hardware="a GPU").file_name
 
 
 def test_there_is_no_interval_over_classes_without_details_or_with_tasks_of_variable_ways() -> None:

@@ -60,6 +60,35 @@ def test_a_checkpoint_of_a_cpu_goes_on_where_the_optimizer_is_fused(tmp_path: Pa
     assert {value.device.type for state in moved.state.values() for value in state.values()} == {"meta"}  # the count of steps too
 
 
+def test_what_the_optimizer_remembers_takes_the_memory_order_of_the_weights(tmp_path: Path) -> None:
+    backbone, head, optimizer = networks()
+    for values in [*backbone.parameters(), *head.parameters()]:
+        values.grad = torch.randn_like(values)
+    optimizer.step()
+    save_last(tmp_path / "last.pt", backbone, head, optimizer, Progress(step=1))
+    other_backbone, other_head, _ = networks()
+    other_backbone.to(memory_format=torch.channels_last)
+    other = torch.optim.Adam([*other_backbone.parameters(), *other_head.parameters()])
+    load_last(tmp_path / "last.pt", other_backbone, other_head, other)
+    for weight, kept in other.state.items():
+        assert kept["exp_avg"].stride() == kept["exp_avg_sq"].stride() == weight.stride()
+    for ours, theirs in zip(optimizer.state.values(), other.state.values(), strict=True):
+        assert torch.equal(ours["exp_avg"], theirs["exp_avg"])
+        assert torch.equal(ours["step"], theirs["step"])
+
+
+def test_a_device_that_is_full_is_no_damaged_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone, head, optimizer = networks()
+    save_last(tmp_path / "last.pt", backbone, head, optimizer, Progress(step=1))
+
+    def full(state: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(optimizer, "load_state_dict", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        load_last(tmp_path / "last.pt", backbone, head, optimizer)
+
+
 def test_without_a_checkpoint_a_stage_begins_at_step_zero(tmp_path: Path) -> None:
     assert load_last(tmp_path / "last.pt", *networks()) == Progress()
 

@@ -19,11 +19,11 @@ from tests.models.tiny import tiny_backbone
 BATCH, CLASSES = 16, 5
 
 
-def tiny_recipe(objective: ObjectiveName = "rotation") -> Recipe:
+def tiny_recipe(objective: ObjectiveName = "rotation", width: int = 4) -> Recipe:
     """Both stages on pictures of 28 pixels, 32 a step."""
     return Recipe(
         data=DataConfig(image_size=28, resize=1.15),
-        model=ModelConfig(backbone="conv4", width=4),
+        model=ModelConfig(backbone="conv4", width=width),
         pretrain=PretrainConfig(batch_size=32, objective=objective),
         finetune=FinetuneConfig(batch_size=32),
     )

@@ -148,6 +148,20 @@ def test_validation_comes_every_so_many_epochs_and_after_the_last(tmp_path: Path
     assert [row["epoch"] for row in rows if row["kind"] == "validation"] == [2, 4, 5]
 
 
+@pytest.mark.parametrize(("seconds", "every", "saved"), [(1e9, 1, [1, 2, 3, 4]), (1e9, 3, [3, 4]), (0.0, 3, [1, 2, 3, 4])])
+def test_checkpoints_follow_validation_and_the_clock(
+    tmp_path: Path, small_glyphs: ImageTable, monkeypatch: pytest.MonkeyPatch, seconds: float, every: int, saved: list[int]
+) -> None:
+    # They take seconds for a large network, in which a GPU has nothing to do: more of them than were promised is too many.
+    found: list[int] = []
+    monkeypatch.setattr(
+        "s2m2.training.loop.save_last", lambda path, backbone, objective, optimizer, progress, average: found.append(progress.step)
+    )
+    train(tmp_path, small_glyphs, replace(CONFIG, epochs=4, validation=ValidationConfig(every=every)), checkpoint_seconds=seconds)
+    assert [step // 8 for step in found if step % 8 == 0] == saved
+    assert seconds == 0 or all(step % 8 == 0 for step in found)
+
+
 def test_a_loss_that_is_not_finite_names_the_step_and_the_last_good_checkpoint(tmp_path: Path, small_glyphs: ImageTable) -> None:
     config = replace(CONFIG, optimizer=OptimizerConfig(name="sgd", learning_rate=1e30, momentum=0.0))
     with pytest.raises(FloatingPointError, match=r"loss of pretrain is not finite at step \d+; there was no checkpoint yet"):

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+
 from s2m2.evaluation.base_statistics import BaseStatistics
 from s2m2.evaluation.classifiers.alpha_tim import AlphaTIM
 from s2m2.evaluation.classifiers.bd_cspn import BDCSPN
@@ -46,6 +48,8 @@ MANY_STEPS = JobSize(blocks=1, largest_gather=2**22)
 """For heads of many steps: enough tasks that a step's arithmetic outweighs its calls, few enough that memory stays small."""
 SMALL_STEPS = JobSize(blocks=1, largest_gather=2**23)
 """For heads whose steps are tens of calls on a few numbers a task: threads that run side by side wait for the interpreter at each call."""
+WHOLE_GPU = JobSize(largest_gather=2**27)
+"""On a GPU an operation takes as long for some hundred tasks as for one, so all heads meet as many as memory allows, 512 MB of features."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +69,20 @@ class Head:
     """Whether it takes a power of the features, with these settings, so that none may be negative."""
     needs_base: bool = False
     """It draws on statistics of the base classes."""
+    draws: bool = False
+    """It draws random numbers for the tasks that it meets at once, which are therefore the same ones on every device."""
     job: JobSize = JobSize()
+    """On a CPU, where each thread has a job of its own."""
+
+    def job_on(self, device: torch.device) -> JobSize:
+        """How many tasks it meets at once on a device."""
+        return self.job if self.draws or device.type == "cpu" else WHOLE_GPU
 
 
 HEADS: Mapping[HeadName, Head] = {
-    "cosine": Head(title="cosine classifier", build=lambda config, base: CosineClassifier(config=config.cosine), settings="cosine"),
+    "cosine": Head(
+        title="cosine classifier", build=lambda config, base: CosineClassifier(config=config.cosine), settings="cosine", draws=True
+    ),
     "nearest_mean": Head(title="nearest class mean", build=lambda config, base: nearest_mean, job=ONE_PRODUCT),
     "nearest_cosine": Head(title="nearest class mean by cosine", build=lambda config, base: nearest_direction, job=ONE_PRODUCT),
     "cosine_converged": Head(
@@ -88,6 +101,7 @@ HEADS: Mapping[HeadName, Head] = {
         settings="calibrated",
         needs_positive=lambda config: config.calibrated.power != 1,
         needs_base=True,
+        draws=True,
         job=JobSize(blocks=1),
     ),
     "soft_kmeans": Head(
