@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision.transforms import v2
 
 from s2m2.models import Backbone
@@ -17,6 +17,9 @@ from s2m2.recipe import DataConfig, TrainingConfig
 from s2m2.seeding import StepStream
 from s2m2.training.optimizer import build_optimizer
 from s2m2.training.stage import Networks
+
+ENDLESS = 2**62
+"""Pictures to draw, more than anybody will ask for, so that no worker runs out of work while steps are timed."""
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
@@ -50,30 +53,26 @@ class Conventional:
     def __init__(
         self, pictures: Pictures, backbone: Backbone, objective: nn.Module, config: TrainingConfig, device: torch.device, workers: int
     ) -> None:
-        self.pictures, self.config, self.device, self.workers = pictures, config, device, workers
+        self.config, self.device = config, device
         self.networks = Networks(backbone, objective).to(device).train()
         self.optimizer = build_optimizer(config.optimizer, self.networks)
-
-    def loaded(self, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """So many batches from fresh workers, which end with them; the first is waited for before this returns."""
-        count = steps * self.config.batch_size
-        chosen = torch.randint(len(self.pictures), (count,)).tolist()
-        loader = DataLoader(
-            self.pictures,
-            self.config.batch_size,
-            sampler=chosen,
-            num_workers=self.workers,
-            pin_memory=self.device.type == "cuda",
-            multiprocessing_context="fork" if self.workers else None,
+        self.loader = DataLoader(
+            pictures,
+            config.batch_size,
+            sampler=RandomSampler(pictures, replacement=True, num_samples=ENDLESS),
+            num_workers=workers,
+            pin_memory=device.type == "cuda",
+            multiprocessing_context="fork" if workers else None,
         )
-        batches = iter(loader)
-        first = next(batches)
 
-        def rest() -> Iterator[tuple[Tensor, Tensor]]:
-            yield first
-            yield from batches
+    @property
+    def ahead(self) -> int:
+        """Batches that the workers make before anybody asks for one; at least 1."""
+        return max(1, self.loader.num_workers * (self.loader.prefetch_factor or 0))
 
-        return rest()
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches without end from fresh workers, which stop when this is dropped."""
+        return iter(self.loader)
 
     def step(self, number: int, images: Tensor, labels: Tensor) -> None:
         """Forward, backward and update on one batch "item view 3 side side"."""

@@ -2,14 +2,14 @@
 
 12,000 x 640 features of 20 classes, 5-way, 15 queries; every side draws its tasks from the same features, in turn within one run.
 `--features` takes real ones (`features` and `labels` of an .npz); without, features are made up: classes that overlap.
-With `--device cuda`: wall seconds for 10,000 tasks of every head on the GPU, nothing beside it.
+With `--device cuda`: wall seconds for 10,000 tasks of every head on the GPU and the most memory there, nothing beside it.
 """
 
 import argparse
 import platform
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import get_args
 import numpy as np
 import torch
 
+from benchmarks.float32 import float32_words
 from s2m2.data.episodes import EpisodeSpec
 from s2m2.data.sampling import sample_episodes
 from s2m2.evaluation.base_statistics import BaseStatistics, base_statistics
@@ -151,7 +152,8 @@ def rows_of_others(table: FeatureTable, options: argparse.Namespace) -> Iterator
 def rows_on_gpu(table: FeatureTable, base: BaseStatistics, options: argparse.Namespace) -> Iterator[str]:
     """Seconds of each head, from the call to when the device has nothing left to do; then whether all of them were quick enough."""
     device = torch.device(options.device)
-    wait: Callable[[], object] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    on_cuda = device.type == "cuda"
+    wait: Callable[[], object] = torch.cuda.synchronize if on_cuda else lambda: None
     # Here once, as in an evaluation of many heads; labels stay where tasks are drawn.
     table, slowest = replace(table, features=table.features.to(device)), (0.0, "")
     for head in options.heads:
@@ -159,6 +161,8 @@ def rows_on_gpu(table: FeatureTable, base: BaseStatistics, options: argparse.Nam
             classifier = build_classifier(head, EvaluateConfig(), base)
             score_tasks(table, spec(shots, min(LEAST_TASKS, options.tasks)), classifier, head=head, device=device)
             wait()
+            if on_cuda:
+                torch.cuda.reset_peak_memory_stats(device)
             began = time.perf_counter()
             accuracy = score_tasks(table, spec(shots, options.tasks), classifier, head=head, device=device)
             wait()
@@ -166,15 +170,17 @@ def rows_on_gpu(table: FeatureTable, base: BaseStatistics, options: argparse.Nam
             slowest = max(slowest, (took, f"{head} at {shots} shots"))
             mean, half = 100 * float(accuracy.mean()), 196 * float(accuracy.std()) / options.tasks**0.5
             kind = "transductive" if HEADS[head].transductive else "inductive"
-            yield f"| {head} | {kind} | {shots} | {took:.2f} | {options.tasks / took:,.0f} | {mean:.2f} ± {half:.2f} |"
+            memory = f"{torch.cuda.max_memory_allocated(device) / 2**30:.2f}" if on_cuda else ""
+            yield f"| {head} | {kind} | {shots} | {took:.2f} | {options.tasks / took:,.0f} | {memory} | {mean:.2f} ± {half:.2f} |"
     verdict = "yes" if slowest[0] < GPU_SECONDS else "no"
     yield f"\n{options.tasks:,} tasks of every head under {GPU_SECONDS:.0f} s: {verdict}; slowest: {slowest[1]}, {slowest[0]:.2f} s."
 
 
 def report_gpu(table: FeatureTable, base: BaseStatistics, options: argparse.Namespace) -> None:
     name = torch.cuda.get_device_name(options.device) if options.device.startswith("cuda") else options.device
-    print(f"{name}, torch {torch.__version__}. One run after a warm-up of {min(LEAST_TASKS, options.tasks)} tasks.\n")
-    print(f"| head | kind | shots | seconds for {options.tasks:,} | tasks/s | accuracy |\n|---|---|---|---|---|---|")
+    print(f"{name}, torch {torch.__version__}. One run after a warm-up of {min(LEAST_TASKS, options.tasks)} tasks.")
+    print(f"GPU memory is the most that tensors took, the features among them. {float32_words(torch.device(options.device))}\n")
+    print(f"| head | kind | shots | seconds for {options.tasks:,} | tasks/s | GPU memory, GiB | accuracy |\n|---|---|---|---|---|---|---|")
     for row in rows_on_gpu(table, base, options):
         print(row, flush=True)
 
@@ -198,8 +204,8 @@ def report_cpu(table: FeatureTable, base: BaseStatistics, options: argparse.Name
         print(row, flush=True)
 
 
-def main() -> None:
-    """Measure and print the report."""
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options; by default the slowest head is the last."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--features", type=Path, help=".npz with features and labels")
     parser.add_argument("--base", type=Path, help=".npz with those of the base classes")
@@ -214,17 +220,22 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10, help="seconds of a repeat, about")
     parser.add_argument("--loop-tasks", type=int, default=8, help="tasks of the authors' loop")
     parser.add_argument("--repeats", type=int, default=3, help="timed repeats after a warm-up")
-    options = parser.parse_args()
-    on_cpu = options.device == "cpu"
-    options.tasks = options.tasks or (10_240 if on_cpu else GPU_TASKS)
+    options = parser.parse_args(arguments)
+    options.tasks = options.tasks or (10_240 if options.device == "cpu" else GPU_TASKS)
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print the report."""
+    options = parse(arguments)
     table = read_features(options.features) if options.features else made_up_features(20, "novel")
     base = base_statistics(read_features(options.base) if options.base else made_up_features(64, "base"), covariances=True)
     print(f"# Episode throughput, {datetime.now(UTC):%Y-%m-%d}\n")
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} torch threads, torch {torch.__version__}, ", end="")
     print(f"Python {platform.python_version()}. {len(table.features):,} x {table.features.shape[1]} features", end=" ")
     print(f"({options.features.name if options.features else 'made up'}), {WAYS}-way, {QUERIES} queries. ", end="")
-    (report_cpu if on_cpu else report_gpu)(table, base, options)
-    print(f"\nMost memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB.")
+    (report_cpu if options.device == "cpu" else report_gpu)(table, base, options)
+    print(f"\nMost host memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB.")
 
 
 if __name__ == "__main__":

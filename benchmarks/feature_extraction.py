@@ -1,14 +1,14 @@
 """Pictures a second of feature extraction, from a table on disk to features, against the bare forward pass on the same batch size.
 
-The bare pass gets batches that are ready: resized, cropped, normalised and in the memory of the device. Both are measured in turn, with
-the network in evaluation mode, float32 and without gradients; a repeat is one pass over all pictures.
+The bare pass gets batches that are ready: resized, cropped, normalised and in the memory of the device, on a GPU in channels-last order.
+Both are measured in turn, with the network in evaluation mode, float32 and without gradients; a repeat is one pass over all pictures.
 """
 
 import argparse
 import platform
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.float32 import float32_words
 from s2m2.data.augment import evaluation_view
 from s2m2.evaluation.features import extract_features
 from s2m2.models import build_backbone
@@ -31,7 +32,9 @@ ROWS: dict[tuple[BackboneName, int, int], int] = {
     ("resnet12", 32, 32): 128,
     ("wrn28_10", 32, 32): 64,
 }
-"""Backbone, side that it sees and side that is stored, in pixels; and pictures of a pass, which --times multiplies for a GPU."""
+"""Backbone, side that it sees and side that is stored, in pixels; and pictures of a pass, which --times multiplies."""
+SIZES = {"cpu": (32, 1), "cuda": (256, 64)}
+"""Pictures of a batch, and times, by the device."""
 
 
 def pictures(folder: Path, count: int, side: int) -> Tensor:
@@ -64,20 +67,31 @@ def measure(one: Callable[[], object], other: Callable[[], object], *, swapped: 
     return seconds(one), seconds(other)
 
 
-def main() -> None:
-    """Measure and print the report."""
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="device of the network")
-    parser.add_argument("--batch-size", type=int, default=32, help="pictures a batch")
+    parser.add_argument("--batch-size", type=int, help="pictures a batch, by default 32 on a CPU and 256 on a GPU")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads of torch")
     parser.add_argument("--repeats", type=int, default=7, help="timed repeats after a warm-up")
-    parser.add_argument("--times", type=int, default=1, help="multiplies the number of pictures")
-    options = parser.parse_args()
+    parser.add_argument("--times", type=int, help="multiplies the number of pictures, by default by 1 on a CPU and 64 on a GPU")
+    options = parser.parse_args(arguments)
+    batch_size, times = SIZES["cuda" if options.device.startswith("cuda") else "cpu"]
+    options.batch_size, options.times = options.batch_size or batch_size, options.times or times
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print the report."""
+    options = parse(arguments)
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
+    order = torch.channels_last if device.type == "cuda" else torch.preserve_format  # as in extraction
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()}, {torch.get_num_threads()} torch threads"
     print(f"# Feature extraction, {datetime.now(UTC):%Y-%m-%d}\n")
     print(f"{name}, torch {torch.__version__}, Python {platform.python_version()}, batches of {options.batch_size}, float32.")
+    if device.type == "cuda":
+        print(float32_words(device))
     print(f"Medians of {options.repeats} repeats after a warm-up; the share is the median of the shares of all pairs of repeats, least and")
     print("greatest in brackets.\n")
     print("| backbone | pixels | pictures | bare forward, pictures/s | extraction, pictures/s | share |\n|---|---|---|---|---|---|")
@@ -87,7 +101,7 @@ def main() -> None:
             backbone = build_backbone(ModelConfig(backbone=backbone_name), size, generator_for(0, "backbone")).to(device).eval()
             images, rows = pictures(Path(folder), count, side), torch.arange(count)
             view = partial(evaluation_view, config=DataConfig(image_size=size, resize=1.15))
-            batches = [view(images[places].to(device)) for places in rows.split(options.batch_size)]
+            batches = [view(images[places].to(device)).to(memory_format=order) for places in rows.split(options.batch_size)]
             forward = partial(bare, backbone, batches)
             extraction = partial(extract_features, backbone, images, rows, view, batch_size=options.batch_size, device=device)
             pairs = [measure(forward, extraction, swapped=bool(number % 2)) for number in range(options.repeats + 1)][1:]

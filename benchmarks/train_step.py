@@ -11,7 +11,7 @@ import ctypes
 import gc
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -21,8 +21,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.conventional import Conventional, Pictures
+from benchmarks.float32 import products_like_convolutions
 from benchmarks.train_step_report import PASSES, SIDES, Row, report, speed_line
 from s2m2.commands.device import build_fabric
+from s2m2.files import write_text
 from s2m2.models import Backbone, build_backbone, initialise
 from s2m2.recipe import AugmentConfig, DataConfig, FinetuneConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, TrainingConfig
 from s2m2.recipe.model import BackboneName
@@ -85,22 +87,59 @@ def _resident(name: str) -> int:
 
 
 def matrix_block(device: torch.device, precision: str) -> tuple[Block, int]:
-    """Matrix products of the arithmetic of the network, and the operations of one repeat."""
-    size, times = (8192, 20) if device.type == "cuda" else (1024, 5)
+    """Matrix products of the arithmetic of the convolutions, and the operations of one repeat.
+
+    On a GPU enough of them that its clock falls to what it holds in long work, as in the steps.
+    """
+    size, times = (8192, 200) if device.type == "cuda" else (1024, 5)
     one, other = (torch.randn(size, size, device=device, dtype=torch.bfloat16 if "bf16" in precision else torch.float32) for _ in range(2))
-    return lambda _: lambda: [one @ other for _ in range(times)], 2 * size**3 * times
+    product = torch.empty_like(one)
+
+    def work() -> None:
+        with products_like_convolutions(device):
+            for _ in range(times):
+                torch.mm(one, other, out=product)
+
+    return lambda _: work, 2 * size**3 * times
+
+
+def conventional_block(conventional: Conventional, steps: int, total: int) -> Block:
+    """Steps of the conventional pipeline on fresh workers, which are in full swing when the time begins to count.
+
+    Workers begin together, so their first batches come all at once: what they make ahead is trained on untimed.
+    """
+
+    def ready(repeat: int) -> Callable[[], object]:
+        batches = conventional.batches()
+
+        def do(number: int) -> None:
+            conventional.step(number, *next(batches))
+
+        for number in range(conventional.ahead - 1):  # `block_of` does the last one
+            do(number)
+        return block_of(do, steps, total)(repeat)
+
+    return ready
+
+
+def sizes(backbone: BackboneName, options: argparse.Namespace, device: torch.device) -> tuple[int, int]:
+    """Pictures of a step and steps of a repeat, as many from each worker of the conventional pipeline: their batches come in bursts."""
+    batch_size, steps = CPU_SIZES[backbone] if device.type == "cpu" else (256, 20)
+    steps = options.steps or steps
+    return options.batch_size or batch_size, steps + -steps % max(options.workers, 1)
 
 
 def measure(backbone: BackboneName, objective: str, options: argparse.Namespace, fabric: Fabric, pictures: BasePictures) -> Row:
     """One row: all sides in turn."""
     device = fabric.device
-    batch_size, steps = CPU_SIZES[backbone] if device.type == "cpu" else (256, 20)
-    batch_size, steps = options.batch_size or batch_size, options.steps or steps
+    batch_size, steps = sizes(backbone, options, device)
     recipe, config = recipe_of(backbone, objective, batch_size, "one")
     theirs, their_config = recipe_of(backbone, objective, batch_size, "all")
     settings = StageSettings(config=config, data=recipe.data, seed=0, channels_last=True, checkpoint_seconds=1e9, validate_start=False)
     built = networks(recipe, config)
     if options.compile:
+        torch.compiler.reset()  # graphs of all rows count against one limit, as they hang on the code that networks share
+        torch.compiler.config.fail_on_recompile_limit_hit = True  # lest the rest of a row run eager unseen
         compile_networks(*built)
     step = TrainingStep(fabric, prepare(fabric, *built, settings), pictures, settings)
     step.networks.train()
@@ -108,15 +147,10 @@ def measure(backbone: BackboneName, objective: str, options: argparse.Namespace,
     loaded = Pictures(pictures.images, pictures.labels, recipe.data, step.views)
     conventional = Conventional(loaded, *networks(theirs, their_config), their_config, device, options.workers)
     matrix, matrix_flops = matrix_block(device, options.precision)
-
-    def load(repeat: int) -> Callable[[], object]:
-        batches = conventional.loaded(steps + 1)
-        return block_of(lambda number: conventional.step(number, *next(batches)), steps, step.total)(repeat)
-
     blocks: dict[str, Block] = {
         "bare": block_of(bare, steps, step.total),
         "loop": block_of(step, steps, step.total),
-        "conventional": load,
+        "conventional": conventional_block(conventional, steps, step.total),
         "matrix": matrix,
     }
     found = alternate(blocks, options.repeats, device)
@@ -135,7 +169,7 @@ def measure(backbone: BackboneName, objective: str, options: argparse.Namespace,
     )
 
 
-def parse() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options."""
     cuda = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=__doc__)
@@ -147,17 +181,17 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--compile", action="store_true", help="compile the networks of (a) and (b)")
     parser.add_argument("--batch-size", type=int, default=0, help="base pictures of a step; 0: as fits the backbone and device")
-    parser.add_argument("--steps", type=int, default=0, help="steps of a repeat; 0: as fits the backbone and device")
+    parser.add_argument("--steps", type=int, default=0, help="steps of a repeat, rounded up to as many from each worker; 0: as fits")
     parser.add_argument("--repeats", type=int, default=5, help="timed repeats after one that is not counted")
     parser.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 8), help="DataLoader workers of (c)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads of torch")
-    parser.add_argument("--output", type=Path, help="file of the report; by default it is only printed")
-    return parser.parse_args()
+    parser.add_argument("--output", type=Path, help="file of the report, whole after every row; by default it is only printed")
+    return parser.parse_args(arguments)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print and write the report."""
-    options = parse()
+    options = parse(arguments)
     fabric = build_fabric(RuntimeConfig(accelerator=options.device, precision=options.precision, threads=options.threads))
     generator = generator_for(0, "benchmark")
     pictures = BasePictures(
@@ -165,15 +199,15 @@ def main() -> None:
         rows=torch.arange(COUNT),
         labels=torch.arange(COUNT) % CLASSES,
     )
-    before, rows = os.getloadavg()[0], []
+    before, rows, text = os.getloadavg()[0], [], ""
     for backbone in options.backbones:
         for objective in options.objectives:
             rows.append(measure(backbone, objective, options, fabric, pictures))
-            print(speed_line(rows[-1]), flush=True)
-    text = report(rows, options, fabric.device, (before, os.getloadavg()[0]))
+            text = report(rows, options, fabric.device, (before, os.getloadavg()[0]))
+            if options.output:
+                write_text(options.output, text)
+            print(speed_line(rows[-1], fabric.device), flush=True)
     print(text)
-    if options.output:
-        options.output.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from statistics import median
 
 import torch
 
+from benchmarks.float32 import float32_words
 from s2m2.training.profiling import Taken
 
 PASSES = {"supervised": (1, 1), "rotation": (1, 4), "exemplar": (4, 4), "mixup": (1, 1), "finetune": (1.25, 2)}
@@ -43,17 +44,18 @@ def ratio(one: list[float], other: list[float], form: str) -> str:
     return f"{form.format(median(found))} ({form.format(found[0])} to {form.format(found[-1])})"
 
 
-def speed_line(row: Row) -> str:
+def speed_line(row: Row, device: torch.device) -> str:
     """A line of the table of speeds."""
     ours, their = PASSES[row.objective]
     rates = [row.batch_size * row.steps / median(walls(row, name)) for name in SIDES]
     words = " | ".join(f"{rate:,.1f}" for rate in rates)
     passes = f"{ours * rates[0]:,.1f} / {ours * rates[1]:,.1f} / {their * rates[2]:,.1f}"
     of_bare = ratio(walls(row, "bare"), walls(row, "loop"), "{:.1%}")
-    of_bare_cpu = ratio([taken.cpu for taken in row.taken["bare"]], [taken.cpu for taken in row.taken["loop"]], "{:.1%}")
+    if device.type == "cpu":
+        of_bare += " | " + ratio([taken.cpu for taken in row.taken["bare"]], [taken.cpu for taken in row.taken["loop"]], "{:.1%}")
     of_conventional = ratio(walls(row, "conventional"), walls(row, "loop"), "{:.2f}")
     names = f"{row.backbone} | {row.objective} | {row.batch_size}"
-    return f"| {names} | {words} | {of_bare} | {of_bare_cpu} | {of_conventional} | {passes} |"
+    return f"| {names} | {words} | {of_bare} | {of_conventional} | {passes} |"
 
 
 def work_line(row: Row) -> str:
@@ -68,26 +70,38 @@ def work_line(row: Row) -> str:
 
 def report(rows: list[Row], options: argparse.Namespace, device: torch.device, load: tuple[float, float]) -> str:
     """The report."""
-    speeds = ("backbone", "objective", "batch", "bare (a)", "loop (b)", "conventional (c)", "(b) of (a)", "the same by CPU time")
+    speeds = ["backbone", "objective", "batch", "bare (a)", "loop (b)", "conventional (c)", "(b) of (a)"]
+    on_cpu = device.type == "cpu"  # the host of a GPU spins while it waits, so its time says nothing
+    if on_cpu:
+        speeds.append("the same by CPU time")
     works = ("backbone", "objective", "GFLOP a step", "GFLOP/s (a)", "GFLOP/s, matrix", "(a) of it", "(b) of it")
     lines = [
         f"# Training step, {datetime.now(UTC):%Y-%m-%d}\n",
         f"{hardware(device)}; {torch.get_num_threads()} torch thread(s), torch {torch.__version__}, Python {platform.python_version()}.",
         f"(a) and (b) in {options.precision}, channels-last, {'compiled' if options.compile else 'not compiled'}; (c) in float32, with",
-        f"{options.workers} DataLoader workers. Load average over a minute: {load[0]:.1f} before, {load[1]:.1f} after the run.\n",
+        f"{options.workers} DataLoader workers. {float32_words(device)}".rstrip(),
+        f"Load average over a minute: {load[0]:.1f} before, {load[1]:.1f} after the run.\n",
         f"Medians of {options.repeats} repeats after one that is not counted; all sides in turn in every repeat, in reverse order in",
-        "every other, each after one step that is not timed. Ratios are medians of those within a repeat, least and greatest in brackets.",
-        "CPU time is that of this process, all threads together, which other work on the machine changes less than the time on the wall.\n",
-        "Base pictures a second, and passes of pictures through the network a second, (a) / (b) / (c):\n",
+        "every other, each after one step that is not timed, (c) after as many as its workers make ahead. Ratios are medians of those",
+        "within a repeat, least and greatest in brackets.",
+        *["CPU time is that of this process, all threads together, which other work on the machine changes less than wall time."] * on_cpu,
+        "\nBase pictures a second, and passes of pictures through the network a second, (a) / (b) / (c):\n",
         *heading(*speeds, "(b) times (c)", "passes/s"),
-        *map(speed_line, rows),
-        "\nArithmetic, against a matrix product of the same precision in the same repeat; and the most memory that a step takes above what",
-        "lies there between steps (weights, momentum, pictures), in MiB. DataLoader workers come on top and are not counted.\n",
+        *(speed_line(row, device) for row in rows),
+        f"\nArithmetic, against a matrix product {product_words(options, device)} in the same repeat; and the most memory that a step",
+        "takes above what lies there between steps (weights, momentum, pictures), in MiB. DataLoader workers come on top and are not",
+        "counted.\n",
         *heading(*works, "memory (a)", "(b)", "(c)"),
         *map(work_line, rows),
         f"\nCommand: `{command(options)}`.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def product_words(options: argparse.Namespace, device: torch.device) -> str:
+    """The arithmetic of the matrix product, which is that of convolutions."""
+    float32 = "in TF32, as convolutions are," if device.type == "cuda" and torch.backends.cudnn.allow_tf32 else "in float32"
+    return "in bfloat16" if "bf16" in options.precision else float32
 
 
 def heading(*names: str) -> list[str]:
