@@ -1,5 +1,7 @@
 """The two training stages of a run, put together."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 
 from lightning_fabric import Fabric
@@ -18,6 +20,7 @@ from s2m2.recipe import Recipe, TrainingConfig
 from s2m2.recipe.mixing import MixConfig
 from s2m2.runs.checkpoint import Outcome, load_best, load_outcome
 from s2m2.runs.directory import RunDirectory
+from s2m2.runs.lock import training_lock
 from s2m2.runs.provenance import hardware_of, record
 from s2m2.runs.sinks import check_loggers
 from s2m2.seeding import generator_for
@@ -124,7 +127,8 @@ def _train(session: Session, config: TrainingConfig, backbone: Backbone, objecti
         )
     settings, pictures = StageSettings.of(recipe, config), base_pictures(recipe, session.table)
     validate = validator(recipe, session.tables.validation, config.validation, session.fabric)
-    outcome = train_stage(session.fabric, session.run, backbone, objective, pictures, settings, validate)
+    with _alone(session):
+        outcome = train_stage(session.fabric, session.run, backbone, objective, pictures, settings, validate)
     if session.fabric.is_global_zero:
         hardware = hardware_of(session.fabric.device, session.fabric.world_size)
         record(session.run, **{config.stage: {**asdict(outcome), "hardware": hardware}, "runtime": asdict(runtime)})
@@ -135,6 +139,15 @@ def _train(session: Session, config: TrainingConfig, backbone: Backbone, objecti
             f"{config.stage}: {reason}, best validation {outcome.best_score:.2%} after epoch {outcome.best_epoch}, {outcome.seconds:.0f} s"
         )
     return outcome
+
+
+@contextmanager
+def _alone(session: Session) -> Iterator[None]:
+    """No other call trains this run meanwhile: each would write over what the other has reached."""
+    with training_lock(session.run) if session.fabric.is_global_zero else nullcontext(enter_result=True) as held:
+        if not session.fabric.broadcast(held):
+            raise InputError(f"--run {session.run.path} is being trained by another process")
+        yield
 
 
 def base_pictures(recipe: Recipe, table: ImageTable) -> BasePictures:

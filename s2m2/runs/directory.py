@@ -87,6 +87,11 @@ class RunDirectory:
         """The score tables, for texts."""
         return self.path / "scores.md"
 
+    @property
+    def training_lock(self) -> Path:
+        """There while a process trains."""
+        return self.path / ".training.lock"
+
     def last(self, stage: str) -> Path:
         """The state to continue a training stage from."""
         return self.path / "checkpoints" / stage / "last.pt"
