@@ -9,7 +9,7 @@ from lightning_fabric import Fabric
 from rich.table import Table
 
 from s2m2.commands.device import build_fabric
-from s2m2.commands.training import base_pictures, check_finetuning, check_pretraining, fresh_networks
+from s2m2.commands.training import base_pictures, check_finetuning, check_pretraining, compile_where_asked, fresh_networks
 from s2m2.console import console
 from s2m2.data.catalog import load_tables
 from s2m2.data.sizes import settle_size
@@ -19,7 +19,6 @@ from s2m2.files import write_text
 from s2m2.recipe import Recipe, TrainingConfig
 from s2m2.runs.directory import RunDirectory
 from s2m2.training.build import finetune_objective
-from s2m2.training.compiling import compile_networks
 from s2m2.training.profiling import PARTS, StepProfile, profile_step
 from s2m2.training.stage import StageSettings
 from s2m2.training.step import Mark, TrainingStep, prepare
@@ -53,8 +52,7 @@ def profile_command(recipe: Recipe, *, steps: int, repeats: int, output: Path | 
 def _profile(recipe: Recipe, config: TrainingConfig, table: ImageTable, fabric: Fabric, *, steps: int, repeats: int) -> StepProfile:
     backbone, objective = fresh_networks(recipe, table, fabric)
     whole = finetune_objective(recipe, objective) if config.stage == "finetune" else objective
-    if recipe.runtime.compile:
-        compile_networks(backbone, whole)
+    compile_where_asked(recipe, fabric, backbone, whole)
     settings = StageSettings.of(recipe, config)
 
     def make(mark: Mark) -> TrainingStep:

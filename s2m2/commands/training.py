@@ -117,14 +117,7 @@ def _train(session: Session, config: TrainingConfig, backbone: Backbone, objecti
             console.print(f"{config.stage}: finished before, after {done.epochs} epochs (best validation {done.best_score:.2%})")
         return done
     recipe, runtime = session.recipe, session.recipe.runtime
-    if runtime.compile and session.fabric.world_size == 1:
-        compile_networks(backbone, objective)
-    elif runtime.compile and session.fabric.is_global_zero:
-        console.print(
-            "warning: --runtime.compile is left out, as statistics shared by several devices cannot be compiled",
-            markup=False,
-            soft_wrap=True,
-        )
+    compile_where_asked(recipe, session.fabric, backbone, objective)
     settings, pictures = StageSettings.of(recipe, config), base_pictures(recipe, session.table)
     validate = validator(recipe, session.tables.validation, config.validation, session.fabric)
     with _alone(session):
@@ -139,6 +132,15 @@ def _train(session: Session, config: TrainingConfig, backbone: Backbone, objecti
             f"{config.stage}: {reason}, best validation {outcome.best_score:.2%} after epoch {outcome.best_epoch}, {outcome.seconds:.0f} s"
         )
     return outcome
+
+
+def compile_where_asked(recipe: Recipe, fabric: Fabric, backbone: Backbone, objective: nn.Module) -> None:
+    """Compile the networks if the recipe says so; on several devices a warning says that it is left out."""
+    if recipe.runtime.compile and fabric.world_size == 1:
+        compile_networks(backbone, objective)
+    elif recipe.runtime.compile and fabric.is_global_zero:
+        words = "warning: --runtime.compile is left out, as statistics shared by several devices cannot be compiled"
+        console.print(words, markup=False, soft_wrap=True)
 
 
 @contextmanager
