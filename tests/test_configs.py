@@ -1,8 +1,11 @@
 """Every shipped recipe is read, built and described."""
 
+import re
 from pathlib import Path
 
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from s2m2.data.datasets import DATASETS
 from s2m2.models import build_backbone
@@ -34,3 +37,25 @@ def test_a_shipped_recipe_opens_with_what_it_is_and_how_to_run_it(path: Path) ->
     assert f" configs/{path.parent.name}/{path.name}" in text
     for word in ("Row:", "Expected:", "Measured:", "Hardware:", "Command:"):
         assert word in text, word
+
+
+RATE = 300e12
+"""Operations a second that the budgets are stated for."""
+FAST = [path for path in CONFIGS if path.stem.startswith("fast")]
+
+
+@pytest.mark.parametrize("path", FAST, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_the_budget_of_a_fast_recipe_is_that_of_its_arithmetic(path: Path) -> None:
+    recipe, dataset = read_recipe(path), DATASETS[path.parent.name]
+    with FlopCounterMode(display=False) as counter:
+        build_backbone(recipe.model, dataset.image_size).to("meta")(
+            torch.empty(1, 3, dataset.image_size, dataset.image_size, device="meta")
+        )
+    # Backward is twice forward; stage 2 passes the mixed batch and the part of it beside.
+    passes = recipe.pretrain.epochs + recipe.finetune.epochs * (1 + 1 / recipe.finetune.auxiliary_stride)
+    minutes = 3 * counter.get_total_flops() * dataset.pictures["base"] * passes / RATE / 60
+    text = path.read_text(encoding="utf-8")
+    (stated,) = re.findall(r"# Budget: +([\d.]+) minutes", text)
+    assert float(stated) == pytest.approx(minutes, abs=0.06)
+    (asked,) = re.findall(r"# Hardware: meant for one H100 and (.*?);", text)
+    assert minutes < {"20 minutes": 20, "40 minutes": 40, "an hour": 60, "less time than fast.yaml": 20}[asked]

@@ -120,10 +120,12 @@ def _train(session: Session, config: TrainingConfig, backbone: Backbone, objecti
     compile_where_asked(recipe, session.fabric, backbone, objective)
     settings, pictures = StageSettings.of(recipe, config), base_pictures(recipe, session.table)
     validate = validator(recipe, session.tables.validation, config.validation, session.fabric)
+    hardware = hardware_of(session.fabric.device, session.fabric.world_size)
+    if session.fabric.is_global_zero:
+        console.print(f"{config.stage}: {len(pictures.rows):,} pictures, on {hardware}, {runtime.precision}", markup=False, soft_wrap=True)
     with _alone(session):
         outcome = train_stage(session.fabric, session.run, backbone, objective, pictures, settings, validate)
     if session.fabric.is_global_zero:
-        hardware = hardware_of(session.fabric.device, session.fabric.world_size)
         record(session.run, **{config.stage: {**asdict(outcome), "hardware": hardware}, "runtime": asdict(runtime)})
         if outcome.best_epoch == 0:
             console.print(f"{config.stage}: no epoch beat the weights that it started from, so these are kept")
