@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from s2m2 import __version__
-from s2m2.errors import InputError
+from s2m2.errors import InputError, is_out_of_memory
 from s2m2.serving import Command, serve_compare, serve_doctor, serve_export, serve_import, serve_prepare, serve_profile, serve_run
 
 INPUT_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
@@ -41,8 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _known_failure(name: str, error: RuntimeError) -> str:
     """What to say of an error of torch that a user can do something about; any other is raised again."""
     kind = type(error).__name__
-    # Torch has other errors too where memory is short: of a GPU that others fill, of the libraries that it calls.
-    if kind == "OutOfMemoryError" or any(words in str(error) for words in ("out of memory", "STATUS_ALLOC_FAILED")):
+    if is_out_of_memory(error):
         return "out of device memory; a smaller batch_size, or --runtime.precision bf16-mixed, needs less"
     if kind in ("DistBackendError", "DistNetworkError") or "gloo" in str(error):
         return f"another process of this run ended or cannot be reached; {COMMANDS[name].interrupted}"

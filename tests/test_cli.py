@@ -176,7 +176,7 @@ def test_lists_may_be_written_with_spaces_commas_or_brackets() -> None:
 
 @pytest.mark.parametrize("words", ["CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED"])
 def test_a_full_device_is_one_line(words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def full(*given: object) -> None:
+    def full(*given: object, **settings: object) -> None:
         raise RuntimeError(words)
 
     monkeypatch.setattr("s2m2.commands.stages.open_session", full)

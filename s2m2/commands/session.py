@@ -1,6 +1,7 @@
 """What the stages of one call share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from s2m2.commands.device import build_fabric
 from s2m2.data.catalog import ImageTables, load_tables
 from s2m2.data.sizes import settle_size
 from s2m2.data.table import ImageTable
+from s2m2.errors import InputError
 from s2m2.recipe import Recipe
 from s2m2.runs.directory import RunDirectory, open_run
+from s2m2.runs.lock import training_lock
 from s2m2.runs.provenance import record
 
 
@@ -36,11 +39,14 @@ Check = Callable[[Recipe, ImageTables, RunDirectory], None]
 """Raises `InputError` where a stage could not begin."""
 
 
-def open_session(recipe: Recipe, path: Path, *checks: Check) -> Session:
+def open_session(recipe: Recipe, path: Path, *checks: Check, trains: bool = False) -> Session:
     """Check everything that can be checked at once, then open the run directory: a call that fails leaves no trace.
 
+    Args:
+        trains: it is a session in which the run is trained.
+
     Raises:
-        InputError: the device, the pictures or the directory cannot be used, or a check says so.
+        InputError: the device, the pictures or the directory cannot be used, another process trains the run, or a check says so.
     """
     fabric = build_fabric(recipe.runtime)
     tables = load_tables(recipe.data, recipe.evaluate)
@@ -48,11 +54,28 @@ def open_session(recipe: Recipe, path: Path, *checks: Check) -> Session:
     recipe = replace(recipe, data=settle_size(recipe.data, tables.base))
     for check in checks:
         check(recipe, tables, RunDirectory(path))
+    if trains:
+        with alone(fabric, RunDirectory(path)):
+            pass  # before anything is written; every stage asks again, and stays alone
     run = open_run(path, recipe) if fabric.is_global_zero else RunDirectory(path)
     if fabric.is_global_zero:
         record(run)  # now, as the moment that the run started is part of it
     fabric.barrier()  # the others read what the first process writes
     return Session(recipe=recipe, run=run, fabric=fabric, tables=tables)
+
+
+@contextmanager
+def alone(fabric: Fabric, run: RunDirectory) -> Iterator[None]:
+    """No other call trains this run meanwhile: each would write over what the other has reached.
+
+    Raises:
+        InputError: one does, on all processes.
+    """
+    asks = fabric.is_global_zero and run.path.is_dir()
+    with training_lock(run) if asks else nullcontext(enter_result=True) as held:
+        if not fabric.broadcast(held):
+            raise InputError(f"--run {run.path} is being trained by another process")
+        yield
 
 
 def first_process_alone(session: Session) -> bool:

@@ -20,7 +20,7 @@ from s2m2.runs.provenance import hardware_of, record
 
 def pretrain(recipe: Recipe, path: Path) -> None:
     """Stage 1."""
-    session = open_session(recipe, path, check_pretraining)
+    session = open_session(recipe, path, check_pretraining, trains=True)
     pretrain_stage(session)
     if first_process_alone(session):
         _report(session)
@@ -30,7 +30,7 @@ def finetune(recipe: Recipe, path: Path) -> None:
     """Stage 2, from the best weights of stage 1."""
     if recipe.finetune.epochs == 0:
         raise InputError("--finetune.epochs is 0, so there is nothing to fine-tune")
-    session = open_session(recipe, path, check_pretrained, check_finetuning)
+    session = open_session(recipe, path, check_pretrained, check_finetuning, trains=True)
     finetune_stage(session)
     if first_process_alone(session):
         _report(session)
@@ -57,7 +57,7 @@ def analyse(recipe: Recipe, path: Path) -> None:
 def run(recipe: Recipe, path: Path) -> None:
     """All three stages; each that is finished already is passed over."""
     began = time.monotonic()
-    session = open_session(recipe, path, check_pretraining, check_finetuning, check_tasks, check_ensemble)
+    session = open_session(recipe, path, check_pretraining, check_finetuning, check_tasks, check_ensemble, trains=True)
     pretrain_stage(session)
     if recipe.finetune.epochs:
         finetune_stage(session)

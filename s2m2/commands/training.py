@@ -1,14 +1,12 @@
 """The two training stages of a run, put together."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 
 from lightning_fabric import Fabric
 from torch import nn
 
 from s2m2.commands.evaluation import check_validation, validator
-from s2m2.commands.session import Session
+from s2m2.commands.session import Session, alone
 from s2m2.console import console
 from s2m2.data.base_classes import split_base
 from s2m2.data.batches import steps_per_epoch
@@ -20,7 +18,6 @@ from s2m2.recipe import Recipe, TrainingConfig
 from s2m2.recipe.mixing import MixConfig
 from s2m2.runs.checkpoint import Outcome, load_best, load_outcome
 from s2m2.runs.directory import RunDirectory
-from s2m2.runs.lock import training_lock
 from s2m2.runs.provenance import hardware_of, record
 from s2m2.runs.sinks import check_loggers
 from s2m2.seeding import generator_for
@@ -123,7 +120,7 @@ def _train(session: Session, config: TrainingConfig, backbone: Backbone, objecti
     hardware = hardware_of(session.fabric.device, session.fabric.world_size)
     if session.fabric.is_global_zero:
         console.print(f"{config.stage}: {len(pictures.rows):,} pictures, on {hardware}, {runtime.precision}", markup=False, soft_wrap=True)
-    with _alone(session):
+    with alone(session.fabric, session.run):
         outcome = train_stage(session.fabric, session.run, backbone, objective, pictures, settings, validate)
     if session.fabric.is_global_zero:
         record(session.run, **{config.stage: {**asdict(outcome), "hardware": hardware}, "runtime": asdict(runtime)})
@@ -143,15 +140,6 @@ def compile_where_asked(recipe: Recipe, fabric: Fabric, backbone: Backbone, obje
     elif recipe.runtime.compile and fabric.is_global_zero:
         words = "warning: --runtime.compile is left out, as statistics shared by several devices cannot be compiled"
         console.print(words, markup=False, soft_wrap=True)
-
-
-@contextmanager
-def _alone(session: Session) -> Iterator[None]:
-    """No other call trains this run meanwhile: each would write over what the other has reached."""
-    with training_lock(session.run) if session.fabric.is_global_zero else nullcontext(enter_result=True) as held:
-        if not session.fabric.broadcast(held):
-            raise InputError(f"--run {session.run.path} is being trained by another process")
-        yield
 
 
 def base_pictures(recipe: Recipe, table: ImageTable) -> BasePictures:

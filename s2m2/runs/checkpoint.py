@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from s2m2.errors import InputError
+from s2m2.errors import InputError, is_out_of_memory
 from s2m2.files import replacing, write_text
 
 
@@ -94,9 +94,9 @@ def load_last(
         if average is not None:
             average.load_state_dict(state["average"])
         return Progress(**state["progress"])
-    except torch.OutOfMemoryError:
-        raise  # the file is sound
     except Exception as error:  # torch.load raises many kinds for a damaged file, all with the same meaning here
+        if is_out_of_memory(error):
+            raise  # the file is sound
         raise InputError(f"{path} cannot be continued from ({_first_line(error)}); delete it to start this stage anew") from error
 
 

@@ -39,7 +39,7 @@ class StageSettings:
     validate_start: bool
     """Score the weights that the stage starts from, and keep them if nothing better comes."""
     compiled: bool = False
-    """The networks are compiled."""
+    """The recipe wants the networks compiled."""
     loggers: tuple[LoggerName, ...] = ()
     """Where figures go beside the run directory."""
 

@@ -32,9 +32,11 @@ def test_a_second_training_is_refused_in_one_line_until_the_first_is_killed(
         assert holder.stdout is not None
         assert holder.stdout.readline() == "True\n"
         flags = tiny_flags(glyph_folder, run.path, pretrain__epochs="1")
-        # The directory holds nothing but the lock, which is no run of somebody else's.
         assert main(["pretrain", *flags]) == 2
-        assert capsys.readouterr().err == f"s2m2 pretrain: --run {run.path} is being trained by another process\n"
+        told = capsys.readouterr()
+        assert told.err == f"s2m2 pretrain: --run {run.path} is being trained by another process\n"
+        assert told.out == ""
+        assert list(run.path.iterdir()) == [run.training_lock]  # not even that somebody asked
     finally:
         holder.kill()
         holder.communicate()

@@ -49,7 +49,7 @@ MANY_STEPS = JobSize(blocks=1, largest_gather=2**22)
 SMALL_STEPS = JobSize(blocks=1, largest_gather=2**23)
 """For heads whose steps are tens of calls on a few numbers a task: threads that run side by side wait for the interpreter at each call."""
 WHOLE_GPU = JobSize(largest_gather=2**27)
-"""On a GPU an operation takes as long for some hundred tasks as for one, so all heads meet as many as memory allows, 512 MB of features."""
+"""On a GPU an operation takes as long for some hundred tasks as for one, so heads that draw nothing meet 512 MB of features at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
