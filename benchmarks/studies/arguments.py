@@ -10,6 +10,17 @@ from s2m2.errors import InputError
 HERE = Path(__file__).resolve().parent
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """Reads a whole number of an argument, and refuses a smaller one."""
+
+    def number(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        return int(text)
+
+    return number
+
+
 def parse(
     description: str | None,
     argv: Sequence[str] | None,

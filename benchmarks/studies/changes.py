@@ -1,14 +1,33 @@
 """What the sweeps share: settings that differ from a baseline in one thing, seed by seed, on the same validation tasks."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from benchmarks.studies.protocol import Findings
+from benchmarks.studies.arguments import at_least
+from benchmarks.studies.protocol import Findings, Subset
 from benchmarks.studies.reporting import COLOURS, Mean, figure, over_seeds, save_figure, table_lines
 
 Found = dict[tuple[str, int], Findings]
 """What was found, by change and seed."""
 SHOTS = ("1-shot", "5-shot")
+
+
+def add_size(parser: ArgumentParser, *, width: int, base_pictures: int) -> None:
+    """How large the network and its training set are, with the defaults of a sweep."""
+    parser.add_argument("--width", type=at_least(4), default=width, help="channels of the first layers, 4 or more")
+    parser.add_argument("--base-pictures", type=at_least(2), default=base_pictures, help="pictures of each base class, 2 or more")
+
+
+def sweep_subset(options: Namespace) -> Subset:
+    """All base classes with some pictures of each, and what settings are chosen on."""
+    quick = options.quick
+    return Subset(
+        table=options.table,
+        digest=options.digest,
+        base_classes=8 if quick else 64,
+        base_pictures=8 if quick else options.base_pictures,
+        novel_pictures=8 if quick else 100,
+    )
 
 
 def difference(found: Found, baseline: str, name: str, what: str, seeds: int) -> Mean:

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from benchmarks.studies.arguments import parse
-from benchmarks.studies.changes import Found, difference_table, draw_differences
-from benchmarks.studies.protocol import Findings, Subset, Trial, few_shot, run_trials, subset_table, train
+from benchmarks.studies.changes import Found, add_size, difference_table, draw_differences, sweep_subset
+from benchmarks.studies.protocol import Findings, Trial, few_shot, run_trials, subset_table, train
 from benchmarks.studies.reporting import write_report
 from s2m2.recipe import AugmentConfig, DataConfig, FinetuneConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, ValidationConfig
 from s2m2.recipe.mixing import MixConfig
@@ -39,9 +39,8 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """How large the network is, and how long its stages are."""
-    parser.add_argument("--width", type=int, default=8, help="channels of the first layers")
-    parser.add_argument("--base-pictures", type=int, default=150, help="pictures of each base class")
+    """How large the network and its training set are."""
+    add_size(parser, width=8, base_pictures=150)
 
 
 def passes(config: FinetuneConfig) -> float:
@@ -67,13 +66,7 @@ def recipe_of(options: Namespace, seed: int, changes: dict[str, Any]) -> Recipe:
 def trials(options: Namespace) -> list[Trial]:
     """The end of stage 1 with every seed, then every change with every seed, then the longer stage 1."""
     quick = options.quick
-    subset = Subset(
-        table=options.table,
-        digest=options.digest,
-        base_classes=8 if quick else 64,
-        base_pictures=8 if quick else options.base_pictures,
-        novel_pictures=8 if quick else 100,
-    )
+    subset = sweep_subset(options)
     tasks, seeds, folder = 20 if quick else 1000, range(options.seeds), options.work / "fast_finetuning"
     starts = [Trial(setting=START, recipe=recipe_of(options, seed, {}), subset=subset, tasks=tasks) for seed in seeds]
     starts = [replace(start, first_stage=str(folder / "stage 1" / start.file.removesuffix(".json"))) for start in starts]

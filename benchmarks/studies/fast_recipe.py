@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from benchmarks.studies.arguments import parse
-from benchmarks.studies.changes import Found, difference_table, draw_differences
-from benchmarks.studies.protocol import Findings, Subset, Trained, Trial, few_shot, run_trials, subset_table, train
+from benchmarks.studies.changes import Found, add_size, difference_table, draw_differences, sweep_subset
+from benchmarks.studies.protocol import Findings, Trained, Trial, few_shot, run_trials, subset_table, train
 from benchmarks.studies.reporting import write_report
 from s2m2.recipe import AugmentConfig, DataConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, ValidationConfig
 from s2m2.recipe.model import BackboneName
@@ -49,8 +49,7 @@ BACKBONES: dict[BackboneName, str] = {"conv4": "Conv-4", "resnet12": "ResNet-12"
 def add_arguments(parser: ArgumentParser) -> None:
     """Which network, how long, and which changes; other backbones have a report and a figure of their own."""
     parser.add_argument("--backbone", choices=BACKBONES, default="conv4")
-    parser.add_argument("--width", type=int, default=16, help="channels of the first layers")
-    parser.add_argument("--base-pictures", type=int, default=64, help="pictures of each base class")
+    add_size(parser, width=16, base_pictures=64)
     parser.add_argument("--epochs", type=_epochs, default=12, help="a multiple of 4, as four turns a picture take a quarter of them")
     parser.add_argument("--changes", nargs="+", choices=CHANGES, default=list(CHANGES), metavar="CHANGE", help="which to try beside fast")
 
@@ -76,13 +75,7 @@ def changes_of(options: Namespace) -> list[str]:
 def trials(options: Namespace) -> list[Trial]:
     """Every change with every seed."""
     quick = options.quick
-    subset = Subset(
-        table=options.table,
-        digest=options.digest,
-        base_classes=8 if quick else 64,
-        base_pictures=8 if quick else options.base_pictures,
-        novel_pictures=8 if quick else 100,
-    )
+    subset = sweep_subset(options)
 
     def recipe(seed: int, changes: dict[str, Any]) -> Recipe:
         settings = dict(changes)

@@ -118,9 +118,10 @@ def _train(session: Session, config: TrainingConfig, backbone: Backbone, objecti
     settings, pictures = StageSettings.of(recipe, config), base_pictures(recipe, session.table)
     validate = validator(recipe, session.tables.validation, config.validation, session.fabric)
     hardware = hardware_of(session.fabric.device, session.fabric.world_size)
-    if session.fabric.is_global_zero:
-        console.print(f"{config.stage}: {len(pictures.rows):,} pictures, on {hardware}, {runtime.precision}", markup=False, soft_wrap=True)
     with alone(session.fabric, session.run):
+        if session.fabric.is_global_zero:
+            words = f"{config.stage}: {len(pictures.rows):,} pictures, on {hardware}, {runtime.precision}"
+            console.print(words, markup=False, soft_wrap=True)
         outcome = train_stage(session.fabric, session.run, backbone, objective, pictures, settings, validate)
     if session.fabric.is_global_zero:
         record(session.run, **{config.stage: {**asdict(outcome), "hardware": hardware}, "runtime": asdict(runtime)})

@@ -30,6 +30,15 @@ def networks() -> tuple[nn.Module, nn.Module, torch.optim.Optimizer]:
     return backbone, head, torch.optim.Adam([*backbone.parameters(), *head.parameters()])
 
 
+def moved_networks() -> tuple[nn.Module, nn.Module, torch.optim.Optimizer]:
+    """After one step, so that the optimizer remembers something of every weight."""
+    backbone, head, optimizer = networks()
+    for values in [*backbone.parameters(), *head.parameters()]:
+        values.grad = torch.randn_like(values)
+    optimizer.step()
+    return backbone, head, optimizer
+
+
 def test_weights_optimizer_and_progress_come_back_bit_for_bit(tmp_path: Path) -> None:
     backbone, head, optimizer = networks()
     for values in backbone.parameters():
@@ -45,10 +54,7 @@ def test_weights_optimizer_and_progress_come_back_bit_for_bit(tmp_path: Path) ->
 
 
 def test_a_checkpoint_of_a_cpu_goes_on_where_the_optimizer_is_fused(tmp_path: Path) -> None:
-    backbone, head, optimizer = networks()
-    for values in [*backbone.parameters(), *head.parameters()]:
-        values.grad = torch.ones_like(values)
-    optimizer.step()
+    backbone, head, optimizer = moved_networks()
     save_last(tmp_path / "last.pt", backbone, head, optimizer, Progress(step=1))
     on_device = [
         torch.empty_like(values, device="meta").requires_grad_() for values in [*backbone.parameters(), *head.parameters()]
@@ -61,10 +67,7 @@ def test_a_checkpoint_of_a_cpu_goes_on_where_the_optimizer_is_fused(tmp_path: Pa
 
 
 def test_what_the_optimizer_remembers_takes_the_memory_order_of_the_weights(tmp_path: Path) -> None:
-    backbone, head, optimizer = networks()
-    for values in [*backbone.parameters(), *head.parameters()]:
-        values.grad = torch.randn_like(values)
-    optimizer.step()
+    backbone, head, optimizer = moved_networks()
     save_last(tmp_path / "last.pt", backbone, head, optimizer, Progress(step=1))
     other_backbone, other_head, _ = networks()
     other_backbone.to(memory_format=torch.channels_last)
