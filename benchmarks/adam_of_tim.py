@@ -27,8 +27,8 @@ def features(spread: float) -> tuple[torch.Tensor, torch.Tensor]:
     generator = generator_for(0, "benchmark", str(spread))
     labels = torch.arange(20).repeat_interleave(600)
     directions = torch.randn(60, 640, generator=generator) * 60**-0.5 * torch.linspace(2, 0.3, 60)[:, None]
-    centres = torch.randn(20, 60, generator=generator)[labels]
-    values = (centres + spread * torch.randn(12_000, 60, generator=generator)) @ directions
+    centers = torch.randn(20, 60, generator=generator)[labels]
+    values = (centers + spread * torch.randn(12_000, 60, generator=generator)) @ directions
     return F.relu(0.3 + values + 0.5 * torch.randn(12_000, 640, generator=generator)), labels
 
 

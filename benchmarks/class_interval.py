@@ -1,8 +1,8 @@
-"""How often the two 95% intervals of a mean accuracy cover the truth about classes and pictures that the evaluation has not seen.
+"""How often the two 95% intervals of a mean accuracy cover the truth about classes and images that the evaluation has not seen.
 
-Classes are drawn from a population that is known: centres from a normal distribution, pictures around them, some classes wider than
+Classes are drawn from a population that is known: centers from a normal distribution, images around them, some classes wider than
 others. The truth is the mean accuracy of the nearest class mean over tasks of many hundred fresh classes. Each trial draws a few novel
-classes with a few pictures each, scores tasks of them, and asks whether each interval contains the truth.
+classes with a few images each, scores tasks of them, and asks whether each interval contains the truth.
 """
 
 import argparse
@@ -21,28 +21,28 @@ from s2m2.seeding import generator_for
 
 DIM, SPREAD, TRUTH_CLASSES, TRUTH_TASKS, TRUTH_DRAWS = 16, 1.5, 400, 4000, 8
 SETTINGS = [(20, 600, 5, 1), (20, 20, 5, 1), (20, 20, 5, 5), (16, 20, 10, 1), (8, 20, 5, 1)]
-"""Classes, pictures of each, ways, shots."""
+"""Classes, images of each, ways, shots."""
 
 
-def outcomes(classes: int, pictures: int, spec: EpisodeSpec, trial: int) -> Outcomes:
-    """The tasks of one draw of classes and pictures."""
-    generator = generator_for(0, "class interval", classes, pictures, trial)
-    labels = torch.arange(classes).repeat_interleave(pictures)
-    centres = torch.randn(classes, DIM, generator=generator)
+def outcomes(classes: int, images: int, spec: EpisodeSpec, trial: int) -> Outcomes:
+    """The tasks of one draw of classes and images."""
+    generator = generator_for(0, "class interval", classes, images, trial)
+    labels = torch.arange(classes).repeat_interleave(images)
+    centers = torch.randn(classes, DIM, generator=generator)
     widths = SPREAD * torch.exp(0.4 * torch.randn(classes, 1, generator=generator))
-    features = centres[labels] + widths[labels] * torch.randn(len(labels), DIM, generator=generator)
+    features = centers[labels] + widths[labels] * torch.randn(len(labels), DIM, generator=generator)
     scorer = Scorer(head=nearest_mean, stream=("nearest_mean",), seed=trial)
     return measure_outcomes(features, labels, EpisodeSampler(labels, spec), scorer)
 
 
-def coverage(classes: int, pictures: int, ways: int, shots: int, tasks: int, trials: int) -> str:
+def coverage(classes: int, images: int, ways: int, shots: int, tasks: int, trials: int) -> str:
     """One line of the report."""
     spec = EpisodeSpec(ways=ways, shots=shots, queries=10, tasks=tasks)
     of_truth = EpisodeSpec(ways=ways, shots=shots, queries=10, tasks=TRUTH_TASKS, seed=1)
-    truth = fmean(float(outcomes(TRUTH_CLASSES, pictures, of_truth, -1 - draw).accuracies.mean()) for draw in range(TRUTH_DRAWS))
+    truth = fmean(float(outcomes(TRUTH_CLASSES, images, of_truth, -1 - draw).accuracies.mean()) for draw in range(TRUTH_DRAWS))
     means, halves, wides = [], [], []
     for trial in range(trials):
-        found = outcomes(classes, pictures, spec, trial)
+        found = outcomes(classes, images, spec, trial)
         values = found.accuracies.tolist()
         error = class_error(values, found.class_tasks.tolist(), found.class_sums.tolist())
         assert error is not None
@@ -53,7 +53,7 @@ def coverage(classes: int, pictures: int, ways: int, shots: int, tasks: int, tri
     usual, wide = (100 * fmean(abs(mean - truth) <= half for mean, half in zip(means, widths, strict=True)) for widths in (halves, wides))
     figures = (100 * truth, 100 * stdev(means), 100 * fmean(halves), 100 * fmean(wides))
     words = " | ".join(f"{figure:.2f}" for figure in figures)
-    return f"| {classes} | {pictures} | {ways} | {shots} | {words} | {usual:.1f} | {wide:.1f} |"
+    return f"| {classes} | {images} | {ways} | {shots} | {words} | {usual:.1f} | {wide:.1f} |"
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def main() -> None:
     print(f"{options.trials} trials of {options.tasks} tasks; a coverage of 95 % has a standard error of {error:.1f} points.\n")
     names = (
         "classes",
-        "pictures",
+        "images",
         "ways",
         "shots",
         "truth (%)",

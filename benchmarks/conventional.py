@@ -1,5 +1,5 @@
-"""A conventional training pipeline, to compare with: pictures opened by Pillow, varied one by one by torchvision's transforms in the
-workers of a DataLoader, float32 in the usual memory order, no compilation; where pictures are rotated, all four turns of a batch.
+"""A conventional training pipeline, to compare with: images opened by Pillow, varied one by one by torchvision's transforms in the
+workers of a DataLoader, float32 in the usual memory order, no compilation; where images are rotated, all four turns of a batch.
 
 The losses and the optimizer are those of this package, so that both sides compute the same of the same network.
 """
@@ -19,11 +19,11 @@ from s2m2.training.optimizer import build_optimizer
 from s2m2.training.stage import Networks
 
 ENDLESS = 2**62
-"""Pictures to draw, more than anybody will ask for, so that no worker runs out of work while steps are timed."""
+"""Images to draw, more than anybody will ask for, so that no worker runs out of work while steps are timed."""
 
 
-class Pictures(Dataset[tuple[Tensor, int]]):
-    """Pictures in memory as Pillow opens them, each varied `views` times when it is asked for."""
+class Images(Dataset[tuple[Tensor, int]]):
+    """Images in memory as Pillow opens them, each varied `views` times when it is asked for."""
 
     def __init__(self, images: Tensor, labels: Tensor, data: DataConfig, views: int) -> None:
         self.images = [Image.fromarray(image.numpy()) for image in images]
@@ -31,7 +31,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         augment = data.augment
         self.transform = v2.Compose(
             [
-                v2.RandomResizedCrop(data.side, scale=augment.crop_area, ratio=augment.crop_ratio, antialias=True),
+                v2.RandomResizedCrop(data.size, scale=augment.scale, ratio=augment.ratio, antialias=True),
                 v2.ColorJitter(augment.jitter, augment.jitter, augment.jitter),
                 v2.RandomHorizontalFlip(augment.flip),
                 v2.PILToTensor(),
@@ -51,15 +51,15 @@ class Conventional:
     """Training steps of that pipeline."""
 
     def __init__(
-        self, pictures: Pictures, backbone: Backbone, objective: nn.Module, config: TrainingConfig, device: torch.device, workers: int
+        self, images: Images, backbone: Backbone, objective: nn.Module, config: TrainingConfig, device: torch.device, workers: int
     ) -> None:
         self.config, self.device = config, device
         self.networks = Networks(backbone, objective).to(device).train()
         self.optimizer = build_optimizer(config.optimizer, self.networks)
         self.loader = DataLoader(
-            pictures,
+            images,
             config.batch_size,
-            sampler=RandomSampler(pictures, replacement=True, num_samples=ENDLESS),
+            sampler=RandomSampler(images, replacement=True, num_samples=ENDLESS),
             num_workers=workers,
             pin_memory=device.type == "cuda",
             multiprocessing_context="fork" if workers else None,
@@ -75,7 +75,7 @@ class Conventional:
         return iter(self.loader)
 
     def step(self, number: int, images: Tensor, labels: Tensor) -> None:
-        """Forward, backward and update on one batch "item view 3 side side"."""
+        """Forward, backward and update on one batch "item view 3 size size"."""
         views = images.to(self.device, non_blocking=True).transpose(0, 1)
         config = self.config
         self.networks.stream = StepStream(seed=0, stage=config.stage, step=number, batch_size=config.batch_size)

@@ -1,4 +1,4 @@
-"""Tasks per second of every few-shot head, sampling included, beside the authors' loop, learn2learn and the memory's own limit.
+"""Tasks per second of every few-shot classifier, sampling included, beside the authors' loop, learn2learn and the memory's own limit.
 
 12,000 x 640 features of 20 classes, 5-way, 15 queries; every side draws its tasks from the same features, in turn within one run.
 `--features` takes real ones (`features` and `labels` of an .npz); without, features are made up: classes that overlap.
@@ -23,16 +23,16 @@ from benchmarks.float32 import float32_words
 from s2m2.data.episodes import EpisodeSpec
 from s2m2.data.sampling import sample_episodes
 from s2m2.evaluation.base_statistics import BaseStatistics, base_statistics
-from s2m2.evaluation.classifiers import HEADS, build_classifier
+from s2m2.evaluation.classifiers import CLASSIFIERS, build_classifier
 from s2m2.evaluation.evaluate import score_tasks
-from s2m2.evaluation.features import FeatureTable
+from s2m2.evaluation.features import FeatureSet
 from s2m2.recipe import EvaluateConfig
-from s2m2.recipe.heads import HeadName
+from s2m2.recipe.heads import ClassifierName
 from s2m2.seeding import generator_for
 from tests.reference.authors_loop import task_accuracy
 
 WAYS, QUERIES = 5, 15
-LEAST_TASKS = 512
+MIN_TASKS = 512
 """Two blocks, one for each of two threads."""
 LONG = 20.0
 """Seconds from which one run is enough."""
@@ -40,20 +40,20 @@ GPU_TASKS, GPU_SECONDS = 10_000, 10.0
 """Tasks of every head that a GPU is to score, and in how many seconds."""
 
 
-def made_up_features(classes: int, name: str) -> FeatureTable:
-    """Classes of 600 pictures that overlap, so that accuracies lie between chance and certainty; no feature is negative."""
+def made_up_features(classes: int, name: str) -> FeatureSet:
+    """Classes of 600 images that overlap, so that accuracies lie between chance and certainty; no feature is negative."""
     generator = generator_for(0, "benchmark", name)
     labels = torch.arange(classes).repeat_interleave(600)
     values = (torch.randn(classes, 640, generator=generator)[labels] + 4 * torch.randn(600 * classes, 640, generator=generator)).relu()
     return table_of(values, labels)
 
 
-def table_of(values: torch.Tensor, labels: torch.Tensor) -> FeatureTable:
+def table_of(values: torch.Tensor, labels: torch.Tensor) -> FeatureSet:
     names = tuple(str(number) for number in range(int(labels.max()) + 1))
-    return FeatureTable(features=values, labels=labels, rows=torch.arange(len(labels)), class_names=names, fingerprint="")
+    return FeatureSet(features=values, labels=labels, rows=torch.arange(len(labels)), class_names=names, fingerprint="")
 
 
-def read_features(path: Path) -> FeatureTable:
+def read_features(path: Path) -> FeatureSet:
     with np.load(path, allow_pickle=False) as stored:
         numbers = np.unique(stored["labels"], return_inverse=True)[1]
         return table_of(torch.from_numpy(stored["features"]).float(), torch.from_numpy(numbers))
@@ -74,13 +74,13 @@ def spec(shots: int, tasks: int) -> EpisodeSpec:
     return EpisodeSpec(ways=WAYS, shots=shots, queries=QUERIES, tasks=tasks)
 
 
-def authors(table: FeatureTable, shots: int, tasks: int) -> Callable[[], float]:
+def authors(table: FeatureSet, shots: int, tasks: int) -> Callable[[], float]:
     by_class = {number: table.features[table.labels == number].numpy() for number in table.labels.unique().tolist()}
     rng = np.random.default_rng(0)
     return lambda: float(np.mean([task_accuracy(by_class, WAYS, shots, QUERIES, rng) for _ in range(tasks)]))
 
 
-def learn2learn_prototypes(table: FeatureTable, shots: int, tasks: int) -> Callable[[], float]:
+def learn2learn_prototypes(table: FeatureSet, shots: int, tasks: int) -> Callable[[], float]:
     """learn2learn's task transforms over its `MetaDataset`, and its prototype head."""
     import learn2learn as l2l
 
@@ -107,7 +107,7 @@ def learn2learn_prototypes(table: FeatureTable, shots: int, tasks: int) -> Calla
     return evaluate
 
 
-def copy_rate(table: FeatureTable) -> float:
+def copy_rate(table: FeatureSet) -> float:
     """Bytes a second that all threads together read, and write elsewhere, copying the features."""
     target = torch.empty_like(table.features)
     times = seconds(lambda: [target.copy_(table.features) for _ in range(20)], 5)
@@ -120,72 +120,72 @@ def number_of_tasks(score: Callable[[int], object], options: argparse.Namespace)
         took = seconds(lambda: score(trial), 1)[0]  # noqa: B023
         if took > 1:
             break
-    return min(max(int(options.seconds * trial / took), LEAST_TASKS), options.tasks)
+    return min(max(int(options.seconds * trial / took), MIN_TASKS), options.tasks)
 
 
-def rows_of_heads(table: FeatureTable, base: BaseStatistics, options: argparse.Namespace) -> Iterator[str]:
-    for head in options.heads:
+def rows_of_heads(table: FeatureSet, base: BaseStatistics, options: argparse.Namespace) -> Iterator[str]:
+    for name in options.heads:
         for shots in (1, 5):
             config = EvaluateConfig()
-            classifier = build_classifier(head, config, base)
-            tasks = number_of_tasks(lambda count: score_tasks(table, spec(shots, count), classifier, head=head), options)  # noqa: B023
+            classifier = build_classifier(name, config, base)
+            tasks = number_of_tasks(lambda count: score_tasks(table, spec(shots, count), classifier, name=name), options)  # noqa: B023
             began = time.perf_counter()
-            accuracy = score_tasks(table, spec(shots, tasks), classifier, head=head)
+            accuracy = score_tasks(table, spec(shots, tasks), classifier, name=name)
             times = [time.perf_counter() - began]
             if times[0] < LONG:  # else the only one: what is done for the first time is nothing beside it
-                times = seconds(lambda: score_tasks(table, spec(shots, tasks), classifier, head=head), options.repeats)  # noqa: B023
+                times = seconds(lambda: score_tasks(table, spec(shots, tasks), classifier, name=name), options.repeats)  # noqa: B023
             mean, half = 100 * float(accuracy.mean()), 196 * float(accuracy.std()) / tasks**0.5
-            kind = "transductive" if HEADS[head].transductive else "inductive"
+            kind = "transductive" if CLASSIFIERS[name].transductive else "inductive"
             yield (
-                f"| {head} | {kind} | {shots} | {tasks / median(times):,.0f} ({tasks / max(times):,.0f}) "
+                f"| {name} | {kind} | {shots} | {tasks / median(times):,.0f} ({tasks / max(times):,.0f}) "
                 f"| {tasks:,} | {10_000 * median(times) / tasks:.1f} | {mean:.2f} ± {half:.2f} |"
             )
 
 
-def rows_of_others(table: FeatureTable, options: argparse.Namespace) -> Iterator[str]:
+def rows_of_others(table: FeatureSet, options: argparse.Namespace) -> Iterator[str]:
     for name, make, tasks in (("authors' loop", authors, options.loop_tasks), ("learn2learn prototypes", learn2learn_prototypes, 512)):
         for shots in (1, 5):
             times = seconds(make(table, shots, tasks), options.repeats)
             yield f"| {name} | inductive | {shots} | {tasks / median(times):,.1f} ({tasks / max(times):,.1f}) | {tasks} | | |"
 
 
-def rows_on_gpu(table: FeatureTable, base: BaseStatistics, options: argparse.Namespace) -> Iterator[str]:
-    """Seconds of each head, from the call to when the device has nothing left to do; then whether all of them were quick enough."""
+def rows_on_gpu(table: FeatureSet, base: BaseStatistics, options: argparse.Namespace) -> Iterator[str]:
+    """Seconds of each name, from the call to when the device has nothing left to do; then whether all of them were quick enough."""
     device = torch.device(options.device)
     on_cuda = device.type == "cuda"
     wait: Callable[[], object] = torch.cuda.synchronize if on_cuda else lambda: None
     # Here once, as in an evaluation of many heads; labels stay where tasks are drawn.
     table, slowest = replace(table, features=table.features.to(device)), (0.0, "")
-    for head in options.heads:
+    for name in options.heads:
         for shots in (1, 5):
-            classifier = build_classifier(head, EvaluateConfig(), base)
-            score_tasks(table, spec(shots, min(LEAST_TASKS, options.tasks)), classifier, head=head, device=device)
+            classifier = build_classifier(name, EvaluateConfig(), base)
+            score_tasks(table, spec(shots, min(MIN_TASKS, options.tasks)), classifier, name=name, device=device)
             wait()
             if on_cuda:
                 torch.cuda.reset_peak_memory_stats(device)
             began = time.perf_counter()
-            accuracy = score_tasks(table, spec(shots, options.tasks), classifier, head=head, device=device)
+            accuracy = score_tasks(table, spec(shots, options.tasks), classifier, name=name, device=device)
             wait()
             took = time.perf_counter() - began
-            slowest = max(slowest, (took, f"{head} at {shots} shots"))
+            slowest = max(slowest, (took, f"{name} at {shots} shots"))
             mean, half = 100 * float(accuracy.mean()), 196 * float(accuracy.std()) / options.tasks**0.5
-            kind = "transductive" if HEADS[head].transductive else "inductive"
+            kind = "transductive" if CLASSIFIERS[name].transductive else "inductive"
             memory = f"{torch.cuda.max_memory_allocated(device) / 2**30:.2f}" if on_cuda else ""
-            yield f"| {head} | {kind} | {shots} | {took:.2f} | {options.tasks / took:,.0f} | {memory} | {mean:.2f} ± {half:.2f} |"
+            yield f"| {name} | {kind} | {shots} | {took:.2f} | {options.tasks / took:,.0f} | {memory} | {mean:.2f} ± {half:.2f} |"
     verdict = "yes" if slowest[0] < GPU_SECONDS else "no"
-    yield f"\n{options.tasks:,} tasks of every head under {GPU_SECONDS:.0f} s: {verdict}; slowest: {slowest[1]}, {slowest[0]:.2f} s."
+    yield f"\n{options.tasks:,} tasks of every name under {GPU_SECONDS:.0f} s: {verdict}; slowest: {slowest[1]}, {slowest[0]:.2f} s."
 
 
-def report_gpu(table: FeatureTable, base: BaseStatistics, options: argparse.Namespace) -> None:
+def report_gpu(table: FeatureSet, base: BaseStatistics, options: argparse.Namespace) -> None:
     name = torch.cuda.get_device_name(options.device) if options.device.startswith("cuda") else options.device
-    print(f"{name}, torch {torch.__version__}. One run after a warm-up of {min(LEAST_TASKS, options.tasks)} tasks.")
+    print(f"{name}, torch {torch.__version__}. One run after a warm-up of {min(MIN_TASKS, options.tasks)} tasks.")
     print(f"GPU memory is the most that tensors took, the features among them. {float32_words(torch.device(options.device))}\n")
     print(f"| head | kind | shots | seconds for {options.tasks:,} | tasks/s | GPU memory, GiB | accuracy |\n|---|---|---|---|---|---|---|")
     for row in rows_on_gpu(table, base, options):
         print(row, flush=True)
 
 
-def report_cpu(table: FeatureTable, base: BaseStatistics, options: argparse.Namespace) -> None:
+def report_cpu(table: FeatureSet, base: BaseStatistics, options: argparse.Namespace) -> None:
     print(f"Median of {options.repeats} repeats after a warm-up, slowest in brackets.\n")
     rate = copy_rate(table)
     sampling = seconds(lambda: sample_episodes(table.labels, spec(1, 10_000)), 5)
@@ -194,7 +194,7 @@ def report_cpu(table: FeatureTable, base: BaseStatistics, options: argparse.Name
     for shots in (1, 5):
         touched = WAYS * (shots + QUERIES) * table.features.shape[1] * 4
         classifier = build_classifier("nearest_mean", EvaluateConfig(), base)
-        times = seconds(lambda: score_tasks(table, spec(shots, 10_240), classifier, head="nearest_mean"), 5)  # noqa: B023
+        times = seconds(lambda: score_tasks(table, spec(shots, 10_240), classifier, name="nearest_mean"), 5)  # noqa: B023
         read = 10_240 * touched / median(times)
         print(f"* nearest class mean, {shots}-shot: reads {read / 1e9:.1f} GB/s of features, {read / rate:.0%} of the copy")
     print("\n| head | kind | shots | tasks/s | tasks a repeat | seconds for 10,000 | accuracy |\n|---|---|---|---|---|---|---|")
@@ -212,7 +212,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--heads",
         nargs="*",
-        default=sorted(get_args(HeadName), key=lambda head: (head == "calibrated", HEADS[head].transductive)),
+        default=sorted(get_args(ClassifierName), key=lambda head: (head == "calibrated", CLASSIFIERS[head].transductive)),
         help="heads to time",
     )
     parser.add_argument("--device", default="cpu", help="cpu, or cuda: seconds of every head on the GPU")

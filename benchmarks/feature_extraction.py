@@ -1,7 +1,7 @@
-"""Pictures a second of feature extraction, from a table on disk to features, against the bare forward pass on the same batch size.
+"""Images a second of feature extraction, from a table on disk to features, against the bare forward pass on the same batch size.
 
-The bare pass gets batches that are ready: resized, cropped, normalised and in the memory of the device, on a GPU in channels-last order.
-Both are measured in turn, with the network in evaluation mode, float32 and without gradients; a repeat is one pass over all pictures.
+The bare pass gets batches that are ready: resized, cropped, normalized and in the memory of the device, on a GPU in channels-last order.
+Both are measured in turn, with the network in evaluation mode, float32 and without gradients; a repeat is one pass over all images.
 """
 
 import argparse
@@ -32,14 +32,14 @@ ROWS: dict[tuple[BackboneName, int, int], int] = {
     ("resnet12", 32, 32): 128,
     ("wrn28_10", 32, 32): 64,
 }
-"""Backbone, side that it sees and side that is stored, in pixels; and pictures of a pass, which --times multiplies."""
+"""Backbone, side that it sees and side that is stored, in pixels; and images of a pass, which --times multiplies."""
 SIZES = {"cpu": (32, 1), "cuda": (256, 64)}
-"""Pictures of a batch, and times, by the device."""
+"""Images of a batch, and times, by the device."""
 
 
-def pictures(folder: Path, count: int, side: int) -> Tensor:
-    """A memory map of random pictures."""
-    images = np.lib.format.open_memmap(folder / f"{count}-{side}.npy", mode="w+", dtype=np.uint8, shape=(count, side, side, 3))
+def random_images(folder: Path, count: int, size: int) -> Tensor:
+    """A memory map of random images."""
+    images = np.lib.format.open_memmap(folder / f"{count}-{size}.npy", mode="w+", dtype=np.uint8, shape=(count, size, size, 3))
     images[:] = np.random.default_rng(0).integers(0, 256, images.shape, dtype=np.uint8)
     return torch.from_numpy(images)
 
@@ -71,10 +71,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="device of the network")
-    parser.add_argument("--batch-size", type=int, help="pictures a batch, by default 32 on a CPU and 256 on a GPU")
+    parser.add_argument("--batch-size", type=int, help="images a batch, by default 32 on a CPU and 256 on a GPU")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads of torch")
     parser.add_argument("--repeats", type=int, default=7, help="timed repeats after a warm-up")
-    parser.add_argument("--times", type=int, help="multiplies the number of pictures, by default by 1 on a CPU and 64 on a GPU")
+    parser.add_argument("--times", type=int, help="multiplies the number of images, by default by 1 on a CPU and 64 on a GPU")
     options = parser.parse_args(arguments)
     batch_size, times = SIZES["cuda" if options.device.startswith("cuda") else "cpu"]
     options.batch_size, options.times = options.batch_size or batch_size, options.times or times
@@ -94,13 +94,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(float32_words(device))
     print(f"Medians of {options.repeats} repeats after a warm-up; the share is the median of the shares of all pairs of repeats, least and")
     print("greatest in brackets.\n")
-    print("| backbone | pixels | pictures | bare forward, pictures/s | extraction, pictures/s | share |\n|---|---|---|---|---|---|")
+    print("| backbone | pixels | images | bare forward, images/s | extraction, images/s | share |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        for (backbone_name, size, side), base_count in ROWS.items():
+        for (backbone_name, shape, size), base_count in ROWS.items():
             count = base_count * options.times
-            backbone = build_backbone(ModelConfig(backbone=backbone_name), size, generator_for(0, "backbone")).to(device).eval()
-            images, rows = pictures(Path(folder), count, side), torch.arange(count)
-            view = partial(evaluation_view, config=DataConfig(image_size=size, resize=1.15))
+            backbone = build_backbone(ModelConfig(backbone=backbone_name), shape, generator_for(0, "backbone")).to(device).eval()
+            images, rows = random_images(Path(folder), count, size), torch.arange(count)
+            view = partial(evaluation_view, config=DataConfig(image_size=size, resize_ratio=1.15))
             batches = [view(images[places].to(device)).to(memory_format=order) for places in rows.split(options.batch_size)]
             forward = partial(bare, backbone, batches)
             extraction = partial(extract_features, backbone, images, rows, view, batch_size=options.batch_size, device=device)

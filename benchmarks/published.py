@@ -37,5 +37,5 @@ S2M2: dict[str, dict[str, Published]] = {
     "tiered_imagenet": {"s2m2_r": Published(one_shot=(73.71, 0.22), five_shot=(88.59, 0.14))},
     "fc100": {},
 }
-"""WRN-28-10, inductive, cosine classifier: data set, row, accuracies (Mangla et al., WACV 2020). `supervised` is its Baseline++.
+"""WRN-28-10, inductive, cosine classifier: dataset, row, accuracies (Mangla et al., WACV 2020). `supervised` is its Baseline++.
 The rows of exemplar self-supervision, and FC100, have no number here."""

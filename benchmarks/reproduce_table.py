@@ -22,7 +22,7 @@ from s2m2.runs.provenance import read_provenance, trained_on
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 ROWS = {"s2m2_r": None, "rotation": "rotation", "manifold_mixup": "manifold_mixup", "supervised": "supervised", "s2m2_e": "exemplar"}
 """Row of the table, and the overlay of `configs/ablations` that makes it."""
-HEADER = "| data set | row | recipe | 1-shot | published | difference | 5-shot | published | difference | hours | hardware | trained |"
+HEADER = "| dataset | row | recipe | 1-shot | published | difference | 5-shot | published | difference | hours | hardware | trained |"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Pictures a second of training on one, two and more processes that share a batch, one CPU thread each.
+"""Images a second of training on one, two and more processes that share a batch, one CPU thread each.
 
 Each measurement is a call of `s2m2 pretrain` in processes of its own, on the embedded drawings; its first epoch, in which processes
 meet and memory is set up, does not count. The numbers of processes take turns, as a machine's speed drifts. More processes than cores
@@ -33,7 +33,7 @@ def images_per_second(processes: int, options: argparse.Namespace) -> float:
             "pretrain.epochs": "2",
             "pretrain.batch_size": str(options.batch_size),
             "pretrain.validation.every": "2",
-            "data.held_out": str(round(1 - options.share, 6)),
+            "data.holdout_fraction": str(round(1 - options.share, 6)),
             "runtime.accelerator": "cpu",
             "runtime.threads": "1",
             "runtime.devices": str(processes),
@@ -55,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--backbone", default="resnet12")
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--objective", default="rotation")
-    parser.add_argument("--batch-size", type=int, default=64, help="pictures a step, over all processes")
-    parser.add_argument("--share", type=float, default=1.0, help="of the base pictures to train on: less for a slow network")
+    parser.add_argument("--batch-size", type=int, default=64, help="images a step, over all processes")
+    parser.add_argument("--share", type=float, default=1.0, help="of the base images to train on: less for a slow network")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args(argv)
     load = os.getloadavg()[0]

@@ -1,9 +1,9 @@
-"""Pictures a second and memory of a training step: bare (a), in our loop (b) and in a conventional pipeline (c), in turn within one run.
+"""Images a second and memory of a training step: bare (a), in our loop (b) and in a conventional pipeline (c), in turn within one run.
 
 (a) forward, backward and update on a batch that lies on the device. (b) the step of `s2m2.training`: the same with reading, augmentation
 and all draws. (c) `benchmarks.conventional`: Pillow and torchvision in the workers of a DataLoader, float32, eager. (a) and (b) turn a
-picture once at random, (c) stacks all four turns, so pictures a second are given as base pictures and as passes through the network.
-Pictures are random, of 64 classes.
+image once at random, (c) stacks all four turns, so images a second are given as base images and as passes through the network.
+Images are random, of 64 classes.
 """
 
 import argparse
@@ -20,12 +20,12 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.conventional import Conventional, Pictures
+from benchmarks.conventional import Conventional, Images
 from benchmarks.float32 import products_like_convolutions
 from benchmarks.train_step_report import PASSES, SIDES, Row, report, speed_line
 from s2m2.commands.device import build_fabric
 from s2m2.files import write_text
-from s2m2.models import Backbone, build_backbone, initialise
+from s2m2.models import Backbone, build_backbone, initialize
 from s2m2.recipe import AugmentConfig, DataConfig, FinetuneConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, TrainingConfig
 from s2m2.recipe.model import BackboneName
 from s2m2.recipe.runtime import RuntimeConfig
@@ -34,12 +34,12 @@ from s2m2.seeding import generator_for
 from s2m2.training.build import finetune_objective, pretrain_objective
 from s2m2.training.compiling import compile_networks
 from s2m2.training.profiling import Block, alternate, bare_step, block_of
-from s2m2.training.stage import BasePictures, StageSettings
+from s2m2.training.stage import StageSettings, TrainingImages
 from s2m2.training.step import TrainingStep, prepare
 
-CLASSES, COUNT, SIDE = 64, 4096, 32
+CLASSES, COUNT, SIZE = 64, 4096, 32
 CPU_SIZES = {"conv4": (32, 8), "resnet12": (8, 1), "resnet18": (8, 1), "wrn28_10": (4, 1)}
-"""Pictures of a step and steps of a repeat on a CPU; on a GPU 256 and 20."""
+"""Images of a step and steps of a repeat on a CPU; on a GPU 256 and 20."""
 
 
 def recipe_of(backbone: BackboneName, objective: str, batch_size: int, rotations: str) -> tuple[Recipe, TrainingConfig]:
@@ -47,7 +47,7 @@ def recipe_of(backbone: BackboneName, objective: str, batch_size: int, rotations
     optimizer = OptimizerConfig(learning_rate=0.01)
     pretraining: ObjectiveName = "rotation" if objective == "finetune" else objective  # type: ignore[assignment]
     recipe = Recipe(
-        data=DataConfig(image_size=SIDE, resize=1.15, augment=AugmentConfig(flip=0.5)),
+        data=DataConfig(image_size=SIZE, resize_ratio=1.15, augment=AugmentConfig(flip=0.5)),
         model=ModelConfig(backbone=backbone),
         pretrain=PretrainConfig(objective=pretraining, rotations=rotations, batch_size=batch_size, optimizer=optimizer, epochs=10_000),  # type: ignore[arg-type]
         finetune=FinetuneConfig(batch_size=batch_size, optimizer=optimizer, epochs=10_000),
@@ -57,9 +57,9 @@ def recipe_of(backbone: BackboneName, objective: str, batch_size: int, rotations
 
 def networks(recipe: Recipe, config: TrainingConfig) -> tuple[Backbone, nn.Module]:
     """Fresh networks of a stage."""
-    backbone = build_backbone(recipe.model, SIDE, generator_for(0, "backbone"))
+    backbone = build_backbone(recipe.model, SIZE, generator_for(0, "backbone"))
     objective = pretrain_objective(recipe, backbone.feature_dim, CLASSES)
-    initialise(objective, generator_for(0, "heads"))
+    initialize(objective, generator_for(0, "heads"))
     return backbone, finetune_objective(recipe, objective) if isinstance(config, FinetuneConfig) else objective
 
 
@@ -123,13 +123,13 @@ def conventional_block(conventional: Conventional, steps: int, total: int) -> Bl
 
 
 def sizes(backbone: BackboneName, options: argparse.Namespace, device: torch.device) -> tuple[int, int]:
-    """Pictures of a step and steps of a repeat, as many from each worker of the conventional pipeline: their batches come in bursts."""
+    """Images of a step and steps of a repeat, as many from each worker of the conventional pipeline: their batches come in bursts."""
     batch_size, steps = CPU_SIZES[backbone] if device.type == "cpu" else (256, 20)
     steps = options.steps or steps
     return options.batch_size or batch_size, steps + -steps % max(options.workers, 1)
 
 
-def measure(backbone: BackboneName, objective: str, options: argparse.Namespace, fabric: Fabric, pictures: BasePictures) -> Row:
+def measure(backbone: BackboneName, objective: str, options: argparse.Namespace, fabric: Fabric, images: TrainingImages) -> Row:
     """One row: all sides in turn."""
     device = fabric.device
     batch_size, steps = sizes(backbone, options, device)
@@ -141,10 +141,10 @@ def measure(backbone: BackboneName, objective: str, options: argparse.Namespace,
         torch.compiler.reset()  # graphs of all rows count against one limit, as they hang on the code that networks share
         torch.compiler.config.fail_on_recompile_limit_hit = True  # lest the rest of a row run eager unseen
         compile_networks(*built)
-    step = TrainingStep(fabric, prepare(fabric, *built, settings), pictures, settings)
+    step = TrainingStep(fabric, prepare(fabric, *built, settings), images, settings)
     step.networks.train()
     bare = bare_step(step)
-    loaded = Pictures(pictures.images, pictures.labels, recipe.data, step.views)
+    loaded = Images(images.images, images.labels, recipe.data, step.views)
     conventional = Conventional(loaded, *networks(theirs, their_config), their_config, device, options.workers)
     matrix, matrix_flops = matrix_block(device, options.precision)
     blocks: dict[str, Block] = {
@@ -180,7 +180,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--precision", default="bf16-mixed" if cuda else "32-true", choices=["32-true", "bf16-mixed"], help="of (a) and (b)"
     )
     parser.add_argument("--compile", action="store_true", help="compile the networks of (a) and (b)")
-    parser.add_argument("--batch-size", type=int, default=0, help="base pictures of a step; 0: as fits the backbone and device")
+    parser.add_argument("--batch-size", type=int, default=0, help="base images of a step; 0: as fits the backbone and device")
     parser.add_argument("--steps", type=int, default=0, help="steps of a repeat, rounded up to as many from each worker; 0: as fits")
     parser.add_argument("--repeats", type=int, default=5, help="timed repeats after one that is not counted")
     parser.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 8), help="DataLoader workers of (c)")
@@ -194,15 +194,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     fabric = build_fabric(RuntimeConfig(accelerator=options.device, precision=options.precision, threads=options.threads))
     generator = generator_for(0, "benchmark")
-    pictures = BasePictures(
-        images=torch.randint(0, 256, (COUNT, SIDE, SIDE, 3), dtype=torch.uint8, generator=generator),
+    images = TrainingImages(
+        images=torch.randint(0, 256, (COUNT, SIZE, SIZE, 3), dtype=torch.uint8, generator=generator),
         rows=torch.arange(COUNT),
         labels=torch.arange(COUNT) % CLASSES,
     )
     before, rows, text = os.getloadavg()[0], [], ""
     for backbone in options.backbones:
         for objective in options.objectives:
-            rows.append(measure(backbone, objective, options, fabric, pictures))
+            rows.append(measure(backbone, objective, options, fabric, images))
             text = report(rows, options, fabric.device, (before, os.getloadavg()[0]))
             if options.output:
                 write_text(options.output, text)

@@ -14,7 +14,7 @@ from benchmarks.float32 import float32_words
 from s2m2.training.profiling import Taken
 
 PASSES = {"supervised": (1, 1), "rotation": (1, 4), "exemplar": (4, 4), "mixup": (1, 1), "finetune": (1.25, 2)}
-"""Pictures that go through the network for each base picture, ours and conventional. Fine-tuning puts the losses of stage 1 (rotation)
+"""Images that go through the network for each base image, ours and conventional. Fine-tuning puts the losses of stage 1 (rotation)
 of a quarter of the batch beside the mixed batch."""
 SIDES = ("bare", "loop", "conventional")
 
@@ -85,11 +85,11 @@ def report(rows: list[Row], options: argparse.Namespace, device: torch.device, l
         "every other, each after one step that is not timed, (c) after as many as its workers make ahead. Ratios are medians of those",
         "within a repeat, least and greatest in brackets.",
         *["CPU time is that of this process, all threads together, which other work on the machine changes less than wall time."] * on_cpu,
-        "\nBase pictures a second, and passes of pictures through the network a second, (a) / (b) / (c):\n",
+        "\nBase images a second, and passes of images through the network a second, (a) / (b) / (c):\n",
         *heading(*speeds, "(b) times (c)", "passes/s"),
         *(speed_line(row, device) for row in rows),
         f"\nArithmetic, against a matrix product {product_words(options, device)} in the same repeat; and the most memory that a step",
-        "takes above what lies there between steps (weights, momentum, pictures), in MiB. DataLoader workers come on top and are not",
+        "takes above what lies there between steps (weights, momentum, images), in MiB. DataLoader workers come on top and are not",
         "counted.\n",
         *heading(*works, "memory (a)", "(b)", "(c)"),
         *map(work_line, rows),

@@ -73,13 +73,13 @@ def _overview() -> argparse.ArgumentParser:
 RUN_USAGE = "s2m2 {} [RECIPE] [--run DIR] [--SETTING VALUE ...]"
 COMMANDS = {
     "prepare": Command(
-        summary="Turn a folder of pictures into a table that training reads.",
+        summary="Turn a folder of images into a dataset that training reads.",
         usage="s2m2 prepare SOURCE [--output DIR] [--SETTING VALUE ...]",
         serve=serve_prepare,
-        interrupted="the same command continues with the pictures decoded so far, if there were any",
+        interrupted="the same command continues with the images decoded so far, if there were any",
     ),
     "doctor": Command(
-        summary="Look at every picture of a data set: counts, damaged files, duplicates, classes too small, a contact sheet.",
+        summary="Look at every image of a dataset: counts, damaged files, duplicates, classes too small, a contact sheet.",
         usage="s2m2 doctor DATA [--output FILE.html] [--SETTING VALUE ...]",
         serve=serve_doctor,
         interrupted="nothing was written",
@@ -103,9 +103,9 @@ COMMANDS = {
         usage="s2m2 evaluate [RECIPE] [--run DIR | --features FILE] [--SETTING VALUE ...]",
         serve=serve_run,
     ),
-    "analyse": Command(
-        summary="Measure the representation of a trained run: entanglement, flatness, calibration, an attack, labels learnt by heart.",
-        usage=RUN_USAGE.format("analyse"),
+    "analyze": Command(
+        summary="Measure the representation of a trained run: entanglement, flatness, calibration, an attack, labels learned by heart.",
+        usage=RUN_USAGE.format("analyze"),
         serve=serve_run,
         interrupted="nothing was written",
     ),

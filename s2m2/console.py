@@ -95,7 +95,7 @@ def progress_line(description: str, total: int, unit: str, *, shown: bool = True
 
 
 def literal(text: str, style: str = "") -> Text:
-    """Text with names of files or classes in it, shown as it is: square brackets pass for no markup, `:car:` for no picture."""
+    """Text with names of files or classes in it, shown as it is: square brackets pass for no markup, `:car:` for no image."""
     return Text(encodable(text), style=style)
 
 

@@ -26,7 +26,7 @@ def numpy_generator_for(seed: int, *purpose: Purpose) -> np.random.Generator:
 
 @dataclass(frozen=True, kw_only=True)
 class StepStream:
-    """The randomness of one optimisation step, and the share of its batch that this process holds.
+    """The randomness of one optimization step, and the share of its batch that this process holds.
 
     Everything is drawn for the whole batch and then cut to the share, so that a step draws the same numbers for the same image
     on one process and on eight.

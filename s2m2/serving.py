@@ -39,7 +39,7 @@ class Command:
 
 
 def serve_run(command: Command, name: str, arguments: Sequence[str]) -> None:
-    """`pretrain`, `finetune`, `evaluate`, `analyse`, `run`: a recipe, a run directory, and flags over the recipe."""
+    """`pretrain`, `finetune`, `evaluate`, `analyze`, `run`: a recipe, a run directory, and flags over the recipe."""
     parser = _recipe_parser(command, name)
     parser.add_argument(*RUN_FLAGS, type=str, default=argparse.SUPPRESS, help="Directory of the run; by default: runs/NAME of the recipe.")
     own_flags = FEATURE_FLAGS if name == "evaluate" else {}
@@ -113,7 +113,7 @@ def _serve_features(recipe: Any, flags: Sequence[str]) -> None:
 
 
 def serve_prepare(command: Command, name: str, arguments: Sequence[str]) -> None:
-    """`prepare`: pictures on disk become a table."""
+    """`prepare`: images on disk become a dataset."""
     from s2m2.recipe import PrepareConfig
 
     config = _settings(PrepareConfig, command, name, arguments, {"source": "SOURCE"})
@@ -146,7 +146,7 @@ def serve_export(command: Command, name: str, arguments: Sequence[str]) -> None:
 
 
 def serve_doctor(command: Command, name: str, arguments: Sequence[str]) -> int:
-    """`doctor`: what is wrong with pictures; the exit code says it too."""
+    """`doctor`: what is wrong with images; the exit code says it too."""
     from s2m2.recipe import DoctorConfig
 
     config = _settings(DoctorConfig, command, name, arguments, {"data": "DATA"})

@@ -13,10 +13,10 @@ for library in ("OMP", "MKL", "OPENBLAS"):
 
 import torch  # noqa: E402
 
-from s2m2.data.glyphs import glyph_table  # noqa: E402
-from s2m2.data.table import ImageTable, open_table  # noqa: E402
+from s2m2.data.dataset import ImageDataset, open_dataset  # noqa: E402
+from s2m2.data.glyphs import glyph_dataset  # noqa: E402
 
-MOST_PROCESSES = 4
+MAX_PROCESSES = 4
 """Each imports torch anew, and a container may see many more processors than it is given."""
 LONGEST = ("test_kill.py", "test_processes.py", "test_pipeline.py", "test_recipes.py", "test_domains.py")
 """Modules that are begun first, lest one of them be all that is left at the end."""
@@ -29,7 +29,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         return
     option = config.option
     if option.numprocesses is None and not any(".py" in argument for argument in config.args):
-        option.numprocesses, option.maxprocesses = "auto", option.maxprocesses or MOST_PROCESSES
+        option.numprocesses, option.maxprocesses = "auto", option.maxprocesses or MAX_PROCESSES
     if option.numprocesses and option.dist == "no":
         option.dist, option.loadscopereorder = "loadscope", False
 
@@ -41,16 +41,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def glyph_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a table of 50 glyphs, 8 pictures each: 32 base, 8 validation and 10 novel classes."""
+    """A folder with a table of 50 glyphs, 8 images each: 32 base, 8 validation and 10 novel classes."""
     cache = tmp_path_factory.mktemp("glyphs")
-    glyph_table(cache, classes=50, images_per_class=8)
+    glyph_dataset(cache, classes=50, images_per_class=8)
     return next(folder for folder in cache.iterdir() if not folder.name.startswith("."))
 
 
 @pytest.fixture
-def small_glyphs(glyph_folder: Path) -> ImageTable:
+def small_glyphs(glyph_folder: Path) -> ImageDataset:
     """That table, opened."""
-    return open_table(glyph_folder)
+    return open_dataset(glyph_folder)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def test_there_are_recipes() -> None:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_a_shipped_recipe_can_be_built(path: Path) -> None:
     recipe = read_recipe(path)
-    backbone = build_backbone(recipe.model, recipe.data.image_size or DATASETS[Path(recipe.data.table).name].image_size)
+    backbone = build_backbone(recipe.model, recipe.data.image_size or DATASETS[Path(recipe.data.path).name].image_size)
     objective = pretrain_objective(recipe, backbone.feature_dim, classes=64)
     check_mix_stages("finetune.mix", recipe.finetune.mix, backbone)
     assert build_optimizer(recipe.pretrain.optimizer, objective)
@@ -59,7 +59,7 @@ def test_the_budget_of_a_fast_recipe_is_that_of_its_arithmetic(path: Path) -> No
         )
     # Backward is twice forward; stage 2 passes the mixed batch and the part of it beside.
     passes = recipe.pretrain.epochs + recipe.finetune.epochs * (1 + 1 / recipe.finetune.auxiliary_stride)
-    minutes = 3 * counter.get_total_flops() * dataset.pictures["base"] * passes / RATE / 60
+    minutes = 3 * counter.get_total_flops() * dataset.images["base"] * passes / RATE / 60
     assert stated_budget(path) == pytest.approx(minutes, abs=0.06)
     (asked,) = re.findall(r"# Hardware: meant for one H100 and (.*?);", path.read_text(encoding="utf-8"))
     longest = {"20 minutes": 20, "40 minutes": 40, "an hour": 60, "less time than fast.yaml": stated_budget(path.with_name("fast.yaml"))}

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from s2m2.data.catalog import load_table
+from s2m2.data.catalog import load_dataset
 from s2m2.errors import InputError
 
 HERE = Path(__file__).resolve().parent
@@ -26,7 +26,7 @@ def parse(
     argv: Sequence[str] | None,
     *,
     seeds: int,
-    pictures: bool = True,
+    images: bool = True,
     more: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
 ) -> argparse.Namespace:
     """The arguments of a study, and what its report says of them; what is wrong with them ends the program with one line.
@@ -40,24 +40,24 @@ def parse(
     parser.add_argument("--seeds", type=int, default=seeds, help="repetitions, 2 or more")
     parser.add_argument("--quick", action="store_true", help="next to nothing of everything, to see that it runs; its numbers say nothing")
     parser.add_argument("--work", type=Path, default=Path("runs/studies"), help="folder in which findings are kept, to go on from")
-    if pictures:
-        parser.add_argument("--table", default="glyphs", help="pictures: glyphs, or a folder that `s2m2 prepare` wrote")
+    if images:
+        parser.add_argument("--table", default="glyphs", help="images: glyphs, or a folder that `s2m2 prepare` wrote")
         parser.add_argument("--longer", type=int, default=1, help="train so many times as many epochs")
         parser.add_argument("--processes", type=int, default=2, help="trainings at a time, of one thread each; 0: in this process")
     more(parser)
     options = parser.parse_args(argv)
     if options.seeds < 2:
         parser.error("--seeds: an interval needs 2 or more")
-    options.pictures, options.measured = "", ""
-    if pictures:
+    options.images, options.measured = "", ""
+    if images:
         if options.longer < 1:
             parser.error("--longer: 1 or more")
         if options.processes < 0:
             parser.error("--processes: 0 or more")
         try:
-            table = load_table(options.table)
+            table = load_dataset(options.table)
         except InputError as error:
             parser.error(f"--table: {error}")
-        options.digest, options.pictures = table.digest, f"Pictures: {table.name}, digest {table.digest[:12]}."
+        options.digest, options.images = table.digest, f"Images: {table.name}, digest {table.digest[:12]}."
     options.description, options.argv = (description or "").splitlines()[0], argv
     return options

@@ -5,28 +5,28 @@ from collections.abc import Sequence
 
 from benchmarks.studies.arguments import at_least
 from benchmarks.studies.protocol import Findings, Subset
-from benchmarks.studies.reporting import COLOURS, Mean, figure, over_seeds, save_figure, table_lines
+from benchmarks.studies.reporting import COLORS, Mean, figure, over_seeds, save_figure, table_lines
 
 Found = dict[tuple[str, int], Findings]
 """What was found, by change and seed."""
 SHOTS = ("1-shot", "5-shot")
 
 
-def add_size(parser: ArgumentParser, *, width: int, base_pictures: int) -> None:
+def add_size(parser: ArgumentParser, *, width: int, base_images: int) -> None:
     """How large the network and its training set are, with the defaults of a sweep."""
     parser.add_argument("--width", type=at_least(4), default=width, help="channels of the first layers, 4 or more")
-    parser.add_argument("--base-pictures", type=at_least(2), default=base_pictures, help="pictures of each base class, 2 or more")
+    parser.add_argument("--base-images", type=at_least(2), default=base_images, help="images of each base class, 2 or more")
 
 
 def sweep_subset(options: Namespace) -> Subset:
-    """All base classes with some pictures of each, and what settings are chosen on."""
+    """All base classes with some images of each, and what settings are chosen on."""
     quick = options.quick
     return Subset(
         table=options.table,
         digest=options.digest,
         base_classes=8 if quick else 64,
-        base_pictures=8 if quick else options.base_pictures,
-        novel_pictures=8 if quick else 100,
+        base_images=8 if quick else options.base_images,
+        novel_images=8 if quick else 100,
     )
 
 
@@ -35,20 +35,20 @@ def difference(found: Found, baseline: str, name: str, what: str, seeds: int) ->
     return over_seeds([found[name, seed][what] - found[baseline, seed][what] for seed in range(seeds)])
 
 
-def draw_differences(found: Found, baseline: str, names: Sequence[str], options: Namespace, picture: str) -> str:
+def draw_differences(found: Found, baseline: str, names: Sequence[str], options: Namespace, image: str) -> str:
     """What every change adds to the baseline; returns the path of the figure for the report."""
     others = [name for name in names if name != baseline]
     with figure(1, 2, width=8.4, height=1.2 + 0.2 * len(others), sharey=True) as (drawing, axes):
         for panel, what in zip(axes, SHOTS, strict=True):
             for place, name in enumerate(others):
                 one = difference(found, baseline, name, what, options.seeds)
-                panel.errorbar(100 * one.mean, place, xerr=100 * one.half, fmt="o", markersize=5, color=COLOURS[1])
+                panel.errorbar(100 * one.mean, place, xerr=100 * one.half, fmt="o", markersize=5, color=COLORS[1])
             panel.axvline(0, color="#6b7280", linewidth=0.8)
             panel.set_title(f"5-way {what}, points more than: {baseline}")
             panel.set_yticks(range(len(others)), others)
             panel.grid(visible=True, axis="x")
         axes[0].invert_yaxis()
-        return save_figure(drawing, options, picture)
+        return save_figure(drawing, options, image)
 
 
 def difference_table(found: Found, baseline: str, names: Sequence[str], seeds: int) -> list[str]:

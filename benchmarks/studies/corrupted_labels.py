@@ -1,7 +1,7 @@
 """Wrong labels: what plain training and mixing learn of them over time, with 20, 50 and 80 % of the labels replaced.
 
-A small network sees few pictures many times, without any variation of them, so that it can learn labels by heart. It is looked at on
-clean held-out pictures of the same classes, and on its own training pictures.
+A small network sees few images many times, without any variation of them, so that it can learn labels by heart. It is looked at on
+clean held-out images of the same classes, and on its own training images.
 """
 
 from argparse import Namespace
@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from benchmarks.studies.arguments import parse
-from benchmarks.studies.protocol import Findings, Subset, Trained, Trial, held_out, run_trials, train
-from benchmarks.studies.reporting import COLOURS, figure, over_seeds, save_figure, table_lines, write_report
-from s2m2.functional.predictions import memorisation
+from benchmarks.studies.protocol import Findings, Subset, Trained, Trial, holdout_fraction, run_trials, train
+from benchmarks.studies.reporting import COLORS, figure, over_seeds, save_figure, table_lines, write_report
+from s2m2.functional.predictions import memorization
 from s2m2.recipe import AugmentConfig, DataConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, ValidationConfig
 from s2m2.recipe.mixing import MixConfig
 
@@ -34,19 +34,19 @@ def trials(options: Namespace) -> list[Trial]:
     """Every method with every share of wrong labels."""
     quick = options.quick
     subset = Subset(
-        table=options.table, digest=options.digest, base_classes=8 if quick else 10, base_pictures=8 if quick else 140, novel_pictures=8
+        table=options.table, digest=options.digest, base_classes=8 if quick else 10, base_images=8 if quick else 140, novel_images=8
     )
 
     def recipe(seed: int, rate: float, mix: MixConfig | None) -> Recipe:
         objective: Any = {"objective": "mixup", "mix": mix} if mix else {"objective": "supervised"}
         return Recipe(
             seed=seed,
-            # Whole pictures in training and in measuring: what was learnt by heart shall be recognised.
+            # Whole images in training and in measuring: what was learned by heart shall be recognized.
             data=DataConfig(
-                resize=1.0,
-                augment=AugmentConfig(crop_area=(1.0, 1.0), crop_ratio=(1.0, 1.0), jitter=0.0),
-                held_out=0.5 if quick else 5 / 7,
-                corrupt_labels=rate,
+                resize_ratio=1.0,
+                augment=AugmentConfig(scale=(1.0, 1.0), ratio=(1.0, 1.0), jitter=0.0),
+                holdout_fraction=0.5 if quick else 5 / 7,
+                label_noise=rate,
             ),
             model=ModelConfig(width=4 if quick else 24, head="linear"),
             pretrain=PretrainConfig(
@@ -74,11 +74,11 @@ def measure(trial: Trial) -> Findings:
 
 
 def look(looks: list[Findings], trained: Trained) -> None:
-    """Clean held-out pictures, and the labels of the training pictures, right and wrong; nothing is selected by it."""
+    """Clean held-out images, and the labels of the training images, right and wrong; nothing is selected by it."""
     base = trained.base
-    learnt = memorisation(trained.logits(base.rows).argmax(1), base.labels, base.true_labels)
-    wrong = {"memorised": learnt.given_label, "resisted": learnt.true_label, "clean": learnt.clean_accuracy}
-    looks.append({**held_out(trained), **wrong})
+    learned = memorization(trained.logits(base.rows).argmax(1), base.labels, base.true_labels)
+    wrong = {"memorized": learned.given_label, "resisted": learned.true_label, "clean": learned.clean_accuracy}
+    looks.append({**holdout_fraction(trained), **wrong})
 
 
 Found = dict[tuple[str, int], Findings]
@@ -95,29 +95,29 @@ def early_look(found: Found) -> int:
 
 
 def early(found: Found, setting: str, seeds: int) -> list[float]:
-    """Wrong labels learnt after a third of the training."""
-    return [found[setting, seed]["looks"][early_look(found)]["memorised"] for seed in range(seeds)]
+    """Wrong labels learned after a third of the training."""
+    return [found[setting, seed]["looks"][early_look(found)]["memorized"] for seed in range(seeds)]
 
 
 def at_best(found: Found, setting: str, seeds: int) -> list[float]:
-    """Held-out accuracy at the look where it is greatest, which is chosen on the same pictures and so is an optimist's figure."""
+    """Held-out accuracy at the look where it is greatest, which is chosen on the same images and so is an optimist's figure."""
     return [max(one["accuracy"] for one in found[setting, seed]["looks"]) for seed in range(seeds)]
 
 
 def draw(found: Found, options: Namespace, every: int) -> str:
-    """Held-out accuracy and wrong labels learnt, over training."""
+    """Held-out accuracy and wrong labels learned, over training."""
     with figure(2, 3, width=8.6, height=4.6, sharex=True, sharey="row") as (drawing, axes):
         for column, rate in enumerate(RATES):
-            for row, (what, words) in enumerate((("accuracy", "clean held-out accuracy"), ("memorised", "wrong labels learnt by heart"))):
+            for row, (what, words) in enumerate((("accuracy", "clean held-out accuracy"), ("memorized", "wrong labels learned by heart"))):
                 panel = axes[row, column]
                 for number, method in enumerate(METHODS):
                     runs = [found[setting_of(method, rate), seed]["looks"] for seed in range(options.seeds)]
                     means = [over_seeds([100 * run[place][what] for run in runs]) for place in range(len(runs[0]))]
                     epochs = [every * (place + 1) for place in range(len(means))]
-                    style: Any = {"color": COLOURS[number], "linestyle": ("-", "--", "-.", ":")[number]}
+                    style: Any = {"color": COLORS[number], "linestyle": ("-", "--", "-.", ":")[number]}
                     panel.plot(epochs, [one.mean for one in means], label=method, **style)
                     low, high = [one.mean - one.half for one in means], [one.mean + one.half for one in means]
-                    panel.fill_between(epochs, low, high, color=COLOURS[number], alpha=0.12, linewidth=0)
+                    panel.fill_between(epochs, low, high, color=COLORS[number], alpha=0.12, linewidth=0)
                 panel.set_ylim(0, None)
                 if column == 0:
                     panel.set_ylabel(f"{words}, %")
@@ -135,7 +135,7 @@ def less_plain(values: Sequence[float], plain: Sequence[float]) -> str:
 
 
 def rows_of(found: Found, seeds: int) -> tuple[list[list[str]], list[list[str]]]:
-    """Rows of the table of held-out pictures and of that of training pictures."""
+    """Rows of the table of held-out images and of that of training images."""
     rows, learnt_rows = [], []
     for rate in RATES:
         plain = setting_of("plain", rate)
@@ -151,7 +151,7 @@ def rows_of(found: Found, seeds: int) -> tuple[list[list[str]], list[list[str]]]
             )
             learnt_rows.append(
                 [f"{rate:.0%}", method, over_seeds(soon).text(100, 1), "" if ours else less_plain(soon, early(found, plain, seeds))]
-                + [over_seeds(at_last(found, setting, what, seeds)).text(100, 1) for what in ("memorised", "resisted", "clean")]
+                + [over_seeds(at_last(found, setting, what, seeds)).text(100, 1) for what in ("memorized", "resisted", "clean")]
             )
     return rows, learnt_rows
 
@@ -159,30 +159,30 @@ def rows_of(found: Found, seeds: int) -> tuple[list[list[str]], list[list[str]]]
 def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]:
     """The tables."""
     seeds, subset, recipe = options.seeds, plan[0].subset, plan[0].recipe
-    trained = subset.base_pictures - round(subset.base_pictures * recipe.data.held_out)
+    trained = subset.base_images - round(subset.base_images * recipe.data.holdout_fraction)
 
     rows, learnt_rows = rows_of(found, seeds)
     third = (early_look(found) + 1) * recipe.pretrain.validation.every
     return [
-        f"Conv4 with {recipe.model.width} channels and a linear classifier; {subset.base_classes} classes with {trained} pictures each to "
-        f"train on, whole and without variation, {recipe.pretrain.epochs} epochs; {subset.base_pictures - trained} of each are held out "
+        f"Conv4 with {recipe.model.width} channels and a linear classifier; {subset.base_classes} classes with {trained} images each to "
+        f"train on, whole and without variation, {recipe.pretrain.epochs} epochs; {subset.base_images - trained} of each are held out "
         f"with their right labels. Looked at every {recipe.pretrain.validation.every} epochs. Chance is {1 / subset.base_classes:.0%}.",
         "",
-        "## Clean held-out pictures",
+        "## Clean held-out images",
         "",
-        "Accuracy in percent at the best look (chosen on these same pictures) and after the last epoch, less plain training in "
+        "Accuracy in percent at the best look (chosen on these same images) and after the last epoch, less plain training in "
         "points; negative log-likelihood in nats and calibration error in percent after the last epoch.",
         "",
         *table_lines(["wrong labels", "method", "best", "last", "less plain", "negative log-likelihood", "calibration error"], rows),
         "",
-        "## Training pictures",
+        "## Training images",
         "",
-        f"Percent. Wrong learnt: pictures with a wrong label that are assigned to it, after {third} epochs, less plain training, "
-        "and after the last epoch; wrong resisted: those assigned to their true class; right learnt: of the other pictures, those assigned "
+        f"Percent. Wrong learned: images with a wrong label that are assigned to it, after {third} epochs, less plain training, "
+        "and after the last epoch; wrong resisted: those assigned to their true class; right learned: of the other images, those assigned "
         "to their label.",
         "",
         *table_lines(
-            ["wrong labels", "method", f"wrong learnt, {third} epochs", "less plain", "wrong learnt", "wrong resisted", "right learnt"],
+            ["wrong labels", "method", f"wrong learned, {third} epochs", "less plain", "wrong learned", "wrong resisted", "right learned"],
             learnt_rows,
         ),
     ]
@@ -195,9 +195,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     plan = trials(options)
     measured = run_trials("corrupted_labels", plan, measure, options)
     found = {(trial.setting, trial.recipe.seed): one for trial, one in zip(plan, measured, strict=True)}
-    picture = draw(found, options, plan[0].recipe.pretrain.validation.every)
+    image = draw(found, options, plan[0].recipe.pretrain.validation.every)
     seconds = [one["seconds"] for one in measured]
-    write_report(options, "corrupted_labels", "Wrong labels", [picture], report(found, options, plan), seconds)
+    write_report(options, "corrupted_labels", "Wrong labels", [image], report(found, options, plan), seconds)
 
 
 if __name__ == "__main__":

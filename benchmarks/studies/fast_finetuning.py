@@ -1,6 +1,6 @@
 """What makes fine-tuning better? One change at a time from the second stage of a fast recipe, chosen on validation classes.
 
-All settings of a seed begin with the same weights, the end of its stage 1, but for one that spends the pictures of stage 2 on a longer
+All settings of a seed begin with the same weights, the end of its stage 1, but for one that spends the images of stage 2 on a longer
 stage 1. The network and stage 1 are those of the sweep of pretraining (`fast_recipe.py`) with ResNet-12.
 """
 
@@ -18,13 +18,13 @@ from benchmarks.studies.reporting import write_report
 from s2m2.recipe import AugmentConfig, DataConfig, FinetuneConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, ValidationConfig
 from s2m2.recipe.mixing import MixConfig
 
-FAST, START, LONGER = "fast", "no second stage", "the same pictures in a longer first stage"
+FAST, START, LONGER = "fast", "no second stage", "the same images in a longer first stage"
 CHANGES: dict[str, dict[str, Any]] = {
     FAST: {},
     "nothing mixed": {"mix": MixConfig(alpha=0.0)},
     "alpha 1": {"mix": MixConfig(alpha=1.0)},
     "alpha 0.2": {"mix": MixConfig(alpha=0.2)},
-    "a weight for each picture": {"mix": MixConfig(weight_of="picture")},
+    "a weight for each image": {"mix": MixConfig(per_sample=True)},
     "input alone mixed": {"mix": MixConfig(stages=(0,))},
     "all but the input mixed": {"mix": MixConfig(stages=(1, 2, 3))},
     "features alone mixed": {"mix": MixConfig(stages=(-1,))},
@@ -33,18 +33,18 @@ CHANGES: dict[str, dict[str, Any]] = {
     "five times the learning rate": {"optimizer": OptimizerConfig(learning_rate=0.1, schedule="cosine")},
     "Adam, constant rate (S2M2)": {"optimizer": OptimizerConfig(name="adam", learning_rate=0.001, weight_decay=0.0, schedule="constant")},
     "losses of stage 1 left out": {"auxiliary_weight": 0.0},
-    "statistics estimated anew": {"statistics_pictures": 2048},
+    "statistics estimated anew": {"bn_recalibration_images": 2048},
 }
 """Settings of stage 2 that differ from the fast recipe's. A further one has no second stage: it is where all of these begin."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """How large the network and its training set are."""
-    add_size(parser, width=8, base_pictures=150)
+    add_size(parser, width=8, base_images=150)
 
 
 def passes(config: FinetuneConfig) -> float:
-    """Pictures through the network in stage 2, for each picture of the training set: the mixed batch and the part of it beside."""
+    """Images through the network in stage 2, for each image of the training set: the mixed batch and the part of it beside."""
     return config.epochs * (1 + 1 / config.auxiliary_stride)
 
 
@@ -53,10 +53,10 @@ def recipe_of(options: Namespace, seed: int, changes: dict[str, Any]) -> Recipe:
     quick, last = options.quick, ValidationConfig(every=10_000)
     batch = 32 if quick else 64
     if quick:
-        changes = {name: batch if name == "statistics_pictures" else value for name, value in changes.items()}
+        changes = {name: batch if name == "bn_recalibration_images" else value for name, value in changes.items()}
     return Recipe(
         seed=seed,
-        data=DataConfig(augment=AugmentConfig(crop_area=(0.2, 1.0), flip=0.5)),
+        data=DataConfig(augment=AugmentConfig(scale=(0.2, 1.0), flip=0.5)),
         model=ModelConfig(backbone="resnet12", width=4 if quick else options.width, scale=10.0),
         pretrain=PretrainConfig(epochs=1 if quick else 8 * options.longer, batch_size=batch, validation=last),
         finetune=FinetuneConfig(epochs=1 if quick else 4 * options.longer, batch_size=batch, patience=0, validation=last, **changes),
@@ -83,7 +83,7 @@ def trials(options: Namespace) -> list[Trial]:
 
 
 def longer_first_stage(recipe: Recipe) -> Recipe:
-    """The recipe with the pictures of stage 2 in stage 1, to the nearest epoch."""
+    """The recipe with the images of stage 2 in stage 1, to the nearest epoch."""
     epochs = recipe.pretrain.epochs + round(passes(recipe.finetune))
     return replace(recipe, pretrain=replace(recipe.pretrain, epochs=epochs))
 
@@ -99,11 +99,11 @@ def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]
     subset, recipe = plan[0].subset, plan[0].recipe
     first, second = recipe.pretrain, recipe.finetune
     return [
-        f"ResNet-12 with {recipe.model.width} channels, {subset.base_classes} base classes with {subset.base_pictures} pictures each, "
-        f"batches of {first.batch_size}. Stage 1: {first.epochs} epochs of the fast recipe (rotation, one turn a picture, logits of ten "
+        f"ResNet-12 with {recipe.model.width} channels, {subset.base_classes} base classes with {subset.base_images} images each, "
+        f"batches of {first.batch_size}. Stage 1: {first.epochs} epochs of the fast recipe (rotation, one turn an image, logits of ten "
         f"times the cosine). Stage 2, fast: {second.epochs} epochs of manifold mixup before every stage, alpha {second.mix.alpha:g}, one "
         f"weight a batch, SGD with a learning rate of {second.optimizer.learning_rate:g} that falls as a cosine, the losses of stage 1 on "
-        f"a quarter of the batch with weight {second.auxiliary_weight:g}; {passes(second):g} passes over the pictures, as many as "
+        f"a quarter of the batch with weight {second.auxiliary_weight:g}; {passes(second):g} passes over the images, as many as "
         f"{passes(second):g} epochs of stage 1. 5-way, nearest class mean by cosine, {plan[0].tasks} tasks of validation classes, the same "
         "for all trials.",
         "",
@@ -128,9 +128,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_trials("fast_finetuning", plan[: options.seeds], measure, options)
     measured = run_trials("fast_finetuning", plan, measure, options)
     found = {(trial.setting, trial.recipe.seed): one for trial, one in zip(plan, measured, strict=True)}
-    picture = draw_differences(found, FAST, names(), options, "fast_finetuning.png")
+    image = draw_differences(found, FAST, names(), options, "fast_finetuning.png")
     seconds = [one["seconds"] for one in measured]
-    write_report(options, "fast_finetuning", "What makes fine-tuning better", [picture], report(found, options, plan), seconds)
+    write_report(options, "fast_finetuning", "What makes fine-tuning better", [image], report(found, options, plan), seconds)
 
 
 if __name__ == "__main__":

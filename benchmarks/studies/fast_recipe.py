@@ -1,6 +1,6 @@
 """What makes pretraining better at the same budget? One change at a time from a fast recipe, chosen on validation classes.
 
-The budget is the number of pictures that pass through the network forward and backward. The best of many settings is too kind a score
+The budget is the number of images that pass through the network forward and backward. The best of many settings is too kind a score
 for itself: that of the chosen recipe on novel classes is another measurement.
 """
 
@@ -27,8 +27,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "cosine schedule, no rise": {"optimizer": OptimizerConfig(schedule="cosine")},
     "half the learning rate": {"optimizer": OptimizerConfig(learning_rate=0.05)},
     "moving average of weights": {"average": 0.99},
-    "statistics estimated anew": {"statistics_pictures": 2048},
-    "both": {"average": 0.99, "statistics_pictures": 2048},
+    "statistics estimated anew": {"bn_recalibration_images": 2048},
+    "both": {"average": 0.99, "bn_recalibration_images": 2048},
     "label smoothing 0.1": {"label_smoothing": 0.1},
     "crops from 0.08 (S2M2)": {"crop": 0.08},
     "crops from 0.5": {"crop": 0.5},
@@ -38,8 +38,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "batches of 32": {"batch_size": 32},
     "batches of 128, twice the learning rate": {"batch_size": 128, "optimizer": OptimizerConfig(learning_rate=0.2)},
     "twice the weight decay": {"optimizer": OptimizerConfig(weight_decay=1e-3)},
-    "no colour jitter": {"jitter": 0.0},
-    "twice the colour jitter": {"jitter": 0.8},
+    "no color jitter": {"jitter": 0.0},
+    "twice the color jitter": {"jitter": 0.8},
 }
 """Settings of stage 1 that differ from the fast recipe's; crop is the least area of the random crop, shorter divides the epochs, scale
 multiplies the cosines of the class head, jitter is how far brightness, contrast and saturation go."""
@@ -49,8 +49,8 @@ BACKBONES: dict[BackboneName, str] = {"conv4": "Conv-4", "resnet12": "ResNet-12"
 def add_arguments(parser: ArgumentParser) -> None:
     """Which network, how long, and which changes; other backbones have a report and a figure of their own."""
     parser.add_argument("--backbone", choices=BACKBONES, default="conv4")
-    add_size(parser, width=16, base_pictures=64)
-    parser.add_argument("--epochs", type=_epochs, default=12, help="a multiple of 4, as four turns a picture take a quarter of them")
+    add_size(parser, width=16, base_images=64)
+    parser.add_argument("--epochs", type=_epochs, default=12, help="a multiple of 4, as four turns an image take a quarter of them")
     parser.add_argument("--changes", nargs="+", choices=CHANGES, default=list(CHANGES), metavar="CHANGE", help="which to try beside fast")
 
 
@@ -83,10 +83,10 @@ def trials(options: Namespace) -> list[Trial]:
         shorter, scale, jitter = settings.pop("shorter", 1), settings.pop("scale", 2.0), settings.pop("jitter", AugmentConfig().jitter)
         epochs = 1 if quick else options.longer * options.epochs // shorter
         if quick:
-            settings = {name: min(value, 32) if name.endswith(("_pictures", "_size")) else value for name, value in settings.items()}
+            settings = {name: min(value, 32) if name.endswith(("_images", "_size")) else value for name, value in settings.items()}
         last = ValidationConfig(every=10_000)
         pretrain = PretrainConfig(**{"epochs": epochs, "batch_size": 32 if quick else 64, "validation": last, **settings})
-        data = DataConfig(augment=AugmentConfig(crop_area=(crop, 1.0), flip=0.5, jitter=jitter))
+        data = DataConfig(augment=AugmentConfig(scale=(crop, 1.0), flip=0.5, jitter=jitter))
         model = ModelConfig(backbone=options.backbone, width=4 if quick else options.width, scale=scale)
         return Recipe(seed=seed, data=data, model=model, pretrain=pretrain)
 
@@ -114,8 +114,8 @@ def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]
     subset, recipe = plan[0].subset, plan[0].recipe
     return [
         f"Stage 1 alone: {BACKBONES[options.backbone]} with {recipe.model.width} channels, {subset.base_classes} base classes with "
-        f"{subset.base_pictures} pictures each, {recipe.pretrain.epochs} epochs of batches of {recipe.pretrain.batch_size}. "
-        "The fast recipe: one random quarter turn a picture, SGD with Nesterov momentum and one cycle up to a learning rate of 0.1, weight "
+        f"{subset.base_images} images each, {recipe.pretrain.epochs} epochs of batches of {recipe.pretrain.batch_size}. "
+        "The fast recipe: one random rotation an image, SGD with Nesterov momentum and one cycle up to a learning rate of 0.1, weight "
         "decay 0.0005, crops of 0.2 to 1 of the area. "
         f"5-way, nearest class mean by cosine, {plan[0].tasks} tasks of validation classes, the same for all trials.",
         "",
@@ -132,12 +132,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     plan = trials(options)
     measured = run_trials("fast_recipe", plan, measure, options)
     found = {(trial.setting, trial.recipe.seed): one for trial, one in zip(plan, measured, strict=True)}
-    picture = draw_differences(found, FAST, changes_of(options), options, f"{name_of(options)}.png")
+    image = draw_differences(found, FAST, changes_of(options), options, f"{name_of(options)}.png")
     write_report(
         options,
         name_of(options),
         "What makes pretraining better",
-        [picture],
+        [image],
         report(found, options, plan),
         [one["seconds"] for one in measured],
         script="fast_recipe",

@@ -1,6 +1,6 @@
 """Does mixing help few-shot learning? Seven ways of training with the same budget, on the same few-shot tasks.
 
-The budget is the number of pictures that pass through the network forward and backward: a picture in four views, as exemplar
+The budget is the number of images that pass through the network forward and backward: an image in four views, as exemplar
 training takes it, counts four times, and stage 2 counts both the mixed batch and the part of it beside.
 """
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.studies.arguments import parse
-from benchmarks.studies.protocol import Findings, Subset, Trial, few_shot, held_out, run_trials, train
-from benchmarks.studies.reporting import COLOURS, Mean, figure, over_seeds, save_figure, table_lines, write_report
+from benchmarks.studies.protocol import Findings, Subset, Trial, few_shot, holdout_fraction, run_trials, train
+from benchmarks.studies.reporting import COLORS, Mean, figure, over_seeds, save_figure, table_lines, write_report
 from s2m2.recipe import AugmentConfig, DataConfig, FinetuneConfig, ModelConfig, PretrainConfig, Recipe, ValidationConfig
 from s2m2.recipe.mixing import MixConfig
 from s2m2.recipe.training import ObjectiveName
@@ -20,7 +20,7 @@ from s2m2.recipe.training import ObjectiveName
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """How the budget, in passes over the pictures, is spent."""
+    """How the budget, in passes over the images, is spent."""
 
     objective: ObjectiveName
     mix: MixConfig | None = None
@@ -31,7 +31,7 @@ class Method:
     """Of stage 2, manifold mixup with the objective of stage 1 beside it."""
 
     def passes(self, stride: int) -> float:
-        """Pictures through the network for each picture of the training set."""
+        """Images through the network for each image of the training set."""
         views = 4 if self.objective == "exemplar" else 1
         return self.epochs * views + self.mixed_epochs * (1 + views / stride)
 
@@ -68,8 +68,8 @@ def trials(options: Namespace) -> list[Trial]:
         table=options.table,
         digest=options.digest,
         base_classes=8 if quick else 64,
-        base_pictures=8 if quick else 45,
-        novel_pictures=8 if quick else 100,
+        base_images=8 if quick else 45,
+        novel_images=8 if quick else 100,
     )
 
     def recipe(seed: int, method: Method) -> Recipe:
@@ -78,7 +78,7 @@ def trials(options: Namespace) -> list[Trial]:
         mixing = {"mix": method.mix} if method.mix else {}
         return Recipe(
             seed=seed,
-            data=DataConfig(augment=AugmentConfig(flip=0.5), held_out=1 / 3 if not quick else 0.5),
+            data=DataConfig(augment=AugmentConfig(flip=0.5), holdout_fraction=1 / 3 if not quick else 0.5),
             model=ModelConfig(width=4 if quick else 16),
             pretrain=PretrainConfig(
                 objective=method.objective, epochs=1 if quick else longer * method.epochs, batch_size=batch, validation=last, **mixing
@@ -98,7 +98,7 @@ def trials(options: Namespace) -> list[Trial]:
 def measure(trial: Trial) -> Findings:
     """One training, with or without stage 2."""
     trained = train(trial)
-    return {**few_shot(trained), **held_out(trained)}
+    return {**few_shot(trained), **holdout_fraction(trained)}
 
 
 Found = dict[tuple[str, int], Findings]
@@ -140,7 +140,7 @@ def draw(found: Found, options: Namespace) -> str:
                     panel.text(0.02, place, words, transform=across, va="center", fontsize=8, backgroundcolor="white")
                     continue
                 panel.scatter(each, [place + 0.22] * len(each), s=9, color="#8b93a0", zorder=3, label=None if place else "one seed")
-                panel.errorbar(one.mean, place, xerr=one.half, fmt="o", markersize=5, color=COLOURS[1 + ("+" in name)])
+                panel.errorbar(one.mean, place, xerr=one.half, fmt="o", markersize=5, color=COLORS[1 + ("+" in name)])
             panel.set_xlim(low, high)
             panel.axvline(0, color="#6b7280", linewidth=0.8)
             panel.set_title(f"5-way {what}, points more than supervised")
@@ -154,7 +154,7 @@ def draw(found: Found, options: Namespace) -> str:
 def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]:
     """The tables."""
     seeds, subset, recipe = options.seeds, plan[0].subset, plan[0].recipe
-    held = round(subset.base_pictures * recipe.data.held_out)
+    held = round(subset.base_images * recipe.data.holdout_fraction)
 
     def mean(name: str, what: str) -> str:
         return over_seeds([found[name, seed][what] for seed in range(seeds)]).text(100, 2)
@@ -175,13 +175,13 @@ def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]
     ]
     return [
         f"Conv4 with {recipe.model.width} channels and the cosine classifier of S2M2 in training; {subset.base_classes} base classes with "
-        f"{subset.base_pictures - held} pictures each to train on and {held} held out. Input mixup: alpha 1; manifold mixup: alpha 2, "
+        f"{subset.base_images - held} images each to train on and {held} held out. Input mixup: alpha 1; manifold mixup: alpha 2, "
         f"input and stages 1 to 3. Few-shot: 5-way, nearest class mean by cosine, {plan[0].tasks} tasks of novel classes, the same for "
         "all trials; these classes are fixed, so the intervals speak of other seeds of training, not of other classes. Last epoch, nothing "
         "selected, no setting tuned.",
         "",
-        "Percent. Passes: pictures through the network for each training picture. Accuracy and calibration error: of the class head on the "
-        "held-out pictures.",
+        "Percent. Passes: images through the network for each training image. Accuracy and calibration error: of the class head on the "
+        "held-out images.",
         "",
         *table_lines(["method", "epochs", "passes", "1-shot", "5-shot", "accuracy", "calibration error", "processor s"], rows),
         "",
@@ -198,9 +198,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     plan = trials(options)
     measured = run_trials("few_shot", plan, measure, options)
     found = {(trial.setting, trial.recipe.seed): one for trial, one in zip(plan, measured, strict=True)}
-    picture = draw(found, options)
+    image = draw(found, options)
     write_report(
-        options, "few_shot", "Does mixing help few-shot", [picture], report(found, options, plan), [one["seconds"] for one in measured]
+        options, "few_shot", "Does mixing help few-shot", [image], report(found, options, plan), [one["seconds"] for one in measured]
     )
 
 

@@ -1,9 +1,9 @@
-"""What the studies share: which pictures, how a network is trained and measured, two processes at work, and what is kept of it.
+"""What the studies share: which images, how a network is trained and measured, two processes at work, and what is kept of it.
 
-A study is a list of trials, each a setting with a seed. Trials of one seed share initial weights, held-out pictures and few-shot
+A study is a list of trials, each a setting with a seed. Trials of one seed share initial weights, held-out images and few-shot
 tasks, so settings are compared by differences within a seed. What a trial finds is kept as a JSON file under a digest of its
-settings and its pictures: a study that was stopped goes on where it was, more seeds add to those that are there, and other settings
-or pictures start anew. Other code does not: the report says when its trials were measured.
+settings and its images: a study that was stopped goes on where it was, more seeds add to those that are there, and other settings
+or images start anew. Other code does not: the report says when its trials were measured.
 """
 
 import argparse
@@ -29,26 +29,26 @@ from s2m2.commands.device import build_fabric
 from s2m2.console import console
 from s2m2.data.augment import evaluation_view
 from s2m2.data.base_classes import BaseSplit, split_base
-from s2m2.data.catalog import load_table
+from s2m2.data.catalog import load_dataset
+from s2m2.data.dataset import ImageDataset, Split
 from s2m2.data.episodes import EpisodeSpec
 from s2m2.data.sizes import settle_size
-from s2m2.data.table import ImageTable, Split
 from s2m2.evaluation.classifiers import build_classifier
 from s2m2.evaluation.evaluate import score_tasks
-from s2m2.evaluation.features import FeatureTable, extract_features
+from s2m2.evaluation.features import FeatureSet, extract_features
 from s2m2.files import write_text
 from s2m2.functional.predictions import prediction_quality
-from s2m2.models import Backbone, build_backbone, initialise
+from s2m2.models import Backbone, build_backbone, initialize
 from s2m2.recipe import EvaluateConfig, Recipe, RuntimeConfig, differences
 from s2m2.runs.checkpoint import load_best
 from s2m2.runs.directory import RunDirectory
 from s2m2.seeding import generator_for
 from s2m2.training.build import finetune_objective, pretrain_objective
 from s2m2.training.loop import train_stage
-from s2m2.training.stage import BasePictures, Score, StageSettings
+from s2m2.training.stage import Score, StageSettings, TrainingImages
 
 BATCH = 256
-"""Pictures measured at once."""
+"""Images measured at once."""
 RUNTIME = RuntimeConfig(accelerator="cpu", threads=1, checkpoint_seconds=1e9)
 """Two trainings of one thread each go forward faster than one of two threads, and repeat bit for bit."""
 UNSCORED = Score(0.0, 0.0)
@@ -57,15 +57,15 @@ UNSCORED = Score(0.0, 0.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Subset:
-    """Some pictures of a table, so that a study takes minutes. Validation classes are left out: nothing is selected."""
+    """Some images of a table, so that a study takes minutes. Validation classes are left out: nothing is selected."""
 
     table: str
     digest: str
-    """Of the whole table. It tells its pictures from others, wherever the table lies."""
+    """Of the whole table. It tells its images from others, wherever the table lies."""
     base_classes: int
-    base_pictures: int
-    """Pictures of each base class, those held out among them."""
-    novel_pictures: int
+    base_images: int
+    """Images of each base class, those held out among them."""
+    novel_images: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +86,8 @@ class Trial:
     def file(self) -> str:
         """Where its findings are kept."""
         settings = [[path, value] for path, value, _ in differences(self.recipe, Recipe())]
-        pictures = {name: value for name, value in asdict(self.subset).items() if name != "table"}
-        stated = json.dumps([settings, pictures, self.tasks, self.finetune])
+        images = {name: value for name, value in asdict(self.subset).items() if name != "table"}
+        stated = json.dumps([settings, images, self.tasks, self.finetune])
         return f"{self.setting.replace(' ', '_')}-seed{self.recipe.seed}-{hashlib.sha256(stated.encode()).hexdigest()[:12]}.json"
 
 
@@ -97,17 +97,17 @@ class Trained:
 
     trial: Trial
     recipe: Recipe
-    table: ImageTable
+    table: ImageDataset
     base: BaseSplit
     backbone: Backbone
     class_head: nn.Module
 
     def view(self, images: Tensor) -> Tensor:
-        """What the network sees of stored pictures."""
+        """What the network sees of stored images."""
         return evaluation_view(images, self.recipe.data)
 
     def logits(self, rows: Tensor) -> Tensor:
-        """Logits of pictures of the table."""
+        """Logits of images of the table."""
         return predict(Classifier(self.backbone, self.class_head), self.table.image_tensor(), rows, self.view, batch_size=BATCH)
 
 
@@ -156,18 +156,18 @@ def timed(measure: Measure, trial: Trial) -> Findings:
 
 
 @lru_cache(maxsize=2)
-def subset_table(subset: Subset, unseen: Split = "novel") -> ImageTable:
-    """The pictures of a subset, a random choice that is always the same.
+def subset_table(subset: Subset, unseen: Split = "novel") -> ImageDataset:
+    """The images of a subset, a random choice that is always the same.
 
     Args:
         unseen: the classes not trained on that it has: novel ones, or those of validation where a study selects.
     """
-    table = load_table(subset.table)
+    table = load_dataset(subset.table)
     chosen, numbers = [], np.random.default_rng(0)
     splits = {"base": table.splits["base"][: subset.base_classes], "validation": (), "novel": (), unseen: table.splits[unseen]}
-    for split, pictures in (("base", subset.base_pictures), (unseen, subset.novel_pictures)):
+    for split, images in (("base", subset.base_images), (unseen, subset.novel_images)):
         for number in splits[split]:
-            chosen.append(np.sort(numbers.permutation(np.flatnonzero(table.labels == number))[:pictures]))
+            chosen.append(np.sort(numbers.permutation(np.flatnonzero(table.labels == number))[:images]))
     rows = np.concatenate(chosen)
     return replace(table, images=np.ascontiguousarray(table.images[rows]), labels=table.labels[rows], splits=splits)
 
@@ -180,23 +180,23 @@ def train(trial: Trial, watch: Callable[[Trained], None] | None = None) -> Train
     """
     table = subset_table(trial.subset)
     recipe = replace(trial.recipe, data=settle_size(trial.recipe.data, table), runtime=RUNTIME)
-    backbone = build_backbone(recipe.model, recipe.data.side, generator_for(recipe.seed, "backbone"))
+    backbone = build_backbone(recipe.model, recipe.data.size, generator_for(recipe.seed, "backbone"))
     objective = pretrain_objective(recipe, backbone.feature_dim, len(table.splits["base"]))
-    initialise(objective, generator_for(recipe.seed, "heads"))
+    initialize(objective, generator_for(recipe.seed, "heads"))
     base = split_base(table, recipe.data, recipe.seed)
     trained = Trained(trial=trial, recipe=recipe, table=table, base=base, backbone=backbone, class_head=objective.class_head)
-    pictures = BasePictures(images=table.image_tensor(), rows=base.rows, labels=base.labels)
+    images = TrainingImages(images=table.image_tensor(), rows=base.rows, labels=base.labels)
     stages = [(recipe.pretrain, objective)] + [(recipe.finetune, finetune_objective(recipe, objective))] * trial.finetune
     fabric = build_fabric(recipe.runtime)
     with TemporaryDirectory() as folder:
-        for config, minimised in stages:
+        for config, minimized in stages:
             settings = replace(StageSettings.of(recipe, config), validate_start=False)
             validate = partial(_watched, watch, trained) if watch else lambda _: UNSCORED
             shared = trial.first_stage if config is recipe.pretrain else ""
             run = RunDirectory(Path(shared or folder))
-            train_stage(fabric, run, backbone, minimised, pictures, settings, validate)
+            train_stage(fabric, run, backbone, minimized, images, settings, validate)
             if shared:
-                load_best(run.best(config.stage), backbone, minimised)
+                load_best(run.best(config.stage), backbone, minimized)
     return trained
 
 
@@ -205,10 +205,10 @@ def _watched(watch: Callable[[Trained], None], trained: Trained, judged: Backbon
     return UNSCORED
 
 
-def held_out(trained: Trained) -> Findings:
-    """Accuracy, negative log-likelihood (nats) and calibration error on pictures of base classes that training did not see."""
+def holdout_fraction(trained: Trained) -> Findings:
+    """Accuracy, negative log-likelihood (nats) and calibration error on images of base classes that training did not see."""
     quality = prediction_quality(trained.logits(trained.base.held_rows), trained.base.held_labels)
-    return {"accuracy": quality.accuracy, "nll": quality.surprise, "calibration": quality.calibration_error}
+    return {"accuracy": quality.accuracy, "nll": quality.nll, "calibration": quality.calibration_error}
 
 
 def few_shot(trained: Trained, split: Split = "novel") -> Findings:
@@ -216,10 +216,10 @@ def few_shot(trained: Trained, split: Split = "novel") -> Findings:
     rows = torch.from_numpy(trained.table.rows(split))
     features = extract_features(trained.backbone, trained.table.image_tensor(), rows, trained.view, batch_size=BATCH)
     labels = torch.from_numpy(trained.table.labels)[rows]
-    known = FeatureTable(features=features, labels=labels, rows=rows, class_names=trained.table.class_names, fingerprint="")
-    classifier = build_classifier("nearest_cosine", EvaluateConfig())
+    known = FeatureSet(features=features, labels=labels, rows=rows, class_names=trained.table.class_names, fingerprint="")
+    classifier = build_classifier("cosine_centroid", EvaluateConfig())
     found = {}
     for shots in (1, 5):
-        spec = EpisodeSpec(ways=5, shots=shots, queries=min(15, trained.trial.subset.novel_pictures - shots), tasks=trained.trial.tasks)
-        found[f"{shots}-shot"] = float(score_tasks(known, spec, classifier, head="nearest_cosine").mean())
+        spec = EpisodeSpec(ways=5, shots=shots, queries=min(15, trained.trial.subset.novel_images - shots), tasks=trained.trial.tasks)
+        found[f"{shots}-shot"] = float(score_tasks(known, spec, classifier, name="cosine_centroid").mean())
     return found

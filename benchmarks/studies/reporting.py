@@ -25,10 +25,10 @@ from s2m2.reporting.plots import STYLE
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.provenance import record
 
-ALPHA_COLOURS = ("#7fb3d9", "#2f6db3", "#c4512d", "#5c2a17")
+ALPHA_COLORS = ("#7fb3d9", "#2f6db3", "#c4512d", "#5c2a17")
 """From weak to strong mixing; told apart by lightness too."""
-COLOURS = ("#23272f", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Of settings side by side (Okabe and Ito), which colour-blind readers can tell apart."""
+COLORS = ("#23272f", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Of settings side by side (Okabe and Ito), which color-blind readers can tell apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ def save_figure(drawing: Figure, options: Namespace, name: str) -> str:
     with replacing(options.figures / name) as temporary:
         drawn = io.BytesIO()
         drawing.savefig(drawn, format="png", dpi=120)
-        # A palette of 256 colours makes a figure a third as large, and looks the same.
+        # A palette of 256 colors makes a figure a third as large, and looks the same.
         Image.open(drawn).convert("RGB").quantize(256).save(temporary, format="png", optimize=True)
     return Path(relpath(options.figures / name, options.output)).as_posix()
 
@@ -81,7 +81,7 @@ def write_report(
     options: Namespace,
     name: str,
     title: str,
-    pictures: Sequence[str],
+    images: Sequence[str],
     body: Sequence[str],
     seconds: Sequence[float],
     *,
@@ -109,11 +109,11 @@ def write_report(
         f"{len(seconds)} trials of one thread each; processor seconds: {fmean(seconds):.2g} a trial, {total} in all, {duration(seconds)}. "
         f"{machine['processor']}, {cores}, no GPU used. Python {known['python']}, torch {packages['torch']}.",
         "",
-        *([f"{options.pictures} {options.measured}", ""] if options.pictures else []),
+        *([f"{options.images} {options.measured}", ""] if options.images else []),
         f"± is half of a 95% interval over seeds (Student's t, {options.seeds} seeds); differences are taken within a seed.",
         "",
         *(["**This was `--quick`: the numbers say nothing.**", ""] if options.quick else []),
-        *(f"![{title}]({picture})\n" for picture in pictures),
+        *(f"![{title}]({image})\n" for image in images),
         *body,
     ]
     path = options.output / f"{name}-{date.today().isoformat()}.md"

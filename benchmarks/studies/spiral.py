@@ -1,4 +1,4 @@
-"""A two-dimensional spiral through a two-dimensional bottleneck: what regularisers do to decision regions and to the hidden layout.
+"""A two-dimensional spiral through a two-dimensional bottleneck: what regularizers do to decision regions and to the hidden layout.
 
 After Verma et al. (ICML 2019, figure 1): two arms of a spiral, a small network whose middle layer has two units, so that its hidden
 states can be drawn as they are. Manifold mixup mixes in that layer alone.
@@ -24,7 +24,7 @@ from s2m2.recipe.mixing import MixConfig
 from s2m2.seeding import StepStream, generator_for
 from s2m2.training.mixing import draw_mix
 
-POINTS, TEST_POINTS, WIDTH, BATCH, STEPS, SIDE = 100, 2000, 64, 50, 1200, 1.4
+POINTS, TEST_POINTS, WIDTH, BATCH, STEPS, SIZE = 100, 2000, 64, 50, 1200, 1.4
 """Points of each arm, to train and to test on; hidden units; points a step; steps; half a side of the plane that is looked at."""
 SPREAD = 0.07
 """Standard deviation of the points around their arm."""
@@ -46,8 +46,8 @@ BOTTLENECK = 3
 """Place of the bottleneck's output: mixing before this stage."""
 SETTINGS = {
     "plain": Setting(),
-    "input mixup": Setting(mix=MixConfig(stages=(0,), alpha=1.0, weight_of="picture")),
-    "manifold mixup": Setting(mix=MixConfig(stages=(BOTTLENECK,), alpha=1.0, weight_of="picture")),
+    "input mixup": Setting(mix=MixConfig(stages=(0,), alpha=1.0, per_sample=True)),
+    "manifold mixup": Setting(mix=MixConfig(stages=(BOTTLENECK,), alpha=1.0, per_sample=True)),
     "dropout 0.2": Setting(dropout=0.2),
     "weight decay 0.003": Setting(weight_decay=3e-3),
     "noise 0.3": Setting(noise=0.3),
@@ -115,8 +115,8 @@ def passed(stages: Sequence[nn.Module], values: Tensor) -> Tensor:
 
 
 def plane(cells: int) -> Tensor:
-    """Centres of the cells of the plane, row by row from below."""
-    axis = (torch.arange(cells) + 0.5) / cells * 2 * SIDE - SIDE
+    """Centers of the cells of the plane, row by row from below."""
+    axis = (torch.arange(cells) + 0.5) / cells * 2 * SIZE - SIZE
     return torch.stack([axis.repeat(cells), axis.repeat_interleave(cells)], dim=1)
 
 
@@ -129,7 +129,7 @@ def measure(name: str, seed: int, steps: int) -> Findings:
     flat = class_spectrum(passed(stages[:BOTTLENECK], places), truth)
     return {
         "accuracy": quality.accuracy,
-        "nll": quality.surprise,
+        "nll": quality.nll,
         "calibration": quality.calibration_error,
         "confidence": float(passed(stages, plane(60)).softmax(1).max(1).values.mean()),
         "first": flat.largest_share,
@@ -148,7 +148,7 @@ def draw(found: dict[tuple[str, int], Findings], options: Namespace) -> str:
             image: Any = regions.imshow(
                 chances.reshape(160, 160).numpy(),
                 origin="lower",
-                extent=(-SIDE, SIDE, -SIDE, SIDE),
+                extent=(-SIZE, SIZE, -SIZE, SIZE),
                 cmap=REGIONS,
                 vmin=0,
                 vmax=1,
@@ -156,9 +156,9 @@ def draw(found: dict[tuple[str, int], Findings], options: Namespace) -> str:
             )
             spread = hidden - hidden.mean(0)
             spread = spread / spread.abs().max()
-            for arm, colour, mark in ((0, "#8a4b08", "o"), (1, "#3b2a6b", "^")):
-                regions.scatter(*points[arms == arm].T.numpy(), s=9, color=colour, marker=mark, linewidths=0.3, edgecolors="white")
-                layout.scatter(*spread[arms == arm].T.numpy(), s=9, color=colour, marker=mark, linewidths=0, alpha=0.7)
+            for arm, color, mark in ((0, "#8a4b08", "o"), (1, "#3b2a6b", "^")):
+                regions.scatter(*points[arms == arm].T.numpy(), s=9, color=color, marker=mark, linewidths=0.3, edgecolors="white")
+                layout.scatter(*spread[arms == arm].T.numpy(), s=9, color=color, marker=mark, linewidths=0, alpha=0.7)
             regions.set_title(name)
             layout.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal")
             for panel in (regions, layout):
@@ -187,7 +187,7 @@ def report(found: dict[tuple[str, int], Findings], options: Namespace) -> list[s
     return [
         f"Layers of 2, {WIDTH}, {WIDTH}, 2 (the bottleneck), {WIDTH} and 2 units; {POINTS} points of each arm, {BATCH} a step, Adam with "
         f"learning rate 0.005. Mixtures: alpha 1, a weight for each point. Measured on {2 * TEST_POINTS:,} fresh points. The figure shows "
-        f"the first seed; hidden states are centred, and scaled by their largest coordinate. {STEPS:,} steps.",
+        f"the first seed; hidden states are centerd, and scaled by their largest coordinate. {STEPS:,} steps.",
         "",
         "Accuracy, calibration error and confidence in percent, negative log-likelihood in nats; confidence: mean of the larger "
         "probability over the plane of the figure. First direction: share of a class's hidden variance in its first principal "
@@ -204,12 +204,12 @@ def report(found: dict[tuple[str, int], Findings], options: Namespace) -> list[s
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, draw and write the report."""
-    options = parse(__doc__, argv, seeds=5, pictures=False)
+    options = parse(__doc__, argv, seeds=5, images=False)
     torch.set_num_threads(1)
     steps = 10 if options.quick else STEPS
     found = {(name, seed): measure(name, seed, steps) for name in SETTINGS for seed in range(options.seeds)}
-    picture = draw(found, options)
-    write_report(options, "spiral", "The spiral", [picture], report(found, options), [one["seconds"] for one in found.values()])
+    image = draw(found, options)
+    write_report(options, "spiral", "The spiral", [image], report(found, options), [one["seconds"] for one in found.values()])
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def virtual(alpha: float, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """The points mixed by the package's own draw: their places, their share of moon 2, and the weights of the partners."""
     points, labels = moons(seed)
     stream = StepStream(seed=seed, stage="virtual points", step=0, batch_size=POINTS)
-    mix = draw_mix(MixConfig(stages=(0,), alpha=alpha, weight_of="picture"), 1, labels, stream)
+    mix = draw_mix(MixConfig(stages=(0,), alpha=alpha, per_sample=True), 1, labels, stream)
     return mix.blend(points), mix.targets(labels, 2)[:, 1], mix.weights[0]
 
 
@@ -80,7 +80,7 @@ def draw(options: Namespace) -> str:
             image = plane.scatter(
                 *places.T.numpy(), c=shares.numpy(), cmap="PuOr", vmin=0, vmax=1, s=9, linewidths=0.2, edgecolors="#6b7280"
             )
-            plane.set(aspect="equal", xticks=[], yticks=[], title="virtual points on the moons (grey)")
+            plane.set(aspect="equal", xticks=[], yticks=[], title="virtual points on the moons (gray)")
             plane.grid(visible=False)
         axes[0, 0].set_ylabel("density")
         drawing.colorbar(image, ax=axes[1, :], label="mixed label:\nshare of moon 2", ticks=[0, 0.5, 1], fraction=0.03, shrink=0.9)
@@ -112,15 +112,15 @@ def report(found: dict[tuple[float, int], Findings], options: Namespace) -> list
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, draw and write the report."""
-    options = parse(__doc__, argv, seeds=20, pictures=False)
+    options = parse(__doc__, argv, seeds=20, images=False)
     torch.set_num_threads(1)
     found = {(alpha, seed): measure(alpha, seed) for alpha in ALPHAS for seed in range(options.seeds)}
-    picture = draw(options)
+    image = draw(options)
     write_report(
         options,
         "virtual_points",
         "Where virtual points fall",
-        [picture],
+        [image],
         report(found, options),
         [one["seconds"] for one in found.values()],
     )

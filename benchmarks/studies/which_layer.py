@@ -1,7 +1,7 @@
 """Which layer to mix: input, every stage, features or all, for four alphas, beside how entangled each layer's classes are.
 
-Trains a small network from scratch on mixed pictures of some base classes and measures the loss on held-out pictures of these classes
-and few-shot accuracy on novel classes. The soft nearest neighbour loss of each layer is that of the plainly trained network.
+Trains a small network from scratch on mixed images of some base classes and measures the loss on held-out images of these classes
+and few-shot accuracy on novel classes. The soft nearest neighbor loss of each layer is that of the plainly trained network.
 """
 
 import itertools
@@ -13,9 +13,9 @@ import torch
 from scipy.stats import spearmanr
 
 from benchmarks.studies.arguments import parse
-from benchmarks.studies.protocol import BATCH, Findings, Subset, Trial, few_shot, held_out, run_trials, train
-from benchmarks.studies.reporting import ALPHA_COLOURS, Mean, figure, over_seeds, save_figure, table_lines, write_report
-from s2m2.analysis.pictures import draw_by_class
+from benchmarks.studies.protocol import BATCH, Findings, Subset, Trial, few_shot, holdout_fraction, run_trials, train
+from benchmarks.studies.reporting import ALPHA_COLORS, Mean, figure, over_seeds, save_figure, table_lines, write_report
+from s2m2.analysis.images import draw_by_class
 from s2m2.analysis.representation import measure_representation
 from s2m2.recipe import AugmentConfig, DataConfig, ModelConfig, PretrainConfig, Recipe, ValidationConfig
 from s2m2.recipe.mixing import MixConfig
@@ -50,8 +50,8 @@ def trials(options: Namespace) -> list[Trial]:
         table=options.table,
         digest=options.digest,
         base_classes=8 if quick else 32,
-        base_pictures=8 if quick else 64,
-        novel_pictures=8 if quick else 100,
+        base_images=8 if quick else 64,
+        novel_images=8 if quick else 100,
     )
     epochs = 1 if quick else 14 * options.longer
     mixed = [(setting_of(place, alpha), MixConfig(stages=PLACES[place], alpha=alpha)) for place in PLACES for alpha in alphas(options)]
@@ -60,7 +60,7 @@ def trials(options: Namespace) -> list[Trial]:
         objective: Any = {"objective": "mixup", "mix": mix} if mix else {"objective": "supervised"}
         return Recipe(
             seed=seed,
-            data=DataConfig(augment=AugmentConfig(crop_area=(0.6, 1.0), flip=0.5, jitter=0.0), held_out=0.5),
+            data=DataConfig(augment=AugmentConfig(scale=(0.6, 1.0), flip=0.5, jitter=0.0), holdout_fraction=0.5),
             model=ModelConfig(width=4 if quick else 16, head="linear"),
             pretrain=PretrainConfig(epochs=epochs, batch_size=32, validation=ValidationConfig(every=epochs), **objective),
         )
@@ -77,13 +77,13 @@ def trials(options: Namespace) -> list[Trial]:
 def measure(trial: Trial) -> Findings:
     """One training; of the plain one, the entanglement of every layer too."""
     trained = train(trial)
-    found = {**held_out(trained), **few_shot(trained)}
+    found = {**holdout_fraction(trained), **few_shot(trained)}
     if trial.setting == PLAIN:
         base = trained.base
         chosen = draw_by_class(base.held_labels, trial.subset.base_classes, 10, generator_for(trial.recipe.seed, "entanglement"))
         rows, labels = base.held_rows[chosen], base.held_labels[chosen]
-        pictures = trained.table.image_tensor()
-        representation = measure_representation(trained.backbone, pictures, rows, labels, trained.view, batch_size=BATCH)
+        images = trained.table.image_tensor()
+        representation = measure_representation(trained.backbone, images, rows, labels, trained.view, batch_size=BATCH)
         found["entanglement"] = [layer.entanglement for layer in representation.layers]
         found["chance"] = representation.chance
     return found
@@ -132,7 +132,7 @@ def draw(found: Found, options: Namespace) -> str:
         for panel, (what, scale, title) in zip(
             axes,
             (
-                ("nll", 1, "loss on held-out pictures, nats\n(below 0: better)"),
+                ("nll", 1, "loss on held-out images, nats\n(below 0: better)"),
                 ("5-shot", 100, "5-shot accuracy, points\n(above 0: better)"),
             ),
             strict=False,
@@ -146,7 +146,7 @@ def draw(found: Found, options: Namespace) -> str:
                     [scale * one.half for one in means],
                     fmt="osD^"[number],
                     markersize=4,
-                    color=ALPHA_COLOURS[number],
+                    color=ALPHA_COLORS[number],
                     elinewidth=1.2,
                     label=f"α = {alpha:g}",
                 )
@@ -157,7 +157,7 @@ def draw(found: Found, options: Namespace) -> str:
         tangles = [over_seeds([found[PLAIN, seed]["entanglement"][layer] for seed in range(options.seeds)]) for layer in range(5)]
         axes[2].errorbar(range(5), [one.mean for one in tangles], [one.half for one in tangles], fmt="o-", color="#23272f", markersize=4)
         axes[2].axhline(found[PLAIN, 0]["chance"], color="#6b7280", linewidth=0.8, linestyle="--")
-        axes[2].set_title("soft nearest neighbour loss, nats,\nplain training (dashed: says nothing)", fontsize=9)
+        axes[2].set_title("soft nearest neighbor loss, nats,\nplain training (dashed: says nothing)", fontsize=9)
         axes[2].set_xticks(range(5), SINGLE, rotation=30)
         axes[2].set_xlabel("layer")
         low, high = axes[0].get_ylim()
@@ -202,18 +202,18 @@ def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]
         for what in ("nll", "accuracy", "calibration", "1-shot", "5-shot")
     }
     layers = [over_seeds([found[PLAIN, seed]["entanglement"][layer] for seed in range(seeds)]).text(1, 3) for layer in range(5)]
-    trained = round(subset.base_pictures * (1 - recipe.data.held_out))
-    held = subset.base_pictures - trained
+    trained = round(subset.base_images * (1 - recipe.data.holdout_fraction))
+    held = subset.base_images - trained
     return [
         f"Conv4 with {recipe.model.width} channels and a linear classifier, from scratch, {recipe.pretrain.epochs} epochs of "
-        f"{subset.base_classes} base classes with {trained} pictures each; {held} more of each are held out. Few-shot: 5-way, "
+        f"{subset.base_classes} base classes with {trained} images each; {held} more of each are held out. Few-shot: 5-way, "
         f"nearest class mean by cosine, {plan[0].tasks} tasks of novel classes, the same for all trials. "
         "Last epoch, nothing selected.",
         "\n## Plain training\n",
         f"Held-out loss {plain['nll'].text(1, 3)} nats, accuracy {plain['accuracy'].text(100, 2)} %, calibration error "
         f"{plain['calibration'].text(100, 2)} points; 1-shot {plain['1-shot'].text(100, 2)} %, 5-shot {plain['5-shot'].text(100, 2)} %.",
         "",
-        "Soft nearest neighbour loss on held-out pictures, 10 a class, at the temperature that makes it least, in nats "
+        "Soft nearest neighbor loss on held-out images, 10 a class, at the temperature that makes it least, in nats "
         f"({found[PLAIN, 0]['chance']:.3f}: the layer says nothing of the classes):",
         "",
         *table_lines(SINGLE, [layers]),
@@ -224,10 +224,10 @@ def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]
             ["mixed at", "alpha", "held-out loss", "accuracy", "calibration error", "1-shot", "5-shot"], difference_rows(found, options)
         ),
         "\n## Does entanglement predict where mixing is bad?\n",
-        "Spearman's correlation over the five single places between a layer's soft nearest neighbour loss and how bad mixing there is "
+        "Spearman's correlation over the five single places between a layer's soft nearest neighbor loss and how bad mixing there is "
         "(+1: the more entangled, the worse), mean over seeds. The interval tells whether it repeats with other seeds, not with other "
         "layers, of which there are five; p is the exact share of the 120 ways to shuffle them whose mean is as far from 0. Twelve p are "
-        "shown: one below 0.05 among them is no surprise. By chance the most entangled place would be the worst in a fifth of the seeds.",
+        "shown: one below 0.05 among them is no nll. By chance the most entangled place would be the worst in a fifth of the seeds.",
         "",
         *table_lines(["alpha", "by", "correlation", "p", "most entangled is worst", "features are best"], related_rows(found, options)),
     ]
@@ -240,10 +240,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     plan = trials(options)
     measured = run_trials("which_layer", plan, measure, options)
     found = {(trial.setting, trial.recipe.seed): one for trial, one in zip(plan, measured, strict=True)}
-    picture = draw(found, options)
-    write_report(
-        options, "which_layer", "Which layer to mix", [picture], report(found, options, plan), [one["seconds"] for one in measured]
-    )
+    image = draw(found, options)
+    write_report(options, "which_layer", "Which layer to mix", [image], report(found, options, plan), [one["seconds"] for one in measured])
 
 
 if __name__ == "__main__":

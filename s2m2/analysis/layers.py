@@ -1,4 +1,4 @@
-"""A network layer by layer: the values of the same pictures before its first stage and after each."""
+"""A network layer by layer: the values of the same images before its first stage and after each."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -28,16 +28,16 @@ def map_layers(
 ) -> list[Measured]:
     """What a measure finds in each layer of a network, in evaluation mode, from the input on.
 
-    Layer 0 is the pictures as the network sees them, layer s the output of stage s, and the last one the features: the places where
-    `Mix(stage=layer)` mixes. A layer is computed from the one before, so that a picture passes each stage once. Memory: the values of
-    all pictures in two layers, on the device; 163,840 numbers a picture in the largest layer of WRN-28-10.
+    Layer 0 is the images as the network sees them, layer s the output of stage s, and the last one the features: the places where
+    `Mix(stage=layer)` mixes. A layer is computed from the one before, so that an image passes each stage once. Memory: the values of
+    all images in two layers, on the device; 163,840 numbers an image in the largest layer of WRN-28-10.
 
     Args:
         backbone: on `device`; every module gets its own mode, training or evaluation, back.
         images: may be a memory map.
-        view: stored pictures "batch height width 3" to what the network sees.
+        view: stored images "batch height width 3" to what the network sees.
         measure: is given the number of the layer and its values, flattened to "row dim".
-        progress: told the number of pictures of each batch when it has passed a stage, so the pictures times the layers in all.
+        progress: told the number of images of each batch when it has passed a stage, so the images times the layers in all.
 
     Raises:
         InputError: a value is not finite.

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from s2m2.analysis.layers import layer_name, map_layers
-from s2m2.functional.soft_nearest_neighbours import LeastLoss, alone, least_soft_nearest_neighbour_loss, soft_nearest_neighbour_loss
+from s2m2.functional.soft_nearest_neighbors import LeastLoss, alone, least_soft_nearest_neighbor_loss, soft_nearest_neighbor_loss
 from s2m2.functional.spectrum import class_spectrum
 from s2m2.models.backbone import Backbone
 
@@ -25,9 +25,9 @@ class LayerMeasures:
     """0: the input; s: the output of stage s. It is the number of the stage to mix at."""
     name: str
     dim: int
-    """Numbers a picture."""
+    """Numbers an image."""
     entanglement: float
-    """Soft nearest neighbour loss, in nats: 0 where every class keeps to itself."""
+    """Soft nearest neighbor loss, in nats: 0 where every class keeps to itself."""
     temperature: float
     """At which it was measured, in units of the squared distance."""
     effective_rank: float
@@ -46,14 +46,14 @@ class LayerMeasures:
 
 @dataclass(frozen=True, kw_only=True)
 class Representation:
-    """All layers, on the same pictures."""
+    """All layers, on the same images."""
 
-    pictures: int
+    images: int
     classes: int
     left_out: int
-    """Pictures without another of their class among them, which have no entanglement."""
+    """Images without another of their class among them, which have no entanglement."""
     chance: float
-    """Soft nearest neighbour loss of a representation that says nothing, in nats: the limit of a high temperature."""
+    """Soft nearest neighbor loss of a representation that says nothing, in nats: the limit of a high temperature."""
     layers: tuple[LayerMeasures, ...]
 
 
@@ -69,15 +69,15 @@ def measure_representation(
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> Representation:
-    """Entanglement and flatness of every layer of a network, on the pictures `rows`; see `map_layers` for the memory it takes.
+    """Entanglement and flatness of every layer of a network, on the images `rows`; see `map_layers` for the memory it takes.
 
     Args:
-        labels: class of each of the pictures.
-        temperature: of the soft nearest neighbour loss; None: the one that makes it least, in each layer.
+        labels: class of each of the images.
+        temperature: of the soft nearest neighbor loss; None: the one that makes it least, in each layer.
 
     Raises:
         InputError: the network gives values that are not finite.
-        ValueError: no two pictures are of one class.
+        ValueError: no two images are of one class.
     """
     known = labels.to(device)
 
@@ -86,7 +86,7 @@ def measure_representation(
 
     layers = map_layers(backbone, images, rows, view, measure, batch_size=batch_size, device=device, progress=progress)
     return Representation(
-        pictures=len(rows),
+        images=len(rows),
         classes=len(labels.unique()),
         left_out=int(alone(labels).sum()),
         chance=chance_entanglement(labels),
@@ -99,9 +99,9 @@ def measure_layer(
 ) -> LayerMeasures:
     """The measures of one layer from its values."""
     if temperature is None:
-        found = least_soft_nearest_neighbour_loss(values, labels)
+        found = least_soft_nearest_neighbor_loss(values, labels)
     else:
-        found = LeastLoss(loss=float(soft_nearest_neighbour_loss(values, labels, temperature)), temperature=temperature)
+        found = LeastLoss(loss=float(soft_nearest_neighbor_loss(values, labels, temperature)), temperature=temperature)
     spectrum = class_spectrum(values, labels)
     return LayerMeasures(
         layer=layer,

@@ -7,12 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from s2m2.analysis.pictures import Origin
+from s2m2.analysis.images import Origin
 from s2m2.analysis.predictions import HeadMeasures
 from s2m2.analysis.representation import LayerMeasures, Representation
 from s2m2.errors import InputError
 from s2m2.files import write_text
-from s2m2.functional.predictions import Memorisation
+from s2m2.functional.predictions import Memorization
 
 ANALYSIS_FORMAT = 1
 StageName = Literal["initial", "pretrain", "finetune"]
@@ -28,12 +28,12 @@ class StageAnalysis:
     fingerprint: str
     """SHA-256 of the file of the stage's best weights, hexadecimal; of the initial weights, over the weights themselves."""
     base: Representation
-    """Of pictures of base classes."""
+    """Of images of base classes."""
     novel: Representation | None
-    """Of pictures of novel classes; None where there are none."""
+    """Of images of novel classes; None where there are none."""
     head: HeadMeasures | None = None
-    """None for the initial weights, whose head has learnt nothing, and where the class head was not kept."""
-    memorisation: Memorisation | None = None
+    """None for the initial weights, whose head has learned nothing, and where the class head was not kept."""
+    memorization: Memorization | None = None
     """None unless labels were corrupted."""
 
 
@@ -45,17 +45,17 @@ class Analysis:
     """Date and time by ISO 8601, UTC."""
     dataset: str
     digest: str
-    """SHA-256 of the table of the base classes, hexadecimal."""
+    """SHA-256 of the dataset of the base classes, hexadecimal."""
     novel_dataset: str
     novel_digest: str
     seed: int
     """Of the run."""
     settings: Mapping[str, Any]
-    """Those of `analyse`."""
+    """Those of `analyze`."""
     base_from: Origin
-    """Which pictures of base classes the representation was measured on."""
+    """Which images of base classes the representation was measured on."""
     head_from: Origin
-    """Which pictures of base classes the class head was measured on."""
+    """Which images of base classes the class head was measured on."""
     stages: tuple[StageAnalysis, ...]
     """In the order of the run."""
 
@@ -82,11 +82,11 @@ def load_analysis(path: Path) -> Analysis | None:
             raise ValueError("not the stages of a run")
         return Analysis(**{**stated, "stages": tuple(_stage(one) for one in stated["stages"])})
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"{path} is damaged ({error}); `s2m2 analyse` replaces it") from error
+        raise InputError(f"{path} is damaged ({error}); `s2m2 analyze` replaces it") from error
 
 
 def _stage(stated: Mapping[str, Any]) -> StageAnalysis:
-    head, memory = stated["head"], stated["memorisation"]
+    head, memory = stated["head"], stated["memorization"]
     pairs = {name: tuple(map(tuple, head[name])) for name in ("bins", "attacked")} if head else {}
     return StageAnalysis(
         name=stated["name"],
@@ -94,7 +94,7 @@ def _stage(stated: Mapping[str, Any]) -> StageAnalysis:
         base=_representation(stated["base"]),
         novel=_representation(stated["novel"]) if stated["novel"] else None,
         head=HeadMeasures(**{**head, **pairs}) if head else None,
-        memorisation=Memorisation(**memory) if memory else None,
+        memorization=Memorization(**memory) if memory else None,
     )
 
 

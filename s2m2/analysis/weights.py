@@ -1,4 +1,4 @@
-"""Which weights of a run there are to analyse, and whether an analysis is of them."""
+"""Which weights of a run there are to analyze, and whether an analysis is of them."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""`s2m2 analyse` put together: which weights, which pictures, which measures."""
+"""`s2m2 analyze` put together: which weights, which images, which measures."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -6,13 +6,13 @@ from pathlib import Path
 
 from torch import nn
 
-from s2m2.analysis.network import analyse_network, passes
-from s2m2.analysis.pictures import AnalysedPictures, choose_pictures
+from s2m2.analysis.images import AnalyzedImages, choose_images
+from s2m2.analysis.network import analyze_network, passes
 from s2m2.analysis.results import Analysis, StageAnalysis, StageName, save_analysis
 from s2m2.analysis.weights import finished_stages, weights_digest
 from s2m2.commands.session import Session
 from s2m2.console import progress_bar
-from s2m2.data.catalog import ImageTables
+from s2m2.data.catalog import ImageDatasets
 from s2m2.errors import InputError
 from s2m2.evaluation.features import fingerprint_of
 from s2m2.evaluation.trained import trained_backbone
@@ -25,17 +25,17 @@ from s2m2.training.build import class_head
 
 
 def check_trained(path: Path) -> None:
-    """Raise `InputError` if a directory has no trained network, before pictures are looked for."""
+    """Raise `InputError` if a directory has no trained network, before images are looked for."""
     if not finished_stages(RunDirectory(path)):
         raise InputError(f"no finished training in {path}; give the directory of a trained run with --run")
 
 
-def check_pictures(recipe: Recipe, tables: ImageTables, run: RunDirectory) -> None:
-    """Raise `InputError` if the base classes have too few pictures to measure on."""
-    choose_pictures(recipe, tables)
+def check_images(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory) -> None:
+    """Raise `InputError` if the base classes have too few images to measure on."""
+    choose_images(recipe, datasets)
 
 
-def analyse_run(session: Session) -> Analysis:
+def analyze_run(session: Session) -> Analysis:
     """Measure every finished stage and the weights that the run began with, and write the run's `analysis.json`.
 
     What an imported run began with nobody knows here, so it is left out. Novel classes are looked at for what
@@ -44,34 +44,34 @@ def analyse_run(session: Session) -> Analysis:
     Raises:
         InputError: weights are damaged, or give values that are not finite.
     """
-    tables, pictures = session.tables, choose_pictures(session.recipe, session.tables)
+    datasets, images = session.datasets, choose_images(session.recipe, session.datasets)
     stages = finished_stages(session.run)
     if not session.run.imported.is_file():
         stages.insert(0, "initial")
     analysis = Analysis(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        dataset=tables.base.name,
-        digest=tables.base.digest,
-        novel_dataset=tables.novel.name,
-        novel_digest=tables.novel.digest,
+        dataset=datasets.base.name,
+        digest=datasets.base.digest,
+        novel_dataset=datasets.novel.name,
+        novel_digest=datasets.novel.digest,
         seed=session.recipe.seed,
-        settings=asdict(session.recipe.analyse),
-        base_from=pictures.base_from,
-        head_from=pictures.head_from,
-        stages=tuple(_analyse_stage(session, name, pictures) for name in stages),
+        settings=asdict(session.recipe.analyze),
+        base_from=images.base_from,
+        head_from=images.head_from,
+        stages=tuple(_analyze_stage(session, name, images) for name in stages),
     )
     save_analysis(session.run.analysis, analysis)
     return analysis
 
 
-def _analyse_stage(session: Session, name: StageName, pictures: AnalysedPictures) -> StageAnalysis:
+def _analyze_stage(session: Session, name: StageName, images: AnalyzedImages) -> StageAnalysis:
     recipe, device = session.recipe, session.fabric.device
     backbone, head = _networks(session, name)
     fingerprint = fingerprint_of(backbone.state_dict()) if name == "initial" else weights_digest(session.run, name)
     head = head.to(device) if head is not None else None
-    with progress_bar(f"analyse, {name}", passes(backbone, head, pictures), "pictures") as advance:
-        return analyse_network(
-            name, fingerprint, backbone.to(device), head, pictures, recipe.data, recipe.analyse, device=device, progress=advance
+    with progress_bar(f"analyze, {name}", passes(backbone, head, images), "images") as advance:
+        return analyze_network(
+            name, fingerprint, backbone.to(device), head, images, recipe.data, recipe.analyze, device=device, progress=advance
         )
 
 
@@ -79,10 +79,10 @@ def _networks(session: Session, name: StageName) -> tuple[Backbone, nn.Module | 
     """The backbone of a stage and its class head, on the CPU."""
     recipe, run = session.recipe, session.run
     if name == "initial":
-        return build_backbone(recipe.model, recipe.data.side, generator_for(recipe.seed, "backbone")), None
+        return build_backbone(recipe.model, recipe.data.size, generator_for(recipe.seed, "backbone")), None
     backbone, outcome = trained_backbone(recipe, run, name), load_outcome(run.outcome(name))
     if outcome is None or outcome.imported:
         return backbone, None  # nobody knows here in which order others numbered the classes of an imported head
-    head = class_head(recipe.model, backbone.feature_dim, len(session.table.splits["base"]))
+    head = class_head(recipe.model, backbone.feature_dim, len(session.dataset.splits["base"]))
     load_head(run.best(name), "class_head", head)
     return backbone, head

@@ -13,7 +13,7 @@ def results_of(run: RunDirectory, trained: TrainedBackbone) -> tuple[tuple[TaskR
     """The results of a run that are of these weights and no others, the newest of each kind; and how many of the stage are left out.
 
     Where results state a fingerprint that can be made again, it has to be that of the weights; those of support crops and of a query
-    table only have to be younger than the end of the stage, and the newest of them count, as in the report.
+    dataset only have to be younger than the end of the stage, and the newest of them count, as in the report.
     """
     of_stage = [result for result in read_results(run) if result.features.split("-")[0] == trained.stage]
     ended = int(run.outcome(trained.stage).stat().st_mtime)

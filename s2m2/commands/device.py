@@ -19,7 +19,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """Settings of the C library's allocator, as `mallopt` knows them."""
 _OPTIONS = signature(DistributedDataParallel.__init__).parameters
 UNSENT: dict[str, Any] = {"forward_sync_buffers" if "forward_sync_buffers" in _OPTIONS else "broadcast_buffers": False}
-"""Statistics of batch normalisation are the same on all processes already, so nothing has to send them round before every step; torch
+"""Statistics of batch normalization are the same on all processes already, so nothing has to send them round before every step; torch
 2.15 has a new name for that."""
 
 

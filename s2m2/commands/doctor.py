@@ -1,4 +1,4 @@
-"""`s2m2 doctor`: a data set is looked at before anything is trained on it."""
+"""`s2m2 doctor`: a dataset is looked at before anything is trained on it."""
 
 import os
 import re
@@ -20,7 +20,7 @@ LABELS = {"unusable": "not usable", "finding": "finding", "note": "note"}
 
 
 def doctor_command(config: DoctorConfig) -> int:
-    """Look at every picture, say what was found, write the page, and return the exit code: 0 sound, 1 findings, 2 not usable.
+    """Look at every image, say what was found, write the page, and return the exit code: 0 sound, 1 findings, 2 not usable.
 
     Raises:
         InputError: there is nothing to look at, or the page cannot be where it should.
@@ -36,11 +36,11 @@ def doctor_command(config: DoctorConfig) -> int:
     _say(f"mean {triple(diagnosis.parts[-1].mean)}, standard deviation {triple(diagnosis.parts[-1].deviation)} of red, green and blue")
     for finding in diagnosis.findings:
         _print_finding(finding)
-    _say(f"{subject.name}: {verdict(diagnosis)}; {len(subject.labels):,} pictures in {time.perf_counter() - began:.1f} s")
+    _say(f"{subject.name}: {verdict(diagnosis)}; {len(subject.labels):,} images in {time.perf_counter() - began:.1f} s")
     if page is not None:
         task = f"{config.ways}-way {config.shots}-shot tasks of {config.queries} queries a class"
         try:
-            write_doctor_page(page, subject, seen, diagnosis, task=task, pictures=config.pictures, workers=config.workers)
+            write_doctor_page(page, subject, seen, diagnosis, task=task, images=config.images, workers=config.workers)
         except OSError as error:
             raise InputError(f"cannot write --output {page}: {error.strerror or error}") from error
         _say(f"page in {page}")
@@ -48,7 +48,7 @@ def doctor_command(config: DoctorConfig) -> int:
 
 
 def page_path(output: str, subject: Subject) -> Path:
-    """Where the page goes, the name of the data set filled in.
+    """Where the page goes, the name of the dataset filled in.
 
     Raises:
         InputError: it would lie inside the data, something that is no file is there, or nothing may be written there.
@@ -67,15 +67,15 @@ def page_path(output: str, subject: Subject) -> Path:
 
 def _counts(subject: Subject, diagnosis: Diagnosis) -> Table:
     expected = subject.expected is not None
-    table = Table(title=literal(subject.name, "table.title"))
-    for heading in ("split", "classes", *(["expected"] if expected else []), "pictures", *(["expected"] if expected else []), "a class"):
-        table.add_column(heading, justify="left" if heading == "split" else "right")
+    dataset = Table(title=literal(subject.name, "dataset.title"))
+    for heading in ("split", "classes", *(["expected"] if expected else []), "images", *(["expected"] if expected else []), "a class"):
+        dataset.add_column(heading, justify="left" if heading == "split" else "right")
     for part in diagnosis.parts:
-        numbers = [part.classes, *([part.expected_classes] if expected else []), part.pictures]
-        numbers += [part.expected_pictures] if expected else []
+        numbers = [part.classes, *([part.expected_classes] if expected else []), part.images]
+        numbers += [part.expected_images] if expected else []
         spread = f"{part.least:,}" if part.least == part.most else f"{part.least:,} to {part.most:,}"
-        table.add_row(part.name, *("" if number is None else f"{number:,}" for number in numbers), spread)
-    return table
+        dataset.add_row(part.name, *("" if number is None else f"{number:,}" for number in numbers), spread)
+    return dataset
 
 
 def _print_finding(finding: Finding) -> None:

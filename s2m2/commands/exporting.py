@@ -14,9 +14,9 @@ from torch import Tensor
 from s2m2 import __version__
 from s2m2.analysis.weights import weights_digest
 from s2m2.commands.card_results import results_of
-from s2m2.commands.card_tables import bare, bare_or_none, card_tables, missing_tables
+from s2m2.commands.card_tables import bare, bare_or_none, card_tables, missing_datasets
 from s2m2.console import console
-from s2m2.data.catalog import ImageTables
+from s2m2.data.catalog import ImageDatasets
 from s2m2.errors import InputError
 from s2m2.evaluation.features import fingerprint_of
 from s2m2.evaluation.results import TaskResults
@@ -50,14 +50,14 @@ def export_command(config: ExportConfig) -> None:
     # What the card reads of the run is read here too: of a file that cannot be read, --output is not to blame.
     read_provenance(run)
     read_metrics(run.metrics)
-    tables, flags = card_tables(run, trained.recipe, results[0]), missing_tables(trained.recipe)
+    datasets, flags = card_tables(run, trained.recipe, results[0]), missing_datasets(trained.recipe)
     try:
         with appearing(config.output) as folder:
             given = replace(trained, recipe=shareable(trained.recipe, trained.stage))
             _write_run(RunDirectory(folder), given, tensors, about, config)
             # The card tells of the weights as whoever gets the folder loads them.
             given = replace(given, network=trained_backbone(given.recipe, RunDirectory(folder), given.stage))
-            model = _exported(folder, given, config, results, tables)
+            model = _exported(folder, given, config, results, datasets)
             changed = model.fingerprint != fingerprint_of(trained.network.state_dict())
             write_text(folder / CARD, model_card(run, replace(model, rounded=changed, missing=flags)))
     except (OSError, SafetensorError) as error:
@@ -83,8 +83,8 @@ def _settled(config: ExportConfig, stored: Mapping[str, Tensor], about: Mapping[
     return replace(
         config,
         precision=cast(Precision, kind) if config.precision == "stored" else config.precision,
-        licence=config.licence or about.get("licence"),
-        data_licence=config.data_licence or about.get("data_licence"),
+        license=config.license or about.get("license"),
+        data_license=config.data_license or about.get("data_license"),
     )
 
 
@@ -115,18 +115,18 @@ def rounded(stored: Mapping[str, Tensor], config: ExportConfig) -> dict[str, Ten
 def shareable(recipe: Recipe, stage: str) -> Recipe:
     """The recipe without what only means something on this machine: paths keep their last part, devices and loggers their defaults.
 
-    A relative path that stays below the current directory, and the name of a data set, are kept as they are.
+    A relative path that stays below the current directory, and the name of a dataset, are kept as they are.
     """
     data, evaluate, model = recipe.data, recipe.evaluate, recipe.model
     features = cast(FeaturesName, stage)
     return replace(
         recipe,
-        data=replace(data, table=bare(data.table), validation_table=bare_or_none(data.validation_table)),
+        data=replace(data, path=bare(data.path), validation_dataset=bare_or_none(data.validation_dataset)),
         model=replace(model, weights=Path(model.weights).name) if model.weights else model,
         evaluate=replace(
             evaluate,
-            novel_table=bare_or_none(evaluate.novel_table),
-            query_table=bare_or_none(evaluate.query_table),
+            novel_dataset=bare_or_none(evaluate.novel_dataset),
+            query_dataset=bare_or_none(evaluate.query_dataset),
             save_tasks=None,
             tasks_from=(),
             ensemble=(),
@@ -163,11 +163,11 @@ def _write_run(
         "precision": config.precision,
         "backbone": recipe.model.timm or recipe.model.backbone,
         "feature_dim": trained.network.feature_dim,
-        "image_size": data.side,
-        "resized_size": data.resized_side,
+        "image_size": data.size,
+        "resized_size": data.resized_size,
         "mean": json.dumps(data.mean),
         "std": json.dumps(data.std),
-        **{name: stated for name in ("licence", "data_licence") if (stated := getattr(config, name)) is not None},
+        **{name: stated for name in ("license", "data_license") if (stated := getattr(config, name)) is not None},
     }
     facts = {
         "source": f"run {origin}",
@@ -191,7 +191,7 @@ def _exported(
     trained: TrainedBackbone,
     config: ExportConfig,
     results: tuple[tuple[TaskResults, ...], int],
-    tables: tuple[ImageTables | None, str],
+    datasets: tuple[ImageDatasets | None, str],
 ) -> ExportedModel:
     """What the card tells of."""
     export = RunDirectory(folder)
@@ -204,12 +204,12 @@ def _exported(
         file_bytes=file.stat().st_size,
         file_digest=weights_digest(export, trained.stage),
         fingerprint=fingerprint_of(trained.network.state_dict()),
-        licence=config.licence,
-        data_licence=config.data_licence,
+        license=config.license,
+        data_license=config.data_license,
         results=results[0],
         left_out=results[1],
-        tables=tables[0],
-        uncounted=tables[1],
+        datasets=datasets[0],
+        uncounted=datasets[1],
     )
 
 

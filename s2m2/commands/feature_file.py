@@ -1,19 +1,19 @@
-"""`s2m2 evaluate --features FILE`: any features and labels are scored, without pictures, network or run."""
+"""`s2m2 evaluate --features FILE`: any features and labels are scored, without images, network or run."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from s2m2.commands.classifiers import base_is_needed, prepare_features
 from s2m2.commands.device import build_fabric
-from s2m2.commands.heads import base_is_needed, prepare_features
 from s2m2.commands.scoring import Scored, score_all, task_specs, warn_of_balance
 from s2m2.console import console
 from s2m2.data.sampling import sample_episodes
 from s2m2.data.stored_episodes import load_episodes
 from s2m2.errors import InputError
 from s2m2.evaluation.feature_files import classes_digest, read_feature_file
-from s2m2.evaluation.features import FeatureTable
+from s2m2.evaluation.features import FeatureSet
 from s2m2.files import write_text
 from s2m2.recipe import EvaluateConfig, Recipe
 from s2m2.reporting.export import scores_csv, scores_markdown
@@ -31,14 +31,14 @@ WHY_OTHERS = {
 
 
 def evaluate_feature_file(recipe: Recipe, path: Path, output: Path, *, base: Path | None = None, validation: Path | None = None) -> None:
-    """Score all heads on all kinds of tasks; print the scores, and write results and score tables into a directory as in that of a run.
+    """Score all classifiers on all kinds of tasks; print the scores, and write results and score tables into a directory as in that of a run.
 
     Args:
-        base: features of the base classes, for the heads and transforms that draw on them.
+        base: features of the base classes, for the classifiers and transforms that draw on them.
         validation: features of the validation classes, to choose temperatures and thresholds on.
 
     Raises:
-        InputError: a file cannot be used, a task or head needs more than there is, or the directory cannot be where it should.
+        InputError: a file cannot be used, a task or classifier needs more than there is, or the directory cannot be where it should.
     """
     folder, config = RunDirectory(output), recipe.evaluate
     for place in (folder.path, folder.results):
@@ -66,7 +66,7 @@ def evaluate_feature_file(recipe: Recipe, path: Path, output: Path, *, base: Pat
     console.print(f"results: {output}", soft_wrap=True, markup=False)
 
 
-def _read_beside(flag: str, file: Path | None, known: FeatureTable, path: Path) -> FeatureTable | None:
+def _read_beside(flag: str, file: Path | None, known: FeatureSet, path: Path) -> FeatureSet | None:
     """Features of other classes from the same network, where there are any.
 
     Raises:
@@ -74,19 +74,19 @@ def _read_beside(flag: str, file: Path | None, known: FeatureTable, path: Path) 
     """
     if file is None:
         return None
-    table = read_feature_file(file)
-    ours, theirs = known.features.shape[1], table.features.shape[1]
+    dataset = read_feature_file(file)
+    ours, theirs = known.features.shape[1], dataset.features.shape[1]
     if ours != theirs:
         raise InputError(f"--{flag}-features {file} has {theirs} numbers a row, but --features {path} has {ours}")
-    if torch.equal(table.features, known.features):  # whatever their names and formats
+    if torch.equal(dataset.features, known.features):  # whatever their names and formats
         raise InputError(f"--{flag}-features {file} and --features {path} hold the same features; {WHY_OTHERS[flag]}")
-    return table
+    return dataset
 
 
-def _check_tasks(config: EvaluateConfig, known: FeatureTable, path: Path) -> None:
-    for name in ("support_crops", "ensemble", "query_table"):
+def _check_tasks(config: EvaluateConfig, known: FeatureSet, path: Path) -> None:
+    for name in ("support_crops", "ensemble", "query_dataset"):
         if getattr(config, name):
-            raise InputError(f"--evaluate.{name} takes pictures, but --features {path} has none")
+            raise InputError(f"--evaluate.{name} takes images, but --features {path} has none")
     for file in config.tasks_from:
         load_episodes(file, known.rows, known.labels)
     for spec in task_specs(config) if not config.tasks_from else ():

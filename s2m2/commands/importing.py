@@ -21,7 +21,7 @@ from s2m2.runs.provenance import record
 from s2m2.runs.released import is_torch_file, read_released
 
 RESIZE = 1.15
-"""The authors evaluate on the centre of a picture of 92 pixels, or 36 for CIFAR-FS."""
+"""The authors evaluate on the center of an image of 92 pixels, or 36 for CIFAR-FS."""
 MANY_OUTPUTS, SCALE, LARGE_SCALE = 200, 2.0, 10.0
 """The authors multiply cosines by 10 where a head has more outputs than 200, else by 2."""
 
@@ -63,10 +63,10 @@ def _import_features(config: ImportConfig) -> None:
         raise InputError(f"--output {config.output} is to hold features, so its name must end in {' or '.join(ENDINGS)}")
     if config.output.exists():
         raise InputError(f"--output {config.output} is there already")
-    table = read_released_features(config.source)
-    write_feature_file(config.output, table)
-    rows, dim = table.features.shape
-    console.print(f"{rows:,} features of {dim} numbers, {len(table.class_names):,} classes")
+    dataset = read_released_features(config.source)
+    write_feature_file(config.output, dataset)
+    rows, dim = dataset.features.shape
+    console.print(f"{rows:,} features of {dim} numbers, {len(dataset.class_names):,} classes")
     console.print(f"features in {config.output}; `s2m2 evaluate --features {config.output}` scores them", soft_wrap=True, markup=False)
 
 
@@ -91,7 +91,7 @@ def _import_checkpoint(config: ImportConfig) -> None:
     _write_run(RunDirectory(path), config, weights, facts)
     heads = f"a head of {facts.outputs} outputs" if facts.outputs is not None else "no head"
     console.print(f"WRN-28 of width {weights.width} after {released.epoch} epochs, {heads}")
-    console.print(f"run in {path}; `s2m2 evaluate --run {path} --data.table TABLE` scores it", soft_wrap=True, markup=False)
+    console.print(f"run in {path}; `s2m2 evaluate --run {path} --data.path TABLE` scores it", soft_wrap=True, markup=False)
 
 
 def _write_run(run: RunDirectory, config: ImportConfig, weights: ReleasedWeights, facts: Imported) -> None:
@@ -109,7 +109,7 @@ def imported_recipe(config: ImportConfig, weights: ReleasedWeights) -> Recipe:
     scale = LARGE_SCALE if (weights.outputs or 0) > MANY_OUTPUTS else SCALE
     width = weights.width if weights.width != OWN_WIDTH else None
     return Recipe(
-        data=DataConfig(table=config.table, image_size=config.image_size, resize=RESIZE),
+        data=DataConfig(path=config.dataset, image_size=config.image_size, resize_ratio=RESIZE),
         model=ModelConfig(backbone="wrn28_10", width=width, dropout=0.5, scale=scale),
         evaluate=EvaluateConfig(features=(config.stage,)),
     )
@@ -118,5 +118,5 @@ def imported_recipe(config: ImportConfig, weights: ReleasedWeights) -> Recipe:
 def _tensors(weights: ReleasedWeights, stage: str) -> dict[str, Tensor]:
     """The weights under the names that a stage of ours writes; heads of its objective, `Rotation`, where the file has them."""
     inner = "objective.beside." if stage == "finetune" else "objective."
-    parts = {"backbone.": weights.backbone, f"{inner}class_head.": weights.class_head, f"{inner}turn_head.": weights.turn_head}
+    parts = {"backbone.": weights.backbone, f"{inner}class_head.": weights.class_head, f"{inner}rotation_head.": weights.rotation_head}
     return {f"{prefix}{name}": value for prefix, part in parts.items() for name, value in (part or {}).items()}

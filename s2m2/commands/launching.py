@@ -44,7 +44,7 @@ def find_launcher() -> Launcher | None:
     if job not in INTERACTIVE:
         return Launcher(name="srun", processes=_number("SLURM_NTASKS"), each=_number_if_set("SLURM_NTASKS_PER_NODE"))
     if _number("SLURM_STEP_NUM_TASKS") > 1:
-        raise InputError(f"srun was started under the job name {job}, by which it is not recognised: give srun --job-name train")
+        raise InputError(f"srun was started under the job name {job}, by which it is not recognized: give srun --job-name train")
     return None
 
 

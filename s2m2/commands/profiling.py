@@ -9,11 +9,11 @@ from lightning_fabric import Fabric
 from rich.table import Table
 
 from s2m2.commands.device import build_fabric
-from s2m2.commands.training import base_pictures, check_finetuning, check_pretraining, compile_where_asked, fresh_networks
+from s2m2.commands.training import base_images, check_finetuning, check_pretraining, compile_where_asked, fresh_networks
 from s2m2.console import console
-from s2m2.data.catalog import load_tables
+from s2m2.data.catalog import load_datasets
+from s2m2.data.dataset import ImageDataset
 from s2m2.data.sizes import settle_size
-from s2m2.data.table import ImageTable
 from s2m2.errors import InputError
 from s2m2.files import write_text
 from s2m2.recipe import Recipe, TrainingConfig
@@ -28,42 +28,42 @@ def profile_command(recipe: Recipe, *, steps: int, repeats: int, output: Path | 
     """Measure both training stages from random weights and print it; nothing else is written but `output`, as JSON.
 
     Raises:
-        InputError: the device or the pictures cannot be used, or a stage could not train.
+        InputError: the device or the images cannot be used, or a stage could not train.
     """
     for flag, value in (("steps", steps), ("repeats", repeats)):
         if value < 1:
             raise InputError(f"--{flag} is {value}, but must be 1 or more")
     fabric = build_fabric(recipe.runtime)
-    tables = load_tables(recipe.data, recipe.evaluate)
-    recipe = replace(recipe, data=settle_size(recipe.data, tables.base))
-    check_pretraining(recipe, tables, RunDirectory(Path()))
-    check_finetuning(recipe, tables, RunDirectory(Path()))
+    datasets = load_datasets(recipe.data, recipe.evaluate)
+    recipe = replace(recipe, data=settle_size(recipe.data, datasets.base))
+    check_pretraining(recipe, datasets, RunDirectory(Path()))
+    check_finetuning(recipe, datasets, RunDirectory(Path()))
     stages: Sequence[TrainingConfig] = (recipe.pretrain, recipe.finetune) if recipe.finetune.epochs else (recipe.pretrain,)
-    profiles = [_profile(recipe, config, tables.base, fabric, steps=steps, repeats=repeats) for config in stages]
+    profiles = [_profile(recipe, config, datasets.base, fabric, steps=steps, repeats=repeats) for config in stages]
     if not fabric.is_global_zero:
         return
-    console.print(profile_table(profiles))
+    console.print(profile_dataset(profiles))
     for profile in profiles:
         console.print(speed_line(profile))
     if output is not None:
         write_text(output, json.dumps([_figures(profile) for profile in profiles], indent=2) + "\n")
 
 
-def _profile(recipe: Recipe, config: TrainingConfig, table: ImageTable, fabric: Fabric, *, steps: int, repeats: int) -> StepProfile:
-    backbone, objective = fresh_networks(recipe, table, fabric)
+def _profile(recipe: Recipe, config: TrainingConfig, dataset: ImageDataset, fabric: Fabric, *, steps: int, repeats: int) -> StepProfile:
+    backbone, objective = fresh_networks(recipe, dataset, fabric)
     whole = finetune_objective(recipe, objective) if config.stage == "finetune" else objective
     compile_where_asked(recipe, fabric, backbone, whole)
     settings = StageSettings.of(recipe, config)
 
     def make(mark: Mark) -> TrainingStep:
-        return TrainingStep(fabric, prepare(fabric, backbone, whole, settings), base_pictures(recipe, table), settings, mark)
+        return TrainingStep(fabric, prepare(fabric, backbone, whole, settings), base_images(recipe, dataset), settings, mark)
 
     return profile_step(make, fabric.device, steps=steps, repeats=repeats)
 
 
-def profile_table(profiles: Sequence[StepProfile]) -> Table:
+def profile_dataset(profiles: Sequence[StepProfile]) -> Table:
     """Milliseconds and share of each part of a step, a column a stage."""
-    found = Table("part of a step", *(f"{profile.stage}, {profile.batch_size} pictures" for profile in profiles))
+    found = Table("part of a step", *(f"{profile.stage}, {profile.batch_size} images" for profile in profiles))
     wholes = [sum(profile.parts.values()) for profile in profiles]
     for part in PARTS:
         times = (profile.parts[part] for profile in profiles)

@@ -9,9 +9,9 @@ import torch.distributed as dist
 from lightning_fabric import Fabric
 
 from s2m2.commands.device import build_fabric
-from s2m2.data.catalog import ImageTables, load_tables
+from s2m2.data.catalog import ImageDatasets, load_datasets
+from s2m2.data.dataset import ImageDataset
 from s2m2.data.sizes import settle_size
-from s2m2.data.table import ImageTable
 from s2m2.errors import InputError
 from s2m2.recipe import Recipe
 from s2m2.runs.directory import RunDirectory, open_run
@@ -21,21 +21,21 @@ from s2m2.runs.provenance import record
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Session:
-    """A recipe, the pictures, the device and the run directory."""
+    """A recipe, the images, the device and the run directory."""
 
     recipe: Recipe
-    """With the size of pictures settled."""
+    """With the size of images settled."""
     run: RunDirectory
     fabric: Fabric
-    tables: ImageTables
+    datasets: ImageDatasets
 
     @property
-    def table(self) -> ImageTable:
-        """The pictures that the network is trained on."""
-        return self.tables.base
+    def dataset(self) -> ImageDataset:
+        """The images that the network is trained on."""
+        return self.datasets.base
 
 
-Check = Callable[[Recipe, ImageTables, RunDirectory], None]
+Check = Callable[[Recipe, ImageDatasets, RunDirectory], None]
 """Raises `InputError` where a stage could not begin."""
 
 
@@ -46,14 +46,14 @@ def open_session(recipe: Recipe, path: Path, *checks: Check, trains: bool = Fals
         trains: it is a session in which the run is trained.
 
     Raises:
-        InputError: the device, the pictures or the directory cannot be used, another process trains the run, or a check says so.
+        InputError: the device, the images or the directory cannot be used, another process trains the run, or a check says so.
     """
     fabric = build_fabric(recipe.runtime)
-    tables = load_tables(recipe.data, recipe.evaluate)
-    # From here on the recipe states what size pictures have, so that a run keeps it whatever is agreed on later.
-    recipe = replace(recipe, data=settle_size(recipe.data, tables.base))
+    datasets = load_datasets(recipe.data, recipe.evaluate)
+    # From here on the recipe states what size images have, so that a run keeps it whatever is agreed on later.
+    recipe = replace(recipe, data=settle_size(recipe.data, datasets.base))
     for check in checks:
-        check(recipe, tables, RunDirectory(path))
+        check(recipe, datasets, RunDirectory(path))
     if trains:
         with alone(fabric, RunDirectory(path)):
             pass  # before anything is written; every stage asks again, and stays alone
@@ -61,7 +61,7 @@ def open_session(recipe: Recipe, path: Path, *checks: Check, trains: bool = Fals
     if fabric.is_global_zero:
         record(run)  # now, as the moment that the run started is part of it
     fabric.barrier()  # the others read what the first process writes
-    return Session(recipe=recipe, run=run, fabric=fabric, tables=tables)
+    return Session(recipe=recipe, run=run, fabric=fabric, datasets=datasets)
 
 
 @contextmanager

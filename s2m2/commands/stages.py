@@ -1,10 +1,10 @@
-"""`pretrain`, `finetune`, `evaluate`, `analyse` and `run`: which stages, in which order, and what is printed of them."""
+"""`pretrain`, `finetune`, `evaluate`, `analyze` and `run`: which stages, in which order, and what is printed of them."""
 
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from s2m2.commands.analysis import analyse_run, check_pictures, check_trained
+from s2m2.commands.analysis import analyze_run, check_images, check_trained
 from s2m2.commands.evaluation import check_tasks, evaluate_run
 from s2m2.commands.features import check_ensemble, check_features
 from s2m2.commands.session import Session, first_process_alone, open_session
@@ -43,12 +43,12 @@ def evaluate(recipe: Recipe, path: Path) -> None:
         _evaluate(session)
 
 
-def analyse(recipe: Recipe, path: Path) -> None:
-    """What was learnt, measured on the weights of every finished stage, printed, saved and reported."""
+def analyze(recipe: Recipe, path: Path) -> None:
+    """What was learned, measured on the weights of every finished stage, printed, saved and reported."""
     check_trained(path)
-    session = open_session(recipe, path, check_pictures)
+    session = open_session(recipe, path, check_images)
     if first_process_alone(session):
-        analysis = analyse_run(session)
+        analysis = analyze_run(session)
         console.print(analysis_tables(analysis))
         console.print(f"analysis: {session.run.analysis}", soft_wrap=True)
         _report(session)
@@ -69,23 +69,23 @@ def run(recipe: Recipe, path: Path) -> None:
 def _evaluate(session: Session) -> None:
     began = time.monotonic()
     results, example = evaluate_run(session)
-    seconds, table = round(time.monotonic() - began, 1), session.table
+    seconds, dataset = round(time.monotonic() - began, 1), session.dataset
     facts = {"seconds": seconds, "hardware": hardware_of(session.fabric.device)}
-    record(session.run, evaluate=facts, data={"name": table.name, "digest": table.digest})
+    record(session.run, evaluate=facts, data={"name": dataset.name, "digest": dataset.digest})
     console.print(score_table(results))
-    report = write_report(session.run, session.tables, example)
+    report = write_report(session.run, session.datasets, example)
     console.print(f"report: {report}\nscores: {session.run.scores_csv}, {session.run.scores_markdown}", soft_wrap=True)
 
 
 def _report(session: Session) -> None:
-    console.print(f"report: {write_report(session.run, session.tables)}", soft_wrap=True)
+    console.print(f"report: {write_report(session.run, session.datasets)}", soft_wrap=True)
 
 
 STAGES: dict[str, Callable[[Recipe, Path], None]] = {
     "pretrain": pretrain,
     "finetune": finetune,
     "evaluate": evaluate,
-    "analyse": analyse,
+    "analyze": analyze,
     "run": run,
 }
 """What serves each subcommand."""

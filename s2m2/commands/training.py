@@ -10,10 +10,10 @@ from s2m2.commands.session import Session, alone
 from s2m2.console import console
 from s2m2.data.base_classes import split_base
 from s2m2.data.batches import steps_per_epoch
-from s2m2.data.catalog import ImageTables
-from s2m2.data.table import ImageTable
+from s2m2.data.catalog import ImageDatasets
+from s2m2.data.dataset import ImageDataset
 from s2m2.errors import InputError
-from s2m2.models import Backbone, build_backbone, initialise
+from s2m2.models import Backbone, build_backbone, initialize
 from s2m2.recipe import Recipe, TrainingConfig
 from s2m2.recipe.mixing import MixConfig
 from s2m2.runs.checkpoint import Outcome, load_best, load_outcome
@@ -26,82 +26,82 @@ from s2m2.training.build import Pretraining, check_mix_stages, finetune_objectiv
 from s2m2.training.collectives import gather_images
 from s2m2.training.compiling import compile_networks
 from s2m2.training.loop import train_stage
-from s2m2.training.stage import BasePictures, StageSettings
+from s2m2.training.stage import StageSettings, TrainingImages
 
 
-def check_pretraining(recipe: Recipe, tables: ImageTables, run: RunDirectory) -> None:
+def check_pretraining(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory) -> None:
     """Raise `InputError` if stage 1 could not train, validate or log."""
     check_loggers(recipe.runtime.loggers)
-    share = _check_batches(recipe, recipe.pretrain, tables.base)
-    _check_pictures("pretrain.mix", recipe.pretrain.mix, share)
-    check_validation(recipe.pretrain, tables.validation)
-    backbone = build_backbone(recipe.model, recipe.data.side)
+    share = _check_batches(recipe, recipe.pretrain, datasets.base)
+    _check_images("pretrain.mix", recipe.pretrain.mix, share)
+    check_validation(recipe.pretrain, datasets.validation)
+    backbone = build_backbone(recipe.model, recipe.data.size)
     check_mix_stages("pretrain.mix", recipe.pretrain.mix, backbone)
     if recipe.runtime.devices * recipe.runtime.nodes > 1:
         check_shareable(backbone)
 
 
-def check_finetuning(recipe: Recipe, tables: ImageTables, run: RunDirectory) -> None:
+def check_finetuning(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory) -> None:
     """Raise `InputError` if stage 2 could not train, validate or log."""
     check_loggers(recipe.runtime.loggers)
     config = recipe.finetune
     if config.epochs == 0:
         return
-    share = _check_batches(recipe, config, tables.base)
-    _check_pictures("finetune.mix", config.mix, share)
+    share = _check_batches(recipe, config, datasets.base)
+    _check_images("finetune.mix", config.mix, share)
     processes = recipe.runtime.devices * recipe.runtime.nodes
     if processes > 1 and share % config.auxiliary_stride:
         raise InputError(
-            f"--finetune.auxiliary_stride is {config.auxiliary_stride}, which does not divide the {share} pictures of a step on each device"
+            f"--finetune.auxiliary_stride is {config.auxiliary_stride}, which does not divide the {share} images of a step on each device"
         )
     if recipe.pretrain.objective == "exemplar" and config.batch_size <= config.auxiliary_stride:
         raise InputError(
-            f"--finetune.batch_size is {config.batch_size} and every {config.auxiliary_stride}th picture is compared; exemplar needs two"
+            f"--finetune.batch_size is {config.batch_size} and every {config.auxiliary_stride}th image is compared; exemplar needs two"
         )
-    check_validation(config, tables.validation)
-    check_mix_stages("finetune.mix", config.mix, build_backbone(recipe.model, recipe.data.side))
+    check_validation(config, datasets.validation)
+    check_mix_stages("finetune.mix", config.mix, build_backbone(recipe.model, recipe.data.size))
 
 
-def check_pretrained(recipe: Recipe, tables: ImageTables, run: RunDirectory) -> None:
+def check_pretrained(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory) -> None:
     """Raise `InputError` if stage 1 is not finished."""
     if load_outcome(run.outcome("pretrain")) is None:
         raise InputError(f"--run {run.path} has no finished pretraining to fine-tune; `s2m2 pretrain` does it")
 
 
-def _check_batches(recipe: Recipe, config: TrainingConfig, table: ImageTable) -> int:
-    """Raise `InputError` if the batches of a stage cannot be made or shared; returns the pictures of a step on each device."""
-    steps_per_epoch(len(split_base(table, recipe.data, recipe.seed).rows), config.batch_size)
+def _check_batches(recipe: Recipe, config: TrainingConfig, dataset: ImageDataset) -> int:
+    """Raise `InputError` if the batches of a stage cannot be made or shared; returns the images of a step on each device."""
+    steps_per_epoch(len(split_base(dataset, recipe.data, recipe.seed).rows), config.batch_size)
     processes = recipe.runtime.devices * recipe.runtime.nodes
     if config.batch_size % processes:
         raise InputError(f"--{config.stage}.batch_size is {config.batch_size}, which {processes} devices cannot share equally")
     return config.batch_size // processes
 
 
-def _check_pictures(at: str, config: MixConfig, share: int) -> None:
-    """Raise `InputError` if a device has too few pictures of a step to mix so many of them with each other."""
-    if config.pictures > max(share, 2):
-        raise InputError(f"--{at}.pictures is {config.pictures}, but a step has {share} pictures on each device")
+def _check_images(at: str, config: MixConfig, share: int) -> None:
+    """Raise `InputError` if a device has too few images of a step to mix so many of them with each other."""
+    if config.num_images > max(share, 2):
+        raise InputError(f"--{at}.images is {config.num_images}, but a step has {share} images on each device")
 
 
 def pretrain_stage(session: Session) -> Outcome:
     """Stage 1 from random weights."""
-    backbone, objective = fresh_networks(session.recipe, session.table, session.fabric)
+    backbone, objective = fresh_networks(session.recipe, session.dataset, session.fabric)
     return _train(session, session.recipe.pretrain, backbone, objective)
 
 
 def finetune_stage(session: Session) -> Outcome:
     """Stage 2 from the best weights of stage 1, whose heads it keeps."""
-    backbone, objective = fresh_networks(session.recipe, session.table, session.fabric)
+    backbone, objective = fresh_networks(session.recipe, session.dataset, session.fabric)
     load_best(session.run.best("pretrain"), backbone, objective)
     return _train(session, session.recipe.finetune, backbone, finetune_objective(session.recipe, objective))
 
 
-def fresh_networks(recipe: Recipe, table: ImageTable, fabric: Fabric) -> tuple[Backbone, Pretraining]:
+def fresh_networks(recipe: Recipe, dataset: ImageDataset, fabric: Fabric) -> tuple[Backbone, Pretraining]:
     """Backbone and objective of stage 1 with their initial weights, on the CPU."""
-    backbone = build_backbone(recipe.model, recipe.data.side, generator_for(recipe.seed, "backbone"))
+    backbone = build_backbone(recipe.model, recipe.data.size, generator_for(recipe.seed, "backbone"))
     gather = gather_images if fabric.world_size > 1 else None
-    objective = pretrain_objective(recipe, backbone.feature_dim, len(table.splits["base"]), gather)
-    initialise(objective, generator_for(recipe.seed, "heads"))
+    objective = pretrain_objective(recipe, backbone.feature_dim, len(dataset.splits["base"]), gather)
+    initialize(objective, generator_for(recipe.seed, "heads"))
     return backbone, objective
 
 
@@ -115,14 +115,14 @@ def _train(session: Session, config: TrainingConfig, backbone: Backbone, objecti
         return done
     recipe, runtime = session.recipe, session.recipe.runtime
     compile_where_asked(recipe, session.fabric, backbone, objective)
-    settings, pictures = StageSettings.of(recipe, config), base_pictures(recipe, session.table)
-    validate = validator(recipe, session.tables.validation, config.validation, session.fabric)
+    settings, images = StageSettings.of(recipe, config), base_images(recipe, session.dataset)
+    validate = validator(recipe, session.datasets.validation, config.validation, session.fabric)
     hardware = hardware_of(session.fabric.device, session.fabric.world_size)
     with alone(session.fabric, session.run):
         if session.fabric.is_global_zero:
-            words = f"{config.stage}: {len(pictures.rows):,} pictures, on {hardware}, {runtime.precision}"
+            words = f"{config.stage}: {len(images.rows):,} images, on {hardware}, {runtime.precision}"
             console.print(words, markup=False, soft_wrap=True)
-        outcome = train_stage(session.fabric, session.run, backbone, objective, pictures, settings, validate)
+        outcome = train_stage(session.fabric, session.run, backbone, objective, images, settings, validate)
     if session.fabric.is_global_zero:
         record(session.run, **{config.stage: {**asdict(outcome), "hardware": hardware}, "runtime": asdict(runtime)})
         if outcome.best_epoch == 0:
@@ -143,7 +143,7 @@ def compile_where_asked(recipe: Recipe, fabric: Fabric, backbone: Backbone, obje
         console.print(words, markup=False, soft_wrap=True)
 
 
-def base_pictures(recipe: Recipe, table: ImageTable) -> BasePictures:
+def base_images(recipe: Recipe, dataset: ImageDataset) -> TrainingImages:
     """What both stages are trained on."""
-    base = split_base(table, recipe.data, recipe.seed)
-    return BasePictures(images=table.image_tensor(), rows=base.rows, labels=base.labels)
+    base = split_base(dataset, recipe.data, recipe.seed)
+    return TrainingImages(images=dataset.image_tensor(), rows=base.rows, labels=base.labels)

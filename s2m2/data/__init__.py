@@ -1,1 +1,1 @@
-"""Pictures as tables of bytes, how they come from disk, and index sampling. No networks."""
+"""Images as datasets of bytes, how they come from disk, and index sampling. No networks."""

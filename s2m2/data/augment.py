@@ -1,7 +1,7 @@
-"""Batched augmentation on the device of the pictures, each picture with its own random parameters.
+"""Batched augmentation on the device of the images, each image with its own random parameters.
 
 A crop, a mirror image and an antialiased resize are each linear along rows and along columns, so all three together are two small
-matrices a picture, and a batch is two batched matrix products. Rotation is not here: it comes last and by exact quarter turns
+matrices an image, and a batch is two batched matrix products. Rotation is not here: it comes last and by exact rotations
 (`s2m2.functional.rotation`), because a resampling after it would betray the turn.
 """
 
@@ -18,72 +18,72 @@ from s2m2.seeding import StepStream, generator_for
 
 CROP_ATTEMPTS = 10
 LUMA = (0.299, 0.587, 0.114)
-"""Share of red, green and blue in the brightness of a colour (ITU-R BT.601)."""
+"""Share of red, green and blue in the brightness of a color (ITU-R BT.601)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Augmentation:
-    """Random parameters of a batch, one row a picture."""
+    """Random parameters of a batch, one row an image."""
 
     top: Float[Tensor, " batch"]
     left: Float[Tensor, " batch"]
     height: Float[Tensor, " batch"]
     width: Float[Tensor, " batch"]
-    """The crop, in pixels of the stored picture; whole numbers."""
+    """The crop, in pixels of the stored image; whole numbers."""
     flip: Bool[Tensor, " batch"]
     jitter: Float[Tensor, "batch 3"]
     """Factors of brightness, contrast and saturation, applied in this order."""
 
     def rows(self, places: Int64[Tensor, " row"], device: torch.device) -> "Augmentation":
-        """The parameters of some pictures, on a device."""
+        """The parameters of some images, on a device."""
         return Augmentation(**{name: values[places].to(device, non_blocking=True) for name, values in vars(self).items()})
 
     def local(self, stream: StepStream) -> "Augmentation":
-        """The rows of the pictures on this process."""
+        """The rows of the images on this process."""
         return Augmentation(**{name: stream.local(values) for name, values in vars(self).items()})
 
 
 def augment(
     images: UInt8[Tensor, "batch height width 3"], config: DataConfig, stream: StepStream, view: int = 0
-) -> Float[Tensor, "batch 3 side side"]:
-    """One random variation of each stored picture, normalised; another `view` is another variation of the same pictures."""
+) -> Float[Tensor, "batch 3 size size"]:
+    """One random variation of each stored image, normalized; another `view` is another variation of the same images."""
     generator = stream.generator("augment", view, device=images.device)
     drawn = draw_augmentation(config.augment, images.shape[1], images.shape[2], stream.batch_size, generator)
-    return normalise(apply_augmentation(images, drawn.local(stream), config.side), config)
+    return normalize(apply_augmentation(images, drawn.local(stream), config.size), config)
 
 
-def evaluation_view(images: UInt8[Tensor, "batch height width 3"], config: DataConfig) -> Float[Tensor, "batch 3 side side"]:
-    """The picture resized to `config.resize` times the network's size, its centre cropped, normalised (S2M2: 92 to 80, 36 to 32)."""
-    resized = config.resized_side
-    offset = (resized - config.side) // 2
+def evaluation_view(images: UInt8[Tensor, "batch height width 3"], config: DataConfig) -> Float[Tensor, "batch 3 size size"]:
+    """The image resized to `config.resize` times the network's size, its center cropped, normalized (S2M2: 92 to 80, 36 to 32)."""
+    resized = config.resized_size
+    offset = (resized - config.size) // 2
 
     def matrix(edge: int) -> Tensor:
         start, length = torch.zeros(1, device=images.device), torch.full((1,), float(edge), device=images.device)
-        return resampling(start, length, resized, edge)[:, offset : offset + config.side]
+        return resampling(start, length, resized, edge)[:, offset : offset + config.size]
 
     rows, columns = (matrix(edge) for edge in images.shape[1:3])
-    return normalise(_resample(images, rows.expand(len(images), -1, -1), columns.expand(len(images), -1, -1)), config)
+    return normalize(_resample(images, rows.expand(len(images), -1, -1), columns.expand(len(images), -1, -1)), config)
 
 
 def support_crop(
     config: DataConfig, shape: tuple[int, int, int], seed: int, number: int
-) -> Callable[[UInt8[Tensor, "batch height width 3"], Int64[Tensor, " batch"]], Float[Tensor, "batch 3 side side"]]:
-    """One random variation of each of `shape[0]` pictures of `shape[1]` times `shape[2]` pixels, drawn as in training.
+) -> Callable[[UInt8[Tensor, "batch height width 3"], Int64[Tensor, " batch"]], Float[Tensor, "batch 3 size size"]]:
+    """One random variation of each of `shape[0]` images of `shape[1]` times `shape[2]` pixels, drawn as in training.
 
-    What a picture gets depends on its place, the seed and the number of the variation alone, and not on the batch that it is in.
+    What an image gets depends on its place, the seed and the number of the variation alone, and not on the batch that it is in.
     """
     drawn = draw_augmentation(config.augment, shape[1], shape[2], shape[0], generator_for(seed, "support crops", number))
 
-    def view(images: UInt8[Tensor, "batch height width 3"], places: Int64[Tensor, " batch"]) -> Float[Tensor, "batch 3 side side"]:
-        return normalise(apply_augmentation(images, drawn.rows(places, images.device), config.side), config)
+    def view(images: UInt8[Tensor, "batch height width 3"], places: Int64[Tensor, " batch"]) -> Float[Tensor, "batch 3 size size"]:
+        return normalize(apply_augmentation(images, drawn.rows(places, images.device), config.size), config)
 
     return view
 
 
 def draw_augmentation(config: AugmentConfig, height: int, width: int, batch_size: int, generator: torch.Generator) -> Augmentation:
-    """Draw the parameters of `batch_size` pictures of one stored size, on the generator's device.
+    """Draw the parameters of `batch_size` images of one stored size, on the generator's device.
 
-    The crop's area is uniform and its ratio log-uniform, tried up to ten times until it fits, else the picture is taken whole:
+    The crop's area is uniform and its ratio log-uniform, tried up to ten times until it fits, else the image is taken whole:
     the rule of Szegedy et al., 2015, that torchvision's `RandomResizedCrop` has.
     """
     device = generator.device
@@ -91,8 +91,8 @@ def draw_augmentation(config: AugmentConfig, height: int, width: int, batch_size
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator, device=device) * (high - low) + low
 
-    area = uniform(*config.crop_area, batch_size, CROP_ATTEMPTS) * height * width
-    ratio = uniform(*_logarithms(config.crop_ratio), batch_size, CROP_ATTEMPTS).exp()
+    area = uniform(*config.scale, batch_size, CROP_ATTEMPTS) * height * width
+    ratio = uniform(*_logarithms(config.ratio), batch_size, CROP_ATTEMPTS).exp()
     widths, heights = (area * ratio).sqrt().round().clamp_min(1), (area / ratio).sqrt().round().clamp_min(1)
     fits = (widths <= width) & (heights <= height)
     first = fits.int().argmax(dim=1, keepdim=True)
@@ -125,20 +125,20 @@ def resampling(start: Float[Tensor, " batch"], length: Float[Tensor, " batch"], 
     """Matrices that resize the interval [start, start + length) of `edge` pixels to `size` pixels.
 
     Linear interpolation with antialiasing: a triangle as wide as an output pixel where the interval shrinks, as an input pixel
-    where it grows, cut at the interval's ends and normalised.
+    where it grows, cut at the interval's ends and normalized.
     """
     scale = (length / size)[:, None, None]
     outputs = torch.arange(size, device=start.device)[None, :, None]
     inputs = torch.arange(edge, device=start.device)[None, None, :] + 0.5
     first, last = start[:, None, None], (start + length)[:, None, None]
-    centres = first + (outputs + 0.5) * scale
+    centers = first + (outputs + 0.5) * scale
     # In place here and below: on a CPU a new tensor for each of these costs more than what is computed.
-    weights = (inputs - centres).abs_().div_(scale.clamp_min(1)).neg_().add_(1).clamp_min_(0)
+    weights = (inputs - centers).abs_().div_(scale.clamp_min(1)).neg_().add_(1).clamp_min_(0)
     weights.mul_((inputs > first) & (inputs < last))
     return weights.div_(weights.sum(dim=2, keepdim=True))
 
 
-def normalise(values: Float[Tensor, "batch 3 height width"], config: DataConfig) -> Float[Tensor, "batch 3 height width"]:
+def normalize(values: Float[Tensor, "batch 3 height width"], config: DataConfig) -> Float[Tensor, "batch 3 height width"]:
     """Subtract the mean and divide by the standard deviation of each channel."""
     return (values - _channels(config.mean, values.device)).div_(_channels(config.std, values.device))
 

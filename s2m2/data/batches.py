@@ -1,4 +1,4 @@
-"""Which pictures make up which batch, and fetching them. An order is a function of the seed and the epoch."""
+"""Which images make up which batch, and fetching them. An order is a function of the seed and the epoch."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -15,17 +15,17 @@ from s2m2.errors import InputError
 from s2m2.seeding import StepStream, generator_for
 
 RESIDENT_SHARE = 0.5
-"""A table stays on a GPU while it takes at most this share of the GPU's free memory."""
+"""A dataset stays on a GPU while it takes at most this share of the GPU's free memory."""
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
     """Whole batches in an epoch. The rest is left out, a different rest every epoch, so that all batches have one size.
 
     Raises:
-        InputError: there are fewer pictures than a batch takes.
+        InputError: there are fewer images than a batch takes.
     """
     if count < batch_size:
-        raise InputError(f"there are {count} base pictures, too few for a batch size of {batch_size}")
+        raise InputError(f"there are {count} base images, too few for a batch size of {batch_size}")
     return count // batch_size
 
 
@@ -47,7 +47,7 @@ def ordered_batches(count: int, batch_size: int) -> Iterator[slice]:
 
 
 def resident(images: UInt8[Tensor, "image height width 3"], device: torch.device) -> UInt8[Tensor, "image height width 3"]:
-    """The pictures where batches are fetched from: on the GPU while they fit well, else in host memory or on disk."""
+    """The images where batches are fetched from: on the GPU while they fit well, else in host memory or on disk."""
     if device.type == "cuda":
         gc.collect()  # steps and their readers refer to each other, so those of an earlier stage are still there
         torch.cuda.empty_cache()
@@ -59,12 +59,12 @@ def resident(images: UInt8[Tensor, "image height width 3"], device: torch.device
 def fetch(
     images: UInt8[Tensor, "image height width 3"], rows: Int64[Tensor, " batch"], device: torch.device
 ) -> UInt8[Tensor, "batch height width 3"]:
-    """Pictures by row, on the device that computes."""
+    """Images by row, on the device that computes."""
     return images[rows.to(images.device)].to(device, non_blocking=True)
 
 
 class Batch(NamedTuple):
-    """The stored pictures of one step on this process, and their classes."""
+    """The stored images of one step on this process, and their classes."""
 
     images: UInt8[Tensor, "row height width 3"]
     labels: Int64[Tensor, " row"]
@@ -89,9 +89,9 @@ class StepItems:
 
 
 class BatchReader:
-    """The pictures of one step after the other, on the device that computes.
+    """The images of one step after the other, on the device that computes.
 
-    From a table that lies there a step picks what it needs. From any other a thread reads the pictures of the next step while this
+    From a dataset that lies there a step picks what it needs. From any other a thread reads the images of the next step while this
     one computes: out of the memory map, and to a GPU through pinned memory on a stream of its own. What a step gets is the same.
     """
 
@@ -109,11 +109,11 @@ class BatchReader:
         """Reads nothing yet.
 
         Args:
-            images: all pictures of a table.
+            images: all images of a dataset.
             rows: the row of each item in it.
             labels: the class of each item.
             stream_of: the randomness of each step.
-            device: where the pictures are wanted.
+            device: where the images are wanted.
             batches: batches that a step takes.
             end: the step before which nothing more is read ahead.
         """
@@ -125,7 +125,7 @@ class BatchReader:
         picks = place.type == "cuda"
         # A new thread's GPU is the first one, whichever this process has.
         choose = partial(torch.cuda.set_device, device) if device.type == "cuda" else None
-        self._thread = None if picks else ThreadPoolExecutor(max_workers=1, thread_name_prefix="pictures", initializer=choose)
+        self._thread = None if picks else ThreadPoolExecutor(max_workers=1, thread_name_prefix="images", initializer=choose)
         self._side = torch.cuda.Stream(device) if device.type == "cuda" and not picks else None
         self._ahead: tuple[int, Future[tuple[Batch, torch.cuda.Event | None]]] | None = None
 
@@ -145,7 +145,7 @@ class BatchReader:
         return batch
 
     def _read(self, step: int) -> tuple[Batch, torch.cuda.Event | None]:
-        """Read the pictures of a step in the thread. NumPy copies them, as torch would start threads of its own for it."""
+        """Read the images of a step in the thread. NumPy copies them, as torch would start threads of its own for it."""
         items = self.items(step)
         rows, labels = self.rows[items].numpy(), self.labels[items]
         images = torch.empty((len(rows), *self.images.shape[1:]), dtype=torch.uint8, pin_memory=self._side is not None)

@@ -1,4 +1,4 @@
-"""Where data sets that were drawn or downloaded are kept."""
+"""Where datasets that were drawn or downloaded are kept."""
 
 import os
 from pathlib import Path

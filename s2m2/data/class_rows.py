@@ -1,10 +1,10 @@
-"""The rows of each class side by side, and draws from them without replacement."""
+"""The rows of each class side by size, and draws from them without replacement."""
 
 import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-MOST_STEPS = 200
+MAX_STEPS = 200
 """Draws up to which exchanging one item after another is faster than sorting random keys."""
 
 
@@ -88,7 +88,7 @@ def _below(rows: Int64[Tensor, "task way item"], counts: Int64[Tensor, "task way
 
 def distinct(counts: Int64[Tensor, " draw"], items: int, generator: torch.Generator) -> Int64[Tensor, "draw item"]:
     """For each draw, `items` different numbers below its count in random order; entries beyond the count repeat earlier ones."""
-    return _by_exchange(counts, items, generator) if items <= MOST_STEPS else _by_keys(counts, items, generator)
+    return _by_exchange(counts, items, generator) if items <= MAX_STEPS else _by_keys(counts, items, generator)
 
 
 def _by_exchange(counts: Tensor, items: int, generator: torch.Generator) -> Tensor:

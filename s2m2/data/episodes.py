@@ -1,4 +1,4 @@
-"""Few-shot tasks as index tensors: what a task looks like, and which pictures are its support and its queries."""
+"""Few-shot tasks as index tensors: what a task looks like, and which images are its support and its queries."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -20,9 +20,9 @@ class EpisodeSpec:
     ways: int
     """Classes of a task; of protocol `variable`: not used."""
     shots: int
-    """Labelled pictures a class; of protocol `variable`: not used."""
+    """Labeled images a class; of protocol `variable`: not used."""
     queries: int
-    """Pictures a class to recognise, on average where they are unbalanced; of protocols `s2m2` and `variable`: not used."""
+    """Images a class to recognize, on average where they are unbalanced; of protocols `s2m2` and `variable`: not used."""
     tasks: int
     seed: int = 0
     protocol: ProtocolName | Literal["stored"] = "fixed"

@@ -1,6 +1,6 @@
-"""Data sets that learn2learn downloads (`--data.download learn2learn`), as tables in the user's cache.
+"""Datasets that learn2learn downloads (`--data.download learn2learn`), as datasets in the user's cache.
 
-learn2learn's own classes download, unpack and arrange the files; this package's readers turn those into a table, so that it is the
+learn2learn's own classes download, unpack and arrange the files; this package's readers turn those into a dataset, so that it is the
 one that `s2m2 prepare` makes of the same files. learn2learn unpickles what it has downloaded, which would run whatever code lies in
 there. While its classes work, the name `pickle` in their modules therefore stands for a reader that reads nothing, and archives are
 unpacked by Python's `data` filter, which keeps to the folder. The pickles are read afterwards, by a reader that accepts arrays and
@@ -22,9 +22,9 @@ import numpy as np
 from filelock import FileLock
 
 from s2m2.data.cache import user_cache
+from s2m2.data.dataset import ImageDataset, open_dataset
 from s2m2.data.preparation import prepare
 from s2m2.data.sources import list_source
-from s2m2.data.table import ImageTable, open_table
 from s2m2.errors import InputError
 
 NOT_INSTALLED = (
@@ -34,8 +34,8 @@ NOT_INSTALLED = (
 """pip cannot be given the extra: learn2learn asks for qpth, which it imports for one head only and which forbids NumPy 2."""
 MODES = ("train", "validation", "test")
 """learn2learn's names of base, validation and novel."""
-FILES, TABLE = "files", "table"
-"""Folders of a data set in the cache: the files, learn2learn's `root`, and the table that was made of them."""
+FILES, TABLE = "files", "dataset"
+"""Folders of a dataset in the cache: the files, learn2learn's `root`, and the dataset that was made of them."""
 
 
 CLASSES = {
@@ -45,7 +45,7 @@ CLASSES = {
     "fc100": "FC100",
     "cub": "CUBirds200",
 }
-"""Class of `learn2learn.vision.datasets` for each data set."""
+"""Class of `learn2learn.vision.datasets` for each dataset."""
 
 
 def import_learn2learn() -> ModuleType:
@@ -65,40 +65,40 @@ def import_learn2learn() -> ModuleType:
         raise InputError(f"learn2learn cannot be imported: {_one_line(error)}") from error
 
 
-def downloaded_table(name: str, cache_dir: Path | None = None) -> ImageTable:
-    """The table of a data set that learn2learn knows: from the cache, else made from its files, which are downloaded if they are missing.
+def downloaded_dataset(name: str, cache_dir: Path | None = None) -> ImageDataset:
+    """The dataset of a dataset that learn2learn knows: from the cache, else made from its files, which are downloaded if they are missing.
 
-    Classes, pictures and splits are those that `s2m2 prepare --dataset <name>` gives the files; of CUB, which learn2learn divides in
+    Classes, images and splits are those that `s2m2 prepare --dataset <name>` gives the files; of CUB, which learn2learn divides in
     another way, the split of Chen et al. (ICLR 2019) that S2M2 uses. Files may also be put into the cache by hand,
-    `learn2learn/<name>/files` being what learn2learn calls the root of the data set; then nothing is downloaded.
+    `learn2learn/<name>/files` being what learn2learn calls the root of the dataset; then nothing is downloaded.
 
     Args:
         name: one of `CLASSES`.
-        cache_dir: where tables are cached; None: the folder in the environment variable S2M2_CACHE, else the user's cache folder.
+        cache_dir: where datasets are cached; None: the folder in the environment variable S2M2_CACHE, else the user's cache folder.
 
     Raises:
         InputError: learn2learn is not installed, the download fails, or what it brings cannot be read. Nothing of it is left then.
     """
     if name not in CLASSES:
-        raise InputError(f"learn2learn downloads no data set {name}; --data.table must be one of {', '.join(CLASSES)}")
+        raise InputError(f"learn2learn downloads no dataset {name}; --data.path must be one of {', '.join(CLASSES)}")
     folder = (cache_dir or user_cache()) / "learn2learn" / name
     with contextlib.suppress(InputError):
-        return open_table(folder / TABLE)
+        return open_dataset(folder / TABLE)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write {folder.parent}: {error.strerror or error}") from error
-    # Several processes of one run may come here together: one downloads, the others wait for it and then find its table.
+    # Several processes of one run may come here together: one downloads, the others wait for it and then find its dataset.
     with FileLock(folder.with_name(f".{name}.lock")):
         with contextlib.suppress(InputError):
-            return open_table(folder / TABLE)
+            return open_dataset(folder / TABLE)
         if not (folder / FILES).is_dir():
             _download(name, folder / FILES)
         return prepare(folder / FILES, folder / TABLE, dataset=name, overwrite=True)
 
 
 def _download(name: str, files: Path) -> None:
-    """Have learn2learn put the files of a data set into a new folder, which appears when they are all there and can be read."""
+    """Have learn2learn put the files of a dataset into a new folder, which appears when they are all there and can be read."""
     class_ = getattr(import_learn2learn().vision.datasets, CLASSES[name])
     partial = files.parent.with_name(f".{name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -133,14 +133,14 @@ def _guarded(module: ModuleType) -> Iterator[None]:
 
 
 def _nothing(file: object) -> dict[str, Any]:
-    """What every pickle of a data set seems to hold: no picture and no label, under all the keys that learn2learn looks up."""
+    """What every pickle of a dataset seems to hold: no image and no label, under all the keys that learn2learn looks up."""
     return {"image_data": np.empty((0, 1, 1, 3), np.uint8), "class_dict": {}, "label_specific": [], "data": [], "labels": []}
 
 
 BLIND_PICKLE = SimpleNamespace(
     load=_nothing, _Unpickler=lambda file: SimpleNamespace(load=lambda: _nothing(file)), UnpicklingError=pickle.UnpicklingError
 )
-"""Stands for the module `pickle` where learn2learn constructs a data set."""
+"""Stands for the module `pickle` where learn2learn constructs a dataset."""
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,7 +1,7 @@
-"""The hidden folder in which a table grows, and how one whose writer was stopped is continued.
+"""The hidden folder in which a dataset grows, and how one whose writer was stopped is continued.
 
-It lies beside the folder of the table, so that a rename publishes it. A note in it tells how many pictures are safely on disk and
-of which table they are; whatever the note does not vouch for is written again.
+It lies beside the folder of the dataset, so that a rename publishes it. A note in it tells how many images are safely on disk and
+of which dataset they are; whatever the note does not vouch for is written again.
 """
 
 import io
@@ -16,25 +16,25 @@ from typing import IO
 import numpy as np
 from filelock import FileLock, Timeout
 
-from s2m2.data.table import IMAGES_FILE, TableDigest
+from s2m2.data.dataset import IMAGES_FILE, DatasetDigest
 from s2m2.errors import InputError
 from s2m2.files import sync_folder, write_text
 
 PROGRESS_FILE = "progress.json"
 REREAD_BYTES = 1 << 22
-"""Bytes that are read at a time where pictures of an earlier writer enter the digest."""
+"""Bytes that are read at a time where images of an earlier writer enter the digest."""
 
 Shape = tuple[int, int, int, int]
 
 
 def beside(folder: Path, what: str) -> Path:
-    """The hidden path of some purpose beside a table."""
+    """The hidden path of some purpose beside a dataset."""
     return folder.with_name(f".{folder.name}.{what}")
 
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """What the disk refuses, as an error that names the table."""
+    """What the disk refuses, as an error that names the dataset."""
     try:
         yield
     except OSError as error:
@@ -43,9 +43,9 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(folder: Path, *, wait: bool) -> Iterator[None]:
-    """Only one process at a time writes a table. The lock falls with its process, however that ends.
+    """Only one process at a time writes a dataset. The lock falls with its process, however that ends.
 
-    The folders above the table are made; those that are empty at the end go again.
+    The folders above the dataset are made; those that are empty at the end go again.
     """
     lock = FileLock(beside(folder, "lock"), timeout=-1 if wait else 0)
     made: list[Path] = []
@@ -79,8 +79,8 @@ def restore(folder: Path) -> None:
         shutil.rmtree(replaced)
 
 
-def open_images(partial: Path, shape: Shape, fingerprint: str | None, digest: TableDigest) -> tuple[IO[bytes], int]:
-    """The file that pictures are appended to, and how many of an earlier writer it holds, which enter the digest.
+def open_images(partial: Path, shape: Shape, fingerprint: str | None, digest: DatasetDigest) -> tuple[IO[bytes], int]:
+    """The file that images are appended to, and how many of an earlier writer it holds, which enter the digest.
 
     Raises:
         InputError: there is too little space for the others.
@@ -88,13 +88,13 @@ def open_images(partial: Path, shape: Shape, fingerprint: str | None, digest: Ta
     """
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
-    start, picture = len(header.getvalue()), shape[1] * shape[2] * shape[3]
+    start, image = len(header.getvalue()), shape[1] * shape[2] * shape[3]
     done = _noted(partial, fingerprint)
-    if not 0 < done <= shape[0] or (partial / IMAGES_FILE).stat().st_size < start + done * picture:
+    if not 0 < done <= shape[0] or (partial / IMAGES_FILE).stat().st_size < start + done * image:
         done = 0
     if not done and partial.exists():
         shutil.rmtree(partial)
-    _check_space(partial, (shape[0] - done) * picture)
+    _check_space(partial, (shape[0] - done) * image)
     if done:
         return _continue(partial / IMAGES_FILE, start, done, shape, digest), done
     partial.mkdir()
@@ -103,15 +103,15 @@ def open_images(partial: Path, shape: Shape, fingerprint: str | None, digest: Ta
     return images, 0
 
 
-def note_progress(partial: Path, images: IO[bytes], pictures: int, fingerprint: str) -> None:
-    """Put the pictures so far safely on disk, and note that they are."""
-    images.flush()
-    os.fsync(images.fileno())
-    write_text(partial / PROGRESS_FILE, json.dumps({"fingerprint": fingerprint, "pictures": pictures}))
+def note_progress(partial: Path, file: IO[bytes], images: int, fingerprint: str) -> None:
+    """Put the images so far safely on disk, and note that they are."""
+    file.flush()
+    os.fsync(file.fileno())
+    write_text(partial / PROGRESS_FILE, json.dumps({"fingerprint": fingerprint, "images": images}))
 
 
 def publish(partial: Path, folder: Path) -> None:
-    """Give a finished table its name, in the place of an earlier one where there is one."""
+    """Give a finished dataset its name, in the place of an earlier one where there is one."""
     (partial / PROGRESS_FILE).unlink(missing_ok=True)
     for file in partial.iterdir():
         with file.open("rb") as written:
@@ -128,30 +128,30 @@ def publish(partial: Path, folder: Path) -> None:
 def _noted(partial: Path, fingerprint: str | None) -> int:
     try:
         note = json.loads((partial / PROGRESS_FILE).read_text(encoding="utf-8"))
-        return int(note["pictures"]) if fingerprint is not None and note["fingerprint"] == fingerprint else 0
+        return int(note["images"]) if fingerprint is not None and note["fingerprint"] == fingerprint else 0
     except (OSError, ValueError, LookupError, TypeError):
         return 0
 
 
-def _continue(path: Path, start: int, pictures: int, shape: Shape, digest: TableDigest) -> IO[bytes]:
-    """The file of an earlier writer, at the end of the pictures that are safe, which enter the digest."""
-    images = path.open("r+b")
+def _continue(path: Path, start: int, images: int, shape: Shape, digest: DatasetDigest) -> IO[bytes]:
+    """The file of an earlier writer, at the end of the images that are safe, which enter the digest."""
+    file = path.open("r+b")
     try:
-        images.seek(start)
-        _reread(images, pictures, shape, digest)
-        images.truncate(images.tell())
+        file.seek(start)
+        _reread(file, images, shape, digest)
+        file.truncate(file.tell())
     except BaseException:
-        images.close()
+        file.close()
         raise
-    return images
+    return file
 
 
-def _reread(images: IO[bytes], pictures: int, shape: Shape, digest: TableDigest) -> None:
+def _reread(file: IO[bytes], images: int, shape: Shape, digest: DatasetDigest) -> None:
     # Read and not mapped, as pages of a map count as memory of the process.
     piece = max(1, REREAD_BYTES // (shape[1] * shape[2] * shape[3]))
-    for start in range(0, pictures, piece):
-        count = min(piece, pictures - start)
-        content = images.read(count * shape[1] * shape[2] * shape[3])
+    for start in range(0, images, piece):
+        count = min(piece, images - start)
+        content = file.read(count * shape[1] * shape[2] * shape[3])
         digest.update(np.frombuffer(content, dtype=np.uint8).reshape(count, *shape[1:]))
 
 

@@ -1,6 +1,6 @@
-"""Many pictures decoded by several processes, in order.
+"""Many images decoded by several processes, in order.
 
-Processes and not threads, as Pillow holds the interpreter for most of the time that a small picture takes: two threads are slower
+Processes and not threads, as Pillow holds the interpreter for most of the time that a small image takes: two threads are slower
 than one. This module imports no torch, as every process imports what this module does.
 """
 
@@ -21,81 +21,83 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import UInt8
 
-from s2m2.data.decoding import Fit, decode_picture, picture_size
-from s2m2.data.picture import Picture
+from s2m2.data.decoding import Fit, decode_image, image_size
+from s2m2.data.image import ListedImage
 from s2m2.errors import InputError
 
 Result = TypeVar("Result")
 POOL_FROM = 1000
-"""Pictures from which more processes save more time than they take to start."""
+"""Images from which more processes save more time than they take to start."""
 PIECE = 64
-"""Pictures that a process is given at a time, where they are small."""
+"""Images that a process is given at a time, where they are small."""
 PIECE_BYTES = 1 << 23
-"""Bytes of decoded pictures in a piece, at most, where more than one fits in."""
+"""Bytes of decoded images in a piece, at most, where more than one fits in."""
 PIECES_AHEAD = 4
 """Pieces that may wait for each process, which bounds the memory."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DecodedPiece:
-    """Neighbouring pictures of a listing."""
+    """Neighboring images of a listing."""
 
-    images: UInt8[np.ndarray, "piece side side 3"]
+    images: UInt8[np.ndarray, "piece size size 3"]
     unreadable: tuple[str, ...]
-    """One line for each picture that could not be read, which is black in `images`."""
+    """One line for each image that could not be read, which is black in `images`."""
 
 
-def decode_pieces(pictures: Sequence[Picture], side: int, fit: Fit, workers: int) -> Iterator[DecodedPiece]:
-    """All pictures in order, as squares of `side` pixels; `workers` is the number of processes.
-
-    Raises:
-        InputError: a process was killed.
-    """
-    piece = max(1, min(PIECE, PIECE_BYTES // (side * side * 3)))
-    return map_pieces(partial(_decode_piece, side=side, fit=fit), pictures, piece, workers)
-
-
-def common_size(pictures: Sequence[Picture], workers: int) -> tuple[int, int] | None:
-    """Width and height in pixels where all pictures that can be read have one size; reads heads of files until one differs.
+def decode_pieces(images: Sequence[ListedImage], size: int, fit: Fit, workers: int) -> Iterator[DecodedPiece]:
+    """All images in order, as squares of `side` pixels; `workers` is the number of processes.
 
     Raises:
         InputError: a process was killed.
     """
-    common = _sizes(pictures[:PIECE])  # here, as most pictures that differ do so early
+    piece = max(1, min(PIECE, PIECE_BYTES // (size * size * 3)))
+    return map_pieces(partial(_decode_piece, size=size, fit=fit), images, piece, workers)
+
+
+def common_size(images: Sequence[ListedImage], workers: int) -> tuple[int, int] | None:
+    """Width and height in pixels where all images that can be read have one size; reads heads of files until one differs.
+
+    Raises:
+        InputError: a process was killed.
+    """
+    common = _sizes(images[:PIECE])  # here, as most images that differ do so early
     if len(common) > 1:
         return None
-    for sizes in map_pieces(_sizes, pictures[PIECE:], PIECE, workers):
+    for sizes in map_pieces(_sizes, images[PIECE:], PIECE, workers):
         common |= sizes
         if len(common) > 1:
             return None
     return common.pop() if common else None
 
 
-def _decode_piece(pictures: Sequence[Picture], side: int, fit: Fit) -> DecodedPiece:
-    images = np.zeros((len(pictures), side, side, 3), dtype=np.uint8)
+def _decode_piece(batch: Sequence[ListedImage], size: int, fit: Fit) -> DecodedPiece:
+    images = np.zeros((len(batch), size, size, 3), dtype=np.uint8)
     unreadable = []
-    for place, picture in enumerate(pictures):
+    for place, image in enumerate(batch):
         try:
-            images[place] = decode_picture(picture, side, fit)
+            images[place] = decode_image(image, size, fit)
         except InputError as error:
             unreadable.append(str(error))
     return DecodedPiece(images=images, unreadable=tuple(unreadable))
 
 
-def _sizes(pictures: Sequence[Picture]) -> set[tuple[int, int]]:
+def _sizes(images: Sequence[ListedImage]) -> set[tuple[int, int]]:
     found: set[tuple[int, int]] = set()
-    for picture in pictures:
+    for image in images:
         try:
-            found.add(picture_size(picture))
+            found.add(image_size(image))
         except InputError:
             continue  # decoding will name it
     return found
 
 
-def map_pieces(work: Callable[[Sequence[Picture]], Result], pictures: Sequence[Picture], piece: int, workers: int) -> Iterator[Result]:
+def map_pieces(
+    work: Callable[[Sequence[ListedImage]], Result], images: Sequence[ListedImage], piece: int, workers: int
+) -> Iterator[Result]:
     """What `work` makes of each piece: here where there are few, else by a pool of processes."""
-    pieces = (pictures[start : start + piece] for start in range(0, len(pictures), piece))
-    if workers == 1 or len(pictures) < POOL_FROM:
+    pieces = (images[start : start + piece] for start in range(0, len(images), piece))
+    if workers == 1 or len(images) < POOL_FROM:
         for one in pieces:
             with _silence():
                 result = work(one)
@@ -113,7 +115,7 @@ def map_pieces(work: Callable[[Sequence[Picture]], Result], pictures: Sequence[P
         while waiting:
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
-        raise InputError("a process that decodes pictures was killed, perhaps for want of memory; fewer --workers need less") from error
+        raise InputError("a process that decodes images was killed, perhaps for want of memory; fewer --workers need less") from error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -144,7 +146,7 @@ def _shielded() -> Iterator[None]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """No warnings about pictures that can be read all the same, not even those that libraries in C write to standard error."""
+    """No warnings about images that can be read all the same, not even those that libraries in C write to standard error."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from s2m2.data.class_rows import TaskRows, distinct
 from s2m2.data.episodes import UNKNOWN, EpisodeIndices, EpisodeSpec, join_episodes
-from s2m2.data.unbalanced import LEAST_WAYS, dirichlet_counts, variable_counts
+from s2m2.data.unbalanced import MIN_WAYS, dirichlet_counts, variable_counts
 from s2m2.errors import InputError
 from s2m2.recipe.tasks import ProtocolName
 from s2m2.seeding import generator_for, numpy_generator_for
@@ -36,7 +36,7 @@ class EpisodeSource(Protocol):
 
 
 def sample_episodes(labels: Int64[Tensor, " row"], spec: EpisodeSpec, class_names: Sequence[str] | None = None) -> EpisodeIndices:
-    """Draw all tasks at once: classes without replacement, then pictures of each class without replacement, all equally likely.
+    """Draw all tasks at once: classes without replacement, then images of each class without replacement, all equally likely.
 
     The draw depends on the labels, the specification and the seed alone, and the first tasks of a longer draw are those of a
     shorter one.
@@ -46,7 +46,7 @@ def sample_episodes(labels: Int64[Tensor, " row"], spec: EpisodeSpec, class_name
         class_names: names by class number, for the error message.
 
     Raises:
-        InputError: there are fewer classes than ways, or a class has fewer pictures than the task needs.
+        InputError: there are fewer classes than ways, or a class has fewer images than the task needs.
         ValueError: the tasks differ in size.
     """
     with one_thread():
@@ -159,7 +159,7 @@ def _check(rows: TaskRows, spec: EpisodeSpec, class_names: Sequence[str] | None)
     ways, unknown, found = spec.ways, spec.unknown, len(rows.numbers)
     shots, queries, what = spec.shots, spec.queries, f"{spec.shots} shots and {spec.queries} queries need"
     if spec.protocol == "variable":
-        ways, shots, queries, what = LEAST_WAYS, 1, 1, "one shot and one query need"
+        ways, shots, queries, what = MIN_WAYS, 1, 1, "one shot and one query need"
         if rows.apart:
             raise InputError("variable tasks take support and queries from one source; choose another of --evaluate.protocols")
     elif spec.protocol != "fixed":
@@ -172,4 +172,4 @@ def _check(rows: TaskRows, spec: EpisodeSpec, class_names: Sequence[str] | None)
             smallest = int(counts.argmin())
             number = int(rows.numbers[smallest])
             name = class_names[number] if class_names is not None else str(number)
-            raise InputError(f"class {name} has {int(counts[smallest])} pictures, but {what} {need}")
+            raise InputError(f"class {name} has {int(counts[smallest])} images, but {what} {need}")

@@ -8,7 +8,7 @@ from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
 
-from s2m2.data.table import SPLITS, Split
+from s2m2.data.dataset import SPLITS, Split
 from s2m2.data.wording import first_named
 from s2m2.errors import InputError
 from s2m2.seeds import seed_for
@@ -18,11 +18,11 @@ JSON_KEYS: dict[Split, tuple[str, ...]] = {"base": ("base", "train"), "validatio
 TEXT_FILES: dict[Split, str] = {"base": "train.txt", "validation": "val.txt", "novel": "test.txt"}
 DEFAULT_SHARES = (0.64, 0.16, 0.2)
 """Shares of classes for base, validation and novel: those of CIFAR-FS and mini-ImageNet."""
-TURNS = (0, 90, 180, 270)
-"""Degrees, counter-clockwise, by which the pictures of one class make four classes (Omniglot)."""
-TURNED = re.compile(rf"(.+)/rot(?:{'|'.join(f'{degrees:03d}' for degrees in TURNS)})", re.DOTALL)
+ROTATIONS = (0, 90, 180, 270)
+"""Degrees, counter-clockwise, by which the images of one class make four classes (Omniglot)."""
+TURNED = re.compile(rf"(.+)/rot(?:{'|'.join(f'{degrees:03d}' for degrees in ROTATIONS)})", re.DOTALL)
 OF_SOURCE, BY_SHARES = "of the source", "shares"
-"""What the settings of a table call splits that its source brought, and those that were drawn."""
+"""What the settings of a dataset call splits that its source brought, and those that were drawn."""
 
 
 def split_classes(class_names: Sequence[str], splits: str | None, seed: int, own: ClassLists | None = None) -> dict[Split, tuple[int, ...]]:
@@ -36,7 +36,7 @@ def split_classes(class_names: Sequence[str], splits: str | None, seed: int, own
         own: class names of each split, where the source brings them.
 
     Raises:
-        InputError: the text is none of these, a class is in two splits, in none, or not among the pictures.
+        InputError: the text is none of these, a class is in two splits, in none, or not among the images.
     """
     if splits is None:
         return split_by_lists(class_names, own, "the source") if own is not None else split_by_shares(class_names, DEFAULT_SHARES, seed)
@@ -53,9 +53,9 @@ def split_classes(class_names: Sequence[str], splits: str | None, seed: int, own
 
 
 def splits_origin(splits: str | None, own: ClassLists | None) -> str:
-    """Where splits come from, for the settings of a table; arguments as for `split_classes`.
+    """Where splits come from, for the settings of a dataset; arguments as for `split_classes`.
 
-    Of a path the last part, so that a table is the same wherever its class lists lay.
+    Of a path the last part, so that a dataset is the same wherever its class lists lay.
     """
     return Path(splits).name if splits else BY_SHARES if own is None else OF_SOURCE
 
@@ -94,7 +94,7 @@ def split_by_shares(class_names: Sequence[str], shares: Sequence[float], seed: i
 
 
 def split_by_lists(class_names: Sequence[str], lists: ClassLists, origin: str) -> dict[Split, tuple[int, ...]]:
-    """Class numbers for class names. Every class must be in exactly one list, and every listed class among the pictures.
+    """Class numbers for class names. Every class must be in exactly one list, and every listed class among the images.
 
     Args:
         class_names: all classes, by number.
@@ -102,16 +102,16 @@ def split_by_lists(class_names: Sequence[str], lists: ClassLists, origin: str) -
         origin: what to call the lists in an error message.
 
     Raises:
-        InputError: a class is listed twice, is in no list, or has no pictures.
+        InputError: a class is listed twice, is in no list, or has no images.
     """
     known = set(class_names)
-    lists = {split: [turn for name in lists[split] for turn in _turns_among(name, known)] for split in SPLITS}
+    lists = {split: [turn for name in lists[split] for turn in _rotations_among(name, known)] for split in SPLITS}
     for split in SPLITS:
         _refuse((name for name, count in Counter(lists[split]).items() if count > 1), f"{origin} names twice as {split}")
     for one, other in combinations(SPLITS, 2):
         _refuse(set(lists[one]) & set(lists[other]), f"{origin} has both in {one} and in {other}")
     listed = {name for split in SPLITS for name in lists[split]}
-    _refuse(listed - known, f"{origin} names, but without pictures,")
+    _refuse(listed - known, f"{origin} names, but without images,")
     _refuse(known - listed, f"{origin} leaves out")
     numbers = {name: number for number, name in enumerate(class_names)}
     return {split: tuple(sorted(numbers[name] for name in lists[split])) for split in SPLITS}
@@ -132,12 +132,12 @@ def read_packaged_list(name: str) -> dict[Split, tuple[str, ...]]:
 
 
 def turned(name: str, degrees: int) -> str:
-    """The name of a class whose pictures are turned."""
+    """The name of a class whose images are turned."""
     return f"{name}/rot{degrees:03d}"
 
 
 def unturned(name: str) -> str:
-    """The name of a class before its pictures were turned."""
+    """The name of a class before its images were turned."""
     matched = TURNED.fullmatch(name)
     return matched[1] if matched else name
 
@@ -187,8 +187,8 @@ def _flat(sets: Mapping[str, Mapping[str, Sequence[str]]]) -> list[str]:
     return [f"{alphabet}/{character}" for alphabets in sets.values() for alphabet in alphabets for character in alphabets[alphabet]]
 
 
-def _turns_among(name: str, class_names: Collection[str]) -> list[str]:
-    turns = [turned(name, degrees) for degrees in TURNS]
+def _rotations_among(name: str, class_names: Collection[str]) -> list[str]:
+    turns = [turned(name, degrees) for degrees in ROTATIONS]
     return turns if name not in class_names and turns[0] in class_names else [name]
 
 

@@ -2,11 +2,11 @@
 
 A NumPy archive (.npz) without pickles. The tasks stand one after the other in flat arrays, so that they may differ in size:
 
-    sizes         "task 3"   ways, support pictures and queries of each task
+    sizes         "task 3"   ways, support images and queries of each task
     classes       " way"     class number of each way
-    support       " item"    picture numbers of the support, in order of the ways
+    support       " item"    image numbers of the support, in order of the ways
     support_ways  " item"    way of each
-    query         " query"   picture numbers of the queries
+    query         " query"   image numbers of the queries
     query_ways    " query"   way of each; -1: a class that is not in the task
     spec          text       JSON: how they were drawn; {} where that is not known
 """
@@ -37,7 +37,7 @@ FIELDS = {"classes": 0, "support": 1, "support_ways": 1, "query": 2, "query_ways
 
 
 class StoredEpisodes:
-    """Tasks of a file, as rows of a feature table."""
+    """Tasks of a file, as rows of a feature dataset."""
 
     def __init__(self, spec: EpisodeSpec, tasks: list[EpisodeIndices], digest: str) -> None:
         """Tasks as they are.
@@ -61,38 +61,38 @@ class StoredEpisodes:
         return [join_episodes(list(group)) for _, group in groupby(chosen, key=lambda task: task.size)]
 
 
-def save_episodes(path: Path, source: EpisodeSource, spec: EpisodeSpec, pictures: Int64[Tensor, " row"]) -> None:
+def save_episodes(path: Path, source: EpisodeSource, spec: EpisodeSpec, images: Int64[Tensor, " row"]) -> None:
     """Write tasks, whole or not at all.
 
     Args:
-        pictures: number in the image table of the picture of each row that the tasks name.
+        images: number in the image dataset of the image of each row that the tasks name.
     """
     found: dict[str, list[np.ndarray]] = {name: [] for name in (*FIELDS, "sizes")}
     for number in range(source.blocks):
         for part in source.block(number):
             for name in FIELDS:
                 values = getattr(part, name)
-                found[name].append((pictures[values] if name in ("support", "query") else values).flatten().numpy())
+                found[name].append((images[values] if name in ("support", "query") else values).flatten().numpy())
             found["sizes"].append(np.tile(np.array(part.size[:3], dtype=np.int64), (len(part), 1)))
     arrays = {name: np.concatenate(pieces) for name, pieces in found.items()}
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, spec=np.array(json.dumps(asdict(spec))), **arrays)
 
 
-def load_episodes(path: Path, pictures: Int64[Tensor, " row"], labels: Int64[Tensor, " row"]) -> StoredEpisodes:
+def load_episodes(path: Path, images: Int64[Tensor, " row"], labels: Int64[Tensor, " row"]) -> StoredEpisodes:
     """Tasks that `save_episodes`, or another program, wrote.
 
     Args:
-        pictures: number in the image table of each row of the features.
+        images: number in the image dataset of each row of the features.
         labels: class number of each row.
 
     Raises:
-        InputError: the file is missing, holds something else, names a picture that is not there, twice in a task or of another class,
+        InputError: the file is missing, holds something else, names an image that is not there, twice in a task or of another class,
             or says that the tasks were drawn in a way in which they were not.
     """
     arrays = _read(path)
     places = {name: np.cumsum(arrays["sizes"][:, column])[:-1] for name, column in FIELDS.items()}
-    rows = {name: torch.from_numpy(_rows(path, arrays[name], pictures.numpy())) for name in ("support", "query")}
+    rows = {name: torch.from_numpy(_rows(path, arrays[name], images.numpy())) for name in ("support", "query")}
     values = {name: rows.get(name, torch.from_numpy(arrays[name])) for name in FIELDS}
     _check_ways(path, values, arrays["sizes"], labels)
     _check_once(path, values, arrays["sizes"])
@@ -137,19 +137,19 @@ def _digest(arrays: dict[str, np.ndarray]) -> str:
     return found.hexdigest()
 
 
-def _rows(path: Path, named: np.ndarray, pictures: np.ndarray) -> np.ndarray:
-    """Rows of picture numbers."""
-    order = pictures.argsort()
-    places = np.searchsorted(pictures, named, sorter=order).clip(max=len(pictures) - 1)
+def _rows(path: Path, named: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Rows of image numbers."""
+    order = images.argsort()
+    places = np.searchsorted(images, named, sorter=order).clip(max=len(images) - 1)
     rows = order[places]
-    missing = named[pictures[rows] != named]
+    missing = named[images[rows] != named]
     if len(missing):
-        raise InputError(f"{path} names picture {missing[0]}, which is not among the {len(pictures):,} pictures of this evaluation")
+        raise InputError(f"{path} names image {missing[0]}, which is not among the {len(images):,} images of this evaluation")
     return rows
 
 
 def _check_ways(path: Path, values: dict[str, Tensor], sizes: np.ndarray, labels: Int64[Tensor, " row"]) -> None:
-    """Every picture must be of the class of its way, and every way have support."""
+    """Every image must be of the class of its way, and every way have support."""
     first_way = torch.from_numpy(np.cumsum(sizes[:, 0]) - sizes[:, 0])
     for name, column in (("support", 1), ("query", 2)):
         task = torch.arange(len(sizes)).repeat_interleave(torch.from_numpy(sizes[:, column]))
@@ -161,18 +161,18 @@ def _check_ways(path: Path, values: dict[str, Tensor], sizes: np.ndarray, labels
         place = (first_way[task] + ways)[known]
         wrong = labels[values[name]][known] != values["classes"][place]
         if wrong.any():
-            raise InputError(f"{path}: a {name} picture of task {int(task[known][wrong][0])} is not of the class of its way; other data?")
+            raise InputError(f"{path}: a {name} image of task {int(task[known][wrong][0])} is not of the class of its way; other data?")
         if name == "support" and len(place.unique()) != len(values["classes"]):
             raise InputError(f"{path}: a class of a task has no support")
 
 
 def _check_once(path: Path, values: dict[str, Tensor], sizes: np.ndarray) -> None:
-    """A task must name each class and each picture once, and ask for one of its classes at least."""
+    """A task must name each class and each image once, and ask for one of its classes at least."""
     numbers = torch.arange(len(sizes))
     ways, support, queries = (numbers.repeat_interleave(torch.from_numpy(sizes[:, column])) for column in range(3))
     named = {
         "class": (ways, values["classes"]),
-        "picture": (torch.cat([support, queries]), torch.cat([values["support"], values["query"]])),
+        "image": (torch.cat([support, queries]), torch.cat([values["support"], values["query"]])),
     }
     for what, (tasks, entries) in named.items():
         pairs, counts = torch.stack([tasks, entries]).unique(dim=1, return_counts=True)

@@ -1,12 +1,12 @@
-"""How many support and query pictures each class of a task has, where that differs from class to class."""
+"""How many support and query images each class of a task has, where that differs from class to class."""
 
 import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-LEAST_WAYS, MOST_WAYS = 5, 50
-MOST_QUERIES, MOST_SUPPORT, MOST_SUPPORT_OF_CLASS = 10, 500, 100
+MIN_WAYS, MAX_WAYS = 5, 50
+MAX_QUERIES, MAX_SUPPORT, MAX_SUPPORT_OF_CLASS = 10, 500, 100
 
 
 def dirichlet_counts(
@@ -34,16 +34,16 @@ def variable_counts(
 ) -> tuple[Int64[Tensor, " way"], Int64[Tensor, " way"], Int64[Tensor, " way"]]:
     """Classes, shots and queries of one task by the rule of Meta-Dataset (Triantafillou et al., ICLR 2020, section 3.2).
 
-    5 to 50 classes. As many queries of each: half of the smallest class, at most 10. A support of random size, at most 100 pictures
+    5 to 50 classes. As many queries of each: half of the smallest class, at most 10. A support of random size, at most 100 images
     of a class and 500 in all, shared out in proportion to the sizes of the classes times a random factor between 1/2 and 2, each
     class with one at least.
     """
-    classes = generator.permutation(len(sizes))[: generator.integers(LEAST_WAYS, min(MOST_WAYS, len(sizes)), endpoint=True)]
+    classes = generator.permutation(len(sizes))[: generator.integers(MIN_WAYS, min(MAX_WAYS, len(sizes)), endpoint=True)]
     size = sizes.numpy()[classes]
-    queries = min(MOST_QUERIES, int(size.min()) // 2)
+    queries = min(MAX_QUERIES, int(size.min()) // 2)
     left = size - queries
     share = 1 - generator.random()  # in (0, 1]
-    support = min(MOST_SUPPORT, int(np.ceil(share * np.minimum(MOST_SUPPORT_OF_CLASS, left)).sum()))
+    support = min(MAX_SUPPORT, int(np.ceil(share * np.minimum(MAX_SUPPORT_OF_CLASS, left)).sum()))
     weights = size * np.exp(generator.uniform(np.log(0.5), np.log(2), len(classes)))
     shots = np.minimum((weights / weights.sum() * (support - len(classes))).astype(np.int64) + 1, left)
     return torch.from_numpy(classes), torch.from_numpy(shots), torch.full((len(classes),), queries)

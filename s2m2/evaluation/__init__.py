@@ -1,1 +1,1 @@
-"""Measure a frozen backbone: features, few-shot heads on them, and accuracies with their intervals."""
+"""Measure a frozen backbone: features, few-shot classifiers on them, and accuracies with their intervals."""

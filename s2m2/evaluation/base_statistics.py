@@ -1,4 +1,4 @@
-"""`BaseStatistics`: what the features of the base classes are like, which some heads and transforms draw on."""
+"""`BaseStatistics`: what the features of the base classes are like, which some classifiers and transforms draw on."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from s2m2.evaluation.features import FeatureTable
+from s2m2.evaluation.features import FeatureSet
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -17,12 +17,12 @@ class BaseStatistics:
     """Mean of all base features."""
     class_means: Float[Tensor, "class dim"]
     class_factors: Float[Tensor, "class rank dim"] | None = None
-    """R of each class, with R' R its unbiased covariance; None where no head needs them."""
+    """R of each class, with R' R its unbiased covariance; None where no classifier needs them."""
     fingerprint: str
     """Of the features."""
 
 
-def base_statistics(base: FeatureTable, *, covariances: bool) -> BaseStatistics:
+def base_statistics(base: FeatureSet, *, covariances: bool) -> BaseStatistics:
     """Statistics of the features of the base classes; covariances take up to dim x dim numbers a class, so they are made on demand only."""
     classes = [base.features[base.labels == number] for number in base.labels.unique()]
     rank = min(max(map(len, classes)), base.features.shape[1])

@@ -1,4 +1,4 @@
-"""How far a head's probabilities can be believed, and the one temperature that mends them."""
+"""How far a classifier's probabilities can be believed, and the one temperature that mends them."""
 
 import math
 from collections.abc import Callable
@@ -70,8 +70,8 @@ def fit_temperature(parts: list[ScoredQueries]) -> float:
         losses = ((below * sharpness).logsumexp(-1) - own * sharpness for below, own in map(_known, parts))
         return sum(float(part.sum()) for part in losses) / queries
 
-    centre = math.log(scale)
-    found = minimize_scalar(loss, bounds=(centre - SEARCHED, centre + SEARCHED), method="bounded", options={"xatol": 1e-4})
+    center = math.log(scale)
+    found = minimize_scalar(loss, bounds=(center - SEARCHED, center + SEARCHED), method="bounded", options={"xatol": 1e-4})
     return math.exp(float(found.x))
 
 

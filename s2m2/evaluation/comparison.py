@@ -1,4 +1,4 @@
-"""Two heads, or two backbones, on the same tasks."""
+"""Two classifiers, or two backbones, on the same tasks."""
 
 from dataclasses import dataclass
 
@@ -26,11 +26,11 @@ class Comparison:
     p_value: float
     """Of the paired t-test over tasks, two-sided."""
     over_classes: ClassError | None
-    """The same question about classes like these, other pictures included; None where the results do not tell their classes."""
+    """The same question about classes like these, other images included; None where the results do not tell their classes."""
 
     @property
     def class_interval(self) -> float | None:
-        """Half width of the 95% interval over classes and pictures."""
+        """Half width of the 95% interval over classes and images."""
         return self.over_classes.interval if self.over_classes is not None else None
 
     @property
@@ -41,7 +41,7 @@ class Comparison:
 
 def task_key(results: TaskResults) -> tuple[object, ...]:
     """What two results share if and only if they are of the same tasks."""
-    # The name that a data set goes by says nothing beside the digest of what its tasks are drawn from.
+    # The name that a dataset goes by says nothing beside the digest of what its tasks are drawn from.
     unstated = {"dataset": ""} if results.data_digest else {}
     return tuple(unstated.get(name, getattr(results, name)) for name in TASK_FIELDS)
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from s2m2.evaluation.features import FeatureTable
+from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.open_set import OpenScore
 from s2m2.evaluation.outcomes import HardTask, Outcomes
 
-MOST_SUPPORT, MOST_WRONG = 5, 8
-"""Pictures of a class of a hard task that are kept; the rest is counted."""
+MAX_SUPPORT, MAX_WRONG = 5, 8
+"""Images of a class of a hard task that are kept; the rest is counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class ClassDetails:
 
     @property
     def accuracy(self) -> float:
-        """Share of its queries that were recognised; 0 where there were none."""
+        """Share of its queries that were recognized; 0 where there were none."""
         return self.right / self.queries if self.queries else 0.0
 
 
@@ -36,7 +36,7 @@ class Reliability:
 
     error: float
     """Expected calibration error, a fraction."""
-    surprise: float
+    nll: float
     """Mean negative log-likelihood, in nats."""
     bins: tuple[tuple[float, float, float], ...]
     """Of each bin of confidence: number of queries, sum of confidences, number of right ones."""
@@ -44,7 +44,7 @@ class Reliability:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """The head's probabilities as they come, and after one temperature."""
+    """The classifier's probabilities as they come, and after one temperature."""
 
     before: Reliability
     after: Reliability | None
@@ -68,13 +68,13 @@ class UnknownDetails:
 
 @dataclass(frozen=True, kw_only=True)
 class HardWay:
-    """One class of a hard task, by rows of the image table."""
+    """One class of a hard task, by rows of the image dataset."""
 
     name: str
     support: tuple[int, ...]
     """At most five."""
     wrong: tuple[tuple[int, int], ...]
-    """Row and predicted way of queries that were not recognised; at most eight."""
+    """Row and predicted way of queries that were not recognized; at most eight."""
     right: int
     queries: int
 
@@ -91,7 +91,7 @@ class HardTaskDetails:
 
 @dataclass(frozen=True, kw_only=True)
 class Details:
-    """Everything about one head on one kind of task but the accuracies themselves."""
+    """Everything about one classifier on one kind of task but the accuracies themselves."""
 
     classes: tuple[ClassDetails, ...]
     confusion: tuple[tuple[int, int, int], ...]
@@ -148,8 +148,8 @@ def sparse_confusion(outcomes: Outcomes) -> tuple[tuple[int, int, int], ...]:
     return tuple((true, predicted, count) for (true, predicted), count in zip(places.tolist(), counts, strict=True))
 
 
-def hard_task_details(task: HardTask, features: FeatureTable) -> HardTaskDetails:
-    """A hard task by rows of the image table behind the features."""
+def hard_task_details(task: HardTask, features: FeatureSet) -> HardTaskDetails:
+    """A hard task by rows of the image dataset behind the features."""
     episode, ways = task.episode, []
     for way, number in enumerate(episode.classes[0].tolist()):
         support = features.rows[episode.support[0][episode.support_ways[0] == way]].tolist()
@@ -159,8 +159,8 @@ def hard_task_details(task: HardTask, features: FeatureTable) -> HardTaskDetails
         ways.append(
             HardWay(
                 name=features.class_names[number],
-                support=tuple(support[:MOST_SUPPORT]),
-                wrong=tuple(wrong[:MOST_WRONG]),
+                support=tuple(support[:MAX_SUPPORT]),
+                wrong=tuple(wrong[:MAX_WRONG]),
                 right=len(answers) - len(wrong),
                 queries=len(answers),
             )
@@ -170,7 +170,7 @@ def hard_task_details(task: HardTask, features: FeatureTable) -> HardTaskDetails
 
 def _reliability(stated: Mapping[str, Any]) -> Reliability:
     bins = tuple((float(count), float(confidence), float(right)) for count, confidence, right in stated["bins"])
-    return Reliability(error=stated["error"], surprise=stated["surprise"], bins=bins)
+    return Reliability(error=stated["error"], nll=stated["nll"], bins=bins)
 
 
 def _hard_task(stated: Mapping[str, Any]) -> HardTaskDetails:

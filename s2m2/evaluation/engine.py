@@ -1,4 +1,4 @@
-"""All tasks of an evaluation through one head, block by block, on all cores."""
+"""All tasks of an evaluation through one classifier, block by block, on all cores."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from torch import Tensor
 from s2m2.data.episodes import EpisodeIndices, join_episodes
 from s2m2.data.sampling import EpisodeSource
 from s2m2.evaluation.classifiers.protocol import FewShotClassifier
-from s2m2.evaluation.tasks import BLOCKS, LARGEST_GATHER, FewShotTasks, TaskGatherer
+from s2m2.evaluation.tasks import BLOCKS, MAX_GATHER, FewShotTasks, TaskGatherer
 from s2m2.seeding import generator_for
 from s2m2.threads import one_thread
 
@@ -26,24 +26,24 @@ Result = TypeVar("Result")
 Reduce = Callable[[EpisodeIndices, Float[Tensor, "task query way"]], Result]
 """What is kept of some tasks and their scores."""
 TaskTransform = Callable[[FewShotTasks], FewShotTasks]
-"""Changes the features of tasks before the head meets them."""
+"""Changes the features of tasks before the classifier meets them."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scorer:
-    """A head as it meets every task."""
+    """A classifier as it meets every task."""
 
-    head: FewShotClassifier
+    classifier: FewShotClassifier
     stream: tuple[str | int, ...]
-    """Name of the head's random stream; a job adds its number."""
+    """Name of the classifier's random stream; a job adds its number."""
     seed: int
     transform: TaskTransform | None = None
     support_features: Float[Tensor, "row dim"] | None = None
-    """What support pictures show, where that is not what they show as queries (see `FeatureTable`)."""
+    """What support images show, where that is not what they show as queries (see `FeatureSet`)."""
     blocks: int = BLOCKS
-    """Blocks of tasks that are one job, computed by one thread: more of them make the operations of a head larger."""
-    largest_gather: int = LARGEST_GATHER
-    """Numbers that the head meets at once, at most: a head of few operations is fastest where they stay in the processor's cache."""
+    """Blocks of tasks that are one job, computed by one thread: more of them make the operations of a classifier larger."""
+    max_gather: int = MAX_GATHER
+    """Numbers that the classifier meets at once, at most: a classifier of few operations is fastest where they stay in the processor's cache."""
 
 
 def map_tasks(
@@ -62,18 +62,18 @@ def map_tasks(
     Raises:
         InputError: a task needs what there is not.
     """
-    table, kept = features.to(device), local()
+    dataset, kept = features.to(device), local()
     support = scorer.support_features.to(device) if scorer.support_features is not None else None
 
     def serve(job: int) -> list[Result]:
         if not hasattr(kept, "gather"):
-            kept.gather = TaskGatherer(table, support)
+            kept.gather = TaskGatherer(dataset, support)
         with torch.inference_mode():
             generator = generator_for(scorer.seed, *scorer.stream, job)
-            parts = _parts(source, job, scorer, table.shape[1])
+            parts = _parts(source, job, scorer, dataset.shape[1])
             return [reduce(part, _scores(part, kept.gather, scorer, generator)) for part in parts]
 
-    workers = torch.get_num_threads() if table.device.type == "cpu" else 1
+    workers = torch.get_num_threads() if dataset.device.type == "cpu" else 1
     with one_thread(), ThreadPoolExecutor(workers, thread_name_prefix="tasks") as pool:
         waiting: deque[Future[list[Result]]] = deque()
         try:
@@ -87,10 +87,10 @@ def map_tasks(
             pool.shutdown(cancel_futures=True)
 
 
-def part_size(episodes: EpisodeIndices, dim: int, largest_gather: int) -> int:
+def part_size(episodes: EpisodeIndices, dim: int, max_gather: int) -> int:
     """Tasks that are computed together: it depends on their size, never on their number."""
     _, support, queries, _ = episodes.size
-    return max(largest_gather // ((support + queries) * dim), 1)
+    return max(max_gather // ((support + queries) * dim), 1)
 
 
 def _parts(source: EpisodeSource, job: int, scorer: Scorer, dim: int) -> Iterator[EpisodeIndices]:
@@ -99,11 +99,11 @@ def _parts(source: EpisodeSource, job: int, scorer: Scorer, dim: int) -> Iterato
     drawn = [episodes for number in blocks for episodes in source.block(number)]
     for _, group in groupby(drawn, key=lambda episodes: episodes.size):
         episodes = join_episodes(list(group))
-        size = part_size(episodes, dim, scorer.largest_gather)
+        size = part_size(episodes, dim, scorer.max_gather)
         for start in range(0, len(episodes), size):
             yield episodes.part(start, start + size)
 
 
 def _scores(episodes: EpisodeIndices, gather: TaskGatherer, scorer: Scorer, generator: torch.Generator) -> Float[Tensor, "task query way"]:
     tasks = gather(episodes)
-    return scorer.head(scorer.transform(tasks) if scorer.transform is not None else tasks, generator)
+    return scorer.classifier(scorer.transform(tasks) if scorer.transform is not None else tasks, generator)

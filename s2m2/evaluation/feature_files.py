@@ -9,21 +9,21 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from s2m2.errors import InputError
-from s2m2.evaluation.features import FeatureTable, fingerprint_of, load_features, save_features
+from s2m2.evaluation.features import FeatureSet, fingerprint_of, load_features, save_features
 from s2m2.files import replacing
 
 ENDINGS = (".npz", ".safetensors")
 """Of the files that features are read from and written to."""
 
 
-def read_feature_file(path: Path) -> FeatureTable:
+def read_feature_file(path: Path) -> FeatureSet:
     """The features and labels of a file.
 
     A `.npz` file holds the arrays `features` ("row dim", real numbers), `labels` (one a row: whole numbers or text) and, if wanted,
     `class_names` (text, which the labels number from 0 or name). A `.safetensors` file is one that `save_features` wrote.
 
     Raises:
-        InputError: the file is missing or damaged, lacks an array, or holds what no head could be scored on.
+        InputError: the file is missing or damaged, lacks an array, or holds what no classifier could be scored on.
     """
     if not path.is_file():
         raise InputError(f"no feature file {path}")
@@ -35,18 +35,18 @@ def read_feature_file(path: Path) -> FeatureTable:
         raise InputError(f"{path} {error}") from error
 
 
-def write_feature_file(path: Path, table: FeatureTable) -> None:
+def write_feature_file(path: Path, dataset: FeatureSet) -> None:
     """Write features so that `read_feature_file` reads them, in the format that the name ends in, whole or not at all."""
     if path.suffix == ".safetensors":
-        save_features(path, table)
+        save_features(path, dataset)
         return
     with replacing(path) as temporary, temporary.open("wb") as file:
-        names = np.array(table.class_names)
-        np.savez(file, features=table.features.numpy(), labels=table.labels.numpy(), class_names=names)
+        names = np.array(dataset.class_names)
+        np.savez(file, features=dataset.features.numpy(), labels=dataset.labels.numpy(), class_names=names)
 
 
-def feature_table(features: Any, labels: Any, class_names: Any = None) -> FeatureTable:
-    """A table of arrays: `features` "row dim", `labels` " row", and names of the classes, without which the labels themselves are names.
+def feature_table(features: Any, labels: Any, class_names: Any = None) -> FeatureSet:
+    """A dataset of arrays: `features` "row dim", `labels` " row", and names of the classes, without which the labels themselves are names.
 
     Raises:
         InputError: arrays of another form, of lengths that differ, without two classes, or with numbers that are not finite. The
@@ -69,12 +69,12 @@ def feature_table(features: Any, labels: Any, class_names: Any = None) -> Featur
         raise InputError("has a single class; tasks need two at least")
     content = {"features": torch.from_numpy(values), "labels": torch.from_numpy(numbers)}
     rows = torch.arange(len(values))
-    return FeatureTable(**content, rows=rows, class_names=names, fingerprint=fingerprint_of(content, "features of a file", *names))
+    return FeatureSet(**content, rows=rows, class_names=names, fingerprint=fingerprint_of(content, "features of a file", *names))
 
 
-def classes_digest(table: FeatureTable) -> str:
+def classes_digest(dataset: FeatureSet) -> str:
     """SHA-256, hexadecimal, over labels and class names: what tasks are drawn from, whichever network made the features."""
-    return fingerprint_of({"labels": table.labels}, "classes of rows", *table.class_names)
+    return fingerprint_of({"labels": dataset.labels}, "classes of rows", *dataset.class_names)
 
 
 def _classes(labels: np.ndarray, class_names: Any) -> tuple[tuple[str, ...], np.ndarray]:
@@ -99,7 +99,7 @@ def _classes(labels: np.ndarray, class_names: Any) -> tuple[tuple[str, ...], np.
     return names, labels.astype(np.int64)
 
 
-def _read_npz(path: Path) -> FeatureTable:
+def _read_npz(path: Path) -> FeatureSet:
     arrays: dict[str, np.ndarray] = {}
     try:
         with path.open("rb") as file:
@@ -122,14 +122,14 @@ def _read_npz(path: Path) -> FeatureTable:
     return feature_table(arrays["features"], arrays["labels"], arrays.get("class_names"))
 
 
-def _read_safetensors(path: Path) -> FeatureTable:
+def _read_safetensors(path: Path) -> FeatureSet:
     try:
         with safe_open(path, framework="pt") as stored:
             metadata = stored.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise InputError("is no .safetensors file, or is damaged or cut short") from error
-    table = load_features(path, metadata.get("fingerprint", ""))
-    if table is None:
+    dataset = load_features(path, metadata.get("fingerprint", ""))
+    if dataset is None:
         raise InputError("is damaged, or holds no features that this package wrote")
-    feature_table(table.features.numpy(), table.labels.numpy(), json.loads(metadata["class_names"]))  # for its checks
-    return table
+    feature_table(dataset.features.numpy(), dataset.labels.numpy(), json.loads(metadata["class_names"]))  # for its checks
+    return dataset

@@ -1,4 +1,4 @@
-"""`FeatureTable`: the features of a split, extracted once for given weights and pictures, and kept under their fingerprint."""
+"""`FeatureSet`: the features of a split, extracted once for given weights and images, and kept under their fingerprint."""
 
 import hashlib
 import json
@@ -19,30 +19,30 @@ from s2m2.files import replacing
 from s2m2.models.modes import evaluation_mode
 
 FEATURES_FORMAT = "1"
-MOST_GATHERED = 2**28
+MAX_GATHERED = 2**28
 """Numbers of features that may lie on a GPU until all are there: 1 GB."""
 
-Transform = Callable[[UInt8[Tensor, "batch height width 3"]], Float[Tensor, "batch 3 side side"]]
-"""What a network sees of stored pictures: resized, cropped, normalised."""
-RowTransform = Callable[[UInt8[Tensor, "batch height width 3"], Int64[Tensor, " batch"]], Float[Tensor, "batch 3 side side"]]
-"""The same where it differs from picture to picture: the second argument has their places among the rows."""
+Transform = Callable[[UInt8[Tensor, "batch height width 3"]], Float[Tensor, "batch 3 size size"]]
+"""What a network sees of stored images: resized, cropped, normalized."""
+RowTransform = Callable[[UInt8[Tensor, "batch height width 3"], Int64[Tensor, " batch"]], Float[Tensor, "batch 3 size size"]]
+"""The same where it differs from image to image: the second argument has their places among the rows."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FeatureTable:
-    """What a few-shot head knows of the pictures of a split."""
+class FeatureSet:
+    """What a few-shot classifier knows of the images of a split."""
 
     features: Float32[Tensor, "row dim"]
     labels: Int64[Tensor, " row"]
     """Class number of each row, an index of `class_names`."""
     rows: Int64[Tensor, " row"]
-    """Number of each row's picture in the image table."""
+    """Number of each row's image in the image dataset."""
     class_names: tuple[str, ...]
-    """Names of all classes of the image table."""
+    """Names of all classes of the image dataset."""
     fingerprint: str
     """SHA-256 over the weights and whatever else shaped the features, hexadecimal."""
     support_features: Float32[Tensor, "row dim"] | None = None
-    """What the pictures show as support, the mean over several crops, say; None where it is the same. Files do not hold it."""
+    """What the images show as support, the mean over several crops, say; None where it is the same. Files do not hold it."""
     for_queries: Bool[Tensor, " row"] | None = None
     """Rows that queries are drawn from, all others being for support; None: any row may be either. Files do not hold it."""
 
@@ -57,19 +57,19 @@ def extract_features(
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> Float32[Tensor, "row dim"]:
-    """Features of the pictures `rows` in evaluation mode, on the CPU, in the order of `rows`.
+    """Features of the images `rows` in evaluation mode, on the CPU, in the order of `rows`.
 
     A batch is read while the one before it is computed on, and a GPU is waited for at the end alone.
 
     Args:
         backbone: on `device`; every module gets its own mode, training or evaluation, back.
         images: may be a memory map; a batch is read at a time.
-        progress: told the number of pictures of each batch when it is done; on a GPU, when it is under way.
+        progress: told the number of images of each batch when it is done; on a GPU, when it is under way.
 
     Raises:
         InputError: a feature is not finite.
     """
-    view: RowTransform = lambda pictures, _: transform(pictures)  # noqa: E731 (a name for a type)
+    view: RowTransform = lambda batch, _: transform(batch)  # noqa: E731 (a name for a type)
     return extract_views(backbone, images, rows, (view,), batch_size=batch_size, device=device, progress=progress)
 
 
@@ -83,19 +83,19 @@ def extract_views(
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> Float32[Tensor, "row dim"]:
-    """As `extract_features`, the mean over several views of each picture: augmented shots (Bendou et al., 2022, arXiv 2201.09699)."""
+    """As `extract_features`, the mean over several views of each image: augmented shots (Bendou et al., 2022, arXiv 2201.09699)."""
     device = torch.device(device)
     # The order in which a GPU's convolutions are fastest, whatever the weights have; on a CPU nothing is gained.
     order = torch.channels_last if device.type == "cuda" else torch.preserve_format
     parts, features = torch.arange(len(rows)).split(batch_size), torch.empty(0)
-    with evaluation_mode(backbone), ThreadPoolExecutor(1, thread_name_prefix="pictures") as reader:
+    with evaluation_mode(backbone), ThreadPoolExecutor(1, thread_name_prefix="images") as reader:
         waiting = reader.submit(_read, images, rows[parts[0]], device)
         for number, places in enumerate(parts):
-            pictures = waiting.result().to(device, non_blocking=True)
+            batch = waiting.result().to(device, non_blocking=True)
             if number + 1 < len(parts):
                 waiting = reader.submit(_read, images, rows[parts[number + 1]], device)
             with torch.inference_mode():
-                seen = (view(pictures, places).to(memory_format=order) for view in views)
+                seen = (view(batch, places).to(memory_format=order) for view in views)
                 values = sum(backbone(one).float() for one in seen) / len(views)
             if number == 0:
                 _check_finite(values)
@@ -116,18 +116,18 @@ def pixel_features(
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> Float32[Tensor, "row dim"]:
-    """The pictures themselves, as a network would see them, as features: what a head reaches without any network."""
+    """The images themselves, as a network would see them, as features: what a classifier reaches without any network."""
     return extract_features(nn.Flatten(), images, rows, transform, batch_size=batch_size, device=device, progress=progress)
 
 
-def support_and_queries(support: FeatureTable, queries: FeatureTable, first_row: int) -> FeatureTable:
-    """The features of two sources in one table, whose tasks take support from the one and queries from the other.
+def support_and_queries(support: FeatureSet, queries: FeatureSet, first_row: int) -> FeatureSet:
+    """The features of two sources in one dataset, whose tasks take support from the one and queries from the other.
 
     Args:
         first_row: what is added to the rows of the queries, so that they differ from those of the support.
     """
     supports = [support.features if support.support_features is None else support.support_features, queries.features]
-    return FeatureTable(
+    return FeatureSet(
         features=torch.cat([support.features, queries.features]),
         labels=torch.cat([support.labels, queries.labels]),
         rows=torch.cat([support.rows, queries.rows + first_row]),
@@ -138,21 +138,21 @@ def support_and_queries(support: FeatureTable, queries: FeatureTable, first_row:
     )
 
 
-def concatenate(tables: Sequence[FeatureTable]) -> FeatureTable:
-    """Features of several networks for the same pictures side by side, those of each scaled to unit norm: an ensemble.
+def concatenate(datasets: Sequence[FeatureSet]) -> FeatureSet:
+    """Features of several networks for the same images side by size, those of each scaled to unit norm: an ensemble.
 
     EASY joins its networks by concatenation (Bendou et al., 2022, arXiv 2201.09699); scaled first, each of them has the same say in
     every cosine and distance.
     """
-    first = tables[0]
-    assert all(torch.equal(table.rows, first.rows) for table in tables), "features of other pictures"
-    several = any(table.support_features is not None for table in tables)
-    supports = [table.features if table.support_features is None else table.support_features for table in tables]
+    first = datasets[0]
+    assert all(torch.equal(dataset.rows, first.rows) for dataset in datasets), "features of other images"
+    several = any(dataset.support_features is not None for dataset in datasets)
+    supports = [dataset.features if dataset.support_features is None else dataset.support_features for dataset in datasets]
     return replace(
         first,
-        features=_unit_norm_beside([table.features for table in tables]),
+        features=_unit_norm_beside([dataset.features for dataset in datasets]),
         support_features=_unit_norm_beside(supports) if several else None,
-        fingerprint=fingerprint_of({}, "ensemble", *(table.fingerprint for table in tables)),
+        fingerprint=fingerprint_of({}, "ensemble", *(dataset.fingerprint for dataset in datasets)),
     )
 
 
@@ -161,14 +161,14 @@ def _unit_norm_beside(features: Sequence[Float32[Tensor, "row _"]]) -> Float32[T
 
 
 def _read(images: UInt8[Tensor, "image height width 3"], rows: Int64[Tensor, " batch"], device: torch.device) -> Tensor:
-    """Pictures in memory from which a GPU copies while it computes."""
-    pictures = images[rows.to(images.device)]
-    return pictures.pin_memory() if device.type == "cuda" and pictures.device.type == "cpu" else pictures
+    """Images in memory from which a GPU copies while it computes."""
+    batch = images[rows.to(images.device)]
+    return batch.pin_memory() if device.type == "cuda" and batch.device.type == "cpu" else batch
 
 
 def _home(numbers: int, device: torch.device) -> torch.device:
     """Where features are gathered: on the device while there are few, as every copy to the host would make it wait."""
-    return device if numbers <= MOST_GATHERED else torch.device("cpu")
+    return device if numbers <= MAX_GATHERED else torch.device("cpu")
 
 
 def _check_finite(features: Tensor) -> None:
@@ -186,21 +186,21 @@ def fingerprint_of(state: Mapping[str, Tensor], *texts: str) -> str:
     return digest.hexdigest()
 
 
-def save_features(path: Path, table: FeatureTable) -> None:
-    """Write a table as safetensors, whole or not at all."""
-    tensors = _tensors(table)
+def save_features(path: Path, dataset: FeatureSet) -> None:
+    """Write a dataset as safetensors, whole or not at all."""
+    tensors = _tensors(dataset)
     metadata = {
         "format": FEATURES_FORMAT,
-        "fingerprint": table.fingerprint,
-        "class_names": json.dumps(table.class_names),
-        "content": fingerprint_of(tensors, *table.class_names),
+        "fingerprint": dataset.fingerprint,
+        "class_names": json.dumps(dataset.class_names),
+        "content": fingerprint_of(tensors, *dataset.class_names),
     }
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
 
 
-def load_features(path: Path, fingerprint: str) -> FeatureTable | None:
-    """The table that was saved under a fingerprint; None where there is none, or a damaged one, or one of another fingerprint.
+def load_features(path: Path, fingerprint: str) -> FeatureSet | None:
+    """The dataset that was saved under a fingerprint; None where there is none, or a damaged one, or one of another fingerprint.
 
     What is read is what was written: the file states the SHA-256 of its content. A cache that cannot be used is no error, as the
     features can be extracted again.
@@ -214,7 +214,7 @@ def load_features(path: Path, fingerprint: str) -> FeatureTable | None:
             return None
         if metadata["content"] != fingerprint_of(tensors, *class_names) or not _consistent(tensors, len(class_names)):
             return None
-        return FeatureTable(**tensors, class_names=class_names, fingerprint=fingerprint)
+        return FeatureSet(**tensors, class_names=class_names, fingerprint=fingerprint)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
 
@@ -226,5 +226,5 @@ def _consistent(tensors: Mapping[str, Tensor], classes: int) -> bool:
     return types and shapes and bool(((labels >= 0) & (labels < classes)).all())
 
 
-def _tensors(table: FeatureTable) -> dict[str, Tensor]:
-    return {"features": table.features.contiguous(), "labels": table.labels.contiguous(), "rows": table.rows.contiguous()}
+def _tensors(dataset: FeatureSet) -> dict[str, Tensor]:
+    return {"features": dataset.features.contiguous(), "labels": dataset.labels.contiguous(), "rows": dataset.rows.contiguous()}

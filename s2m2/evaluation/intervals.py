@@ -1,4 +1,4 @@
-"""Two intervals of a mean accuracy: over tasks, and over classes and their pictures."""
+"""Two intervals of a mean accuracy: over tasks, and over classes and their images."""
 
 import math
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassError:
-    """How far a mean over tasks may lie from what other classes of the same kind, with other pictures, would give."""
+    """How far a mean over tasks may lie from what other classes of the same kind, with other images, would give."""
 
     error: float
     """Standard error."""
@@ -42,7 +42,7 @@ class ClassError:
 
 
 def class_error(values: Sequence[float], class_tasks: Sequence[int], class_sums: Sequence[float]) -> ClassError | None:
-    """Standard error of a mean over tasks if the classes, and with them their pictures, had been drawn anew.
+    """Standard error of a mean over tasks if the classes, and with them their images, had been drawn anew.
 
     The usual interval shrinks to nothing as tasks are added, though all of them come from the same few novel classes. The mean over
     all tasks is a U-statistic in the classes, so its variance over draws of classes is estimated by the delete-one jackknife (Arvesen,
@@ -52,9 +52,9 @@ def class_error(values: Sequence[float], class_tasks: Sequence[int], class_sums:
         m_i = sum of the tasks without i / number of the tasks without i,
         variance = (N - 1) / N * sum_i (m_i - mean of m)^2.
 
-    A class leaves together with its pictures, and each m_i therefore varies with the pictures that the classes happen to have; for
+    A class leaves together with its images, and each m_i therefore varies with the images that the classes happen to have; for
     units within units, the differences between the outer ones contain what the inner ones add (the ultimate cluster: Hansen, Hurwitz
-    and Madow, 1953; Wolter, Introduction to Variance Estimation, 2007, section 2.4). Resampling pictures apart would count them twice.
+    and Madow, 1953; Wolter, Introduction to Variance Estimation, 2007, section 2.4). Resampling images apart would count them twice.
 
     The m_i are means of finitely many tasks. What that adds to the sum is s^2 (sum_i 1 / n_i - N / T), with n_i tasks without class i,
     T tasks in all and the variance s^2 of a task, and is taken off; s^2 / T for the tasks themselves is put back.

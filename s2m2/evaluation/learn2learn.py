@@ -1,4 +1,4 @@
-"""Tables as data sets of learn2learn, and learn2learn's tasks through any few-shot head of this package.
+"""Tables as datasets of learn2learn, and learn2learn's tasks through any few-shot classifier of this package.
 
 learn2learn (Arnold et al., 2020, arXiv 2008.12284) draws a task from a `MetaDataset` by task transforms, such as N ways and K shots.
 Both together are a `Taskset`, whose items are (data, labels).
@@ -17,68 +17,68 @@ from jaxtyping import Float, Float32, Float64, Int64, UInt8
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from s2m2.data.dataset import ImageDataset, Split
 from s2m2.data.learn2learn import import_learn2learn
 from s2m2.data.sampling import BLOCK
-from s2m2.data.table import ImageTable, Split
 from s2m2.errors import InputError
 from s2m2.evaluation.classifiers.protocol import FewShotClassifier
-from s2m2.evaluation.features import FeatureTable, Transform
-from s2m2.evaluation.tasks import LARGEST_GATHER, FewShotTasks
+from s2m2.evaluation.features import FeatureSet, Transform
+from s2m2.evaluation.tasks import MAX_GATHER, FewShotTasks
 from s2m2.models.modes import evaluation_mode
 from s2m2.seeding import generator_for, seed_for
 from s2m2.threads import one_thread
 
 
-def meta_dataset(table: ImageTable | FeatureTable, split: Split | None = None, transform: Transform | None = None) -> Any:
-    """A table as a `learn2learn.data.MetaDataset`, for its task transforms and its `Taskset`.
+def meta_dataset(dataset: ImageDataset | FeatureSet, split: Split | None = None, transform: Transform | None = None) -> Any:
+    """A dataset as a `learn2learn.data.MetaDataset`, for its task transforms and its `Taskset`.
 
-    Item i is (tensor, label), the label being a class number of the table. Of an image table the pictures are read when they are asked
-    for; the tensor is what `transform` makes of the picture, by default Float "3 height width" from 0 to 1. Of a feature table it is
+    Item i is (tensor, label), the label being a class number of the dataset. Of an image dataset the images are read when they are asked
+    for; the tensor is what `transform` makes of the image, by default Float "3 height width" from 0 to 1. Of a feature dataset it is
     the feature, Float "dim".
 
     Args:
-        split: classes of an image table to take; None: all. A feature table is one split already.
-        transform: for pictures, in batches of one; `partial(evaluation_view, config=recipe.data)` gives what the networks of a recipe see.
+        split: classes of an image dataset to take; None: all. A feature dataset is one split already.
+        transform: for images, in batches of one; `partial(evaluation_view, config=recipe.data)` gives what the networks of a recipe see.
 
     Raises:
-        InputError: learn2learn is not installed, the table has no class in the split, or a feature table came with a split or transform.
+        InputError: learn2learn is not installed, the dataset has no class in the split, or a feature dataset came with a split or transform.
     """
     learn2learn = import_learn2learn()
-    if isinstance(table, FeatureTable):
+    if isinstance(dataset, FeatureSet):
         if split is not None or transform is not None:
-            raise InputError("a feature table is one split of features already; give meta_dataset no split and no transform with it")
-        items = _Items(table.features, torch.arange(len(table.features)), table.labels, _as_it_is)
+            raise InputError("a feature dataset is one split of features already; give meta_dataset no split and no transform with it")
+        items = _Items(dataset.features, torch.arange(len(dataset.features)), dataset.labels, _as_it_is)
     else:
-        chosen = table.rows(split) if split is not None else np.arange(len(table.images))
+        chosen = dataset.rows(split) if split is not None else np.arange(len(dataset.images))
         rows = torch.from_numpy(chosen)
-        items = _Items(table.image_tensor(), rows, torch.from_numpy(table.labels)[rows], _View(transform or _from_0_to_1))
-    # Told the labels, learn2learn does not read every picture twice to find them.
+        items = _Items(dataset.image_tensor(), rows, torch.from_numpy(dataset.labels)[rows], _View(transform or _from_0_to_1))
+    # Told the labels, learn2learn does not read every image twice to find them.
     return learn2learn.data.MetaDataset(items, indices_to_labels=dict(enumerate(items.labels.tolist())))
 
 
 class _Items(Dataset[tuple[Tensor, int]]):
-    """Rows of a table with their labels. learn2learn takes nothing that is not derived from torch's `Dataset`."""
+    """Rows of a dataset with their labels. learn2learn takes nothing that is not derived from torch's `Dataset`."""
 
     def __init__(
-        self, table: Tensor, rows: Int64[Tensor, " item"], labels: Int64[Tensor, " item"], view: Callable[[Tensor], Tensor]
+        self, dataset: Tensor, rows: Int64[Tensor, " item"], labels: Int64[Tensor, " item"], view: Callable[[Tensor], Tensor]
     ) -> None:
-        self.table, self.rows, self.labels, self.view = table, rows, labels, view
+        self.dataset, self.rows, self.labels, self.view = dataset, rows, labels, view
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, place: int) -> tuple[Tensor, int]:
-        return self.view(self.table[self.rows[place]]), int(self.labels[place])
+        return self.view(self.dataset[self.rows[place]]), int(self.labels[place])
 
 
 @dataclass(frozen=True)
 class _View:
-    """A transform of batches, for a single picture."""
+    """A transform of batches, for a single image."""
 
     transform: Transform
 
-    def __call__(self, picture: UInt8[Tensor, "height width 3"]) -> Float[Tensor, "3 side_1 side_2"]:
-        return self.transform(picture[None])[0]
+    def __call__(self, image: UInt8[Tensor, "height width 3"]) -> Float[Tensor, "3 side_1 side_2"]:
+        return self.transform(image[None])[0]
 
 
 def _as_it_is(feature: Float[Tensor, " dim"]) -> Float[Tensor, " dim"]:
@@ -94,7 +94,7 @@ class TasksetTask:
     """One task of a `Taskset`, its features split into support and queries."""
 
     tasks: FewShotTasks
-    """The task alone, as a head meets it. Way c is the c-th smallest label."""
+    """The task alone, as a classifier meets it. Way c is the c-th smallest label."""
     query_ways: Int64[Tensor, "1 query"]
     """True way of each query."""
     labels: Int64[Tensor, " way"]
@@ -139,7 +139,7 @@ def score_taskset(
     taskset: Any,
     classifier: FewShotClassifier,
     *,
-    head: str,
+    name: str,
     shots: int,
     backbone: nn.Module | None = None,
     tasks: int | None = None,
@@ -148,20 +148,20 @@ def score_taskset(
     transform: Callable[[FewShotTasks], FewShotTasks] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Float64[Tensor, " task"]:
-    """Accuracy of a head on each task of a learn2learn `Taskset`, a fraction of its queries.
+    """Accuracy of a name on each task of a learn2learn `Taskset`, a fraction of its queries.
 
     `mean_and_interval` sums them up. Arguments and errors not listed here are those of `taskset_tasks`; the first tasks of a longer
     evaluation score as those of a shorter one.
 
     Args:
-        head: name of the head, which its random stream is named by.
-        transform: changes the features of tasks before the head meets them.
+        name: name of the name, which its random stream is named by.
+        transform: changes the features of tasks before the name meets them.
         progress: told the number of tasks of each part when it is done.
     """
     accuracies = []
     found = taskset_tasks(taskset, shots=shots, backbone=backbone, tasks=tasks, seed=seed, device=device)
     for number, block in enumerate(_blocks(found)):
-        generator = generator_for(seed, "head", head, "taskset", shots, number)
+        generator = generator_for(seed, "head", name, "taskset", shots, number)
         for part in _parts(block):
             joined = _joined([task.tasks for task in part])
             with torch.inference_mode(), one_thread():
@@ -197,7 +197,7 @@ def _features_and_labels(
             data = backbone(data)
     if data.ndim != 2 or labels.shape != data.shape[:1] or not data.is_floating_point():
         kind = f"{data.dtype} of shape {tuple(data.shape)} with labels of shape {tuple(labels.shape)}".removeprefix("torch.")
-        raise InputError(f"task {number} of the taskset has {kind}, not a feature and a label an item; pictures need a backbone")
+        raise InputError(f"task {number} of the taskset has {kind}, not a feature and a label an item; images need a backbone")
     if not bool(data.isfinite().all()):
         raise InputError(f"task {number} of the taskset has features that are not finite")
     return data.float(), labels.long()
@@ -230,7 +230,7 @@ def _blocks(tasks: Iterable[TasksetTask]) -> Iterator[list[TasksetTask]]:
 def _parts(block: list[TasksetTask]) -> Iterator[list[TasksetTask]]:
     """Tasks of one size that follow each other, and are computed together as far as memory goes."""
     for (_, support, query), alike in groupby(block, key=_size):
-        count = max(LARGEST_GATHER // ((support[1] + query[1]) * support[2]), 1)
+        count = max(MAX_GATHER // ((support[1] + query[1]) * support[2]), 1)
         waiting = iter(alike)
         while part := list(islice(waiting, count)):
             yield part

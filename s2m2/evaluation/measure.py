@@ -1,4 +1,4 @@
-"""One head on one kind of task with everything that results say: accuracies, classes, calibration, unknown classes, hardest tasks."""
+"""One classifier on one kind of task with everything that results say: accuracies, classes, calibration, unknown classes, hardest tasks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from s2m2.evaluation.details import (
 )
 from s2m2.evaluation.engine import Scorer
 from s2m2.evaluation.evaluate import sampler_for
-from s2m2.evaluation.features import FeatureTable
+from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.open_set import choose_threshold, open_score, open_tasks
 from s2m2.evaluation.outcomes import Outcomes, measure_outcomes
 from s2m2.functional.reliability import calibration_error
@@ -35,7 +35,7 @@ NO_VALIDATION = (
 
 
 NOT_FITTED = "No temperature is fitted, and unknown classes are left out: "
-TWO_SOURCES = f"{NOT_FITTED}queries come from other pictures than the support, and the validation classes have one source alone."
+TWO_SOURCES = f"{NOT_FITTED}queries come from other images than the support, and the validation classes have one source alone."
 UNLIKE_DRAWN = (
     f"{NOT_FITTED}the tasks of the file do not all have the same ways, shots and queries a class, so none like them can be drawn."
 )
@@ -45,7 +45,7 @@ UNLIKE_DRAWN = (
 class Selection:
     """Classes to choose a temperature and a threshold on, and how."""
 
-    validation: FeatureTable | None
+    validation: FeatureSet | None
     """Features of the validation classes, made like those evaluated; None where there are none but the evaluated ones."""
     tasks: int
     """Validation tasks of each kind; also the tasks with unknown classes that are scored."""
@@ -54,7 +54,7 @@ class Selection:
 
 
 def measure_tasks(
-    features: FeatureTable,
+    features: FeatureSet,
     spec: EpisodeSpec,
     source: EpisodeSource,
     scorer: Scorer,
@@ -100,7 +100,7 @@ def measure_tasks(
     return outcomes.accuracies, details
 
 
-def _drawn_like(features: FeatureTable, spec: EpisodeSpec, selection: Selection, left_out: list[str]) -> EpisodeSpec | None:
+def _drawn_like(features: FeatureSet, spec: EpisodeSpec, selection: Selection, left_out: list[str]) -> EpisodeSpec | None:
     """How to draw validation tasks of the same kind; None where there are none, with the reason in `left_out`."""
     if selection.validation is None:
         left_out.append(NO_VALIDATION)
@@ -129,7 +129,7 @@ def _temperature(spec: EpisodeSpec, scorer: Scorer, selection: Selection, device
 
 
 def _unknown(
-    features: FeatureTable,
+    features: FeatureSet,
     spec: EpisodeSpec,
     scorer: Scorer,
     selection: Selection,
@@ -144,27 +144,27 @@ def _unknown(
         left_out.append(f"Unknown classes are left out: they are drawn with protocol fixed, not {spec.protocol}.")
         return None
     scores = []
-    for purpose, split, table in (("threshold", "validation", known), ("unknown", "evaluated", features)):
+    for purpose, split, dataset in (("threshold", "validation", known), ("unknown", "evaluated", features)):
         chosen = replace(spec, tasks=selection.tasks, unknown=selection.unknown, seed=seed_for(spec.seed, purpose))
         try:
-            source = sampler_for(table, chosen)
+            source = sampler_for(dataset, chosen)
         except InputError as error:
             left_out.append(f"Unknown classes are left out: of the {split} classes, {error}.")
             return None
-        scores.append(open_tasks(table.features, source, _scorer_on(table, scorer, chosen), temperature=temperature, device=device))
+        scores.append(open_tasks(dataset.features, source, _scorer_on(dataset, scorer, chosen), temperature=temperature, device=device))
     threshold = choose_threshold(scores[0])
     return UnknownDetails(classes=selection.unknown, tasks=selection.tasks, threshold=threshold, score=open_score(scores[1], threshold))
 
 
-def _scorer_on(table: FeatureTable, scorer: Scorer, spec: EpisodeSpec) -> Scorer:
-    """The same head on other tasks, and on other features."""
-    return replace(scorer, seed=spec.seed, support_features=table.support_features)
+def _scorer_on(dataset: FeatureSet, scorer: Scorer, spec: EpisodeSpec) -> Scorer:
+    """The same classifier on other tasks, and on other features."""
+    return replace(scorer, seed=spec.seed, support_features=dataset.support_features)
 
 
 def _reliability(outcomes: Outcomes, place: int) -> Reliability:
     bins = outcomes.reliability[place]
     return Reliability(
         error=calibration_error(bins),
-        surprise=float(outcomes.surprise[place]),
+        nll=float(outcomes.nll[place]),
         bins=tuple((count, confidence, right) for count, confidence, right in bins.tolist()),
     )

@@ -1,4 +1,4 @@
-"""Unknown classes: can the head tell queries of its task's classes from queries of none of them?
+"""Unknown classes: can the classifier tell queries of its task's classes from queries of none of them?
 
 The measure of a query is its largest probability after the temperature (Hendrycks and Gimpel, ICLR 2017). A query below a threshold is
 rejected as "none of these".
@@ -44,7 +44,7 @@ class OpenScore:
     """Known queries above the threshold."""
     rejected: float
     """Unknown queries below it."""
-    recognised: float
+    recognized: float
     """Known queries above the threshold that also were taken for their own class."""
 
 
@@ -100,7 +100,7 @@ def open_score(tasks: OpenTasks, threshold: float) -> OpenScore:
         auroc_pooled=float(auroc(tasks.confidence.double().numpy().reshape(1, -1), tasks.known.numpy().reshape(1, -1))[0]),
         accepted=int((accepted & tasks.known).sum()) / known,
         rejected=int((~accepted & ~tasks.known).sum()) / (tasks.known.numel() - known),
-        recognised=int((accepted & tasks.right).sum()) / known,
+        recognized=int((accepted & tasks.right).sum()) / known,
     )
 
 

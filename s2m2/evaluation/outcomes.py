@@ -18,7 +18,7 @@ HARDEST = 10
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HardTask:
-    """One task and what the head made of it."""
+    """One task and what the classifier made of it."""
 
     number: int
     """Place of the task among those of the evaluation."""
@@ -31,7 +31,7 @@ class HardTask:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Outcomes:
-    """What a head did on the tasks of an evaluation. Queries of unknown classes are in none of it."""
+    """What a classifier did on the tasks of an evaluation. Queries of unknown classes are in none of it."""
 
     accuracies: Float64[Tensor, " task"]
     """A fraction of the queries of each task."""
@@ -46,7 +46,7 @@ class Outcomes:
     reliability: Float64[Tensor, "temperature bin 3"]
     """Of the queries in each bin of confidence: their number, the sum of their confidences, and how many are right. First at
     temperature 1, then at the one that was asked for."""
-    surprise: Float64[Tensor, " temperature"]
+    nll: Float64[Tensor, " temperature"]
     """Mean negative log-likelihood of a query, in nats, at the same temperatures."""
     hardest: tuple[HardTask, ...]
     """Lowest accuracy first; of equal ones the earlier first."""
@@ -76,7 +76,7 @@ def measure_outcomes(
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> Outcomes:
-    """All tasks of a source through a head.
+    """All tasks of a source through a classifier.
 
     Args:
         labels: class number of each row of the features.
@@ -105,7 +105,7 @@ class _Part:
     pairs: Int64[Tensor, " known"]
     """True class times the number of classes, plus predicted class, as places."""
     reliability: Float64[Tensor, "temperature bin 3"]
-    surprise: Float64[Tensor, " temperature"]
+    nll: Float64[Tensor, " temperature"]
     """Summed over queries."""
     episodes: EpisodeIndices
     predicted: Int64[Tensor, "task query"]
@@ -130,19 +130,19 @@ class _Reduce:
         pairs = places.gather(1, ways.clamp(min=0)) * self.count + places.gather(1, predicted)
         below = scores - scores.amax(-1, keepdim=True)
         own = below.gather(-1, ways.clamp(min=0)[..., None])[..., 0]
-        reliability, surprise = [], []
+        reliability, nll = [], []
         for temperature in self.temperatures:
             confidence, logarithm = _confidences(below, temperature)
             loss = -logarithm - own / temperature
             of_all = (confidence, right, loss) if everything else (confidence[asked], right[asked], loss[asked])
             reliability.append(reliability_bins(of_all[0].flatten(), of_all[1].flatten()))
-            surprise.append(of_all[2].sum(dtype=torch.float64))
+            nll.append(of_all[2].sum(dtype=torch.float64))
         return _Part(
             accuracies=accuracies,
             places=places,
             pairs=pairs.flatten() if everything else pairs[asked],
             reliability=torch.stack(reliability),
-            surprise=torch.stack(surprise),
+            nll=torch.stack(nll),
             episodes=episodes,
             predicted=predicted,
         )
@@ -157,7 +157,7 @@ class _Total:
         self.class_tasks = torch.zeros(count, dtype=torch.int64)
         self.class_sums = torch.zeros(count, dtype=torch.float64)
         self.reliability = torch.zeros(2, BINS, 3, dtype=torch.float64)
-        self.surprise = torch.zeros(2, dtype=torch.float64)
+        self.nll = torch.zeros(2, dtype=torch.float64)
         self.accuracies: list[Float64[Tensor, " task"]] = []
         self.hardest: list[HardTask] = []
         self.tasks = 0
@@ -168,7 +168,7 @@ class _Total:
         self.class_tasks.index_add_(0, places, torch.ones_like(places))
         self.class_sums.index_add_(0, places, part.accuracies.repeat_interleave(part.places.shape[1]))
         self.reliability += part.reliability
-        self.surprise += part.surprise
+        self.nll += part.nll
         self.accuracies.append(part.accuracies)
         self._keep_hardest(part)
         self.tasks += len(part.accuracies)
@@ -199,7 +199,7 @@ class _Total:
             class_tasks=self.class_tasks,
             class_sums=self.class_sums,
             reliability=self.reliability,
-            surprise=self.surprise / queries,
+            nll=self.nll / queries,
             hardest=tuple(self.hardest),
         )
 

@@ -8,12 +8,12 @@ import numpy as np
 from s2m2.data.sources.unpickling import read_pickle
 from s2m2.errors import InputError
 from s2m2.evaluation.feature_files import feature_table
-from s2m2.evaluation.features import FeatureTable
+from s2m2.evaluation.features import FeatureSet
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
-def read_released_features(path: Path) -> FeatureTable:
+def read_released_features(path: Path) -> FeatureSet:
     """The features of an HDF5 file (`all_feats`, `all_labels`, `count`) or of a pickled dict from a label to a list of vectors.
 
     Rows from `count` on are padding and dropped. Classes are named by their labels.
@@ -58,7 +58,7 @@ def _read_hdf5(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def _dataset(stored: Any, name: str) -> np.ndarray | None:
     import h5py
 
-    # A link or a virtual data set could lead to another file.
+    # A link or a virtual dataset could lead to another file.
     link = stored.get(name, getlink=True)
     entry = stored.get(name) if isinstance(link, h5py.HardLink) else None
     if not isinstance(entry, h5py.Dataset):

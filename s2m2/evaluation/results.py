@@ -1,4 +1,4 @@
-"""`TaskResults`: the accuracy of a head on every task of one kind, on disk as JSON."""
+"""`TaskResults`: the accuracy of a classifier on every task of one kind, on disk as JSON."""
 
 import hashlib
 import json
@@ -18,17 +18,17 @@ NOT_IN_NAME = ("per_task", "created", "hardware", "details")
 
 @dataclass(frozen=True, kw_only=True)
 class TaskResults:
-    """How well one head did on one kind of task. Mean and interval are derived, so that they cannot differ from the tasks."""
+    """How well one classifier did on one kind of task. Mean and interval are derived, so that they cannot differ from the tasks."""
 
     dataset: str
     split: str
     features: str
-    """What the head saw: `pixels`, or the training stage whose best weights made the features."""
-    head: str
+    """What the classifier saw: `pixels`, or the training stage whose best weights made the features."""
+    classifier: str
     ways: int
     shots: int
     queries: int
-    """Pictures a class to recognise."""
+    """Images a class to recognize."""
     tasks: int
     seed: int
     per_task: tuple[float, ...]
@@ -36,15 +36,15 @@ class TaskResults:
     fingerprint: str
     """SHA-256 over the weights and whatever else shaped the features."""
     data_digest: str
-    """Digest of the image table."""
+    """Digest of the image dataset."""
     base_fingerprint: str = ""
-    """As `fingerprint`, of the base features that the head or a transform drew on; empty where nothing did."""
+    """As `fingerprint`, of the base features that the classifier or a transform drew on; empty where nothing did."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of the head."""
+    """Settings of the classifier."""
     protocol: str = "fixed"
     """How the tasks were drawn; ways, shots or queries that it does not use, or in which the tasks of a file differ, are 0."""
     transforms: tuple[str, ...] = ()
-    """What was done to the features before the head met them, in order."""
+    """What was done to the features before the classifier met them, in order."""
     concentration: float = 0.0
     """Of the Dirichlet draw of protocol `dirichlet`; 0 for others."""
     tasks_digest: str = ""
@@ -52,7 +52,7 @@ class TaskResults:
     created: str = ""
     """When, as ISO 8601."""
     hardware: str = ""
-    """What the head was computed on; features that were kept may be of other hardware."""
+    """What the classifier was computed on; features that were kept may be of other hardware."""
     details: Details | None = None
     """Classes, confusions, calibration, unknown classes and the hardest tasks; None where only accuracies were asked for."""
 
@@ -74,12 +74,12 @@ class TaskResults:
 
     @property
     def class_error(self) -> ClassError | None:
-        """What the second interval is made of, which resamples classes and pictures; None where it is not known."""
+        """What the second interval is made of, which resamples classes and images; None where it is not known."""
         return class_error(self.per_task, *self.class_tallies) if self.class_tallies is not None else None
 
     @property
     def class_interval(self) -> float | None:
-        """Half width of the 95% interval over classes and pictures, a fraction; None where it is not known."""
+        """Half width of the 95% interval over classes and images, a fraction; None where it is not known."""
         error = self.class_error
         return error.interval if error is not None else None
 
@@ -99,7 +99,7 @@ class TaskResults:
         stated = asdict(self)
         shaped = json.dumps({name: stated[name] for name in sorted(stated) if name not in NOT_IN_NAME}, default=str)
         task = self.protocol if self.protocol == "variable" or self.ways == 0 else f"{self.ways}way-{self.shots}shot"
-        return f"{self.split}-{self.features}-{self.head}-{task}-{hashlib.sha256(shaped.encode()).hexdigest()[:8]}.json"
+        return f"{self.split}-{self.features}-{self.classifier}-{task}-{hashlib.sha256(shaped.encode()).hexdigest()[:8]}.json"
 
     def to_json(self) -> str:
         """All fields and what is derived from them; the accuracies of the tasks come last."""

@@ -1,4 +1,4 @@
-"""`FewShotTasks`: the features of a block of tasks, as a head meets them."""
+"""`FewShotTasks`: the features of a block of tasks, as a classifier meets them."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,13 @@ from s2m2.data.episodes import EpisodeIndices
 
 BLOCKS = 4
 """Blocks of tasks that one thread computes at once, by default: about a thousand tasks."""
-LARGEST_GATHER = 2**26
+MAX_GATHER = 2**26
 """Numbers that a part of a block may gather from the features: 256 MB of float32."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FewShotTasks:
-    """Tasks of one size: labelled support features, and query features whose way is asked for."""
+    """Tasks of one size: labeled support features, and query features whose way is asked for."""
 
     support: Float[Tensor, "task item dim"]
     """In order of the ways."""
@@ -44,7 +44,7 @@ class FewShotTasks:
 
 
 class TaskGatherer:
-    """Copies the features of tasks out of a table, into memory that is used again: fresh memory costs more than the copy itself.
+    """Copies the features of tasks out of a dataset, into memory that is used again: fresh memory costs more than the copy itself.
 
     What it returned last is overwritten by the next call.
     """

@@ -1,4 +1,4 @@
-"""The trained backbone of a run, of an imported run or of an export, ready to be given pictures."""
+"""The trained backbone of a run, of an imported run or of an export, ready to be given images."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -22,10 +22,10 @@ STAGES = ("pretrain", "finetune")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainedBackbone:
-    """A network with trained weights, and how it sees pictures.
+    """A network with trained weights, and how it sees images.
 
-    `network` is an ordinary module from normalised pictures, float32 "image 3 side side", to features, "image dim"; it may be moved to
-    another device. `view` makes its pictures of stored ones, and `features` does both.
+    `network` is an ordinary module from normalized images, float32 "image 3 size size", to features, "image dim"; it may be moved to
+    another device. `view` makes its images of stored ones, and `features` does both.
     """
 
     network: Backbone
@@ -37,15 +37,15 @@ class TrainedBackbone:
 
     @property
     def data(self) -> DataConfig:
-        """How it sees pictures: `side` in pixels, `resize` before the centre is cropped, `mean` and `std` of red, green and blue."""
+        """How it sees images: `side` in pixels, `resize` before the center is cropped, `mean` and `std` of red, green and blue."""
         return self.recipe.data
 
-    def view(self, images: UInt8[Tensor, "image height width 3"]) -> Float[Tensor, "image 3 side side"]:
-        """What the network sees of RGB pictures of any one size: resized, the centre cropped, normalised."""
+    def view(self, images: UInt8[Tensor, "image height width 3"]) -> Float[Tensor, "image 3 size size"]:
+        """What the network sees of RGB images of any one size: resized, the center cropped, normalized."""
         return evaluation_view(images, self.data)
 
     def features(self, images: UInt8[Tensor, "image height width 3"], batch_size: int = 256) -> Float32[Tensor, "image dim"]:
-        """Features of RGB pictures of any one size, on the CPU, as `s2m2 evaluate` makes them; computed where the network is.
+        """Features of RGB images of any one size, on the CPU, as `s2m2 evaluate` makes them; computed where the network is.
 
         Raises:
             InputError: a feature is not finite.
@@ -55,7 +55,7 @@ class TrainedBackbone:
         return extract_features(self.network, images, torch.arange(len(images)), view, batch_size=batch_size, device=device)
 
     def fingerprint_on(self, digest: str, split: str) -> str:
-        """The fingerprint that results of these weights state for a split of the table of a digest."""
+        """The fingerprint that results of these weights state for a split of the dataset of a digest."""
         return fingerprint_of(self.network.state_dict(), digest, split, seen_as(self.data))
 
 
@@ -76,8 +76,8 @@ def load_backbone(folder: Path | str, stage: str | None = None) -> TrainedBackbo
     if not finished or stage not in (None, *finished):
         raise InputError(f"{folder} has not finished {f'the stage {stage}' if stage else 'any training stage'}")
     recipe = read_recipe(run.recipe)
-    if recipe.data.image_size is None or recipe.data.resize is None:
-        raise InputError(f"{run.recipe} does not state data.image_size and data.resize, so its run has not begun")
+    if recipe.data.image_size is None or recipe.data.resize_ratio is None:
+        raise InputError(f"{run.recipe} does not state data.image_size and data.resize_ratio, so its run has not begun")
     chosen = stage or finished[-1]
     return TrainedBackbone(network=trained_backbone(recipe, run, chosen).eval(), recipe=recipe, stage=chosen)
 
@@ -88,11 +88,11 @@ def trained_backbone(recipe: Recipe, run: RunDirectory, stage: str) -> Backbone:
     Raises:
         InputError: the weights are missing or damaged.
     """
-    backbone = build_backbone(recipe.model, recipe.data.side)
+    backbone = build_backbone(recipe.model, recipe.data.size)
     load_best(run.best(stage), backbone)
     return backbone
 
 
 def seen_as(data: DataConfig) -> str:
-    """What tells one way to see pictures at evaluation from another."""
-    return repr((data.image_size, data.resize, data.mean, data.std))
+    """What tells one way to see images at evaluation from another."""
+    return repr((data.image_size, data.resize_ratio, data.mean, data.std))

@@ -1,4 +1,4 @@
-"""Feature transforms, composable by name and order. What treats every feature alike is done once for a table instead of for every task."""
+"""Feature transforms, composable by name and order. What treats every feature alike is done once for a dataset instead of for every task."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from s2m2.errors import InputError
 from s2m2.evaluation.engine import TaskTransform
-from s2m2.evaluation.features import FeatureTable
+from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.tasks import FewShotTasks
 from s2m2.recipe.transforms import StepName, TransformName, transform_steps
 
@@ -28,7 +28,7 @@ class FeatureTransforms:
 
     rectify is the ReLU that networks whose features are negative in part lack (ResNet-12 ends in a leaky one), before a power.
 
-    Sources: unit and centre_base together are CL2N (Wang et al., SimpleShot, 2019, section 3: subtract the mean of the base features,
+    Sources: unit and center_base together are CL2N (Wang et al., SimpleShot, 2019, section 3: subtract the mean of the base features,
     then divide by the length). power is (x + 1e-6)^0.5, the power transform of PT-MAP without the division by the length that follows it
     there (Hu, Gripon, Pateux, ICANN 2021, section 3). PEME is power, length, mean, length (Hu, Pateux, Gripon, Algorithms 2022,
     section 3), here in its inductive form: the mean is that of the base features after the same first two steps.
@@ -36,30 +36,30 @@ class FeatureTransforms:
 
     rows: tuple[RowStep, ...]
     tasks: tuple[StepName, ...]
-    base: FeatureTable | None
+    base: FeatureSet | None
     """The base features after the `rows`; None where none were given."""
 
-    def table(self, table: FeatureTable) -> FeatureTable:
-        """A table after the steps that treat all features alike.
+    def dataset(self, dataset: FeatureSet) -> FeatureSet:
+        """A dataset after the steps that treat all features alike.
 
         Raises:
             InputError: a power is to be taken of negative features.
         """
-        support = table.support_features
-        return replace(table, features=self._rows(table.features), support_features=support if support is None else self._rows(support))
+        support = dataset.support_features
+        return replace(dataset, features=self._rows(dataset.features), support_features=support if support is None else self._rows(support))
 
     def whole(self, tasks: FewShotTasks) -> FewShotTasks:
-        """Tasks after all steps: the same values, for features that did not go through `table`.
+        """Tasks after all steps: the same values, for features that did not go through `dataset`.
 
         Raises:
-            InputError: as `table`.
+            InputError: as `dataset`.
         """
         tasks = replace(tasks, support=self._rows(tasks.support), query=self._rows(tasks.query))
         return self._tasks(tasks)
 
     @property
     def remaining(self) -> TaskTransform | None:
-        """What is left to do to tasks of a transformed table."""
+        """What is left to do to tasks of a transformed dataset."""
         return self._tasks if self.tasks else None
 
     def _rows(self, features: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
@@ -74,17 +74,17 @@ class FeatureTransforms:
         return tasks
 
 
-def build_transforms(names: Sequence[TransformName], base: FeatureTable | None = None) -> FeatureTransforms:
+def build_transforms(names: Sequence[TransformName], base: FeatureSet | None = None) -> FeatureTransforms:
     """The transforms of these names in this order.
 
     Args:
-        base: features of the base classes; each `centre_base` subtracts their mean after the steps before it.
+        base: features of the base classes; each `center_base` subtracts their mean after the steps before it.
 
     Raises:
         InputError: a step looks at base features, and there are none; or a power is to be taken of negative ones.
     """
     steps = transform_steps(names)
-    first = steps.index("centre_support") if "centre_support" in steps else len(steps)
+    first = steps.index("center_support") if "center_support" in steps else len(steps)
     rows: list[RowStep] = []
     known = base.features if base is not None else None
     for name in steps[:first]:

@@ -1,7 +1,7 @@
 """Cosine classifiers, one for every few-shot task of a block, fitted together by stochastic gradient descent.
 
 The classifier of S2M2 (Mangla et al., WACV 2020, section 3): the logit of class c is scale * g_c * cos(x, v_c), where the direction
-v_c and the norm g_c are learnt apart from each other and features are divided by ||x|| + 1e-5.
+v_c and the norm g_c are learned apart from each other and features are divided by ||x|| + 1e-5.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class FitSettings:
     """Stochastic gradient descent on the mean cross entropy of a batch, with momentum as `torch.optim.SGD` defines it."""
 
     batch_size: int
-    """Support pictures a step; the last batch of an epoch is smaller where they do not divide."""
+    """Support images a step; the last batch of an epoch is smaller where they do not divide."""
     learning_rate: float
     momentum: float
     dampening: float

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from s2m2.functional.adam import EPSILON, MOMENTUM, SPREAD, Adam
 
-LEAST = 1e-30
+MIN_PROBABILITY = 1e-30
 """Of a mean prediction, where its logarithm is taken."""
 
 
@@ -81,7 +81,7 @@ def fill_residuals(
     mean = chances.mean(-1, keepdim=True)
     factor = settings.scale / slopes.shape[2]
     if order == 1:
-        mean.clamp_(min=LEAST).log_()
+        mean.clamp_(min=MIN_PROBABILITY).log_()
     else:
         factor *= order / (order - 1)
         mean.pow_(order - 1)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-LARGEST_STEP = 2**21
+MAX_STEP = 2**21
 """Numbers in one array of a solver, 16 MB: tasks are solved in parts, so that memory does not grow with their number."""
 
 WITHOUT_DOUBLES = ("mps",)
@@ -40,12 +40,12 @@ class SupportSpan:
         return torch.baddbmm(constants[:, None], query, weights.mT)
 
 
-def support_span(support: Float[Tensor, "task item dim"], *, centred: bool) -> SupportSpan:
+def support_span(support: Float[Tensor, "task item dim"], *, centerd: bool) -> SupportSpan:
     """The span of the support about its mean, or about zero.
 
     Where an intercept is fitted without penalty, the origin makes no difference to the classifier; the mean keeps most digits.
     """
-    origin = support.mean(1, keepdim=True) if centred else None
+    origin = support.mean(1, keepdim=True) if centerd else None
     offsets = support - origin if origin is not None else support
     # In float32 the rounding of a product of large features exceeds the penalty, and a matrix with negative eigenvalues has no factors.
     exact = where_doubles_are(offsets).double()
@@ -61,4 +61,4 @@ def where_doubles_are(values: Tensor) -> Tensor:
 
 def part_length(gram: Float64[Tensor, "task item item"], ways: int) -> int:
     """Tasks that a solver with one matrix for each class takes at once."""
-    return max(LARGEST_STEP // (ways * gram.shape[1] ** 2), 1)
+    return max(MAX_STEP // (ways * gram.shape[1] ** 2), 1)

@@ -21,9 +21,9 @@ from s2m2.functional.linear import part_length
 
 TOLERANCE = 1e-8
 """A task has converged when no entry of Y - P - a is larger; P and a are probabilities. Every step keeps 1' a = 0."""
-MOST_STEPS = 100
+MAX_STEPS = 100
 """Newton steps; six to ten are usual."""
-MOST_HALVINGS = 40
+MAX_HALVINGS = 40
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,7 +93,7 @@ def _fit(gram: Float64[Tensor, "task item item"], targets: Float64[Tensor, "task
     zeros = torch.zeros_like(targets)
     point = _Point(residuals=zeros, intercepts=zeros[:, 0], logits=zeros)
     converged = point.converged(targets)
-    for _ in range(MOST_STEPS):
+    for _ in range(MAX_STEPS):
         aim = _newton_point(point, gram, targets, intercept)
         point = point.towards(aim, _share(point, aim, targets) * ~converged)
         converged = converged | point.converged(targets)
@@ -107,7 +107,7 @@ def _share(point: _Point, aim: _Point, targets: Float64[Tensor, "task item way"]
     before = point.loss(targets)
     limit = before + 1e-12 * before.abs()
     share = torch.ones_like(before)
-    for _ in range(MOST_HALVINGS):
+    for _ in range(MAX_HALVINGS):
         worse = ~(point.towards(aim, share).loss(targets) <= limit)
         if not bool(worse.any()):
             break

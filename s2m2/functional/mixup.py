@@ -1,6 +1,6 @@
-"""Mixtures of pictures: mixup (Zhang et al., ICLR 2018, arXiv 1710.09412) and manifold mixup (Verma et al., ICML 2019, arXiv 1806.05236).
+"""Mixtures of images: mixup (Zhang et al., ICLR 2018, arXiv 1710.09412) and manifold mixup (Verma et al., ICML 2019, arXiv 1806.05236).
 
-Representations of two or more pictures are averaged with random weights, and their labels alike. Every member of the family is a
+Representations of two or more images are averaged with random weights, and their labels alike. Every member of the family is a
 choice of where (`Mix.stage`), of whom (`Mix.partners`) and of how much (`Mix.weights`).
 """
 
@@ -11,25 +11,25 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-LARGEST_BLOCK_COUNT = 8
-SMALLEST_BLOCK = 8
+MAX_BLOCK_COUNT = 8
+MIN_BLOCK = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mix:
-    """One mixture of each picture of a batch with one or more partners."""
+    """One mixture of each image of a batch with one or more partners."""
 
     stage: int
     """The representation that is mixed: the one that enters this stage of the backbone; 0 is the input."""
     weights: Float[Tensor, " partner"] | Float[Tensor, "partner batch"]
-    """Share of each partner, lambda_1 and on; the picture itself keeps 1 less their sum."""
+    """Share of each partner, lambda_1 and on; the image itself keeps 1 less their sum."""
     partners: Int64[Tensor, "partner batch"]
-    """Rows of each picture's partners among the rows that are given: those of the batch, then those of a second batch if there is one."""
+    """Rows of each image's partners among the rows that are given: those of the batch, then those of a second batch if there is one."""
 
     def blend(self, values: Float[Tensor, " row *axes"]) -> Float[Tensor, " batch *axes"]:
         """x_i + sum over j of lambda_j (x_partner(i, j) - x_i); a second batch is used up by it.
 
-        In this form a weight of 0, or a picture that is its own partner, leaves x_i as it is to the last bit.
+        In this form a weight of 0, or an image that is its own partner, leaves x_i as it is to the last bit.
         """
         own = values[: self.partners.shape[1]]
         mixed = own
@@ -68,31 +68,31 @@ def soft_binary_cross_entropy(logits: Float[Tensor, "batch class"], targets: Flo
 
 
 def draw_partners(batch_size: int, generator: torch.Generator, world_size: int = 1, partners: int = 1) -> Int64[Tensor, "partner batch"]:
-    """Random reorderings of a batch, within blocks of it, in which no picture is its own partner and none has the same partner twice.
+    """Random reorderings of a batch, within blocks of it, in which no image is its own partner and none has the same partner twice.
 
     The batch is shuffled already, so a partner from the same block is as random as any. Blocks let the same pairs meet whether
-    the batch lies on one device or is shared by 2, 4 or 8, where every share has 8 pictures or more; else every device is a block.
+    the batch lies on one device or is shared by 2, 4 or 8, where every share has 8 images or more; else every device is a block.
 
     Raises:
-        ValueError: the batch cannot be shared equally, or a block has too few pictures for so many partners.
+        ValueError: the batch cannot be shared equally, or a block has too few images for so many partners.
     """
     blocks = _block_count(batch_size, world_size)
     size = batch_size // blocks
     if partners >= max(size, 2):
-        raise ValueError(f"{partners} partners for each picture need more than the {size} pictures that are mixed with each other")
-    # A picture's partners are those before it in a random circle through its block: any other ones are equally likely.
+        raise ValueError(f"{partners} partners for each image need more than the {size} images that are mixed with each other")
+    # An image's partners are those before it in a random circle through its block: any other ones are equally likely.
     circle = torch.rand(blocks, size, generator=generator, device=generator.device).argsort(dim=1)
     before = torch.stack([torch.empty_like(circle).scatter_(1, circle, circle.roll(shift, dims=1)) for shift in range(1, partners + 1)])
     return (before + torch.arange(blocks, device=generator.device)[:, None] * size).flatten(1)
 
 
 def draw_partners_of_class(labels: Int64[Tensor, " batch"], keys: Float[Tensor, "partner batch"]) -> Int64[Tensor, "partner batch"]:
-    """Partners of the same class: for each partner, a random circle through the pictures of every class.
+    """Partners of the same class: for each partner, a random circle through the images of every class.
 
-    A picture that is alone in its class is its own partner, which leaves it as it is.
+    An image that is alone in its class is its own partner, which leaves it as it is.
 
     Args:
-        labels: class of each picture.
+        labels: class of each image.
         keys: independent uniform numbers in [0, 1), which order the circles.
     """
     places, found = torch.arange(len(labels), device=labels.device), []
@@ -109,7 +109,7 @@ def draw_partners_of_class(labels: Int64[Tensor, " batch"], keys: Float[Tensor, 
 def _block_count(batch_size: int, world_size: int) -> int:
     if batch_size % world_size:
         raise ValueError(f"a batch of {batch_size} cannot be shared equally by {world_size} processes")
-    blocks = LARGEST_BLOCK_COUNT
-    while blocks > 1 and (batch_size % blocks or batch_size // blocks < SMALLEST_BLOCK):
+    blocks = MAX_BLOCK_COUNT
+    while blocks > 1 and (batch_size % blocks or batch_size // blocks < MIN_BLOCK):
         blocks //= 2
     return blocks if blocks % world_size == 0 else world_size

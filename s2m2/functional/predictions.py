@@ -1,4 +1,4 @@
-"""What the logits of a classifier are worth: likelihood, accuracy, calibration, and what it has learnt by heart."""
+"""What the logits of a classifier are worth: likelihood, accuracy, calibration, and what it has learned by heart."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class PredictionQuality:
 
     accuracy: float
     """A fraction."""
-    surprise: float
+    nll: float
     """Mean negative log-likelihood of the label, in nats."""
     calibration_error: float
     """Expected calibration error over 15 bins, a fraction."""
@@ -26,7 +26,7 @@ class PredictionQuality:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Memorisation:
+class Memorization:
     """What became of items that were trained on, some of them under a wrong label (Zhang et al., ICLR 2017, arXiv 1611.03530).
 
     All shares are fractions; None where there are no such items.
@@ -36,7 +36,7 @@ class Memorisation:
     """Items whose label was wrong."""
     clean: int
     given_label: float | None
-    """Of the corrupted, share assigned to the wrong label that training gave: learnt by heart."""
+    """Of the corrupted, share assigned to the wrong label that training gave: learned by heart."""
     true_label: float | None
     """Of the corrupted, share assigned to their true class all the same."""
     clean_accuracy: float | None
@@ -55,14 +55,14 @@ def prediction_quality(logits: Float[Tensor, "item class"], labels: Int64[Tensor
     bins = reliability_bins(confidence.exp(), right)
     return PredictionQuality(
         accuracy=float(right.double().mean()),
-        surprise=float(F.nll_loss(logarithms, labels)),
+        nll=float(F.nll_loss(logarithms, labels)),
         calibration_error=calibration_error(bins),
         bins=bins,
         items=len(labels),
     )
 
 
-def memorisation(predicted: Int64[Tensor, " item"], given: Int64[Tensor, " item"], true: Int64[Tensor, " item"]) -> Memorisation:
+def memorization(predicted: Int64[Tensor, " item"], given: Int64[Tensor, " item"], true: Int64[Tensor, " item"]) -> Memorization:
     """How many items are assigned to the label that training gave them, and to their true class.
 
     Args:
@@ -75,7 +75,7 @@ def memorisation(predicted: Int64[Tensor, " item"], given: Int64[Tensor, " item"
     def share(hits: Tensor, of: Tensor) -> float | None:
         return float(hits[of].double().mean()) if bool(of.any()) else None
 
-    return Memorisation(
+    return Memorization(
         corrupted=int(corrupted.sum()),
         clean=int((~corrupted).sum()),
         given_label=share(predicted == given, corrupted),

@@ -11,9 +11,9 @@ def closeness(items: Float[Tensor, "task item dim"], means: Float[Tensor, "task 
 
     With m the mean of the means and d_k the k-th less m, -||x - m - d_k||^2 + ||x - m||^2 = 2 (x - m) . d_k - ||d_k||^2.
     """
-    centre = means.mean(dim=1, keepdim=True)
-    offsets = means - centre
-    constants = (offsets * (offsets + 2 * centre)).sum(dim=-1)
+    center = means.mean(dim=1, keepdim=True)
+    offsets = means - center
+    constants = (offsets * (offsets + 2 * center)).sum(dim=-1)
     return torch.baddbmm(constants[:, None], items, offsets.mT, beta=-1, alpha=2)
 
 

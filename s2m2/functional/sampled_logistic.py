@@ -12,8 +12,8 @@ from s2m2.functional.linear import where_doubles_are
 TOLERANCE = 1e-4
 """L-BFGS ends when no derivative of the mean loss is larger: scikit-learn's default, which ends long before the minimum where classes
 can be told apart without error. Where it ends is part of the classifier."""
-MOST_STEPS = 1000
-OPTIONS = {"maxiter": MOST_STEPS, "maxls": 50, "gtol": TOLERANCE, "ftol": 64 * float(np.finfo(np.float64).eps)}
+MAX_STEPS = 1000
+OPTIONS = {"maxiter": MAX_STEPS, "maxls": 50, "gtol": TOLERANCE, "ftol": 64 * float(np.finfo(np.float64).eps)}
 
 
 def fit_sampled_logistic(
@@ -36,9 +36,9 @@ def fit_sampled_logistic(
         parameters = torch.from_numpy(flat).reshape(ways, dim + 1)
         exact_weights, weights = parameters[:, :-1], parameters.to(features)
         logits = torch.addmm(weights[:, -1], features, weights[:, :-1].T)
-        normalisers = logits.logsumexp(1, keepdim=True)
-        loss = (normalisers.sum(dtype=torch.float64) - (logits * targets).sum(dtype=torch.float64)) / items
-        residuals = logits.sub_(normalisers).exp_().sub_(targets)
+        normalizers = logits.logsumexp(1, keepdim=True)
+        loss = (normalizers.sum(dtype=torch.float64) - (logits * targets).sum(dtype=torch.float64)) / items
+        residuals = logits.sub_(normalizers).exp_().sub_(targets)
         gradient = torch.cat([residuals.T @ features, residuals.sum(0)[:, None]], dim=1).double().cpu() / items
         gradient[:, :-1] += decay * exact_weights
         return float(loss) + decay / 2 * float(exact_weights.square().sum()), gradient.flatten().numpy()

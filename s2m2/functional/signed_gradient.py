@@ -8,17 +8,17 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 Logits = Callable[[Tensor], Tensor]
-"""Normalised pictures "batch 3 side side" to logits "batch class"; in evaluation mode, so that no picture depends on another."""
+"""Normalized images "batch 3 size size" to logits "batch class"; in evaluation mode, so that no image depends on another."""
 
 
 def gradient_signs(
     logits_of: Logits, images: Float[Tensor, "batch channel height width"], labels: Int64[Tensor, " batch"]
 ) -> Float[Tensor, "batch channel height width"]:
-    """Signs of the gradient of each picture's cross entropy by its values. They are the same on any scale of the values."""
+    """Signs of the gradient of each image's cross entropy by its values. They are the same on any scale of the values."""
     with torch.inference_mode(False), torch.enable_grad():
-        pictures = images.detach().clone().requires_grad_()
-        loss = F.cross_entropy(logits_of(pictures), labels, reduction="sum")
-        (gradient,) = torch.autograd.grad(loss, pictures)
+        batch = images.detach().clone().requires_grad_()
+        loss = F.cross_entropy(logits_of(batch), labels, reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, batch)
     return gradient.sign()
 
 
@@ -29,11 +29,11 @@ def perturb(
     mean: Sequence[float],
     std: Sequence[float],
 ) -> Float[Tensor, "batch channel height width"]:
-    """The pictures moved by epsilon * sign, on the scale of 0 to 1 that pictures have before they are normalised, and kept within it.
+    """The images moved by epsilon * sign, on the scale of 0 to 1 that images have before they are normalized, and kept within it.
 
     Args:
-        images: normalised, (x - mean) / std by channel.
-        epsilon: on the scale of 0 to 1; 8 / 255 are 8 levels of an 8-bit picture.
+        images: normalized, (x - mean) / std by channel.
+        epsilon: on the scale of 0 to 1; 8 / 255 are 8 levels of an 8-bit image.
     """
     means, stds = (torch.tensor(tuple(values), dtype=images.dtype, device=images.device)[:, None, None] for values in (mean, std))
     pixels = (images * stds + means + epsilon * signs).clamp(0, 1)

@@ -15,7 +15,7 @@ def sinkhorn(gains: Float[Tensor, "task way query"], *, mass: float, tolerance: 
     of which the last changed no query's total by more than `tolerance`, whatever other tasks of the block do.
 
     Args:
-        gains: negative costs, times the multiplier of the regularisation; a term that all ways of a query share changes nothing.
+        gains: negative costs, times the multiplier of the regularization; a term that all ways of a query share changes nothing.
         mass: queries divided by ways.
         rounds: at most.
     """

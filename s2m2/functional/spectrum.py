@@ -13,7 +13,7 @@ from torch import Tensor
 from s2m2.functional.double_pieces import double_pieces
 from s2m2.functional.linear import where_doubles_are
 
-MOST_OF_VARIANCE = 0.95
+MAX_OF_VARIANCE = 0.95
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,7 +27,7 @@ class ClassSpectrum:
     shares: Float64[Tensor, " direction"]
     """Share of a class's variance in each of its principal directions, the largest first: s_k^2 / sum_j s_j^2. Sums to 1, or to 0."""
     singular_values: Float64[Tensor, " direction"]
-    """Singular values s_k of the class's centred representations, divided by sqrt(items): standard deviations along the directions."""
+    """Singular values s_k of the class's centerd representations, divided by sqrt(items): standard deviations along the directions."""
     largest_share: float
     """Of the variance, in the first direction."""
     effective_rank: float
@@ -45,7 +45,7 @@ class ClassSpectrum:
 def class_spectrum(features: Float[Tensor, "item dim"], labels: Int64[Tensor, " item"]) -> ClassSpectrum:
     """The spectrum of every class around its own mean, averaged over classes; in float64, without gradient.
 
-    Singular values come from the smaller of the two products of the centred representations, one class at a time, so that memory
+    Singular values come from the smaller of the two products of the centerd representations, one class at a time, so that memory
     is a copy of one class in float64.
     """
     with torch.no_grad():
@@ -65,9 +65,9 @@ def class_spectrum(features: Float[Tensor, "item dim"], labels: Int64[Tensor, " 
 
 
 def _variances(items: Float64[Tensor, "item dim"]) -> Float64[Tensor, " direction"]:
-    """Squared singular values of the centred items over their number, descending, at most items - 1 of them."""
-    centred = items - items.mean(0)
-    smaller = centred @ centred.mT if len(items) <= items.shape[1] else centred.mT @ centred
+    """Squared singular values of the centerd items over their number, descending, at most items - 1 of them."""
+    centerd = items - items.mean(0)
+    smaller = centerd @ centerd.mT if len(items) <= items.shape[1] else centerd.mT @ centerd
     found = torch.linalg.eigvalsh(smaller).flip(0)[: max(len(items) - 1, 1)] / len(items)
     # What identical items differ by from their computed mean is rounding, not variance.
     rounding = torch.finfo(items.dtype).eps * float(items.square().sum()) / len(items)
@@ -97,7 +97,7 @@ def _summary(variances: Float64[Tensor, "class direction"], within: float, left_
     shares = variances / variances.sum(1, keepdim=True)
     ranks = torch.special.entr(shares).sum(1).exp()
     # A sum that misses its bound by rounding shall not cost another direction.
-    directions = (shares.cumsum(1) < MOST_OF_VARIANCE - 1e-9).sum(1) + 1
+    directions = (shares.cumsum(1) < MAX_OF_VARIANCE - 1e-9).sum(1) + 1
     return ClassSpectrum(
         shares=shares.mean(0),
         singular_values=variances.sqrt().mean(0),

@@ -16,9 +16,9 @@ from s2m2.functional.linear import part_length
 
 TOLERANCE = 1e-9
 """A classifier has converged when no a_i is further from what the margin asks for; labels are +-1."""
-MOST_STEPS = 100
+MAX_STEPS = 100
 """Newton steps; five are usual."""
-MOST_HALVINGS = 40
+MAX_HALVINGS = 40
 
 
 def fit_squared_hinge(
@@ -27,7 +27,7 @@ def fit_squared_hinge(
     """Coefficients of the weights of each class, told apart from all others together, over the support items.
 
     Args:
-        gram: inner products of the support items; 1 added to each gives an intercept that is penalised like the weights.
+        gram: inner products of the support items; 1 added to each gives an intercept that is penalized like the weights.
         labels: way of each; on any device.
         inverse_penalty: C.
     """
@@ -42,7 +42,7 @@ def _fit(gram: Float64[Tensor, "task item item"], signs: Float64[Tensor, "task w
     shares = torch.zeros_like(signs)
     values = torch.zeros_like(signs)
     converged = torch.zeros(signs.shape[:2], dtype=torch.bool, device=signs.device)
-    for _ in range(MOST_STEPS):
+    for _ in range(MAX_STEPS):
         inside = (signs * values < 1).to(gram.dtype)
         aim = _solve(gram, signs, inside)
         aim_values = aim @ gram
@@ -68,7 +68,7 @@ def _step(signs: Tensor, here: tuple[Tensor, Tensor], there: tuple[Tensor, Tenso
     before = _loss(signs, *here)
     limit = before + 1e-12 * before
     share = torch.ones_like(before)
-    for _ in range(MOST_HALVINGS):
+    for _ in range(MAX_HALVINGS):
         shares, values = (start.lerp(end, share[..., None]) for start, end in zip(here, there, strict=True))
         worse = ~(_loss(signs, shares, values) <= limit)
         if not bool(worse.any()):

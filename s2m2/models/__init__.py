@@ -1,4 +1,4 @@
-"""Networks: pictures to features, features to logits. No data, no files, no training."""
+"""Networks: images to features, features to logits. No data, no files, no training."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import torch
 from s2m2.models.backbone import Backbone
 from s2m2.models.conv import conv4
 from s2m2.models.heads import CosineHead, LinearHead
-from s2m2.models.initialise import initialise
+from s2m2.models.initialize import initialize
 from s2m2.models.resnet import resnet12, resnet18
 from s2m2.models.timm_model import timm_backbone
 from s2m2.models.wide_resnet import wrn28_10
@@ -15,7 +15,7 @@ from s2m2.recipe import ModelConfig
 from s2m2.recipe.model import BackboneName
 from s2m2.seeding import generator_for
 
-__all__ = ["BUILDERS", "Backbone", "CosineHead", "LinearHead", "build_backbone", "initialise"]
+__all__ = ["BUILDERS", "Backbone", "CosineHead", "LinearHead", "build_backbone", "initialize"]
 
 # timm's models bring their own initial weights, so `build_backbone` does not make them in this way.
 BUILDERS: dict[BackboneName, Callable[[ModelConfig, int], Backbone]] = {
@@ -33,7 +33,7 @@ def build_backbone(config: ModelConfig, image_size: int, generator: torch.Genera
 
     Args:
         config: names the architecture, its width and its dropout.
-        image_size: side of the pictures, in pixels.
+        image_size: side of the images, in pixels.
         generator: draws the initial weights (CPU). Without one they come from a fixed stream, for callers that load others over them.
 
     Raises:
@@ -45,5 +45,5 @@ def build_backbone(config: ModelConfig, image_size: int, generator: torch.Genera
     with torch.device("meta"):
         backbone = BUILDERS[config.backbone](config, image_size)
     backbone.to_empty(device="cpu")
-    initialise(backbone, generator or generator_for(0, "backbone"))
+    initialize(backbone, generator or generator_for(0, "backbone"))
     return backbone

@@ -7,17 +7,17 @@ import torch
 from torch import Tensor
 
 from s2m2.errors import InputError
-from s2m2.functional.rotation import TURNS
+from s2m2.functional.rotation import ROTATIONS
 from s2m2.models.wide_resnet import BLOCKS, wrn28_10
 
 BACKBONE_PREFIX = "feature."
 """Before the names of the backbone in files of the rotation stage."""
 WRAPPER = "module"
 """Part of a name that `DataParallel` puts in, before whatever it wraps."""
-HEADS = ("linear.L", "classifier.L")
+CLASSIFIERS = ("linear.L", "classifier.L")
 """Names of the cosine classifier: in most files, and in those of the rotation stage."""
 STATISTICS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-"""What batch normalisation keeps."""
+"""What batch normalization keeps."""
 WIDTH_KEY = "block1.layer.0.conv1.weight"
 
 
@@ -31,7 +31,7 @@ class ReleasedWeights:
     """Channels of the first stage."""
     class_head: dict[str, Tensor] | None
     """State of a `CosineHead`, `direction` and `norm`; None where the file has none."""
-    turn_head: dict[str, Tensor] | None = None
+    rotation_head: dict[str, Tensor] | None = None
     """State of the rotation head, a `LinearHead` of four classes; None where the file has none."""
 
     @property
@@ -71,27 +71,27 @@ def translate(state: Mapping[str, Tensor], rotate: Mapping[str, Tensor] | None =
             "direction": _checked("weight_v of the head", head["weight_v"], direction),
             "norm": _checked("weight_g of the head", head["weight_g"], direction[:, :1])[:, 0].clone(),
         }
-    turns = _turn_head(rotate, network.feature_dim) if rotate else None
-    return ReleasedWeights(backbone=backbone, width=width, class_head=head, turn_head=turns)
+    turns = _rotation_head(rotate, network.feature_dim) if rotate else None
+    return ReleasedWeights(backbone=backbone, width=width, class_head=head, rotation_head=turns)
 
 
 def released_names() -> dict[str, str]:
     """Their name of every tensor that a `wrn28_10` can have; a block without a change of width has no shortcut."""
-    names = {"stages.0.0.weight": "conv1.weight", **dict(_normalisation("stages.3.0", "bn1"))}
+    names = {"stages.0.0.weight": "conv1.weight", **dict(_normalization("stages.3.0", "bn1"))}
     for stage in range(3):
         for block in range(BLOCKS):
             # Our first stage begins with the stem.
             ours, theirs = f"stages.{stage}.{block + (stage == 0)}", f"block{stage + 1}.layer.{block}"
-            names.update(_normalisation(f"{ours}.activation.0", f"{theirs}.bn1"))
+            names.update(_normalization(f"{ours}.activation.0", f"{theirs}.bn1"))
             names[f"{ours}.branch.0.weight"] = f"{theirs}.conv1.weight"
-            names.update(_normalisation(f"{ours}.branch.1", f"{theirs}.bn2"))
+            names.update(_normalization(f"{ours}.branch.1", f"{theirs}.bn2"))
             names[f"{ours}.branch.4.weight"] = f"{theirs}.conv2.weight"
             if block == 0:
                 names[f"{ours}.shortcut.weight"] = f"{theirs}.convShortcut.weight"
     return names
 
 
-def _normalisation(ours: str, theirs: str) -> Iterator[tuple[str, str]]:
+def _normalization(ours: str, theirs: str) -> Iterator[tuple[str, str]]:
     return ((f"{ours}.{name}", f"{theirs}.{name}") for name in STATISTICS)
 
 
@@ -106,7 +106,7 @@ def _bare_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _take_head(theirs: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    found = [head for head in HEADS if any(name.startswith(f"{head}.") for name in theirs)]
+    found = [head for head in CLASSIFIERS if any(name.startswith(f"{head}.") for name in theirs)]
     if len(found) > 1:
         raise InputError(f"has two heads, {found[0]} and {found[1]}")
     if not found:
@@ -120,11 +120,11 @@ def _take_head(theirs: dict[str, Tensor]) -> dict[str, Tensor] | None:
     return head
 
 
-def _turn_head(rotate: Mapping[str, Tensor], feature_dim: int) -> dict[str, Tensor]:
+def _rotation_head(rotate: Mapping[str, Tensor], feature_dim: int) -> dict[str, Tensor]:
     given = {name.removeprefix("0."): value for name, value in _bare_names(rotate).items()}
     for name in given.keys() - {"weight", "bias"}:
         raise InputError(f"has {name} in its rotation head, which is one linear layer")
-    weight = torch.empty(TURNS, feature_dim, device="meta")
+    weight = torch.empty(ROTATIONS, feature_dim, device="meta")
     return {
         "weight": _checked("weight of the rotation head", given.get("weight"), weight),
         "bias": _checked("bias of the rotation head", given.get("bias"), weight[:, 0]),

@@ -9,9 +9,9 @@ from s2m2.functional.mixup import Mix
 
 
 class Backbone(nn.Module):
-    """Pictures to features.
+    """Images to features.
 
-    The stages are applied in order; the first takes normalised pictures "batch channel height width", the last returns features
+    The stages are applied in order; the first takes normalized images "batch channel height width", the last returns features
     "batch dim". Nothing but these stages is in its `state_dict`: heads belong to the objectives that train them.
     """
 
@@ -20,10 +20,10 @@ class Backbone(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.feature_dim = feature_dim
 
-    def forward(self, images: Float[Tensor, "row 3 side side"], mix: Mix | None = None) -> Float[Tensor, "batch dim"]:
-        """Features of the pictures; with a mix, of the pictures mixed before stage `mix.stage`.
+    def forward(self, images: Float[Tensor, "row 3 size size"], mix: Mix | None = None) -> Float[Tensor, "batch dim"]:
+        """Features of the images; with a mix, of the images mixed before stage `mix.stage`.
 
-        `mix.stage` runs from 0, the pictures, to the number of stages, the features themselves. There are as many rows as pictures in
+        `mix.stage` runs from 0, the images, to the number of stages, the features themselves. There are as many rows as images in
         the batch, or twice as many where the mix takes its partners from a second batch.
         """
         values = images

@@ -12,7 +12,7 @@ from s2m2.seeding import generator_for
 class CosineHead(nn.Module):
     """Classifier by the cosine between features and one direction a class: logits = scale * g_c * cos(x, v_c) (S2M2).
 
-    The norm g_c is learnt apart from the direction v_c, as in weight normalisation (Salimans and Kingma, NeurIPS 2016).
+    The norm g_c is learned apart from the direction v_c, as in weight normalization (Salimans and Kingma, NeurIPS 2016).
     Features are divided by ||x|| + 1e-5. Bare cosines lose too much in half precision, so all is computed in float32 at least.
     """
 

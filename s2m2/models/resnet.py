@@ -1,4 +1,4 @@
-"""Residual networks (He et al., CVPR 2016, arXiv 1512.03385): ResNet-12 as few-shot work uses it, and ResNet-18 for small pictures."""
+"""Residual networks (He et al., CVPR 2016, arXiv 1512.03385): ResNet-12 as few-shot work uses it, and ResNet-18 for small images."""
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -33,7 +33,7 @@ def resnet12(width: int | None = None) -> Backbone:
 def resnet18(width: int | None = None) -> Backbone:
     """Four stages of two blocks of two convolutions, widths 64, 128, 256 and 512, strides 1, 2, 2 and 2; then the mean over the map.
 
-    The stem is one 3x3 convolution of stride 1 without pooling, so that small pictures keep their detail; it belongs to the
+    The stem is one 3x3 convolution of stride 1 without pooling, so that small images keep their detail; it belongs to the
     first stage.
 
     Args:
@@ -68,8 +68,8 @@ class TripleBlock(nn.Module):
         )
         self.shortcut = _projection(channels, width, stride=1)
 
-    def forward(self, values: Float[Tensor, "batch channel side side"]) -> Float[Tensor, "batch out side//2 side//2"]:
-        """Half the side, `width` channels."""
+    def forward(self, values: Float[Tensor, "batch channel size size"]) -> Float[Tensor, "batch out size//2 size//2"]:
+        """Half the size, `width` channels."""
         return F.max_pool2d(F.leaky_relu_(self.branch(values) + self.shortcut(values), SLOPE), 2)
 
 
@@ -87,13 +87,13 @@ class BasicBlock(nn.Module):
         )
         self.shortcut = nn.Identity() if channels == width and stride == 1 else _projection(channels, width, stride)
 
-    def forward(self, values: Float[Tensor, "batch channel side side"]) -> Float[Tensor, "batch out lower lower"]:
+    def forward(self, values: Float[Tensor, "batch channel size size"]) -> Float[Tensor, "batch out lower lower"]:
         """The side divided by the stride, rounded up; `width` channels."""
         return F.relu_(self.branch(values) + self.shortcut(values))
 
 
 def conv3x3(channels: int, width: int, stride: int = 1) -> nn.Conv2d:
-    """A padded 3x3 convolution without bias, which the batch normalisation beside it makes needless."""
+    """A padded 3x3 convolution without bias, which the batch normalization beside it makes needless."""
     return nn.Conv2d(channels, width, kernel_size=3, stride=stride, padding=1, bias=False)
 
 

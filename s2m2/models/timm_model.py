@@ -24,7 +24,7 @@ class TimmStage(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, images: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch dim"]:
+    def forward(self, images: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch dim"]:
         """Pooled features."""
         return self.model(images)
 
@@ -33,12 +33,12 @@ def timm_backbone(config: ModelConfig, image_size: int, generator: torch.Generat
     """A model of timm as a backbone of one stage, on the CPU.
 
     Args:
-        image_size: side of the pictures, in pixels; models that are built for one size are built for this one.
+        image_size: side of the images, in pixels; models that are built for one size are built for this one.
         generator: seeds the initial weights, which timm draws from torch's global generator; that one is as before afterwards. Without
             one the stream is fixed, and the weights that the settings name are not loaded, as others will be.
 
     Raises:
-        InputError: timm is not installed or has no such model, the model takes no such pictures, or its weights do not fit or cannot
+        InputError: timm is not installed or has no such model, the model takes no such images, or its weights do not fit or cannot
             be downloaded.
     """
     timm = _import_timm()
@@ -70,7 +70,7 @@ def _import_timm() -> Any:
 
 
 def _create(build: Callable[..., nn.Module], config: ModelConfig, image_size: int) -> nn.Module:
-    """The model, built for the size of the pictures where it is built for one at all."""
+    """The model, built for the size of the images where it is built for one at all."""
     logging.getLogger("timm").setLevel(logging.ERROR)  # what does not fit is an error here, and nothing else is of interest
     try:
         try:
@@ -80,23 +80,23 @@ def _create(build: Callable[..., nn.Module], config: ModelConfig, image_size: in
                 raise
             return build()
     except Exception as error:  # timm and what it downloads with raise many kinds, all with the same meaning here
-        source = config.weights or ("its downloaded weights" if config.pretrained else f"pictures of {image_size} pixels")
+        source = config.weights or ("its downloaded weights" if config.pretrained else f"images of {image_size} pixels")
         raise InputError(f"--model.timm {config.timm} cannot be built with {source}: {_one_line(error)}") from error
 
 
 @torch.no_grad()
 def _feature_dim(model: nn.Module, name: str, image_size: int) -> int:
-    """Numbers of a feature, found out with an empty picture in evaluation mode."""
+    """Numbers of a feature, found out with an empty image in evaluation mode."""
     modes = {module: module.training for module in model.modules()}
     try:
         shape = model.eval()(torch.zeros(1, 3, image_size, image_size)).shape
     except Exception as error:  # each architecture has its own way to refuse a size
-        raise InputError(f"--model.timm {name} takes no pictures of --data.image_size {image_size}: {_one_line(error)}") from error
+        raise InputError(f"--model.timm {name} takes no images of --data.image_size {image_size}: {_one_line(error)}") from error
     finally:
         for module, mode in modes.items():
             module.training = mode
     if len(shape) != 2:
-        raise InputError(f"--model.timm {name} gives features of {len(shape) - 1} axes, not one vector a picture")
+        raise InputError(f"--model.timm {name} gives features of {len(shape) - 1} axes, not one vector an image")
     return shape[1]
 
 

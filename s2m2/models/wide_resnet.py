@@ -13,7 +13,7 @@ BLOCKS = 4
 
 
 def wrn28_10(width: int | None = None, dropout: float = 0.0) -> Backbone:
-    """Three stages of four pre-activation blocks, then batch normalisation, ReLU and the mean over the map.
+    """Three stages of four pre-activation blocks, then batch normalization, ReLU and the mean over the map.
 
     The last of the four stages is only that ending, so that a mixture before it meets the raw output of the third, as in
     S2M2. The stem of 16 channels belongs to the first stage and keeps its width, as in the whole family WRN-28-k.
@@ -35,9 +35,9 @@ def wrn28_10(width: int | None = None, dropout: float = 0.0) -> Backbone:
 
 
 class PreActivationBlock(nn.Module):
-    """Two 3x3 convolutions, each after batch normalisation and ReLU, beside a shortcut.
+    """Two 3x3 convolutions, each after batch normalization and ReLU, beside a shortcut.
 
-    Where width or stride change, the shortcut is a 1x1 convolution of the normalised and rectified input; elsewhere it is the
+    Where width or stride change, the shortcut is a 1x1 convolution of the normalized and rectified input; elsewhere it is the
     input itself. Dropout draws from torch's global generator, the one thing in a backbone that does: `nn.Dropout` takes no other.
     """
 
@@ -54,7 +54,7 @@ class PreActivationBlock(nn.Module):
         changes = channels != width or stride != 1
         self.shortcut = nn.Conv2d(channels, width, kernel_size=1, stride=stride, bias=False) if changes else None
 
-    def forward(self, values: Float[Tensor, "batch channel side side"]) -> Float[Tensor, "batch out lower lower"]:
+    def forward(self, values: Float[Tensor, "batch channel size size"]) -> Float[Tensor, "batch out lower lower"]:
         """The side divided by the stride, rounded up; `width` channels."""
         activated = self.activation(values)
         kept = values if self.shortcut is None else self.shortcut(activated)

@@ -3,7 +3,7 @@
 Each field is followed by its meaning and unit; the command line's help is made from these texts.
 """
 
-from s2m2.recipe.analysis import AnalyseConfig
+from s2m2.recipe.analysis import AnalyzeConfig
 from s2m2.recipe.data import AugmentConfig, DataConfig
 from s2m2.recipe.doctor import DoctorConfig
 from s2m2.recipe.evaluation import CosineClassifierConfig, EvaluateConfig
@@ -16,7 +16,7 @@ from s2m2.recipe.training import FinetuneConfig, OptimizerConfig, PretrainConfig
 from s2m2.recipe.tree import Recipe, build_recipe, differences, one_line, read_recipe, recipe_parser, recipe_to_yaml
 
 __all__ = [
-    "AnalyseConfig",
+    "AnalyzeConfig",
     "AugmentConfig",
     "CosineClassifierConfig",
     "DataConfig",

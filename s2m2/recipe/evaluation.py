@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from s2m2.recipe.checks import check, check_counts
-from s2m2.recipe.heads import HeadName
+from s2m2.recipe.classifiers import ClassifierName
 from s2m2.recipe.inductive import CalibratedConfig, ConvergedCosineConfig, LogisticConfig, RidgeConfig, SvmConfig
 from s2m2.recipe.tasks import ProtocolName
 from s2m2.recipe.transductive import (
@@ -24,12 +24,12 @@ FeaturesName = Literal["pixels", "pretrain", "finetune"]
 
 @dataclass(frozen=True, kw_only=True)
 class CosineClassifierConfig:
-    """How the cosine classifier is fitted to the support pictures of one task (defaults: S2M2's protocol)."""
+    """How the cosine classifier is fitted to the support images of one task (defaults: S2M2's protocol)."""
 
     epochs: int = 200
-    """Passes over the support pictures; fixed in advance, never chosen by looking at the accuracy."""
+    """Passes over the support images; fixed in advance, never chosen by looking at the accuracy."""
     batch_size: int = 4
-    """Support pictures a step, in random order."""
+    """Support images a step, in random order."""
     learning_rate: float = 0.01
     """Learning rate of SGD."""
     momentum: float = 0.9
@@ -52,38 +52,38 @@ class CosineClassifierConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """Which few-shot tasks are scored, with which heads, on which features."""
+    """Which few-shot tasks are scored, with which classifiers, on which features."""
 
     split: Literal["novel", "validation", "base"] = "novel"
     """Classes that the tasks are drawn from. Choose settings on validation, report on novel."""
-    novel_table: str | None = None
-    """The pictures of the novel classes, where they are of another data set than the base classes; null: those of data.table."""
-    query_table: str | None = None
-    """Where queries come from, if not from where the support comes from: a table with classes of the same names; null: one for both."""
+    novel_dataset: str | None = None
+    """The images of the novel classes, where they are of another dataset than the base classes; null: those of data.path."""
+    query_dataset: str | None = None
+    """Where queries come from, if not from where the support comes from: a dataset with classes of the same names; null: one for both."""
     ways: tuple[int, ...] = (5,)
     """Classes of a task; several values are scored one after the other."""
     shots: tuple[int, ...] = (1, 5)
-    """Labelled pictures a class; several values are scored one after the other."""
+    """Labeled images a class; several values are scored one after the other."""
     protocols: tuple[ProtocolName, ...] = ("fixed",)
-    """How tasks are drawn; several are scored one after the other. fixed: as many queries of every class; s2m2: every picture that is
+    """How tasks are drawn; several are scored one after the other. fixed: as many queries of every class; s2m2: every image that is
     not support is a query, as in its paper; dirichlet: queries in unequal numbers; variable: ways and shots by Meta-Dataset's rule."""
     queries: int = 15
-    """Pictures a class to recognise; protocol dirichlet: on average. Not used by s2m2 and variable."""
+    """Images a class to recognize; protocol dirichlet: on average. Not used by s2m2 and variable."""
     dirichlet: float = 2.0
     """Concentration of the Dirichlet draw of protocol dirichlet: the smaller, the less balanced (alpha-TIM: 2)."""
     tasks: int = 10_000
     """Tasks averaged."""
     seed: int = 0
-    """Seed of the tasks and heads, apart from that of training, so that different trainings meet the same tasks."""
+    """Seed of the tasks and classifiers, apart from that of training, so that different trainings meet the same tasks."""
     save_tasks: Path | None = None
     """Folder to keep the tasks in, an .npz file for each kind, so that another program can score the same ones; null: they are not kept."""
     tasks_from: tuple[Path, ...] = ()
     """Files of tasks to score instead of drawn ones; protocols, ways, shots, queries, tasks and seed are then those of the files."""
-    heads: tuple[HeadName, ...] = ("cosine", "nearest_mean")
-    """Few-shot heads. cosine: the paper's classifier; README.md has the list."""
+    classifiers: tuple[ClassifierName, ...] = ("cosine", "nearest_mean")
+    """Few-shot classifiers. cosine: the paper's classifier; README.md has the list."""
     transforms: tuple[TransformName, ...] = ()
-    """What is done to the features before a head meets them, in this order: rectify (what is below zero becomes zero), unit, power,
-    centre_base, centre_support; cl2n (centre_base, unit) and peme (power, unit, centre_base, unit). Heads with a transform of their own
+    """What is done to the features before a classifier meets them, in this order: rectify (what is below zero becomes zero), unit, power,
+    center_base, center_support; cl2n (center_base, unit) and peme (power, unit, center_base, unit). Heads with a transform of their own
     apply it after these."""
     details: bool = True
     """Keep classes, confusions, calibration, unknown classes and hardest tasks beside accuracies; the interval over classes needs it."""
@@ -92,12 +92,12 @@ class EvaluateConfig:
     unknown: int = 5
     """Further classes of each task with unknown classes, none of which has support; 0 leaves unknown classes out."""
     features: tuple[FeaturesName, ...] = ("pretrain", "finetune")
-    """What the heads see: raw pixels, or the features of the best weights of a training stage."""
+    """What the classifiers see: raw pixels, or the features of the best weights of a training stage."""
     support_crops: int = 0
-    """Augmented shots: support pictures are shown to the network as the mean features of so many random crops, drawn with the area, ratio
-    and mirroring of data.augment (EASY: 30); queries stay as they are. 0: the whole picture once. Not used by pixels."""
+    """Augmented shots: support images are shown to the network as the mean features of so many random crops, drawn with the area, ratio
+    and mirroring of data.augment (EASY: 30); queries stay as they are. 0: the whole image once. Not used by pixels."""
     ensemble: tuple[Path, ...] = ()
-    """Other run directories of the same pictures: features of the same stage of all, each scaled to unit norm, stand side by side
+    """Other run directories of the same images: features of the same stage of all, each scaled to unit norm, stand side by side
     (EASY: three networks). Not used by pixels."""
     cosine: CosineClassifierConfig = field(default_factory=CosineClassifierConfig)
     cosine_converged: ConvergedCosineConfig = field(default_factory=ConvergedCosineConfig)
@@ -124,6 +124,6 @@ class EvaluateConfig:
         check(self.support_crops >= 0, "evaluate.support_crops", self.support_crops, "0 or more")
         check(len(set(self.ensemble)) == len(self.ensemble), "evaluate.ensemble", " ".join(map(str, self.ensemble)), "different runs")
         check_transforms("evaluate.transforms", self.transforms)
-        for name in ("heads", "features", "protocols"):
+        for name in ("classifiers", "features", "protocols"):
             values = getattr(self, name)
             check(bool(values) and len(set(values)) == len(values), f"evaluate.{name}", list(values), "one or more different names")

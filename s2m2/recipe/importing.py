@@ -21,11 +21,11 @@ class ImportConfig:
     stage: Literal["pretrain", "finetune"] = "finetune"
     """Stage that the weights of a checkpoint count as the result of. finetune: S2M2_R and every other file that shall only be scored;
     pretrain: a file of the rotation stage."""
-    table: str = "glyphs"
-    """Pictures of the run of a checkpoint, `data.table` of its recipe; `s2m2 evaluate --run DIR --data.table` can name others later."""
+    dataset: str = "glyphs"
+    """Images of the run of a checkpoint, `data.path` of its recipe; `s2m2 evaluate --run DIR --data.path` can name others later."""
     image_size: int = 80
-    """Side of the square that the network of a checkpoint sees, in pixels: 32 for CIFAR-FS, 80 for the authors' other data sets."""
+    """Side of the square that the network of a checkpoint sees, in pixels: 32 for CIFAR-FS, 80 for the authors' other datasets."""
 
     def __post_init__(self) -> None:
         check(self.image_size >= 28, "image_size", self.image_size, "28 pixels or more")
-        check(bool(self.table.strip()), "table", repr(self.table), "a data set or a folder")
+        check(bool(self.dataset.strip()), "dataset", repr(self.dataset), "a dataset or a folder")

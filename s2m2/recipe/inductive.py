@@ -1,4 +1,4 @@
-"""Settings of the inductive few-shot heads, apart from the paper's cosine classifier."""
+"""Settings of the inductive few-shot classifiers, apart from the paper's cosine classifier."""
 
 from dataclasses import dataclass
 
@@ -57,7 +57,7 @@ class CalibratedConfig:
 
     power: float = 0.5
     """Power that support and query features are raised to first (Tukey's ladder); the statistics of the base classes stay as they are."""
-    neighbours: int = 2
+    neighbors: int = 2
     """Nearest base classes that lend their mean and covariance to a support item."""
     spread: float = 0.21
     """Added to every entry of the covariance; the paper has 0.21 on mini-ImageNet and tieredImageNet, 0.3 on CUB."""
@@ -68,11 +68,11 @@ class CalibratedConfig:
 
     def __post_init__(self) -> None:
         _check_positive("calibrated", self, "power", "inverse_penalty")
-        check(self.neighbours >= 1, "evaluate.calibrated.neighbours", self.neighbours, "1 or more")
+        check(self.neighbors >= 1, "evaluate.calibrated.neighbors", self.neighbors, "1 or more")
         check(self.samples >= 1, "evaluate.calibrated.samples", self.samples, "1 or more")
         check(self.spread >= 0, "evaluate.calibrated.spread", self.spread, "0 or more")
 
 
-def _check_positive(head: str, config: object, *names: str) -> None:
+def _check_positive(classifier: str, config: object, *names: str) -> None:
     for name in names:
-        check(getattr(config, name) > 0, f"evaluate.{head}.{name}", getattr(config, name), "above 0")
+        check(getattr(config, name) > 0, f"evaluate.{classifier}.{name}", getattr(config, name), "above 0")

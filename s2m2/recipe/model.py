@@ -15,7 +15,7 @@ class ModelConfig:
     backbone: BackboneName = "conv4"
     """Architecture. S2M2's numbers are those of wrn28_10; timm: the model of that library that model.timm names (extra `timm`)."""
     timm: str | None = None
-    """Name of a model of timm, `resnet50` say, with backbone timm. It is one stage: pictures and features can be mixed, nothing between."""
+    """Name of a model of timm, `resnet50` say, with backbone timm. It is one stage: images and features can be mixed, nothing between."""
     weights: str | None = None
     """File of timm's weights for it, .safetensors, that training starts from. null: random ones, or those of model.pretrained."""
     pretrained: bool = False

@@ -1,4 +1,4 @@
-"""Settings of `s2m2 prepare`, which makes a table of pictures on disk."""
+"""Settings of `s2m2 prepare`, which makes a dataset of images on disk."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +9,15 @@ from s2m2.recipe.checks import check
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareConfig:
-    """Which pictures become a table, and how."""
+    """Which images become a dataset, and how."""
 
     source: Path
-    """The pictures: the folder of a data set as it is distributed, a folder of class folders, or a CSV or JSON list of pictures."""
+    """The images: the folder of a dataset as it is distributed, a folder of class folders, or a CSV or JSON list of images."""
     output: Path
-    """Folder of the table, which is made; a recipe names it in `data.table`."""
+    """Folder of the dataset, which is made; a recipe names it in `data.path`."""
     dataset: Literal["auto", "own", "cifar_fs", "fc100", "cub", "mini_imagenet", "tiered_imagenet", "omniglot"] = "auto"
-    """Which data set the source is. own: pictures of yours, one folder a class or named in a CSV file; auto: the one whose files are
-    recognised, else own."""
+    """Which dataset the source is. own: images of yours, one folder a class or named in a CSV file; auto: the one whose files are
+    recognized, else own."""
     download: bool = False
     """Have torchvision download CIFAR-100 into the source folder and check it, unless it is there (cifar_fs and fc100)."""
     splits: str | None = None
@@ -25,23 +25,23 @@ class PrepareConfig:
     (cifar_fs, fc100, cub, ...); a JSON file with the lists base, validation and novel; or a folder with train.txt, val.txt and
     test.txt, one class a line. null: those of the source where it brings any, else the shares 0.64,0.16,0.2."""
     box: bool = False
-    """Keep only the part of a picture inside its bounding box, where the data set brings one (CUB)."""
+    """Keep only the part of an image inside its bounding box, where the dataset brings one (CUB)."""
     rotated: bool = False
-    """Make quarter turns of a class three further classes, as is usual on Omniglot."""
+    """Make rotations of a class three further classes, as is usual on Omniglot."""
     size: int | None = None
-    """Side of the square that every picture is stored as, in pixels. null: as they are where all are equal squares no larger than the
-    data set's usual side (own pictures: than 256), else that usual side (own pictures: 92)."""
+    """Side of the square that every image is stored as, in pixels. null: as they are where all are equal squares no larger than the
+    dataset's usual side (own images: than 256), else that usual side (own images: 92)."""
     fit: Literal["squash", "crop"] = "squash"
-    """What becomes of a picture that is not square. squash: the whole of it is squeezed, as S2M2 does; crop: the short side gets
-    the size and the centre square is kept."""
+    """What becomes of an image that is not square. squash: the whole of it is squeezed, as S2M2 does; crop: the short side gets
+    the size and the center square is kept."""
     seed: int = 0
     """Seed of the draw of classes by shares."""
     workers: int = 0
     """Processes that decode; 0: one a CPU core."""
     overwrite: bool = False
-    """Replace a table that is already in the output folder; nothing else is ever replaced."""
+    """Replace a dataset that is already in the output folder; nothing else is ever replaced."""
     name: str | None = None
-    """Name of the data set in results and reports. null: that of the data set, or of the source folder."""
+    """Name of the dataset in results and reports. null: that of the dataset, or of the source folder."""
 
     def __post_init__(self) -> None:
         if self.download:

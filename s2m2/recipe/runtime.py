@@ -20,18 +20,18 @@ class RuntimeConfig:
     """Machines, each with so many devices."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Arithmetic of the network: float32, or mixed with bfloat16. On an NVIDIA GPU, float32 convolutions are TF32; matrix products, and so
-    all few-shot heads, are not."""
+    all few-shot classifiers, are not."""
     compile: bool = False
     """Compile the network with torch.compile, on one device: slower to start, faster a step; needs a C++ compiler on a CPU. Left out on
     several devices, whose shared statistics cannot be compiled."""
     channels_last: bool = True
-    """Keep pictures in channels-last memory order, in which convolutions are faster on CPUs and in a GPU's mixed precision."""
+    """Keep images in channels-last memory order, in which convolutions are faster on CPUs and in a GPU's mixed precision."""
     threads: int = 0
     """CPU threads of torch; 0 leaves it to torch. With 1, a repeated run gives the same weights bit for bit."""
     checkpoint_seconds: float = 60.0
     """Most seconds of training that a kill can cost."""
     loggers: tuple[LoggerName, ...] = ()
-    """Where losses and scores go beside the JSON lines and TensorBoard files of the run directory: csv, a table there; wandb and mlflow,
+    """Where losses and scores go beside the JSON lines and TensorBoard files of the run directory: csv, a dataset there; wandb and mlflow,
     Weights & Biases and MLflow, where the variables of their own in the environment say; without MLFLOW_TRACKING_URI, mlflow writes
     mlflow.db in the run directory."""
 

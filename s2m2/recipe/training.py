@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from s2m2.recipe.checks import check
-from s2m2.recipe.heads import HeadName
+from s2m2.recipe.classifiers import ClassifierName
 from s2m2.recipe.mixing import MixConfig
 
 ObjectiveName = Literal["supervised", "rotation", "exemplar", "mixup"]
@@ -19,7 +19,7 @@ class OptimizerConfig:
     learning_rate: float = 0.1
     """Learning rate; the peak one where a schedule varies it. S2M2: 0.001, with Adam."""
     weight_decay: float = 5e-4
-    """Weight decay of all weights but biases and normalisation (adamw: decoupled; others: added to the gradient)."""
+    """Weight decay of all weights but biases and normalization (adamw: decoupled; others: added to the gradient)."""
     momentum: float = 0.9
     """Momentum of sgd; not used by adam and adamw."""
     schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle"
@@ -34,14 +34,14 @@ class ValidationConfig:
 
     every: int = 1
     """Score after every so many epochs, and after the last."""
-    head: HeadName = "nearest_mean"
-    """Few-shot head of the score."""
+    classifier: ClassifierName = "nearest_mean"
+    """Few-shot classifier of the score."""
     ways: int = 5
     """Classes of a task."""
     shots: int = 1
-    """Labelled pictures a class."""
+    """Labeled images a class."""
     queries: int = 15
-    """Pictures a class to recognise."""
+    """Images a class to recognize."""
     tasks: int = 600
     """Tasks averaged; the same ones at every epoch."""
 
@@ -51,31 +51,31 @@ class TrainingConfig:
     """What both training stages share."""
 
     epochs: int = 10
-    """Passes over the base pictures, at most."""
+    """Passes over the base images, at most."""
     batch_size: int = 64
-    """Pictures a step, over all devices together, before they are rotated or copied."""
+    """Images a step, over all devices together, before they are rotated or copied."""
     patience: int = 0
     """Stop after so many validations in a row without a new best score; 0 never stops early, 1 is the paper's Algorithm 1."""
-    average: float = 0.0
+    ema_decay: float = 0.0
     """Share of itself that a moving average of the weights keeps at each step; the average is what is validated and kept. 0: none."""
-    statistics_pictures: int = 0
-    """Base pictures, unvaried, over which batch normalisation estimates its statistics anew before each validation; 0 keeps those
+    bn_recalibration_images: int = 0
+    """Base images, unvaried, over which batch normalization estimates its statistics anew before each validation; 0 keeps those
     gathered while training."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 
     stage = "training"
-    fewest_epochs = 1
+    min_epochs = 1
 
     def __post_init__(self) -> None:
         at, optimizer, validation = self.stage, self.optimizer, self.validation
-        check(self.epochs >= self.fewest_epochs, f"{at}.epochs", self.epochs, f"{self.fewest_epochs} or more")
+        check(self.epochs >= self.min_epochs, f"{at}.epochs", self.epochs, f"{self.min_epochs} or more")
         check(self.batch_size >= 2, f"{at}.batch_size", self.batch_size, "2 or more")
-        check(0 <= self.average < 1, f"{at}.average", self.average, "at least 0 and below 1")
+        check(0 <= self.ema_decay < 1, f"{at}.ema_decay", self.ema_decay, "at least 0 and below 1")
         check(
-            self.statistics_pictures == 0 or self.statistics_pictures >= self.batch_size,
-            f"{at}.statistics_pictures",
-            self.statistics_pictures,
+            self.bn_recalibration_images == 0 or self.bn_recalibration_images >= self.batch_size,
+            f"{at}.bn_recalibration_images",
+            self.bn_recalibration_images,
             "0, or the batch size or more",
         )
         check(self.patience >= 0, f"{at}.patience", self.patience, "0 or more")
@@ -94,10 +94,10 @@ class PretrainConfig(TrainingConfig):
 
     objective: ObjectiveName = "rotation"
     """What is trained: the classes with a self-supervised task beside them, which fine-tuning keeps (rotation, exemplar); the classes
-    alone (supervised); or the classes of mixed pictures alone (mixup), as `pretrain.mix` says."""
+    alone (supervised); or the classes of mixed images alone (mixup), as `pretrain.mix` says."""
     mix: MixConfig = field(default_factory=MixConfig)
     rotations: Literal["all", "one"] = "one"
-    """Rotation: every picture at all four quarter turns (S2M2), or at one drawn at random, which gives the same loss in expectation
+    """Rotation: every image at all four rotations (S2M2), or at one drawn at random, which gives the same loss in expectation
     at a quarter of the cost."""
     label_smoothing: float = 0.0
     """Share of the target of L_class that is spread over all classes."""
@@ -124,18 +124,18 @@ class FinetuneConfig(TrainingConfig):
     """Stage 2: manifold mixup with the stage 1 losses beside it, L_mm + 0.5 (L_class + L_ss); S2M2, Algorithm 1."""
 
     epochs: int = 4
-    """Passes over the base pictures, at most; 0: no second stage."""
+    """Passes over the base images, at most; 0: no second stage."""
     patience: int = 1
     """Stop after so many validations in a row without a new best score; 0 never stops early, 1 is the paper's Algorithm 1."""
     mix: MixConfig = field(default_factory=MixConfig)
     auxiliary_weight: float = 0.5
     """Weight of (L_class + L_ss) beside L_mm."""
     auxiliary_stride: int = 4
-    """L_class and L_ss see every so-many-th picture of the batch (S2M2: 4, a quarter of the batch)."""
+    """L_class and L_ss see every so-many-th image of the batch (S2M2: 4, a quarter of the batch)."""
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(learning_rate=0.02, schedule="cosine"))
 
     stage = "finetune"
-    fewest_epochs = 0
+    min_epochs = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

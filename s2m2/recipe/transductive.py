@@ -1,4 +1,4 @@
-"""Settings of the transductive few-shot heads, which look at all queries of a task together."""
+"""Settings of the transductive few-shot classifiers, which look at all queries of a task together."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -43,9 +43,9 @@ class LaplacianShotConfig:
     """LaplacianShot (Ziko et al., ICML 2020). Its authors tune `weight` on the validation classes of each benchmark."""
 
     weight: float = 0.7
-    """Weight of the agreement of neighbours; lambda of the paper. 0.7 is what validation on mini-ImageNet chooses at one shot; the authors
+    """Weight of the agreement of neighbors; lambda of the paper. 0.7 is what validation on mini-ImageNet chooses at one shot; the authors
     search 0.1 to 1.5, and at five shots 0.1 to 0.3 are chosen where queries are balanced."""
-    neighbours: int = 3
+    neighbors: int = 3
     """Nearest queries that a query is tied to; it counts itself as the first of them, as the authors' code does."""
     steps: int = 20
     """Bound updates, at most."""
@@ -53,12 +53,12 @@ class LaplacianShotConfig:
     """Relative change of the energy at which the updates of a task end."""
     rectify: bool = True
     """Shift the queries and rectify the class means as BD-CSPN does. Off: plain class means, and no assumption of balance."""
-    centre: bool = True
+    center: bool = True
     """Subtract the mean of the base features before scaling features to unit length (CL2N)."""
 
     def __post_init__(self) -> None:
         check(self.weight >= 0, "evaluate.laplacian_shot.weight", self.weight, "0 or more")
-        check(self.neighbours >= 2, "evaluate.laplacian_shot.neighbours", self.neighbours, "2 or more, as a query is its own first")
+        check(self.neighbors >= 2, "evaluate.laplacian_shot.neighbors", self.neighbors, "2 or more, as a query is its own first")
         check(self.steps >= 1, "evaluate.laplacian_shot.steps", self.steps, "1 or more")
         check(self.tolerance >= 0, "evaluate.laplacian_shot.tolerance", self.tolerance, "0 or more")
 
@@ -120,14 +120,14 @@ class PTMapConfig:
 
     power: float = 0.5
     """Exponent of the features, which must not be negative unless it is 1; beta of the paper. 0 takes the logarithm."""
-    centre: bool = True
+    center: bool = True
     """Subtract from support and queries their own means, as the authors' code does after the power transform."""
     scale: float = 10.0
     """Multiplier of the squared distances in the transport plan; lambda of the paper."""
     rate: float = 0.2
-    """Share of the way that class centres go to their estimates in a step; alpha of the paper."""
+    """Share of the way that class centers go to their estimates in a step; alpha of the paper."""
     steps: int = 20
-    """Updates of the class centres."""
+    """Updates of the class centers."""
     tolerance: float = 1e-6
     """Largest change of a query's total in an iteration at which Sinkhorn's iteration ends; looked at every tenth time."""
     iterations: int = 1000
@@ -159,9 +159,9 @@ class TransductiveFinetuningConfig:
             check(getattr(self, name) > 0, f"evaluate.transductive_finetuning.{name}", getattr(self, name), "above 0")
 
 
-def _check_information(config: TIMConfig | AlphaTIMConfig, head: str) -> None:
+def _check_information(config: TIMConfig | AlphaTIMConfig, classifier: str) -> None:
     for name in ("supervised", "marginal", "conditional"):
-        check(getattr(config, name) >= 0, f"evaluate.{head}.{name}", getattr(config, name), "0 or more")
+        check(getattr(config, name) >= 0, f"evaluate.{classifier}.{name}", getattr(config, name), "0 or more")
     for name in ("scale", "learning_rate"):
-        check(getattr(config, name) > 0, f"evaluate.{head}.{name}", getattr(config, name), "above 0")
-    check(config.steps >= 0, f"evaluate.{head}.steps", config.steps, "0 or more")
+        check(getattr(config, name) > 0, f"evaluate.{classifier}.{name}", getattr(config, name), "above 0")
+    check(config.steps >= 0, f"evaluate.{classifier}.steps", config.steps, "0 or more")

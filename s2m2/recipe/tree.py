@@ -11,7 +11,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
 from s2m2.errors import InputError
-from s2m2.recipe.analysis import AnalyseConfig
+from s2m2.recipe.analysis import AnalyzeConfig
 from s2m2.recipe.checks import check
 from s2m2.recipe.data import DataConfig
 from s2m2.recipe.evaluation import EvaluateConfig
@@ -33,7 +33,7 @@ class Recipe:
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
-    analyse: AnalyseConfig = field(default_factory=AnalyseConfig)
+    analyze: AnalyzeConfig = field(default_factory=AnalyzeConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What `s2m2 analyse` measured, as a section of the report."""
+"""What `s2m2 analyze` measured, as a section of the report."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -36,7 +36,7 @@ class AnalysisSection:
 
 
 def analysis_section(run: RunDirectory) -> AnalysisSection | None:
-    """The section, or None where nothing was analysed; of an analysis that cannot be read, a warning alone.
+    """The section, or None where nothing was analyzed; of an analysis that cannot be read, a warning alone.
 
     Raises:
         InputError: the outcome of a training stage is damaged.
@@ -68,4 +68,4 @@ def _out_of_date(run: RunDirectory, analysis: Analysis) -> str:
     found = [f"Measured before {' and '.join(came)}"] if came else []
     found += [f"measured on other weights after {' and '.join(other)} than the run has now"] if other else []
     sentence = ", and ".join(found)
-    return f"{sentence[:1].upper()}{sentence[1:]}; run `s2m2 analyse` again." if found else ""
+    return f"{sentence[:1].upper()}{sentence[1:]}; run `s2m2 analyze` again." if found else ""

@@ -50,7 +50,7 @@ def analysis_tables(analysis: Analysis) -> RenderableType:
 
 
 def entanglement_table(analysis: Analysis) -> MeasureTable:
-    """Soft nearest neighbour losses, layer by layer."""
+    """Soft nearest neighbor losses, layer by layer."""
     kinds = _kinds(analysis)
     names = [layer.name for layer in analysis.stages[0].base.layers]
     rows = [
@@ -63,8 +63,8 @@ def entanglement_table(analysis: Analysis) -> MeasureTable:
         title="Entanglement of classes",
         header=tuple((kind, stage.name) for kind, _ in kinds for stage in analysis.stages),
         rows=tuple(rows),
-        caption=f"Soft nearest neighbour loss in nats, {at}: 0 where every class keeps to itself; "
-        f"chance: of representations that tell nothing. {_pictures(analysis)}",
+        caption=f"Soft nearest neighbor loss in nats, {at}: 0 where every class keeps to itself; "
+        f"chance: of representations that tell nothing. {_images(analysis)}",
     )
 
 
@@ -91,10 +91,10 @@ def flatness_table(analysis: Analysis, figures: Sequence[str] = tuple(FLATNESS))
 
 
 def _bounds(analysis: Analysis) -> str:
-    """How many directions there can be, of each kind of classes: the mean over classes of the pictures of a class, less 1."""
-    items = [(kind, stages[0].pictures / stages[0].classes) for kind, stages in _kinds(analysis)]
+    """How many directions there can be, of each kind of classes: the mean over classes of the images of a class, less 1."""
+    items = [(kind, stages[0].images / stages[0].classes) for kind, stages in _kinds(analysis)]
     return ", ".join(
-        f"{round(count, 1):g} pictures of a {kind} class span {round(count - 1, 1):g} directions at most" for kind, count in items
+        f"{round(count, 1):g} images of a {kind} class span {round(count - 1, 1):g} directions at most" for kind, count in items
     )
 
 
@@ -112,7 +112,7 @@ def _flat(analysis: Analysis) -> str:
 
 
 def head_tables(analysis: Analysis) -> list[MeasureTable]:
-    """Predictions of the class head, and labels learnt by heart, as far as they were measured."""
+    """Predictions of the class head, and labels learned by heart, as far as they were measured."""
     tables = []
     headed = [(stage, stage.head) for stage in analysis.stages if stage.head is not None]
     if headed:
@@ -120,38 +120,38 @@ def head_tables(analysis: Analysis) -> list[MeasureTable]:
         rows = []
         for stage, head in headed:
             attacked = (f"{100 * accuracy:.1f}" for _, accuracy in head.attacked)
-            figures = (f"{100 * head.accuracy:.1f}", f"{head.surprise:.3f}", f"{100 * head.calibration_error:.1f}", *attacked)
+            figures = (f"{100 * head.accuracy:.1f}", f"{head.nll:.3f}", f"{100 * head.calibration_error:.1f}", *attacked)
             rows.append((stage.name, *figures))
         header = [("", "accuracy"), ("", "NLL"), ("", "ECE"), *(("attack", step) for step in steps)]
         attack = " Attack: one signed-gradient step against the true class." if steps else ""
         caption = f"In percent, NLL in nats. {measured_on(analysis)}{attack}"
         tables.append(MeasureTable(title="Predictions of base classes", header=tuple(header), rows=tuple(rows), caption=caption))
-    remembering = [stage for stage in analysis.stages if stage.memorisation is not None]
-    return [*tables, _memorisation_table(remembering)] if remembering else tables
+    remembering = [stage for stage in analysis.stages if stage.memorization is not None]
+    return [*tables, _memorization_table(remembering)] if remembering else tables
 
 
 def measured_on(analysis: Analysis) -> str:
-    """Which pictures the class head was measured on, as a sentence."""
-    count = next(stage.head.pictures for stage in analysis.stages if stage.head is not None)
+    """Which images the class head was measured on, as a sentence."""
+    count = next(stage.head.images for stage in analysis.stages if stage.head is not None)
     if analysis.head_from == "held out":
-        return f"Measured on {count:,} pictures of base classes that training did not see."
-    return f"Measured on {count:,} pictures that training saw, as none were held out: too kind."
+        return f"Measured on {count:,} images of base classes that training did not see."
+    return f"Measured on {count:,} images that training saw, as none were held out: too kind."
 
 
-def _memorisation_table(stages: Sequence[StageAnalysis]) -> MeasureTable:
+def _memorization_table(stages: Sequence[StageAnalysis]) -> MeasureTable:
     rows = []
     for stage in stages:
-        found = stage.memorisation
+        found = stage.memorization
         assert found is not None
         shares = (found.given_label, found.true_label, found.clean_accuracy)
         rows.append((stage.name, *("" if share is None else f"{100 * share:.1f}" for share in shares)))
-    found = stages[0].memorisation
+    found = stages[0].memorization
     assert found is not None
     return MeasureTable(
         title="Corrupted labels",
-        header=(("wrong label", "learnt by heart"), ("wrong label", "true class"), ("right label", "recognised")),
+        header=(("wrong label", "learned by heart"), ("wrong label", "true class"), ("right label", "recognized")),
         rows=tuple(rows),
-        caption=f"In percent of {found.corrupted:,} pictures trained under a wrong label, and of {found.clean:,} under the right one.",
+        caption=f"In percent of {found.corrupted:,} images trained under a wrong label, and of {found.clean:,} under the right one.",
     )
 
 
@@ -161,11 +161,11 @@ def _kinds(analysis: Analysis) -> list[tuple[str, list[Representation]]]:
     return [("base", [stage.base for stage in analysis.stages]), *([("novel", novel)] if novel else [])]
 
 
-def _pictures(analysis: Analysis) -> str:
+def _images(analysis: Analysis) -> str:
     base, novel = analysis.stages[0].base, analysis.stages[0].novel
     seen = "which training saw" if analysis.base_from == "trained" else "which training did not see"
-    text = f"{base.pictures:,} pictures of {base.classes} base classes, {seen}"
-    return f"{text}; {novel.pictures:,} of {novel.classes} novel classes, which nothing was selected on." if novel else f"{text}."
+    text = f"{base.images:,} images of {base.classes} base classes, {seen}"
+    return f"{text}; {novel.images:,} of {novel.classes} novel classes, which nothing was selected on." if novel else f"{text}."
 
 
 def _rendered(table: MeasureTable) -> Table:

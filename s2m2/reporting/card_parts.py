@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from s2m2.data.catalog import ImageTables
+from s2m2.data.catalog import ImageDatasets
+from s2m2.data.dataset import SPLITS, ImageDataset, Split
 from s2m2.data.sizes import dataset_of
-from s2m2.data.table import SPLITS, ImageTable, Split
 from s2m2.evaluation.results import TaskResults
 from s2m2.recipe import FinetuneConfig, PretrainConfig, Recipe, TrainingConfig
 from s2m2.recipe.mixing import MixConfig
@@ -31,23 +31,23 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(text.split())).rstrip(".")
 
 
-def data_table(tables: ImageTables) -> str:
-    """Which table the classes of each split are of, where it came from, and how many there are."""
-    header = ("classes of", "table", "source", "classes", "pictures", "stored as", "SHA-256 of the table")
-    return markdown_table(header, [_split_row(split, tables.of(split)) for split in SPLITS])
+def data_table(datasets: ImageDatasets) -> str:
+    """Which dataset the classes of each split are of, where it came from, and how many there are."""
+    header = ("classes of", "dataset", "source", "classes", "images", "stored as", "SHA-256 of the dataset")
+    return markdown_table(header, [_split_row(split, datasets.of(split)) for split in SPLITS])
 
 
-def _split_row(split: Split, table: ImageTable) -> tuple[str, ...]:
-    classes, (height, width) = len(table.splits.get(split, ())), table.images.shape[1:3]
-    pictures = len(table.rows(split)) if classes else 0
-    return (split, code(table.name), _source(table), f"{classes:,}", f"{pictures:,}", f"{height} x {width}", code(table.digest))
+def _split_row(split: Split, dataset: ImageDataset) -> tuple[str, ...]:
+    classes, (height, width) = len(dataset.splits.get(split, ())), dataset.images.shape[1:3]
+    images = len(dataset.rows(split)) if classes else 0
+    return (split, code(dataset.name), _source(dataset), f"{classes:,}", f"{images:,}", f"{height} x {width}", code(dataset.digest))
 
 
-def _source(table: ImageTable) -> str:
-    dataset, source = dataset_of(table), table.settings.get("source")
-    if "drawing" in table.settings:
+def _source(dataset: ImageDataset) -> str:
+    named, source = dataset_of(dataset), dataset.settings.get("source")
+    if "drawing" in dataset.settings:
         return "drawn by this package"
-    whose = dataset.title if dataset is not None else "own pictures" if "dataset" in table.settings else ""
+    whose = named.title if named is not None else "own images" if "named" in dataset.settings else ""
     made = f"prepared from {code(source)}" if isinstance(source, str) else ""
     return ", ".join(part for part in (whose, made) if part) or "not recorded"
 
@@ -75,7 +75,7 @@ def _stage_sentence(config: PretrainConfig | FinetuneConfig, outcome: Outcome | 
 
 
 def mix_words(mix: MixConfig) -> str:
-    """Which pictures are mixed where, in a few words."""
+    """Which images are mixed where, in a few words."""
     if mix.method == "cutmix":
         return f"CutMix, Beta({mix.alpha:g})"
     stages = [f"stage {stage}" if stage >= 0 else "the features" for stage in mix.stages or ()]
@@ -88,7 +88,7 @@ def selection_sentence(run: RunDirectory, recipe: Recipe, stage: str, outcome: O
     if outcome.best_score < 0:
         return "How these weights were selected is not known."
     validation = config.validation
-    tasks = f"{validation.tasks:,} tasks, {task_label(validation.ways, validation.shots)}, head {code(validation.head)}"
+    tasks = f"{validation.tasks:,} tasks, {task_label(validation.ways, validation.shots)}, classifier {code(validation.classifier)}"
     half = _validation_interval(run, stage, outcome)
     interval = f" ± {100 * half:.2f}" if half is not None else ""
     score = f"{100 * outcome.best_score:.2f}{interval} %"
@@ -109,7 +109,7 @@ def _validation_interval(run: RunDirectory, stage: str, outcome: Outcome) -> flo
 
 def score_rows(results: Sequence[TaskResults]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Header and rows of all scores, in the order of the report."""
-    header = ("classes", "tasks", "protocol", "queries a class", "number, seed", "features", "head", "transforms")
+    header = ("classes", "tasks", "protocol", "queries a class", "number, seed", "features", "classifier", "transforms")
     found = []
     for grid in score_grids(results):
         for row in grid.rows:
@@ -127,7 +127,7 @@ def _score_row(result: TaskResults, differing: str) -> tuple[str, ...]:
         f"{result.queries}" if result.queries else "",
         f"{result.tasks:,}, " + (f"file {result.tasks_digest[:8]}" if result.tasks_digest else f"{result.seed}"),
         result.features,
-        result.head + (f" ({differing})" if differing else ""),
+        result.classifier + (f" ({differing})" if differing else ""),
         " ".join(result.transforms) or "none",
         percent(result),
         f"± {100 * wide:.2f}" if wide is not None else "not known",

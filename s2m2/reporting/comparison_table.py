@@ -24,9 +24,9 @@ def comparison_table(comparisons: Sequence[Comparison], names: tuple[str, str]) 
     for header in ("B - A", "p, tasks", "± classes", "p, classes"):
         table.add_column(header, justify="right", no_wrap=True)
     for comparison in comparisons:
-        *sides, shared = _parts(comparison)
+        *sizes, shared = _parts(comparison)
         means = [f"{name} {100 * one.mean:.2f}" for name, one in zip("AB", _sides(comparison), strict=True)]
-        lines = [f"{mean} {side}".rstrip() for mean, side in zip(means, sides, strict=True)]
+        lines = [f"{mean} {side}".rstrip() for mean, side in zip(means, sizes, strict=True)]
         lines = [_task(comparison), *([shared] if shared else []), *lines]
         table.add_row("\n".join(lines), *_figures(comparison))
     origins = dict.fromkeys(names)
@@ -56,7 +56,7 @@ def caption(comparisons: Sequence[Comparison]) -> str:
     return (
         f"Points of percent over the same tasks (seed {one.seed}) of the {one.split} classes of {one.dataset}: mean "
         "difference ± half the width of its 95% interval, 1.96 std / sqrt(tasks), and the p-value of the paired t-test, for these classes; "
-        f"then both for classes like these, by the jackknife over classes with their pictures.{many}"
+        f"then both for classes like these, by the jackknife over classes with their images.{many}"
     )
 
 
@@ -74,7 +74,7 @@ def _line(comparison: Comparison) -> dict[str, Any]:
     first, second = _sides(comparison)
     found: dict[str, Any] = {name: getattr(first, name) for name in TASK_FIELDS}
     for name, one in (("a", first), ("b", second)):
-        found |= {f"{name}_features": one.features, f"{name}_head": one.head, f"{name}_transforms": " ".join(one.transforms)}
+        found |= {f"{name}_features": one.features, f"{name}_head": one.classifier, f"{name}_transforms": " ".join(one.transforms)}
         found |= {f"{name}_accuracy": one.mean, f"{name}_fingerprint": one.fingerprint}
     return found | {
         "difference": comparison.difference,
@@ -96,14 +96,14 @@ def _task(comparison: Comparison) -> str:
 
 def _parts(comparison: Comparison) -> tuple[str, str, str]:
     """Head, features and transforms of both: what is A's own, what is B's own, and what they share."""
-    sides = [(one.head, one.features, " ".join(one.transforms)) for one in _sides(comparison)]
+    sides = [(one.classifier, one.features, " ".join(one.transforms)) for one in _sides(comparison)]
     pairs = list(zip(*sides, strict=True))
     ours, theirs = (", ".join(pair[side] for pair in pairs if pair[0] != pair[1] and pair[side]) for side in (0, 1))
     return ours, theirs, ", ".join(pair[0] for pair in pairs if pair[0] == pair[1] and pair[0])
 
 
 def _side(one: TaskResults) -> str:
-    return " ".join([one.head, "on", one.features, *one.transforms])
+    return " ".join([one.classifier, "on", one.features, *one.transforms])
 
 
 def _p(value: float) -> str:

@@ -8,19 +8,19 @@ import numpy as np
 from jaxtyping import Float64
 
 from s2m2 import __version__
+from s2m2.data.dataset import SPLITS
 from s2m2.data.inspection import Diagnosis, Finding, Observations, Subject
-from s2m2.data.table import SPLITS
 from s2m2.data.wording import count
 from s2m2.files import write_text
 from s2m2.reporting.contact_sheet import ClassStrip, class_strips
+from s2m2.reporting.images import Tile, image_tile
 from s2m2.reporting.page import template
-from s2m2.reporting.pictures import Tile, picture_tile
 
-MOST_DRAWN = 24
-"""Sets of equal pictures that are drawn; all are named."""
-MOST_OPEN = 10
+MAX_DRAWN = 24
+"""Sets of equal images that are drawn; all are named."""
+MAX_OPEN = 10
 """Items of a finding that are seen at once; the others unfold."""
-MOST_ITEMS = 5000
+MAX_ITEMS = 5000
 """Items of a finding that a page lists at most, so that browsers can still open it."""
 
 
@@ -32,7 +32,7 @@ class ShownFinding:
     plain: bool
     """Whether it has nothing below it."""
     tiles: tuple[tuple[Tile, str], ...]
-    """A picture for each of the first items, and the item."""
+    """An image for each of the first items, and the item."""
     items: tuple[str, ...]
     """Items that are seen at once."""
     folded: tuple[str, ...]
@@ -49,19 +49,19 @@ class ClassSection:
 
 
 def write_doctor_page(
-    path: Path, subject: Subject, seen: Observations, diagnosis: Diagnosis, *, task: str, pictures: int, workers: int = 0
+    path: Path, subject: Subject, seen: Observations, diagnosis: Diagnosis, *, task: str, images: int, workers: int = 0
 ) -> None:
     """Write the page, whole or not at all.
 
     Args:
         task: the kind of task that classes were measured against, in words.
-        pictures: how many are shown of each class.
-        workers: threads that read and shrink pictures; 0: one a CPU core.
+        images: how many are shown of each class.
+        workers: threads that read and shrink images; 0: one a CPU core.
     """
-    strips = class_strips(subject, seen.readable, diagnosis.class_counts, pictures, workers)
+    strips = class_strips(subject, seen.readable, diagnosis.class_counts, images, workers)
     page = template("doctor.html.j2").render(
         title=f"{subject.name}: {verdict(diagnosis)}",
-        subtitle=" · ".join([subject.place, "a table" if subject.table is not None else "pictures on disk", task, f"s2m2 {__version__}"]),
+        subtitle=" · ".join([subject.place, "a dataset" if subject.dataset is not None else "images on disk", task, f"s2m2 {__version__}"]),
         sections=[
             (heading, [_shown(subject, finding) for finding in diagnosis.of(severity)])
             for severity, heading in (("unusable", "Why it is not usable"), ("finding", "Findings"), ("note", "Notes"))
@@ -69,8 +69,8 @@ def write_doctor_page(
         parts=diagnosis.parts,
         expected=subject.expected,
         channels=[(part.name, triple(part.mean), triple(part.deviation)) for part in diagnosis.parts],
-        digest=subject.table.digest if subject.table is not None else None,
-        intact=subject.table is not None and subject.table.digest == seen.digest,
+        digest=subject.dataset.digest if subject.dataset is not None else None,
+        intact=subject.dataset is not None and subject.dataset.digest == seen.digest,
         classes=tuple(_sections(subject, strips)),
     )
     write_text(path, page)
@@ -87,20 +87,20 @@ def triple(channels: Float64[np.ndarray, "3"]) -> str:
 
 
 def _shown(subject: Subject, finding: Finding) -> ShownFinding:
-    drawn = len(finding.groups[:MOST_DRAWN])
-    # The pictures of a set are equal, so one of them shows them all.
+    drawn = len(finding.groups[:MAX_DRAWN])
+    # The images of a set are equal, so one of them shows them all.
     tiles = tuple(
-        (picture_tile(subject.read(group[0]), alt=item), item) for group, item in zip(finding.groups, finding.items[:drawn], strict=False)
+        (image_tile(subject.read(group[0]), alt=item), item) for group, item in zip(finding.groups, finding.items[:drawn], strict=False)
     )
-    rest = finding.items[drawn:MOST_ITEMS]
-    seen_at_once = max(0, MOST_OPEN - drawn) if len(finding.items) > MOST_OPEN else len(rest)
+    rest = finding.items[drawn:MAX_ITEMS]
+    seen_at_once = max(0, MAX_OPEN - drawn) if len(finding.items) > MAX_OPEN else len(rest)
     return ShownFinding(
         title=finding.title[0].upper() + finding.title[1:],
         plain=finding.severity == "note" and not finding.items,
         tiles=tiles,
         items=rest[:seen_at_once],
         folded=rest[seen_at_once:],
-        left_out=max(0, len(finding.items) - MOST_ITEMS),
+        left_out=max(0, len(finding.items) - MAX_ITEMS),
     )
 
 
@@ -110,6 +110,6 @@ def _sections(subject: Subject, strips: tuple[ClassStrip, ...]) -> Iterator[Clas
     parts = [(split.capitalize(), subject.splits.get(split, ())) for split in SPLITS]
     for title, numbers in [*parts, ("In no split" if named else "All", outside)]:
         if numbers:
-            pictures = sum(strips[number].pictures for number in numbers)
-            heading = f"{title}: {count(len(numbers), 'class', 'classes')}, {count(pictures, 'picture')}"
+            images = sum(strips[number].images for number in numbers)
+            heading = f"{title}: {count(len(numbers), 'class', 'classes')}, {count(images, 'image')}"
             yield ClassSection(title=heading, strips=tuple(strips[number] for number in numbers))

@@ -31,7 +31,7 @@ def scores_csv(results: Iterable[TaskResults]) -> str:
 
 
 def scores_markdown(grids: Iterable[ScoreGrid]) -> str:
-    """A table for each data set and kind of tasks, in percent, and what its figures mean."""
+    """A table for each dataset and kind of tasks, in percent, and what its figures mean."""
     parts = []
     for grid in grids:
         header = ["task", "head", *(STAGES.get(name, name) for name in grid.features)]
@@ -54,10 +54,10 @@ def _line(result: TaskResults) -> dict[str, Any]:
         "interval_over_tasks": result.interval,
         "interval_over_classes": result.class_interval,
         "calibration_error": calibration.before.error if calibration is not None else None,
-        "negative_log_likelihood": calibration.before.surprise if calibration is not None else None,
+        "negative_log_likelihood": calibration.before.nll if calibration is not None else None,
         "temperature": calibration.temperature if calibration is not None else None,
         "calibration_error_after": after.error if after is not None else None,
-        "negative_log_likelihood_after": after.surprise if after is not None else None,
+        "negative_log_likelihood_after": after.nll if after is not None else None,
         "unknown_auroc": unknown.score.auroc if unknown is not None else None,
         "unknown_auroc_pooled": unknown.score.auroc_pooled if unknown is not None else None,
         "rejection_threshold": unknown.threshold if unknown is not None else None,

@@ -1,4 +1,4 @@
-"""The hardest tasks as pictures: what each class was learned from, and the queries that were not recognised."""
+"""The hardest tasks as images: what each class was learned from, and the queries that were not recognized."""
 
 import base64
 import io
@@ -9,11 +9,11 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from s2m2.evaluation.details import HardTaskDetails, HardWay
-from s2m2.reporting.pictures import PictureOf, Tile
+from s2m2.reporting.images import ImageOf, Tile
 
-SIDE = 40
-"""Largest side of a thumbnail, in pixels; small pictures are shown at this size too, pixel by pixel."""
-MOST_DRAWN = 6
+SIZE = 40
+"""Largest side of a thumbnail, in pixels; small images are shown at this size too, pixel by pixel."""
+MAX_DRAWN = 6
 """Classes of a task, and wrong queries of a class, that are drawn."""
 
 
@@ -40,17 +40,17 @@ class DrawnHardTask:
     """Those with the most mistakes."""
 
 
-def draw_hard_tasks(tasks: tuple[HardTaskDetails, ...], picture: PictureOf) -> tuple[DrawnHardTask, ...]:
-    """Thumbnails of tasks, by the rows of their pictures."""
-    return tuple(_draw(task, picture) for task in tasks)
+def draw_hard_tasks(tasks: tuple[HardTaskDetails, ...], image: ImageOf) -> tuple[DrawnHardTask, ...]:
+    """Thumbnails of tasks, by the rows of their images."""
+    return tuple(_draw(task, image) for task in tasks)
 
 
 def thumbnail(image: UInt8[np.ndarray, "height width 3"], *, alt: str, note: str = "") -> Tile:
-    """A picture in few bytes: as PNG or as JPEG, whichever is smaller, reduced if it is large."""
-    side = max(image.shape[:2])
-    height, width = (max(1, round(length * SIDE / side)) for length in image.shape[:2])
+    """An image in few bytes: as PNG or as JPEG, whichever is smaller, reduced if it is large."""
+    size = max(image.shape[:2])
+    height, width = (max(1, round(length * SIZE / size)) for length in image.shape[:2])
     drawn = Image.fromarray(np.ascontiguousarray(image))
-    if side > SIDE:
+    if size > SIZE:
         drawn = drawn.resize((width, height), Image.Resampling.LANCZOS)
     kind, data = min(((kind, _encoded(drawn, kind)) for kind in ("png", "jpeg")), key=lambda found: len(found[1]))
     source = f"data:image/{kind};base64," + base64.b64encode(data).decode("ascii")
@@ -63,24 +63,24 @@ def _encoded(image: Image.Image, kind: str) -> bytes:
     return written.getvalue()
 
 
-def _draw(task: HardTaskDetails, picture: PictureOf) -> DrawnHardTask:
-    worst = sorted(task.ways, key=lambda way: way.right - way.queries)[:MOST_DRAWN]
+def _draw(task: HardTaskDetails, image: ImageOf) -> DrawnHardTask:
+    worst = sorted(task.ways, key=lambda way: way.right - way.queries)[:MAX_DRAWN]
     return DrawnHardTask(
         number=task.number,
         accuracy=task.accuracy,
         classes=len(task.ways),
-        ways=tuple(_draw_way(way, task, picture) for way in worst),
+        ways=tuple(_draw_way(way, task, image) for way in worst),
     )
 
 
-def _draw_way(way: HardWay, task: HardTaskDetails, picture: PictureOf) -> DrawnWay:
+def _draw_way(way: HardWay, task: HardTaskDetails, image: ImageOf) -> DrawnWay:
     wrong = []
-    for row, answer in way.wrong[:MOST_DRAWN]:
+    for row, answer in way.wrong[:MAX_DRAWN]:
         taken = task.ways[answer].name
-        wrong.append(thumbnail(picture(row), alt=f"{way.name}, taken for {taken}", note=taken))
+        wrong.append(thumbnail(image(row), alt=f"{way.name}, taken for {taken}", note=taken))
     return DrawnWay(
         name=way.name,
-        support=tuple(thumbnail(picture(row), alt=f"support picture of {way.name}") for row in way.support),
+        support=tuple(thumbnail(image(row), alt=f"support image of {way.name}") for row in way.support),
         wrong=tuple(wrong),
         right=way.right,
         queries=way.queries,

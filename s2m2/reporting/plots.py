@@ -1,4 +1,4 @@
-"""What all plots share: colours, size and legend, and the way into a page as SVG.
+"""What all plots share: colors, size and legend, and the way into a page as SVG.
 
 Each plot is a small figure of its own, so that a page can set them side by side or below each other. Figures are made without pyplot,
 whose list of open figures is global state.
@@ -14,33 +14,33 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-COLOURS = {
+COLORS = {
     "ink": "#23272f",
     "muted": "#6b7280",
     "line": "#d9dce1",
-    "grey": "#8b93a0",
+    "gray": "#8b93a0",
     "blue": "#2f6db3",
     "red": "#c4512d",
     "green": "#3f8f5f",
     "violet": "#8560b0",
 }
-"""Colours on white. In an SVG each becomes the CSS variable of its name, so that a page may choose others on black."""
+"""Colors on white. In an SVG each becomes the CSS variable of its name, so that a page may choose others on black."""
 STYLE: Any = {
     "font.size": 8,
-    "text.color": COLOURS["ink"],
-    "axes.labelcolor": COLOURS["muted"],
-    "axes.edgecolor": COLOURS["line"],
+    "text.color": COLORS["ink"],
+    "axes.labelcolor": COLORS["muted"],
+    "axes.edgecolor": COLORS["line"],
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.grid.axis": "y",
     "axes.axisbelow": True,
-    "grid.color": COLOURS["line"],
+    "grid.color": COLORS["line"],
     "grid.linewidth": 0.6,
-    "xtick.color": COLOURS["line"],
-    "ytick.color": COLOURS["line"],
-    "xtick.labelcolor": COLOURS["muted"],
-    "ytick.labelcolor": COLOURS["muted"],
+    "xtick.color": COLORS["line"],
+    "ytick.color": COLORS["line"],
+    "xtick.labelcolor": COLORS["muted"],
+    "ytick.labelcolor": COLORS["muted"],
     "lines.linewidth": 1.4,
     "legend.frameon": False,
     "legend.fontsize": 8,
@@ -59,7 +59,7 @@ class Plot:
 
 
 def svg(plot: Plot) -> str:
-    """The plot as one SVG element for a page: colours are CSS variables, text is text, nothing is loaded from elsewhere."""
+    """The plot as one SVG element for a page: colors are CSS variables, text is text, nothing is loaded from elsewhere."""
     written = io.StringIO()
     with mpl.rc_context({**STYLE, "svg.hashsalt": f"{plot.title} {plot.description}"}):
         plot.figure.savefig(written, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
@@ -68,8 +68,8 @@ def svg(plot: Plot) -> str:
     # A page needs no name spaces, and a size that follows its own.
     drawing = re.sub(r' (xmlns(:\w+)?|version)="[^"]*"', "", drawing, count=3)
     drawing = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", drawing, count=1), count=1)
-    for name, colour in COLOURS.items():
-        drawing = drawing.replace(colour, f"var(--{name})")
+    for name, color in COLORS.items():
+        drawing = drawing.replace(color, f"var(--{name})")
     return drawing.replace("<svg", '<svg aria-hidden="true"', 1)
 
 
@@ -82,9 +82,9 @@ def canvas(across: str, up: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def in_percent(*sides: Any) -> None:
+def in_percent(*sizes: Any) -> None:
     """Label axes of fractions in percent."""
-    for side in sides:
+    for side in sizes:
         side.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g}"))
 
 

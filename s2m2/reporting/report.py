@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from s2m2.data.catalog import ImageTables
+from s2m2.data.catalog import ImageDatasets
 from s2m2.evaluation.results import TaskResults, load_results
 from s2m2.files import write_text
 from s2m2.recipe import Recipe, TrainingConfig, differences, read_recipe
 from s2m2.reporting.analysis_section import analysis_section
 from s2m2.reporting.detail_plots import projection_plot
 from s2m2.reporting.export import scores_csv, scores_markdown
+from s2m2.reporting.images import DrawnTask, draw_task, sample_splits
 from s2m2.reporting.page import template
-from s2m2.reporting.pictures import DrawnTask, draw_task, sample_splits
 from s2m2.reporting.plots import Plot
 from s2m2.reporting.score_plots import accuracy_plot, curves
-from s2m2.reporting.score_table import HEADS, STAGES, ScoreGrid, latest_of_kind, newest_results, paired_change, score_grids
+from s2m2.reporting.score_table import CLASSIFIERS, STAGES, ScoreGrid, latest_of_kind, newest_results, paired_change, score_grids
 from s2m2.reporting.training_plots import training_plots
 from s2m2.reporting.trust import closeup, left_out, reliability_plots, trust_rows
 from s2m2.runs.checkpoint import Outcome, load_outcome
@@ -26,7 +26,7 @@ from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import read_metrics
 from s2m2.runs.provenance import read_provenance, trained_on
 
-MOST_HEADLINES = 4
+MAX_HEADLINES = 4
 TITLES = {"pretrain": "Stage 1: pretraining", "finetune": "Stage 2: fine-tuning with manifold mixup"}
 SELECTION = {
     "novel": "Weights were selected on validation classes; scores are on novel classes, which neither training nor selection has seen.",
@@ -55,12 +55,12 @@ class Stage:
     plots: tuple[Plot, ...]
 
 
-def write_report(run: RunDirectory, tables: ImageTables, example: DrawnTask | None = None) -> Path:
+def write_report(run: RunDirectory, datasets: ImageDatasets, example: DrawnTask | None = None) -> Path:
     """Write `report.html` from what the run directory holds so far, and return its path; parts that are not there yet are left out.
 
     The scores also go into `scores.csv` and `scores.md` beside it.
 
-    The tables have the pictures of the run; the example is a task to draw with its predictions.
+    The datasets have the images of the run; the example is a task to draw with its predictions.
 
     Raises:
         InputError: the recipe or a result in the directory cannot be read.
@@ -71,7 +71,7 @@ def write_report(run: RunDirectory, tables: ImageTables, example: DrawnTask | No
     latest = latest_of_kind(grids)
     rows, provenance = read_metrics(run.metrics), read_provenance(run)
     page = template("report.html.j2").render(
-        title="S2M2 on " + " to ".join(dict.fromkeys((tables.base.name, tables.novel.name))),
+        title="S2M2 on " + " to ".join(dict.fromkeys((datasets.base.name, datasets.novel.name))),
         subtitle=_subtitle(run, recipe, provenance),
         headlines=[headline for grid in grids[:1] for headline in _headlines(grid)],
         grids=grids,
@@ -83,18 +83,18 @@ def write_report(run: RunDirectory, tables: ImageTables, example: DrawnTask | No
         trust=trust_rows(latest),
         reliability=reliability_plots(latest),
         left_out=left_out(latest),
-        closeup=closeup(grids, tables),
+        closeup=closeup(grids, datasets),
         analysis=analysis_section(run),
         projection=projection_plot(example.projection) if example is not None and example.projection is not None else None,
-        samples=sample_splits(tables),
+        samples=sample_splits(datasets),
         example=example,
         task=draw_task(example) if example is not None else (),
         changes=_changes(recipe),
         recipe_yaml=run.recipe.read_text(encoding="utf-8"),
-        facts=_facts(tables, provenance),
+        facts=_facts(datasets, provenance),
         provenance=json.dumps(provenance, indent=2, ensure_ascii=False),
         again=command_again(recipe, run),
-        heads=HEADS,
+        classifiers=CLASSIFIERS,
         features=STAGES,
     )
     write_text(run.report, page)
@@ -171,24 +171,24 @@ def _changes(recipe: Recipe) -> list[tuple[str, str, str]]:
 
 
 def _headlines(grid: ScoreGrid) -> list[Headline]:
-    """The scores of the first head after the last stage, for as many kinds of task as there is room."""
-    head, found = grid.rows[0].head, []
+    """The scores of the first classifier after the last stage, for as many kinds of task as there is room."""
+    classifier, found = grid.rows[0].classifier, []
     for row in grid.rows:
         measured = [result for result in row.results if result is not None]
-        if row.head != head or not measured:
+        if row.classifier != classifier or not measured:
             continue
         last = measured[-1]
         seen = STAGES.get(last.features, last.features)
-        note = f"{HEADS.get(head, head)} {'on ' if last.features == 'pixels' else ''}{seen}"
+        note = f"{CLASSIFIERS.get(classifier, classifier)} {'on ' if last.features == 'pixels' else ''}{seen}"
         before = next((result for result in measured if result.features == "pretrain"), None)
         if last.features == "finetune" and before is not None:
             gain, half = paired_change(before, last)
             note += f"; {100 * gain:+.2f} ± {100 * half:.2f} points over pretraining, task by task"
         wide = last.class_interval
         if wide is not None:
-            note += f"; ± {100 * wide:.2f} over classes and pictures too"
+            note += f"; ± {100 * wide:.2f} over classes and images too"
         found.append(Headline(label=row.task, score=f"{100 * last.mean:.2f}", interval=f"{100 * last.interval:.2f}", note=note))
-    return found[:MOST_HEADLINES]
+    return found[:MAX_HEADLINES]
 
 
 def _stages(run: RunDirectory, recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> list[Stage]:
@@ -204,11 +204,11 @@ def _stages(run: RunDirectory, recipe: Recipe, rows: Sequence[Mapping[str, Any]]
 def _scatter(grid: ScoreGrid) -> Iterable[Plot]:
     for row in grid.rows:
         measured = [result for result in row.results if result is not None]
-        if row.head == grid.rows[0].head and measured:
+        if row.classifier == grid.rows[0].classifier and measured:
             yield accuracy_plot(measured)
 
 
-def _facts(tables: ImageTables, provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _facts(datasets: ImageDatasets, provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Label and text of what is known about the run; what is not recorded is left out."""
     machine, packages = provenance.get("machine", {}), provenance.get("packages", {})
     times = [
@@ -225,22 +225,22 @@ def _facts(tables: ImageTables, provenance: Mapping[str, Any]) -> list[tuple[str
         "GPUs": ", ".join(machine.get("gpus", ())) or ("none" if machine else ""),
         "System": machine.get("system"),
         "Versions": ", ".join(versions),
-        **_data_facts(tables),
+        **_data_facts(datasets),
     }
     return [(label, str(text)) for label, text in facts.items() if text]
 
 
-def _data_facts(tables: ImageTables) -> dict[str, str]:
-    """A line for each table, and its digest."""
-    roles = {"Data": tables.base, "Validation data": tables.validation, "Novel data": tables.novel, "Query data": tables.queries}
+def _data_facts(datasets: ImageDatasets) -> dict[str, str]:
+    """A line for each dataset, and its digest."""
+    roles = {"Data": datasets.base, "Validation data": datasets.validation, "Novel data": datasets.novel, "Query data": datasets.queries}
     facts: dict[str, str] = {}
-    for role, table in roles.items():
-        if table is None or (role != "Data" and table is tables.base):
+    for role, dataset in roles.items():
+        if dataset is None or (role != "Data" and dataset is datasets.base):
             continue
-        count, height, width = table.images.shape[:3]
-        classes = _count(len(table.class_names), "class", "classes")
-        facts[role] = f"{table.name}: {count:,} pictures of {width} x {height} pixels, {classes}"
-        facts[f"{role} digest"] = f"SHA-256 {table.digest}"
+        count, height, width = dataset.images.shape[:3]
+        classes = _count(len(dataset.class_names), "class", "classes")
+        facts[role] = f"{dataset.name}: {count:,} images of {width} x {height} pixels, {classes}"
+        facts[f"{role} digest"] = f"SHA-256 {dataset.digest}"
     return facts
 
 

@@ -7,32 +7,32 @@ import numpy as np
 from jaxtyping import Float64
 
 from s2m2.evaluation.results import TaskResults
-from s2m2.reporting.plots import COLOURS, STYLE, Plot, canvas, in_percent, legend_above
+from s2m2.reporting.plots import COLORS, STYLE, Plot, canvas, in_percent, legend_above
 from s2m2.reporting.score_table import STAGES, ScoreGrid, ScoreRow, task_label
 
-FEATURE_COLOURS = {"pixels": "grey", "pretrain": "blue", "finetune": "red"}
-LINE_COLOURS, DASHES = ("blue", "red", "green", "violet", "grey"), ("-", (0, (4, 2)), (0, (1, 1.5)))
+FEATURE_COLORS = {"pixels": "gray", "pretrain": "blue", "finetune": "red"}
+LINE_COLORS, DASHES = ("blue", "red", "green", "violet", "gray"), ("-", (0, (4, 2)), (0, (1, 1.5)))
 """Together they tell fifteen lines apart."""
-MOST_BINS = 40
+MAX_BINS = 40
 
 
 def accuracy_plot(results: Sequence[TaskResults]) -> Plot:
     """How the accuracies of tasks of one kind scatter, a histogram for each of the features, with the mean of each.
 
     Args:
-        results: of equal ways, shots, queries and head, one for each of the features.
+        results: of equal ways, shots, queries and classifier, one for each of the features.
     """
     one = results[0]
-    edges = _bin_edges(one.ways * one.queries if one.protocol in ("fixed", "dirichlet") else MOST_BINS)
+    edges = _bin_edges(one.ways * one.queries if one.protocol in ("fixed", "dirichlet") else MAX_BINS)
     with mpl.rc_context(STYLE):
         figure, axes = canvas("accuracy of a task (%)", "share of tasks (%)")
         for result in results:
-            accuracies, colour = np.asarray(result.per_task, dtype=np.float64), COLOURS[FEATURE_COLOURS.get(result.features, "violet")]
+            accuracies, color = np.asarray(result.per_task, dtype=np.float64), COLORS[FEATURE_COLORS.get(result.features, "violet")]
             shares = np.histogram(accuracies, edges)[0] / len(accuracies)
-            axes.stairs(shares, edges, fill=True, color=colour, alpha=0.3)
-            axes.stairs(shares, edges, color=colour, linewidth=0.8)
+            axes.stairs(shares, edges, fill=True, color=color, alpha=0.3)
+            axes.stairs(shares, edges, color=color, linewidth=0.8)
             label = f"{STAGES.get(result.features, result.features)}: mean {result.mean:.2%}"
-            axes.axvline(result.mean, color=colour, linestyle=(0, (3, 2)), label=label.replace("%", " %"))
+            axes.axvline(result.mean, color=color, linestyle=(0, (3, 2)), label=label.replace("%", " %"))
         in_percent(axes.xaxis, axes.yaxis)
         axes.set_xlim(*_span(results))
         axes.set_ylim(bottom=0)
@@ -45,7 +45,7 @@ def accuracy_plot(results: Sequence[TaskResults]) -> Plot:
 def curves(grid: ScoreGrid) -> tuple[Plot, ...]:
     """Accuracy against shots for each number of ways, and against ways for each number of shots, wherever there are two or more.
 
-    A line for each head on the last features; bars are 95% intervals over tasks, mostly too short to be seen.
+    A line for each classifier on the last features; bars are 95% intervals over tasks, mostly too short to be seen.
     """
     rows = [row for row in grid.rows if row.results[-1] is not None and row.protocol != "variable"]
     drawn = []
@@ -59,7 +59,7 @@ def curves(grid: ScoreGrid) -> tuple[Plot, ...]:
 
 
 def _lines(rows: Sequence[ScoreRow], across: str) -> dict[str, list[tuple[int, float, float]]]:
-    """Points of each head: shots or ways, mean, half width of the interval."""
+    """Points of each classifier: shots or ways, mean, half width of the interval."""
     lines: dict[str, list[tuple[int, float, float]]] = {}
     for row in rows:
         result = row.results[-1]
@@ -69,12 +69,12 @@ def _lines(rows: Sequence[ScoreRow], across: str) -> dict[str, list[tuple[int, f
 
 
 def _curve_plot(lines: dict[str, list[tuple[int, float, float]]], across: str, fixed: str, features: str) -> Plot:
-    label = {"shots": "labelled pictures a class", "ways": "classes of a task"}[across]
+    label = {"shots": "labeled images a class", "ways": "classes of a task"}[across]
     figure, axes = canvas(label, "accuracy (%)")
     for number, (name, points) in enumerate(lines.items()):
         places, means, halves = zip(*points, strict=True)
-        colour, dashes = COLOURS[LINE_COLOURS[number % len(LINE_COLOURS)]], DASHES[number // len(LINE_COLOURS) % len(DASHES)]
-        axes.errorbar(places, means, yerr=halves, color=colour, linestyle=dashes, marker="o", markersize=3, label=name)
+        color, dashes = COLORS[LINE_COLORS[number % len(LINE_COLORS)]], DASHES[number // len(LINE_COLORS) % len(DASHES)]
+        axes.errorbar(places, means, yerr=halves, color=color, linestyle=dashes, marker="o", markersize=3, label=name)
     every = sorted({place for points in lines.values() for place, _, _ in points})
     if every[-1] > 8 * every[0]:
         axes.set_xscale("log")
@@ -90,7 +90,7 @@ def _curve_plot(lines: dict[str, list[tuple[int, float, float]]], across: str, f
 
 def _bin_edges(answers: int) -> Float64[np.ndarray, " edge"]:
     """Edges between the accuracies that a task of so many queries can have: bins hold equally many of them, or peaks would be made up."""
-    step = -(-(answers + 1) // MOST_BINS)
+    step = -(-(answers + 1) // MAX_BINS)
     return (np.arange(0, answers + 1 + step, step, dtype=np.float64) - 0.5) / answers
 
 

@@ -1,4 +1,4 @@
-"""The scores of a run as a table: a row for each kind of task and head, the features side by side."""
+"""The scores of a run as a table: a row for each kind of task and classifier, the features side by side."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,32 +9,32 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from s2m2.evaluation.classifiers import HEADS as CATALOGUE
+from s2m2.evaluation.classifiers import CLASSIFIERS as CATALOGUE
 from s2m2.evaluation.intervals import mean_and_interval
 from s2m2.evaluation.results import TaskResults
 
 STAGES = {"pixels": "raw pixels", "pretrain": "after pretraining", "finetune": "after fine-tuning"}
-"""What the heads saw, in the order of a run, and what a reader calls it."""
+"""What the classifiers saw, in the order of a run, and what a reader calls it."""
 COLUMNS = {"pixels": "pixels", "pretrain": "pretrained", "finetune": "fine-tuned"}
 """The same in few letters."""
-HEADS: Mapping[str, str] = {name: head.title for name, head in CATALOGUE.items()}
-"""Heads in the order of the catalogue, and what a reader calls them."""
+CLASSIFIERS: Mapping[str, str] = {name: classifier.title for name, classifier in CATALOGUE.items()}
+"""Heads in the order of the catalog, and what a reader calls them."""
 WIDTH = 80
 """Characters of a terminal that a table has to fit."""
-SCORE, SCORE_AND_CLASSES, LEAST_HEAD = len("64.93 ± 0.18"), len("64.93 ± 0.18 (3.20)"), 20
-"""Widths of a cell without and with its second interval, and of the column of heads, in characters."""
+SCORE, SCORE_AND_CLASSES, MIN_HEAD = len("64.93 ± 0.18"), len("64.93 ± 0.18 (3.20)"), 20
+"""Widths of a cell without and with its second interval, and of the column of classifiers, in characters."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreRow:
-    """The scores of one head, with settings and transforms of its own, on tasks of one kind."""
+    """The scores of one classifier, with settings and transforms of its own, on tasks of one kind."""
 
     ways: int
     shots: int
     protocol: str
-    head: str
+    classifier: str
     remark: str
-    """What tells it from other rows of the same head: settings that differ, transforms."""
+    """What tells it from other rows of the same classifier: settings that differ, transforms."""
     results: tuple[TaskResults | None, ...]
     """One a column of the grid; None where nothing was measured."""
 
@@ -45,13 +45,13 @@ class ScoreRow:
 
     @property
     def label(self) -> str:
-        """The head as the recipe names it, with the remark."""
-        return " ".join(part for part in (self.head, self.remark) if part)
+        """The classifier as the recipe names it, with the remark."""
+        return " ".join(part for part in (self.classifier, self.remark) if part)
 
     @property
     def title(self) -> str:
-        """The head as a reader calls it, with the remark."""
-        return " ".join(part for part in (HEADS.get(self.head, self.head), self.remark) if part)
+        """The classifier as a reader calls it, with the remark."""
+        return " ".join(part for part in (CLASSIFIERS.get(self.classifier, self.classifier), self.remark) if part)
 
     @property
     def task(self) -> str:
@@ -73,7 +73,7 @@ class ScoreGrid:
     def brackets(self) -> str:
         """What the figures in brackets mean; empty where there are none."""
         known = any(result is not None and result.class_interval is not None for row in self.rows for result in row.results)
-        return "In brackets, the half width of the 95% interval over classes and their pictures as well." if known else ""
+        return "In brackets, the half width of the 95% interval over classes and their images as well." if known else ""
 
 
 def task_label(ways: int, shots: int, protocol: str = "fixed") -> str:
@@ -89,7 +89,7 @@ def percent(result: TaskResults) -> str:
 
 
 def percent_both(result: TaskResults) -> str:
-    """The same with the half-width of the interval over classes and pictures: `64.93 ± 0.18 (3.20)`."""
+    """The same with the half-width of the interval over classes and images: `64.93 ± 0.18 (3.20)`."""
     wide = result.class_interval
     return percent(result) + (f" ({100 * wide:.2f})" if wide is not None else "")
 
@@ -135,7 +135,7 @@ def score_table(results: Sequence[TaskResults]) -> RenderableType:
     """
     grids = score_grids(results)
     features = _in_order((name for grid in grids for name in grid.features), STAGES)
-    room = WIDTH - LEAST_HEAD - 4
+    room = WIDTH - MIN_HEAD - 4
     both = any(result.details is not None for result in results) and len(features) * (SCORE_AND_CLASSES + 3) <= room
     fit = max(room // ((SCORE_AND_CLASSES if both else SCORE) + 3), 1)
     tables = [_table(grids, features[start : start + fit], both) for start in range(0, len(features), fit)]
@@ -153,7 +153,7 @@ def paired_change(before: TaskResults, after: TaskResults) -> tuple[float, float
 
 def _table(grids: Sequence[ScoreGrid], features: Sequence[str], both: bool) -> Table:
     table = Table(title="Few-shot accuracy", title_style="bold", width=None)
-    table.add_column("head", min_width=LEAST_HEAD, overflow="fold")
+    table.add_column("classifier", min_width=MIN_HEAD, overflow="fold")
     for name in features:
         table.add_column(COLUMNS.get(name, name), justify="right", no_wrap=True)
     splits = {result.split for grid in grids for row in grid.rows for result in row.results if result is not None}
@@ -181,10 +181,10 @@ def _split(row: ScoreRow) -> str:
 
 def _grid(results: list[TaskResults]) -> ScoreGrid:
     features = _in_order((result.features for result in results), STAGES)
-    heads = _in_order((result.head for result in results), HEADS)
+    classifiers = _in_order((result.classifier for result in results), CLASSIFIERS)
     rows: dict[tuple[Any, ...], dict[str, TaskResults]] = {}
     for result in results:
-        key = (result.ways, result.shots, heads.index(result.head), result.transforms, _stated(result.settings))
+        key = (result.ways, result.shots, classifiers.index(result.classifier), result.transforms, _stated(result.settings))
         rows.setdefault(key, {})[result.features] = result
     found = [cells for _, cells in sorted(rows.items(), key=lambda entry: entry[0][:3])]
     return ScoreGrid(features=features, rows=tuple(_row(cells, features, results) for cells in found), caption=_caption(results[0]))
@@ -192,13 +192,13 @@ def _grid(results: list[TaskResults]) -> ScoreGrid:
 
 def _row(cells: Mapping[str, TaskResults], features: Sequence[str], every: Sequence[TaskResults]) -> ScoreRow:
     one = next(iter(cells.values()))
-    settings = [result.settings for result in every if result.head == one.head]
+    settings = [result.settings for result in every if result.classifier == one.classifier]
     differing = [f"{name}={value}" for name, value in one.settings.items() if any(other.get(name) != value for other in settings)]
     return ScoreRow(
         ways=one.ways,
         shots=one.shots,
         protocol=one.protocol,
-        head=one.head,
+        classifier=one.classifier,
         remark=", ".join([*differing, *one.transforms]),
         results=tuple(cells.get(name) for name in features),
     )
@@ -210,7 +210,7 @@ def _caption(one: TaskResults) -> str:
         "dirichlet": f"with {one.queries} queries a class on average, Dirichlet({one.concentration:g})",
         "variable": "of variable ways and shots",
         "stored": f"with {one.queries} queries a class" if one.queries else "with queries in the numbers that the file has",
-    }.get(one.protocol, "with all other pictures of their classes as queries")
+    }.get(one.protocol, "with all other images of their classes as queries")
     origin = f"of file {one.tasks_digest[:8]}" if one.tasks_digest else f"(seed {one.seed})"
     return (
         f"Accuracy in percent on {one.split} classes of {one.dataset}: mean over {one.tasks:,} tasks {origin} "
@@ -235,7 +235,7 @@ def _grid_key(result: TaskResults) -> tuple[Any, ...]:
 
 
 def _cell_key(result: TaskResults) -> tuple[Any, ...]:
-    return (*_grid_key(result), result.ways, result.shots, result.head, _stated(result.settings), result.transforms, result.features)
+    return (*_grid_key(result), result.ways, result.shots, result.classifier, _stated(result.settings), result.transforms, result.features)
 
 
 def _in_order(names: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:

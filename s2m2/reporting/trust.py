@@ -1,11 +1,11 @@
-"""What the report says about how far the scores can be trusted: calibration, unknown classes, and one head in detail."""
+"""What the report says about how far the scores can be trusted: calibration, unknown classes, and one classifier in detail."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from s2m2.data.catalog import ImageTables
-from s2m2.data.table import SPLITS
+from s2m2.data.catalog import ImageDatasets
+from s2m2.data.dataset import SPLITS
 from s2m2.evaluation.details import ClassDetails, Details
 from s2m2.evaluation.results import TaskResults
 from s2m2.reporting.detail_plots import confused_pairs, confusion_plot, reliability_plot
@@ -13,16 +13,16 @@ from s2m2.reporting.hard_tasks import DrawnHardTask, draw_hard_tasks
 from s2m2.reporting.plots import Plot
 from s2m2.reporting.score_table import STAGES, ScoreGrid, ScoreRow
 
-MOST_LISTED = 10
+MAX_LISTED = 10
 """Classes and pairs in the lists of the hardest ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrustRow:
-    """One head on one kind of task, after the last stage; texts, in percent where not said otherwise."""
+    """One classifier on one kind of task, after the last stage; texts, in percent where not said otherwise."""
 
     task: str
-    head: str
+    classifier: str
     error: str
     """Expected calibration error as scored."""
     error_after: str
@@ -35,7 +35,7 @@ class TrustRow:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Closeup:
-    """One head on one kind of task, class by class."""
+    """One classifier on one kind of task, class by class."""
 
     title: str
     confusion: Plot | None
@@ -53,7 +53,7 @@ def trust_rows(grids: Sequence[ScoreGrid]) -> tuple[TrustRow, ...]:
 
 
 def reliability_plots(grids: Sequence[ScoreGrid]) -> tuple[Plot, ...]:
-    """Of the first head of each grid on the last features, for each kind of task."""
+    """Of the first classifier of each grid on the last features, for each kind of task."""
     return tuple(
         reliability_plot(result.details, row.task)
         for grid in grids
@@ -68,27 +68,27 @@ def left_out(grids: Sequence[ScoreGrid]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(reason for result in results if result.details is not None for reason in result.details.left_out))
 
 
-def closeup(grids: Sequence[ScoreGrid], tables: ImageTables) -> Closeup | None:
-    """The first head on the first kind of task with the last features; None where no details are known."""
+def closeup(grids: Sequence[ScoreGrid], datasets: ImageDatasets) -> Closeup | None:
+    """The first classifier on the first kind of task with the last features; None where no details are known."""
     for grid in grids:
         for row in grid.rows:
             for result in reversed(row.results):
                 if result is not None and result.details is not None:
-                    return _closeup(row, result, result.details, tables)
+                    return _closeup(row, result, result.details, datasets)
     return None
 
 
-def _closeup(row: ScoreRow, result: TaskResults, details: Details, tables: ImageTables) -> Closeup:
+def _closeup(row: ScoreRow, result: TaskResults, details: Details, datasets: ImageDatasets) -> Closeup:
     met = [entry for entry in details.classes if entry.queries]
     split = next(split for split in SPLITS if split == result.split)
-    ours = result.data_digest == tables.digest(split)  # only then the rows are those of these pictures
+    ours = result.data_digest == datasets.digest(split)  # only then the rows are those of these images
     return Closeup(
         title=f"{row.title}, {row.task}, {STAGES.get(result.features, result.features)}",
         confusion=confusion_plot(details),
-        hardest_classes=tuple(sorted(met, key=lambda entry: entry.accuracy)[:MOST_LISTED]),
+        hardest_classes=tuple(sorted(met, key=lambda entry: entry.accuracy)[:MAX_LISTED]),
         classes=len(met),
-        confused=tuple(confused_pairs(details, MOST_LISTED)),
-        hardest_tasks=draw_hard_tasks(details.hardest, partial(tables.picture, split)) if ours else (),
+        confused=tuple(confused_pairs(details, MAX_LISTED)),
+        hardest_tasks=draw_hard_tasks(details.hardest, partial(datasets.image, split)) if ours else (),
     )
 
 
@@ -96,7 +96,7 @@ def _trust_row(row: ScoreRow, details: Details) -> TrustRow:
     calibration, unknown = details.calibration, details.unknown
     return TrustRow(
         task=row.task,
-        head=row.title,
+        classifier=row.title,
         error=f"{100 * calibration.before.error:.1f}",
         error_after=f"{100 * calibration.after.error:.1f}" if calibration.after is not None else "",
         temperature=f"{calibration.temperature:.3g}" if calibration.temperature is not None else "",

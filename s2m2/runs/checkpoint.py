@@ -24,7 +24,7 @@ class Progress:
     """How far a training stage has come."""
 
     step: int = 0
-    """Optimisation steps done."""
+    """Optimization steps done."""
     best_score: float = -1.0
     """Best validation score so far, a fraction; -1 before the first."""
     best_epoch: int = 0

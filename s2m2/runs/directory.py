@@ -7,7 +7,7 @@ from s2m2.errors import InputError
 from s2m2.files import write_text
 from s2m2.recipe import Recipe, differences, read_recipe, recipe_to_yaml
 
-FREE_TO_CHANGE = ("evaluate", "analyse", "runtime")
+FREE_TO_CHANGE = ("evaluate", "analyze", "runtime")
 """Branches of the recipe that do not change what is trained, and so may differ from one call to the next."""
 
 
@@ -39,7 +39,7 @@ class RunDirectory:
 
     @property
     def metrics_csv(self) -> Path:
-        """The same as a table, where it is wished."""
+        """The same as a dataset, where it is wished."""
         return self.path / "metrics.csv"
 
     @property
@@ -69,7 +69,7 @@ class RunDirectory:
 
     @property
     def analysis(self) -> Path:
-        """What `s2m2 analyse` measured."""
+        """What `s2m2 analyze` measured."""
         return self.path / "analysis.json"
 
     @property
@@ -109,7 +109,7 @@ def open_run(path: Path, recipe: Recipe) -> RunDirectory:
     """Start or continue the run of a recipe in a directory.
 
     A run that has trained keeps the settings that shaped its weights; those of `evaluate` and `runtime` may change. An imported run
-    that has not trained takes other pictures too, and its recipe is brought up to date.
+    that has not trained takes other images too, and its recipe is brought up to date.
 
     Raises:
         InputError: the directory holds a run of another recipe (the first setting that differs is named), or other files.

@@ -68,7 +68,7 @@ class MLflowSink:
     def __init__(self, run: RunDirectory, stage: str, known: str | None) -> None:
         import mlflow
 
-        logging.getLogger("mlflow").setLevel(logging.WARNING)  # which else tells of every table that it makes
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # which else tells of every dataset that it makes
         self.stage, self.entities, self.artifacts = stage, mlflow.entities, None
         if mlflow.is_tracking_uri_set():
             self.client = mlflow.MlflowClient()

@@ -79,16 +79,16 @@ class CsvSink:
     def __init__(self, run: RunDirectory, stage: str, rows: Sequence[Mapping[str, Any]]) -> None:
         self.stage = stage
         self.file = run.metrics_csv.open("w", encoding="utf-8", newline="")
-        self.table = csv.writer(self.file)
-        self.table.writerow([*PLACE, "figure", "value"])
+        self.dataset = csv.writer(self.file)
+        self.dataset.writerow([*PLACE, "figure", "value"])
         for row in rows:
             place = [row[name] for name in PLACE]
-            self.table.writerows([*place, name, value] for name, value in row.items() if name not in PLACE)
+            self.dataset.writerows([*place, name, value] for name, value in row.items() if name not in PLACE)
         self.file.flush()
 
     def write(self, kind: Kind, step: int, epoch: float, figures: Mapping[str, float]) -> None:
         """A line each."""
-        self.table.writerows([self.stage, kind, step, round(epoch, 4), name, value] for name, value in figures.items())
+        self.dataset.writerows([self.stage, kind, step, round(epoch, 4), name, value] for name, value in figures.items())
         self.file.flush()
 
     def close(self, *, failed: bool) -> None:

@@ -17,16 +17,16 @@ from s2m2.training.collectives import gather_vectors
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation over all processes, for CPUs; torch's own `SyncBatchNorm` takes GPUs only.
+    """Batch normalization over all processes, for CPUs; torch's own `SyncBatchNorm` takes GPUs only.
 
-    Every process holds the same number of pictures, so the statistics are plain means over processes.
+    Every process holds the same number of images, so the statistics are plain means over processes.
     """
 
     def forward(self, input: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch channel height width"]:
-        """Normalise with the statistics of the whole batch (training) or the running ones (evaluation)."""
+        """Normalize with the statistics of the whole batch (training) or the running ones (evaluation)."""
         if not self.training:
             return super().forward(input)
-        output, mean, variance = _Normalisation.apply(input, self.weight, self.bias, self.eps)
+        output, mean, variance = _Normalization.apply(input, self.weight, self.bias, self.eps)
         self._track(mean, variance, input.numel() // input.shape[1] * dist.get_world_size())
         return output
 
@@ -42,8 +42,8 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
         self.running_var.lerp_(variance * (count / max(count - 1, 1)), momentum)
 
 
-class _Normalisation(torch.autograd.Function):
-    """Normalise with means and variances over all processes, which cost one message forward and one back.
+class _Normalization(torch.autograd.Function):
+    """Normalize with means and variances over all processes, which cost one message forward and one back.
 
     With N values of a channel in all, x^ = (x - mean) / sqrt(variance + eps) and g the gradient of the output, that of the input is
         weight / sqrt(variance + eps) * (g - sum(g) / N - x^ sum(g x^) / N),
@@ -82,10 +82,10 @@ class _Normalisation(torch.autograd.Function):
         return back.to(given.dtype), for_weight, for_bias, None
 
 
-def reestimate_statistics(backbone: nn.Module, batches: Iterable[Float[Tensor, "batch 3 side side"]], seed: int) -> None:
+def reestimate_statistics(backbone: nn.Module, batches: Iterable[Float[Tensor, "batch 3 size size"]], seed: int) -> None:
     """Replace the running statistics by plain means over some batches, all of one size.
 
-    While training they are gathered from pictures that are mixed, turned and cropped, and from weights that have changed since;
+    While training they are gathered from images that are mixed, turned and cropped, and from weights that have changed since;
     where several processes share the batches, every one of them has to call this.
 
     Args:
@@ -96,7 +96,7 @@ def reestimate_statistics(backbone: nn.Module, batches: Iterable[Float[Tensor, "
 
 
 def check_shareable(module: nn.Module) -> None:
-    """Raise `InputError` where processes cannot share statistics: of normalisations that do more than normalise, or have no weights.
+    """Raise `InputError` where processes cannot share statistics: of normalizations that do more than normalize, or have no weights.
 
     Some networks of timm have their activations within them, and would lose them.
     """
@@ -109,7 +109,7 @@ def check_shareable(module: nn.Module) -> None:
 
 
 def share_statistics(module: nn.Module, device: torch.device) -> nn.Module:
-    """The module with every batch normalisation replaced by one over all processes; parameters and names stay.
+    """The module with every batch normalization replaced by one over all processes; parameters and names stay.
 
     Raises:
         InputError: see `check_shareable`.

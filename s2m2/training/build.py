@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import nn
 
 from s2m2.errors import InputError
-from s2m2.functional.rotation import TURNS
+from s2m2.functional.rotation import ROTATIONS
 from s2m2.models.backbone import Backbone
 from s2m2.models.heads import CosineHead, LinearHead
 from s2m2.recipe import ModelConfig, Recipe
@@ -35,7 +35,7 @@ def pretrain_objective(recipe: Recipe, feature_dim: int, classes: int, gather: G
     head = class_head(recipe.model, feature_dim, classes)
     builders: dict[ObjectiveName, Callable[[], Pretraining]] = {
         "supervised": lambda: Supervised(head, recipe.pretrain),
-        "rotation": lambda: Rotation(head, LinearHead(feature_dim, TURNS), recipe.pretrain),
+        "rotation": lambda: Rotation(head, LinearHead(feature_dim, ROTATIONS), recipe.pretrain),
         "mixup": lambda: Mixup(head, recipe.pretrain.mix),
         "exemplar": lambda: Exemplar(head, recipe.pretrain, gather),
     }
@@ -43,13 +43,13 @@ def pretrain_objective(recipe: Recipe, feature_dim: int, classes: int, gather: G
 
 
 def finetune_objective(recipe: Recipe, objective: Pretraining) -> MixedFinetuning:
-    """The objective of stage 2, with that of stage 1 and its heads beside the mixed pictures."""
+    """The objective of stage 2, with that of stage 1 and its heads beside the mixed images."""
     beside = Supervised(objective.class_head, recipe.pretrain) if isinstance(objective, Mixup) else objective
     return MixedFinetuning(beside, recipe.finetune)
 
 
 def check_mix_stages(at: str, config: MixConfig, backbone: Backbone) -> None:
-    """Raise `InputError` if pictures shall be mixed at a stage that the backbone does not have; the settings' place is `at`."""
+    """Raise `InputError` if images shall be mixed at a stage that the backbone does not have; the settings' place is `at`."""
     beyond = [stage for stage in config.stages or () if stage > len(backbone.stages)]
     if beyond:
         raise InputError(f"--{at}.stages has {beyond[0]}, but the backbone has stages 0 to {len(backbone.stages)}")

@@ -1,6 +1,6 @@
 """Sums and gatherings over processes with gradient, as every process's loss depends on what the others hold.
 
-With L = the mean of the losses of all processes, which is what averaging gradients over processes minimises, the gradient of a
+With L = the mean of the losses of all processes, which is what averaging gradients over processes minimizes, the gradient of a
 tensor that all processes use is the sum of what each of them sends back.
 """
 
@@ -20,7 +20,7 @@ def sum_over_processes(values: Float[Tensor, " *axes"]) -> Float[Tensor, " *axes
 
 
 def gather_images(features: Float[Tensor, "copy image dim"]) -> Float[Tensor, "copy images dim"]:
-    """The features of the pictures of all processes, in order of their ranks, on each process."""
+    """The features of the images of all processes, in order of their ranks, on each process."""
     slots = features.new_zeros(dist.get_world_size(), *features.shape)
     mine = torch.zeros(len(slots), device=features.device, dtype=features.dtype)
     mine[dist.get_rank()] = 1

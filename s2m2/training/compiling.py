@@ -9,7 +9,7 @@ from torch import nn
 from s2m2.models.backbone import Backbone
 from s2m2.models.heads import CosineHead, LinearHead
 
-MOST_GRAPHS = 64
+MAX_GRAPHS = 64
 """Of one piece of code, over all networks of a process."""
 
 
@@ -25,7 +25,7 @@ def compile_networks(backbone: Backbone, objective: nn.Module, backend: str = "i
         backend: what makes code of the graphs; torch's own needs a C++ compiler on a CPU.
     """
     # All stages are the same code to torch, whose default of 8 graphs is fewer than two sizes of a batch for each of them.
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MOST_GRAPHS)
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MAX_GRAPHS)
     for stage in backbone.stages:
         stage.compile(dynamic=False, backend=backend)
     for head in objective.modules():

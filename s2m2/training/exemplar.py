@@ -1,4 +1,4 @@
-"""Exemplar self-supervision: copies of one picture lie nearer than any other picture (S2M2, section 3.2)."""
+"""Exemplar self-supervision: copies of one image lie nearer than any other image (S2M2, section 3.2)."""
 
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
@@ -12,7 +12,7 @@ from s2m2.training.objective import Gather, LossTerms, accuracy
 
 
 class Exemplar(nn.Module):
-    """L_class + L_exemplar over four random variations of each picture, the hardest copy against the hardest stranger."""
+    """L_class + L_exemplar over four random variations of each image, the hardest copy against the hardest stranger."""
 
     views = 4
     batches = 1
@@ -24,9 +24,9 @@ class Exemplar(nn.Module):
         self.gather = gather
 
     def forward(
-        self, backbone: Backbone, views: Float[Tensor, "view batch 3 side side"], labels: Int64[Tensor, " batch"], stream: StepStream
+        self, backbone: Backbone, views: Float[Tensor, "view batch 3 size size"], labels: Int64[Tensor, " batch"], stream: StepStream
     ) -> LossTerms:
-        """Weighted sum of both losses; strangers are sought among the pictures of all processes."""
+        """Weighted sum of both losses; strangers are sought among the images of all processes."""
         copies, batch = views.shape[:2]
         features = backbone(views.flatten(0, 1))
         logits, targets = self.class_head(features), labels.repeat(copies)

@@ -1,4 +1,4 @@
-"""Stage 2 of S2M2: mixed pictures, with the losses of stage 1 beside them (Algorithm 1)."""
+"""Stage 2 of S2M2: mixed images, with the losses of stage 1 beside them (Algorithm 1)."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ class MixedFinetuning(torch.nn.Module):
         self.batches = batches_mixed(config.mix)
 
     def forward(
-        self, backbone: Backbone, views: Float[Tensor, "view row 3 side side"], labels: Int64[Tensor, " row"], stream: StepStream
+        self, backbone: Backbone, views: Float[Tensor, "view row 3 size size"], labels: Int64[Tensor, " row"], stream: StepStream
     ) -> LossTerms:
         """L_mm over the whole batch, L_class and L_ss over a part of it."""
         mixed = mixed_loss(backbone, self.beside.class_head, views[0], labels, self.config.mix, stream)

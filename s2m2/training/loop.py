@@ -23,7 +23,7 @@ from s2m2.seeding import StepStream, generator_for, seed_for
 from s2m2.training.batch_norm import reestimate_statistics
 from s2m2.training.compiling import uncompiled
 from s2m2.training.objective import LossTerms
-from s2m2.training.stage import BasePictures, Networks, StageSettings, Validate
+from s2m2.training.stage import Networks, StageSettings, TrainingImages, Validate
 from s2m2.training.step import TrainingStep, prepare
 from s2m2.training.stopping import judge, out_of_patience
 from s2m2.training.watching import Seen, figures_of, finite_steps
@@ -37,7 +37,7 @@ def train_stage(
     run: RunDirectory,
     backbone: Backbone,
     objective: nn.Module,
-    pictures: BasePictures,
+    images: TrainingImages,
     settings: StageSettings,
     validate: Validate,
 ) -> Outcome:
@@ -51,7 +51,7 @@ def train_stage(
     finished = load_outcome(run.outcome(stage))
     if finished is not None:
         return finished
-    return _Stage(fabric, run, backbone, objective, pictures, settings, validate).train()
+    return _Stage(fabric, run, backbone, objective, images, settings, validate).train()
 
 
 class _Stage:
@@ -63,18 +63,18 @@ class _Stage:
         run: RunDirectory,
         backbone: Backbone,
         objective: nn.Module,
-        pictures: BasePictures,
+        images: TrainingImages,
         settings: StageSettings,
         validate: Validate,
     ) -> None:
         self.fabric, self.run, self.settings, self.validate = fabric, run, settings, validate
         self.config, self.name = settings.config, settings.config.stage
-        self.steps = steps_per_epoch(len(pictures.rows), self.config.batch_size)
+        self.steps = steps_per_epoch(len(images.rows), self.config.batch_size)
         self.backbone, self.objective = backbone, objective
         moved = prepare(fabric, backbone, objective, settings)
         self.bare, self.average = moved.networks, moved.average
         self.progress = load_last(run.last(self.name), backbone, objective, moved.optimizer, self.average)
-        self.step = TrainingStep(fabric, moved, pictures, settings)
+        self.step = TrainingStep(fabric, moved, images, settings)
         self.seen = Seen(stage=self.name, epochs=self.config.epochs, total=self.step.total)
         self.started, self.saved = time.monotonic() - self.progress.seconds, time.monotonic()
 
@@ -152,7 +152,7 @@ class _Stage:
         if not self._weights_finite():
             raise self._not_finite("update", self.progress.step)
         judged = cast(Networks, self.average.module) if self.average is not None else self.bare
-        if self.config.statistics_pictures:
+        if self.config.bn_recalibration_images:
             self._reestimate_statistics(judged.backbone, epoch)
         mean, interval = map(float, self.fabric.broadcast(tuple(self.validate(judged.backbone))))
         self.progress = replace(judge(self.progress, mean, epoch), seconds=time.monotonic() - self.started)
@@ -167,11 +167,11 @@ class _Stage:
         console.print(self.seen.record(self.progress, epoch))
 
     def _reestimate_statistics(self, backbone: Backbone, epoch: int) -> None:
-        """Statistics of batch normalisation from base pictures as evaluation sees them."""
+        """Statistics of batch normalization from base images as evaluation sees them."""
         size, seed = self.config.batch_size, self.settings.seed
         images, rows = self.step.read.images, self.step.read.rows
         order = torch.randperm(len(rows), generator=generator_for(seed, self.name, "statistics", epoch)).to(rows.device)
-        count = min(self.config.statistics_pictures, len(order)) // size
+        count = min(self.config.bn_recalibration_images, len(order)) // size
         stream = StepStream(
             seed=seed, stage=self.name, step=epoch, batch_size=size, rank=self.fabric.global_rank, world_size=self.fabric.world_size
         )

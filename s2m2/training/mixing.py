@@ -21,7 +21,7 @@ def batches_mixed(config: MixConfig) -> int:
 def mixed_loss(
     backbone: Backbone,
     class_head: nn.Module,
-    images: Float[Tensor, "row 3 side side"],
+    images: Float[Tensor, "row 3 size size"],
     labels: Int64[Tensor, " row"],
     config: MixConfig,
     stream: StepStream,
@@ -29,7 +29,7 @@ def mixed_loss(
     """L_mm: the loss of a mixed batch against its mixed labels.
 
     Args:
-        images: the pictures of this process; behind them, where partners come from a second batch, as many of that one.
+        images: the images of this process; behind them, where partners come from a second batch, as many of that one.
         labels: their classes.
     """
     if config.method == "cutmix":
@@ -47,11 +47,11 @@ def draw_mix(config: MixConfig, stages: int, labels: Int64[Tensor, " row"], stre
     """The stage, weights and partners of one step.
 
     Stage and weights are the same on all processes. So are the pairs, but for partners of the same class, which are sought among
-    the pictures of a process.
+    the images of a process.
 
     Args:
         stages: number of stages of the backbone.
-        labels: classes of the pictures of this process, those of a second batch behind them.
+        labels: classes of the images of this process, those of a second batch behind them.
     """
     numbers = stream.numpy_generator("mix")
     places = [place % (stages + 1) for place in config.stages] if config.stages is not None else range(stages)
@@ -62,14 +62,14 @@ def draw_mix(config: MixConfig, stages: int, labels: Int64[Tensor, " row"], stre
 def _draw_weights(config: MixConfig, stream: StepStream, device: torch.device) -> Tensor:
     """Shares of the partners: (1 - lambda) for one of them, lambda from Beta(alpha, alpha); of Dirichlet(alpha, ...) for more."""
     numbers = stream.numpy_generator("weights")
-    partners = config.pictures - 1
-    draws = stream.batch_size if config.weight_of == "picture" else 1
+    partners = config.num_images - 1
+    draws = stream.batch_size if config.per_sample else 1
     if config.alpha == 0:
         weights = torch.zeros(draws, partners)
     else:
-        weights = torch.from_numpy(numbers.dirichlet([config.alpha] * config.pictures, size=draws)[:, 1:]).float()
-    if config.share < 1:
-        mixed = torch.from_numpy(numbers.random(stream.batch_size) < config.share)
+        weights = torch.from_numpy(numbers.dirichlet([config.alpha] * config.num_images, size=draws)[:, 1:]).float()
+    if config.prob < 1:
+        mixed = torch.from_numpy(numbers.random(stream.batch_size) < config.prob)
         weights = weights * mixed[:, None]
     local = stream.local(weights).T if len(weights) > 1 else weights[0]
     return local.to(device, non_blocking=True)
@@ -81,7 +81,7 @@ def _draw_partners(config: MixConfig, labels: Int64[Tensor, " row"], stream: Ste
         return torch.arange(size, 2 * size, device=device)[None]
     generator = stream.generator("partners", device=device)
     if config.partners == "class":
-        keys = torch.rand(stream.batch_size, config.pictures - 1, generator=generator, device=device)
+        keys = torch.rand(stream.batch_size, config.num_images - 1, generator=generator, device=device)
         return draw_partners_of_class(labels, stream.local(keys).T)
-    partners = draw_partners(stream.batch_size, generator, stream.world_size, config.pictures - 1)
+    partners = draw_partners(stream.batch_size, generator, stream.world_size, config.num_images - 1)
     return stream.local(partners.T).T - stream.rank * size

@@ -1,4 +1,4 @@
-"""Mixed pictures alone: mixup, manifold mixup and their kin, trained from random weights."""
+"""Mixed images alone: mixup, manifold mixup and their kin, trained from random weights."""
 
 import torch
 from jaxtyping import Float, Int64
@@ -12,7 +12,7 @@ from s2m2.training.objective import LossTerms
 
 
 class Mixup(torch.nn.Module):
-    """L_mm: classes of mixed pictures."""
+    """L_mm: classes of mixed images."""
 
     views = 1
 
@@ -23,7 +23,7 @@ class Mixup(torch.nn.Module):
         self.batches = batches_mixed(config)
 
     def forward(
-        self, backbone: Backbone, views: Float[Tensor, "view row 3 side side"], labels: Int64[Tensor, " row"], stream: StepStream
+        self, backbone: Backbone, views: Float[Tensor, "view row 3 size size"], labels: Int64[Tensor, " row"], stream: StepStream
     ) -> LossTerms:
         """L_mm of the first view."""
         loss = mixed_loss(backbone, self.class_head, views[0], labels, self.config, stream)

@@ -8,7 +8,7 @@ from s2m2.recipe import OptimizerConfig
 
 
 def build_optimizer(config: OptimizerConfig, module: nn.Module) -> torch.optim.Optimizer:
-    """The optimizer over all parameters; those of one axis (biases, normalisation, norms of a head) do not decay."""
+    """The optimizer over all parameters; those of one axis (biases, normalization, norms of a head) do not decay."""
     matrices = [values for values in module.parameters() if values.ndim > 1]
     vectors = [values for values in module.parameters() if values.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]

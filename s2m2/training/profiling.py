@@ -1,4 +1,4 @@
-"""How long the parts of a training step take, and how far it is from the bare step: forward, backward and update on pictures at hand."""
+"""How long the parts of a training step take, and how far it is from the bare step: forward, backward and update on images at hand."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ import torch
 from s2m2.training.step import TrainingStep
 
 PARTS = ("waiting", "augmentation", "forward", "backward", "optimizer", "everything else")
-"""What a step marks: waiting for pictures, making views of them, the three parts of learning, and what is left."""
+"""What a step marks: waiting for images, making views of them, the three parts of learning, and what is left."""
 
 Block = Callable[[int], Callable[[], object]]
 """Makes a repeat ready, 0 being the one that is not counted, and returns the work that is timed."""
@@ -23,7 +23,7 @@ class StepProfile:
 
     stage: str
     batch_size: int
-    """Pictures of a step, over all processes, before they are rotated or copied."""
+    """Images of a step, over all processes, before they are rotated or copied."""
     parts: Mapping[str, float]
     """Seconds of one step by part, the mean over all real steps."""
     bare: tuple[float, ...]

@@ -13,13 +13,13 @@ from s2m2.recipe.runtime import LoggerName
 from s2m2.seeding import StepStream
 from s2m2.training.objective import LossTerms
 
-FEWEST_CHANNELS = 8
+MIN_CHANNELS = 8
 """In channels-last order, torch 2.15 on a CPU corrupts memory in the backward pass of a 1x1 convolution of stride 2 with 4 channels."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class BasePictures:
-    """What training sees: all pictures of the table, and which of them are base pictures of which class."""
+class TrainingImages:
+    """What training sees: all images of the dataset, and which of them are base images of which class."""
 
     images: UInt8[Tensor, "image height width 3"]
     rows: Int64[Tensor, " item"]
@@ -51,7 +51,7 @@ class StageSettings:
             config=config,
             data=recipe.data,
             seed=recipe.seed,
-            channels_last=runtime.channels_last and (recipe.model.width or FEWEST_CHANNELS) >= FEWEST_CHANNELS,
+            channels_last=runtime.channels_last and (recipe.model.width or MIN_CHANNELS) >= MIN_CHANNELS,
             checkpoint_seconds=runtime.checkpoint_seconds,
             validate_start=config.stage == "finetune",
             compiled=runtime.compile,

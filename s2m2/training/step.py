@@ -1,6 +1,6 @@
-"""One optimisation step, from the numbers of its pictures to moved weights. Training, `s2m2 profile` and the benchmark take this one.
+"""One optimization step, from the numbers of its images to moved weights. Training, `s2m2 profile` and the benchmark take this one.
 
-Nothing in it waits for a GPU: draws, pictures and learning rates reach it without the host asking for anything back.
+Nothing in it waits for a GPU: draws, images and learning rates reach it without the host asking for anything back.
 """
 
 from collections.abc import Callable
@@ -17,11 +17,11 @@ from s2m2.data.batches import BatchReader, steps_per_epoch
 from s2m2.models.backbone import Backbone
 from s2m2.seeding import StepStream, seed_for
 from s2m2.threads import one_thread
-from s2m2.training.averaging import MovingAverage
 from s2m2.training.batch_norm import share_statistics
+from s2m2.training.ema import MovingAverage
 from s2m2.training.objective import LossTerms
 from s2m2.training.optimizer import build_optimizer, set_learning_rate
-from s2m2.training.stage import BasePictures, Networks, StageSettings
+from s2m2.training.stage import Networks, StageSettings, TrainingImages
 
 Mark = Callable[[str], None]
 """Told the name of each part of a step when it is done."""
@@ -50,7 +50,7 @@ def prepare(fabric: Fabric, backbone: Backbone, objective: nn.Module, settings: 
     if settings.channels_last:
         networks.to(memory_format=torch.channels_last)
     optimizer = build_optimizer(config.optimizer, networks.to(fabric.device))
-    return Prepared(networks=networks, optimizer=optimizer, average=MovingAverage(networks, config.average) if config.average else None)
+    return Prepared(networks=networks, optimizer=optimizer, average=MovingAverage(networks, config.ema_decay) if config.ema_decay else None)
 
 
 class TrainingStep:
@@ -60,7 +60,7 @@ class TrainingStep:
         self,
         fabric: Fabric,
         moved: Prepared,
-        pictures: BasePictures,
+        images: TrainingImages,
         settings: StageSettings,
         mark: Mark = _unmarked,
     ) -> None:
@@ -74,12 +74,10 @@ class TrainingStep:
         self.config = settings.config
         self.views: int = moved.networks.objective.views  # type: ignore[assignment]
         batches: int = moved.networks.objective.batches  # type: ignore[assignment]
-        self.total = self.config.epochs * steps_per_epoch(len(pictures.rows), self.config.batch_size)
+        self.total = self.config.epochs * steps_per_epoch(len(images.rows), self.config.batch_size)
         """Steps of the whole stage."""
         self.networks, self.optimizer = fabric.setup(moved.networks, moved.optimizer)
-        self.read = BatchReader(
-            pictures.images, pictures.rows, pictures.labels, self.stream, fabric.device, batches=batches, end=self.total
-        )
+        self.read = BatchReader(images.images, images.rows, images.labels, self.stream, fabric.device, batches=batches, end=self.total)
         self.rate = 0.0
         """Learning rate of the last step."""
 
@@ -99,8 +97,8 @@ class TrainingStep:
             world_size=fabric.world_size,
         )
 
-    def load(self, step: int) -> tuple[Float[Tensor, "view row 3 side side"], Int64[Tensor, " row"]]:
-        """Random variations of the pictures of a step, and their classes."""
+    def load(self, step: int) -> tuple[Float[Tensor, "view row 3 size size"], Int64[Tensor, " row"]]:
+        """Random variations of the images of a step, and their classes."""
         self.mark("everything else")
         images, labels = self.read(step)
         self.mark("waiting")
@@ -110,8 +108,8 @@ class TrainingStep:
         self.mark("augmentation")
         return views, labels
 
-    def update(self, step: int, views: Float[Tensor, "view row 3 side side"], labels: Int64[Tensor, " row"]) -> LossTerms:
-        """Forward, backward and the move of the weights on pictures that are ready."""
+    def update(self, step: int, views: Float[Tensor, "view row 3 size size"], labels: Int64[Tensor, " row"]) -> LossTerms:
+        """Forward, backward and the move of the weights on images that are ready."""
         # Dropout is the one draw that torch takes from its global generator.
         torch.manual_seed(seed_for(self.settings.seed, self.config.stage, "dropout", step, self.fabric.global_rank))
         self.moved.networks.stream = self.stream(step)
@@ -128,11 +126,11 @@ class TrainingStep:
         self.mark("optimizer")
         return LossTerms(terms.total.detach(), terms.parts)
 
-    def _augment(self, images: Tensor, stream: StepStream) -> Float[Tensor, "view row 3 side side"]:
+    def _augment(self, images: Tensor, stream: StepStream) -> Float[Tensor, "view row 3 size size"]:
         """The views of each batch of the step side by side; every view of every batch has random numbers of its own."""
         data, channels_last = self.settings.data, self.settings.channels_last
         views = torch.empty(
-            (self.views * len(images), 3, data.side, data.side),
+            (self.views * len(images), 3, data.size, data.size),
             device=images.device,
             memory_format=torch.channels_last if channels_last else torch.contiguous_format,
         ).unflatten(0, (self.views, len(images)))

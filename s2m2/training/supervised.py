@@ -22,7 +22,7 @@ class Supervised(nn.Module):
         self.config = config
 
     def forward(
-        self, backbone: Backbone, views: Float[Tensor, "view batch 3 side side"], labels: Int64[Tensor, " batch"], stream: StepStream
+        self, backbone: Backbone, views: Float[Tensor, "view batch 3 size size"], labels: Int64[Tensor, " batch"], stream: StepStream
     ) -> LossTerms:
         """L_class of the first view."""
         logits = self.class_head(backbone(views[0]))

@@ -38,7 +38,7 @@ class Seen:
     """Steps of the stage."""
     losses: Mapping[str, float] = field(default_factory=dict)
     speed: float = 0.0
-    """Pictures a second."""
+    """Images a second."""
     score: float | None = None
     """Of the last validation, a fraction."""
     interval: float = 0.0

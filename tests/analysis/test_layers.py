@@ -9,8 +9,8 @@ from s2m2.seeding import generator_for
 from tests.models.tiny import tiny_backbone
 
 
-def stored(count: int = 7, side: int = 28) -> Tensor:
-    return torch.randint(256, (count, side, side, 3), generator=generator_for(0, "stored"), dtype=torch.uint8)
+def stored(count: int = 7, size: int = 28) -> Tensor:
+    return torch.randint(256, (count, size, size, 3), generator=generator_for(0, "stored"), dtype=torch.uint8)
 
 
 def view(images: Tensor) -> Tensor:
@@ -41,8 +41,8 @@ def test_every_layer_is_what_the_stages_before_it_give(name: str, batch_size: in
 
 def test_a_stage_that_writes_over_its_input_spoils_no_layer() -> None:
     backbone = Backbone([nn.Sequential(nn.ReLU(inplace=True)), nn.Sequential(nn.ReLU(inplace=True), nn.Flatten())], 3 * 28 * 28)
-    (pictures, *_) = map_layers(backbone, stored(), torch.arange(7), view, lambda _, values: float(values.min()), batch_size=4)
-    assert pictures < -0.4
+    (images, *_) = map_layers(backbone, stored(), torch.arange(7), view, lambda _, values: float(values.min()), batch_size=4)
+    assert images < -0.4
 
 
 def test_values_that_are_not_finite_are_told_of() -> None:

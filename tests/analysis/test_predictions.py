@@ -24,25 +24,25 @@ def problem(items: int = 60) -> tuple[Classifier, Tensor, Tensor]:
     return classifier.train(), images, labels
 
 
-def view(pictures: Tensor) -> Tensor:
+def view(images: Tensor) -> Tensor:
     mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
-    return (pictures.permute(0, 3, 1, 2).float() / 255 - mean) / std
+    return (images.permute(0, 3, 1, 2).float() / 255 - mean) / std
 
 
 @pytest.mark.parametrize("batch_size", [7, 60])
-def test_the_measures_are_those_of_all_pictures_at_once(batch_size: int) -> None:
+def test_the_measures_are_those_of_all_images_at_once(batch_size: int) -> None:
     classifier, images, labels = problem()
     rows, seen = torch.randperm(60, generator=generator_for(1)), []
     found = measure_head(
         classifier, images, rows, labels[rows], view, epsilons=(0.5, 2.0), mean=MEAN, std=STD, batch_size=batch_size, progress=seen.append
     )
-    assert sum(seen) == found.pictures == 60
+    assert sum(seen) == found.images == 60
     assert all(module.training for module in classifier.modules())
     assert all(parameter.grad is None for parameter in classifier.parameters())
     classifier.eval()
     quality = prediction_quality(classifier(view(images)).detach(), labels)
     assert found.accuracy == quality.accuracy
-    assert (found.surprise, found.calibration_error) == pytest.approx((quality.surprise, quality.calibration_error), rel=1e-3)
+    assert (found.nll, found.calibration_error) == pytest.approx((quality.nll, quality.calibration_error), rel=1e-3)
     assert sum(count for count, _, _ in found.bins) == 60
     for step, accuracy in found.attacked:
         attacked = perturb(view(images), gradient_signs(classifier, view(images), labels), step / 255, MEAN, STD)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from s2m2.analysis.representation import chance_entanglement, measure_layer, measure_representation
-from s2m2.functional.soft_nearest_neighbours import soft_nearest_neighbour_loss
+from s2m2.functional.soft_nearest_neighbors import soft_nearest_neighbor_loss
 from s2m2.models.backbone import Backbone
 from s2m2.seeding import generator_for
 from tests.models.tiny import tiny_backbone
@@ -17,13 +17,13 @@ def test_the_measures_of_a_layer_are_those_of_its_values() -> None:
     values = torch.randn(24, 10, generator=generator_for(0)) + labels[:, None]
     found = measure_layer(3, values, labels, 5.0)
     assert (found.layer, found.name, found.dim, found.temperature, found.flat_classes) == (3, "stage 3", 10, 5.0, 0)
-    assert found.entanglement == pytest.approx(slow.soft_nearest_neighbour_loss(values.numpy(), labels.tolist(), 5.0))
+    assert found.entanglement == pytest.approx(slow.soft_nearest_neighbor_loss(values.numpy(), labels.tolist(), 5.0))
     ranks = [slow.effective_rank(spectrum) for spectrum in slow.spectra(values.numpy(), labels.tolist())]
     assert found.effective_rank == pytest.approx(sum(ranks) / 4)
     assert sum(found.shares) == pytest.approx(1)
     least = measure_layer(3, values, labels)
     assert least.entanglement < found.entanglement
-    assert least.entanglement == pytest.approx(float(soft_nearest_neighbour_loss(values, labels, least.temperature)))
+    assert least.entanglement == pytest.approx(float(soft_nearest_neighbor_loss(values, labels, least.temperature)))
 
 
 def test_a_collapse_is_measured_in_full() -> None:
@@ -36,7 +36,7 @@ def test_a_collapse_is_measured_in_full() -> None:
 
 def test_chance_is_the_loss_of_values_that_are_all_the_same() -> None:
     labels = torch.tensor([0, 0, 0, 1, 1, 2])
-    expected = float(soft_nearest_neighbour_loss(torch.zeros(6, 2), labels, 1.0))
+    expected = float(soft_nearest_neighbor_loss(torch.zeros(6, 2), labels, 1.0))
     assert chance_entanglement(labels) == pytest.approx(expected)
     assert chance_entanglement(torch.arange(10) % 2) == pytest.approx(math.log(9 / 4))
 
@@ -46,13 +46,13 @@ def test_a_representation_has_a_line_for_every_layer_whatever_the_batches() -> N
     labels = torch.cat([torch.arange(17) % 3, torch.tensor([7])])
     backbone = tiny_backbone("conv4")
 
-    def view(pictures: torch.Tensor) -> torch.Tensor:
-        return pictures.permute(0, 3, 1, 2).float() / 255
+    def view(batch: torch.Tensor) -> torch.Tensor:
+        return batch.permute(0, 3, 1, 2).float() / 255
 
     one, other = (
         measure_representation(backbone, images, torch.arange(18), labels, view, batch_size=size, temperature=None) for size in (5, 18)
     )
-    assert (one.pictures, one.classes, one.left_out, len(one.layers)) == (18, 4, 1, len(backbone.stages) + 1)
+    assert (one.images, one.classes, one.left_out, len(one.layers)) == (18, 4, 1, len(backbone.stages) + 1)
     assert one.layers[0].dim == 3 * 28 * 28
     assert one.layers[-1].dim == backbone.feature_dim
     for ours, theirs in zip(one.layers, other.layers, strict=True):
@@ -67,8 +67,8 @@ def test_a_layer_that_tells_the_classes_apart_is_less_entangled_and_flatter() ->
     images = (noise + 80 * labels[:, None, None, None]).to(torch.uint8)
     backbone = Backbone([nn.Sequential(nn.Identity()), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())], 3)
 
-    def view(pictures: torch.Tensor) -> torch.Tensor:
-        return pictures.permute(0, 3, 1, 2).float() / 255
+    def view(batch: torch.Tensor) -> torch.Tensor:
+        return batch.permute(0, 3, 1, 2).float() / 255
 
     found = measure_representation(backbone, images, torch.arange(30), labels, view, temperature=0.5, batch_size=8).layers
     assert found[0] == measure_layer(0, view(images).flatten(1), labels, 0.5)

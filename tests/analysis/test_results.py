@@ -42,5 +42,5 @@ def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
     if stated != json.loads(whole):
         damage = json.dumps(stated)
     path.write_text(whole[:500] if damage == "cut" else damage)
-    with pytest.raises(InputError, match=r"analysis\.json is damaged .*; `s2m2 analyse` replaces it$"):
+    with pytest.raises(InputError, match=r"analysis\.json is damaged .*; `s2m2 analyze` replaces it$"):
         load_analysis(path)

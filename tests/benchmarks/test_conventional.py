@@ -5,36 +5,36 @@ from itertools import islice
 import pytest
 import torch
 
-from benchmarks.conventional import Conventional, Pictures
-from s2m2.models import build_backbone, initialise
+from benchmarks.conventional import Conventional, Images
+from s2m2.models import build_backbone, initialize
 from s2m2.recipe import DataConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe
 from s2m2.seeding import generator_for
 from s2m2.training.build import pretrain_objective
 
 # A fork of a process with threads, which later versions of Python warn of, is what a DataLoader does.
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")]
-COUNT, BATCH, SIDE = 6, 4, 28
+COUNT, BATCH, SIZE = 6, 4, 28
 
 
 def pipeline(workers: int) -> Conventional:
     config = PretrainConfig(objective="supervised", batch_size=BATCH, optimizer=OptimizerConfig(learning_rate=0.01))
-    recipe = Recipe(data=DataConfig(image_size=SIDE), model=ModelConfig(backbone="conv4", width=8), pretrain=config)
-    backbone = build_backbone(recipe.model, SIDE, generator_for(0, "backbone"))
+    recipe = Recipe(data=DataConfig(image_size=SIZE), model=ModelConfig(backbone="conv4", width=8), pretrain=config)
+    backbone = build_backbone(recipe.model, SIZE, generator_for(0, "backbone"))
     objective = pretrain_objective(recipe, backbone.feature_dim, COUNT)
-    initialise(objective, generator_for(0, "heads"))
-    images = torch.randint(0, 256, (COUNT, SIDE, SIDE, 3), dtype=torch.uint8, generator=generator_for(0, "pictures"))
-    pictures = Pictures(images, torch.arange(COUNT), recipe.data, views=2)
-    return Conventional(pictures, backbone, objective, config, torch.device("cpu"), workers)
+    initialize(objective, generator_for(0, "heads"))
+    images = torch.randint(0, 256, (COUNT, SIZE, SIZE, 3), dtype=torch.uint8, generator=generator_for(0, "images"))
+    batch = Images(images, torch.arange(COUNT), recipe.data, views=2)
+    return Conventional(batch, backbone, objective, config, torch.device("cpu"), workers)
 
 
 @pytest.mark.parametrize(("workers", "ahead"), [(0, 1), (2, 4)])
 def test_there_are_batches_for_any_number_of_steps(workers: int, ahead: int) -> None:
     conventional = pipeline(workers)
     assert conventional.ahead == ahead
-    batches = list(islice(conventional.batches(), ahead + 5))  # several times as many as there are pictures
+    batches = list(islice(conventional.batches(), ahead + 5))  # several times as many as there are images
     assert len(batches) == ahead + 5
     for images, labels in batches:
-        assert images.shape == (BATCH, 2, 3, SIDE, SIDE)
+        assert images.shape == (BATCH, 2, 3, SIZE, SIZE)
         assert labels.shape == (BATCH,)
         assert labels.max() < COUNT
 

@@ -1,4 +1,4 @@
-"""The benchmark of few-shot heads, as it runs on a GPU: every row has all its columns, and the slowest head comes last."""
+"""The benchmark of few-shot classifiers, as it runs on a GPU: every row has all its columns, and the slowest head comes last."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def test_a_gpu_scores_ten_thousand_tasks_unless_told() -> None:
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))])
 def test_every_row_has_all_its_columns(device: str, capsys: pytest.CaptureFixture[str]) -> None:
-    options = parse(["--heads", "nearest_mean", "nearest_cosine", "--tasks", "4"])
+    options = parse(["--heads", "nearest_mean", "cosine_centroid", "--tasks", "4"])
     options.device = device
     report_gpu(made_up_features(5, "novel"), base_statistics(made_up_features(2, "base"), covariances=False), options)
     text = capsys.readouterr().out

@@ -15,7 +15,7 @@ from benchmarks.feature_extraction import main, parse
         (["--device", "cuda", "--times", "2"], (256, 2)),
     ],
 )
-def test_a_gpu_gets_more_pictures_unless_told(arguments: list[str], found: tuple[int, int]) -> None:
+def test_a_gpu_gets_more_images_unless_told(arguments: list[str], found: tuple[int, int]) -> None:
     options = parse(arguments)
     assert (options.batch_size, options.times) == found
 

@@ -17,7 +17,7 @@ from benchmarks.studies import corrupted_labels, fast_finetuning, fast_recipe, f
 from benchmarks.studies.arguments import parse
 from benchmarks.studies.protocol import Findings, Trial, run_trials, subset_table, train
 from benchmarks.studies.reporting import over_seeds
-from s2m2.data.table import open_table
+from s2m2.data.dataset import open_dataset
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 STUDIES: dict[str, Callable[[Sequence[str]], None]] = {
@@ -47,11 +47,11 @@ def test_a_study_writes_its_report_and_its_figure(name: str, tmp_path: Path, gly
     assert "the numbers say nothing" in text
     assert not re.search(r"\bnan\b|\binf\b", text)
     if name not in TOYS:
-        assert f"digest {open_table(glyph_folder).digest[:12]}. Trials ended from " in text
+        assert f"digest {open_dataset(glyph_folder).digest[:12]}. Trials ended from " in text
     linked = re.findall(r"!\[.*?\]\((.*?)\)", text)
     assert linked == [f"../figures/{name}.png"]
-    with Image.open((path.parent / linked[0]).resolve()) as picture:
-        assert min(picture.size) > 200
+    with Image.open((path.parent / linked[0]).resolve()) as image:
+        assert min(image.size) > 200
 
 
 def test_a_stopped_study_goes_on_where_it_was(tmp_path: Path, glyph_folder: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_stopped_study_goes_on_where_it_was(tmp_path: Path, glyph_folder: Path
     assert sorted(one["found"] for one in kept) == sorted(asked)
 
 
-def test_findings_are_of_pictures_wherever_they_lie(tmp_path: Path, glyph_folder: Path) -> None:
+def test_findings_are_of_images_wherever_they_lie(tmp_path: Path, glyph_folder: Path) -> None:
     (trial, *_) = few_shot.trials(few_shot_options(tmp_path, glyph_folder))
     elsewhere = replace(trial, subset=replace(trial.subset, table="elsewhere"))
     others = replace(trial, subset=replace(trial.subset, digest="0" * 64))
@@ -104,7 +104,7 @@ def test_trials_of_a_seed_start_alike_and_repeat(tmp_path: Path, glyph_folder: P
     ours, theirs = (torch.cat([value.flatten() for value in one.backbone.parameters()]) for one in (trained, other))
     assert not torch.equal(ours, theirs)
     table = subset_table(first.subset)
-    assert len(table.rows("base")) == first.subset.base_classes * first.subset.base_pictures
+    assert len(table.rows("base")) == first.subset.base_classes * first.subset.base_images
 
 
 def test_every_method_spends_the_same_budget() -> None:
@@ -126,7 +126,7 @@ def test_fine_tunings_of_a_seed_share_their_first_stage(tmp_path: Path, glyph_fo
         assert torch.equal(one, other)
 
 
-def test_a_longer_first_stage_sees_as_many_pictures() -> None:
+def test_a_longer_first_stage_sees_as_many_images() -> None:
     recipe = fast_finetuning.recipe_of(argparse.Namespace(quick=False, longer=1, width=8), 0, {})
     assert fast_finetuning.passes(recipe.finetune) == 5
     assert fast_finetuning.longer_first_stage(recipe).pretrain.epochs == recipe.pretrain.epochs + 5

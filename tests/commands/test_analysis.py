@@ -1,4 +1,4 @@
-"""`s2m2 analyse`: every finished stage of a run is measured, and what cannot be analysed is one line."""
+"""`s2m2 analyze`: every finished stage of a run is measured, and what cannot be analyzed is one line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,16 +8,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from s2m2.analysis.pictures import choose_pictures
+from s2m2.analysis.images import choose_images
 from s2m2.analysis.results import Analysis, load_analysis
 from s2m2.analysis.weights import changed_stages
 from s2m2.cli import main
 from s2m2.data.augment import evaluation_view
 from s2m2.data.base_classes import split_base
-from s2m2.data.catalog import ImageTables
-from s2m2.data.table import open_table
+from s2m2.data.catalog import ImageDatasets
+from s2m2.data.dataset import open_dataset
 from s2m2.evaluation.trained import trained_backbone
-from s2m2.functional.soft_nearest_neighbours import least_soft_nearest_neighbour_loss
+from s2m2.functional.soft_nearest_neighbors import least_soft_nearest_neighbor_loss
 from s2m2.models import CosineHead
 from s2m2.recipe import read_recipe
 from s2m2.runs.checkpoint import load_head
@@ -26,15 +26,15 @@ from tests.commands.test_importing import run_of
 from tests.integration.tiny import tiny_flags
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-SMALL = ["--analyse.classes", "6", "--analyse.pictures", "3", "--analyse.predictions", "50", "--analyse.batch_size", "25"]
+SMALL = ["--analyze.classes", "6", "--analyze.images", "3", "--analyze.predictions", "50", "--analyze.batch_size", "25"]
 
 
-Analysed = tuple[RunDirectory, Analysis]
+Analyzed = tuple[RunDirectory, Analysis]
 
 
 @pytest.fixture(scope="module")
-def analysed(glyph_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Analysed:
-    """A trained run with held-out pictures and wrong labels, and what `analyse` found in it."""
+def analyzed(glyph_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Analyzed:
+    """A trained run with held-out images and wrong labels, and what `analyze` found in it."""
     run = RunDirectory(tmp_path_factory.mktemp("runs") / "tiny")
     flags = tiny_flags(
         glyph_folder, run.path, data__held_out="0.25", data__corrupt_labels="0.4", pretrain__epochs="1", finetune__epochs="1"
@@ -42,72 +42,72 @@ def analysed(glyph_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> An
     with without_report():
         assert main(["pretrain", *flags]) == 0
         assert main(["finetune", "--run", str(run.path)]) == 0
-    return run, analyse(run, *SMALL)
+    return run, analyze(run, *SMALL)
 
 
 @contextmanager
 def without_report() -> Iterator[None]:
     """Reports take seconds, and one is enough."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("s2m2.commands.stages.write_report", lambda run, tables: run.report)
+        patched.setattr("s2m2.commands.stages.write_report", lambda run, datasets: run.report)
         yield
 
 
-def analyse(run: RunDirectory, *flags: str) -> Analysis:
-    assert main(["analyse", "--run", str(run.path), "--runtime.accelerator", "cpu", *flags]) == 0
+def analyze(run: RunDirectory, *flags: str) -> Analysis:
+    assert main(["analyze", "--run", str(run.path), "--runtime.accelerator", "cpu", *flags]) == 0
     analysis = load_analysis(run.analysis)
     assert analysis is not None
     return analysis
 
 
-def test_every_finished_stage_and_the_initial_weights_are_measured(analysed: Analysed) -> None:
-    run, analysis = analysed
+def test_every_finished_stage_and_the_initial_weights_are_measured(analyzed: Analyzed) -> None:
+    run, analysis = analyzed
     assert [stage.name for stage in analysis.stages] == ["initial", "pretrain", "finetune"]
     assert len({stage.fingerprint for stage in analysis.stages}) == 3
     assert [stage.head is None for stage in analysis.stages] == [True, False, False]
-    assert [stage.memorisation is None for stage in analysis.stages] == [True, False, False]
+    assert [stage.memorization is None for stage in analysis.stages] == [True, False, False]
     assert (analysis.base_from, analysis.head_from, analysis.settings["classes"]) == ("held out", "held out", 6)
     assert all(len(stage.base.layers) == len(stage.novel.layers) == 5 for stage in analysis.stages if stage.novel)
     inputs = {stage.base.layers[0] for stage in analysis.stages}
-    assert len(inputs) == 1  # the same pictures, which no weights have changed
+    assert len(inputs) == 1  # the same images, which no weights have changed
     assert changed_stages(run, analysis) == []
-    assert "What the network has learnt" in run.report.read_text(encoding="utf-8")
-    assert read_recipe(run.recipe).analyse.classes == 20  # that of the recipe stays
+    assert "What the network has learned" in run.report.read_text(encoding="utf-8")
+    assert read_recipe(run.recipe).analyze.classes == 20  # that of the recipe stays
     assert not [path for path in run.path.rglob("*") if path.name.endswith(".partial")]
 
 
-def test_the_figures_are_those_of_the_kept_weights(analysed: Analysed, glyph_folder: Path) -> None:
-    run, analysis = analysed
-    recipe, table = read_recipe(run.recipe), open_table(glyph_folder)
-    asked = type(recipe.analyse)(classes=6, pictures=3, predictions=50)
-    pictures = choose_pictures(type(recipe)(data=recipe.data, analyse=asked), ImageTables.of_one(table))
+def test_the_figures_are_those_of_the_kept_weights(analyzed: Analyzed, glyph_folder: Path) -> None:
+    run, analysis = analyzed
+    recipe, dataset = read_recipe(run.recipe), open_dataset(glyph_folder)
+    asked = type(recipe.analyze)(classes=6, images=3, predictions=50)
+    images = choose_images(type(recipe)(data=recipe.data, analyze=asked), ImageDatasets.of_one(dataset))
     backbone = trained_backbone(recipe, run, "finetune").eval()
     head = CosineHead(backbone.feature_dim, 32, recipe.model.scale)
     load_head(run.best("finetune"), "class_head", head)
     with torch.inference_mode():
-        base = backbone(evaluation_view(table.image_tensor()[pictures.base.rows], recipe.data))
-        logits = head(backbone(evaluation_view(table.image_tensor()[pictures.head.rows], recipe.data)))
+        base = backbone(evaluation_view(dataset.image_tensor()[images.base.rows], recipe.data))
+        logits = head(backbone(evaluation_view(dataset.image_tensor()[images.head.rows], recipe.data)))
     last = analysis.stages[-1]
-    least = least_soft_nearest_neighbour_loss(base, pictures.base.labels)
+    least = least_soft_nearest_neighbor_loss(base, images.base.labels)
     assert last.base.layers[-1].entanglement == pytest.approx(least.loss, rel=1e-4)
     assert last.head is not None
-    assert last.head.accuracy == float((logits.argmax(1) == pictures.head.labels).double().mean())
-    assert last.head.pictures == 50
-    memory, trained = last.memorisation, split_base(table, recipe.data, recipe.seed)
+    assert last.head.accuracy == float((logits.argmax(1) == images.head.labels).double().mean())
+    assert last.head.images == 50
+    memory, trained = last.memorization, split_base(dataset, recipe.data, recipe.seed)
     assert memory is not None
     assert memory.corrupted + memory.clean == 50
     assert len(trained.rows) == 32 * 6
 
 
-def test_another_call_draws_the_same_pictures_and_settings_change_what_they_say(
-    analysed: Analysed, capsys: pytest.CaptureFixture[str]
+def test_another_call_draws_the_same_images_and_settings_change_what_they_say(
+    analyzed: Analyzed, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run, before = analysed
+    run, before = analyzed
     with without_report():
-        after = analyse(run, *SMALL, "--analyse.temperature", "3.5", "--analyse.epsilons", "2")
+        after = analyze(run, *SMALL, "--analyze.temperature", "3.5", "--analyze.epsilons", "2")
     assert "at temperature 3.5" in capsys.readouterr().out
     for ours, theirs in zip(before.stages, after.stages, strict=True):
-        assert (ours.fingerprint, ours.memorisation) == (theirs.fingerprint, theirs.memorisation)
+        assert (ours.fingerprint, ours.memorization) == (theirs.fingerprint, theirs.memorization)
         assert [layer.effective_rank for layer in ours.base.layers] == [layer.effective_rank for layer in theirs.base.layers]
         assert {layer.temperature for layer in theirs.base.layers} == {3.5}
         if ours.head is not None and theirs.head is not None:
@@ -121,11 +121,11 @@ def test_a_run_that_has_not_finished_training_is_one_line_and_nothing_is_written
     for path in (tmp_path / "nowhere", tmp_path / "young"):
         if path.name == "young":
             path.mkdir()
-            (path / "recipe.yaml").write_text(f"data:\n  table: {glyph_folder}\n")
+            (path / "recipe.yaml").write_text(f"data:\n  dataset: {glyph_folder}\n")
         before = sorted(tmp_path.rglob("*"))
-        assert main(["analyse", "--run", str(path)]) == 2
+        assert main(["analyze", "--run", str(path)]) == 2
         assert capsys.readouterr().err.strip().splitlines() == [
-            f"s2m2 analyse: no finished training in {path}; give the directory of a trained run with --run"
+            f"s2m2 analyze: no finished training in {path}; give the directory of a trained run with --run"
         ]
         assert sorted(tmp_path.rglob("*")) == before
 
@@ -133,16 +133,16 @@ def test_a_run_that_has_not_finished_training_is_one_line_and_nothing_is_written
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--analyse.pictures", "1"], "--analyse.pictures is 1"),
-        (["--data.held_out", "0.5"], "data.held_out 0.25, not 0.5"),
+        (["--analyze.images", "1"], "--analyze.images is 1"),
+        (["--data.holdout_fraction", "0.5"], "data.holdout_fraction 0.25, not 0.5"),
     ],
 )
 def test_wrong_settings_are_one_line_and_leave_the_analysis_alone(
-    analysed: Analysed, flags: list[str], says: str, capsys: pytest.CaptureFixture[str]
+    analyzed: Analyzed, flags: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run, _ = analysed
+    run, _ = analyzed
     before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()}
-    assert main(["analyse", "--run", str(run.path), *flags]) == 2
+    assert main(["analyze", "--run", str(run.path), *flags]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert says in line
     assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()} == before
@@ -151,7 +151,7 @@ def test_wrong_settings_are_one_line_and_leave_the_analysis_alone(
 def test_an_imported_run_has_neither_initial_weights_nor_a_class_head_that_fits(tmp_path: Path, glyph_folder: Path) -> None:
     run = run_of(tmp_path, outputs=200)
     with without_report():
-        analysis = analyse(run, "--data.table", str(glyph_folder), *SMALL)
+        analysis = analyze(run, "--data.path", str(glyph_folder), *SMALL)
     assert [(stage.name, stage.head) for stage in analysis.stages] == [("finetune", None)]
 
 
@@ -159,7 +159,7 @@ def test_a_network_that_has_collapsed_is_a_result(tmp_path: Path, glyph_folder: 
     run = run_of(tmp_path, outputs=200)
     save_file({name: torch.zeros_like(value) for name, value in load_file(run.best("finetune")).items()}, run.best("finetune"))
     with without_report():
-        (stage,) = analyse(run, "--data.table", str(glyph_folder), *SMALL).stages
+        (stage,) = analyze(run, "--data.path", str(glyph_folder), *SMALL).stages
     last = stage.base.layers[-1]
     assert (last.flat_classes, last.effective_rank, last.entanglement) == (6, 0, pytest.approx(stage.base.chance))
     assert "flat" in capsys.readouterr().out

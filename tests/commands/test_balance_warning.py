@@ -8,19 +8,19 @@ from s2m2.recipe.transductive import LaplacianShotConfig
 
 
 def test_a_line_for_each_head_and_protocol_that_do_not_go_together(capsys: pytest.CaptureFixture[str]) -> None:
-    warn_of_balance(EvaluateConfig(heads=("pt_map", "alpha_tim", "cosine"), protocols=("fixed", "dirichlet", "variable", "s2m2")))
+    warn_of_balance(EvaluateConfig(classifiers=("pt_map", "alpha_tim", "cosine"), protocols=("fixed", "dirichlet", "variable", "s2m2")))
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" (")[0] for line in lines] == ["warning: PT-MAP"] * 3
     assert [name in line for name, line in zip(("dirichlet", "variable", "s2m2"), lines, strict=True)] == [True] * 3
 
 
 def test_nothing_where_queries_are_balanced(capsys: pytest.CaptureFixture[str]) -> None:
-    warn_of_balance(EvaluateConfig(heads=("pt_map", "tim"), protocols=("fixed",)))
+    warn_of_balance(EvaluateConfig(classifiers=("pt_map", "tim"), protocols=("fixed",)))
     assert capsys.readouterr().out == ""
 
 
 def test_one_line_a_head_where_tasks_come_from_files(capsys: pytest.CaptureFixture[str]) -> None:
-    warn_of_balance(EvaluateConfig(heads=("tim", "cosine"), tasks_from=(Path("a.npz"), Path("b.npz")), protocols=("fixed", "s2m2")))
+    warn_of_balance(EvaluateConfig(classifiers=("tim", "cosine"), tasks_from=(Path("a.npz"), Path("b.npz")), protocols=("fixed", "s2m2")))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1
     assert "--evaluate.tasks_from" in lines[0]
@@ -29,5 +29,5 @@ def test_one_line_a_head_where_tasks_come_from_files(capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize("rectify", [True, False])
 def test_laplacian_shot_assumes_balance_where_it_rectifies(capsys: pytest.CaptureFixture[str], rectify: bool) -> None:
     settings = LaplacianShotConfig(rectify=rectify)
-    warn_of_balance(EvaluateConfig(heads=("laplacian_shot",), protocols=("dirichlet",), laplacian_shot=settings))
+    warn_of_balance(EvaluateConfig(classifiers=("laplacian_shot",), protocols=("dirichlet",), laplacian_shot=settings))
     assert ("LaplacianShot" in capsys.readouterr().out) == rectify

@@ -12,7 +12,7 @@ from tests.reporting.made_up import made_up_results
 
 
 def test_results_that_state_no_weights_have_to_be_younger_than_the_stage(tmp_path: Path) -> None:
-    recipe = Recipe(data=DataConfig(image_size=28, resize=1.15), model=ModelConfig(width=4))
+    recipe = Recipe(data=DataConfig(image_size=28, resize_ratio=1.15), model=ModelConfig(width=4))
     run = random_run(tmp_path, recipe, "finetune")
     one = made_up_results("finetune", "ridge", 1, 0.6)
     one = replace(one, fingerprint=load_backbone(run.path).fingerprint_on(one.data_digest, one.split))

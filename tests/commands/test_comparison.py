@@ -18,16 +18,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "other"
-    for head, shots in (("cosine", 1), ("nearest_mean", 1), ("cosine", 5)):
-        save_results(path / "results", replace(made_up_results("finetune", head, shots, 0.7), fingerprint="a1" * 32))
+    for classifier, shots in (("cosine", 1), ("nearest_mean", 1), ("cosine", 5)):
+        save_results(path / "results", replace(made_up_results("finetune", classifier, shots, 0.7), fingerprint="a1" * 32))
     save_results(path / "results", replace(made_up_results("finetune", "cosine", 10, 0.7), seed=1))
     return path
 
 
 def test_two_heads_of_a_run_are_compared_on_the_features_of_its_last_stage(run: Path, tmp_path: Path, capsys) -> None:
-    table = tmp_path / "table.csv"
-    assert main(["compare", str(run), "--heads", "cosine", "nearest_mean", "--output", str(table)]) == 0
-    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    dataset = tmp_path / "dataset.csv"
+    assert main(["compare", str(run), "--classifiers", "cosine", "nearest_mean", "--output", str(dataset)]) == 0
+    rows = list(csv.DictReader(dataset.read_text(encoding="utf-8").splitlines()))
     assert [(row["shots"], row["a_head"], row["b_head"], row["a_features"]) for row in rows] == [
         ("1", "cosine", "nearest_mean", "finetune"),
         ("5", "cosine", "nearest_mean", "finetune"),
@@ -43,15 +43,15 @@ def test_two_heads_of_a_run_are_compared_on_the_features_of_its_last_stage(run: 
 
 
 def test_two_runs_are_compared_head_by_head_where_their_tasks_are_the_same(run: Path, other: Path, tmp_path: Path) -> None:
-    table = tmp_path / "table.md"
-    assert main(["compare", str(run), str(other), "--output", str(table)]) == 0
-    lines = table.read_text(encoding="utf-8").splitlines()
+    dataset = tmp_path / "dataset.md"
+    assert main(["compare", str(run), str(other), "--output", str(dataset)]) == 0
+    lines = dataset.read_text(encoding="utf-8").splitlines()
     assert sum(line.startswith("| 5-way") for line in lines) == 3
     assert sum("nearest_mean" in line for line in lines) == 1
 
 
 def test_two_stages_and_two_files_can_be_compared(run: Path, capsys) -> None:
-    assert main(["compare", str(run), "--features", "pretrain", "finetune", "--heads", "cosine"]) == 0
+    assert main(["compare", str(run), "--features", "pretrain", "finetune", "--classifiers", "cosine"]) == 0
     files = [str(next((run / "results").glob(f"novel-{stage}-cosine-5way-1shot-*.json"))) for stage in ("pretrain", "finetune")]
     by_run = capsys.readouterr().out
     assert main(["compare", *files]) == 0
@@ -62,11 +62,11 @@ def test_two_stages_and_two_files_can_be_compared(run: Path, capsys) -> None:
 @pytest.mark.parametrize("last", ["finetune-crops30", "finetune-ensemble2"])
 def test_the_last_stage_is_known_by_what_its_name_begins_with(tmp_path: Path, last: str) -> None:
     for features in (last, "pixels", "pretrain-crops30"):
-        for head in ("cosine", "nearest_mean"):
-            save_results(tmp_path / "run" / "results", made_up_results(features, head, 1, 0.6))
-    arguments = ["compare", str(tmp_path / "run"), "--heads", "cosine", "nearest_mean", "--output", str(tmp_path / "table.csv")]
+        for classifier in ("cosine", "nearest_mean"):
+            save_results(tmp_path / "run" / "results", made_up_results(features, classifier, 1, 0.6))
+    arguments = ["compare", str(tmp_path / "run"), "--classifiers", "cosine", "nearest_mean", "--output", str(tmp_path / "dataset.csv")]
     assert main(arguments) == 0
-    rows = list(csv.DictReader((tmp_path / "table.csv").read_text(encoding="utf-8").splitlines()))
+    rows = list(csv.DictReader((tmp_path / "dataset.csv").read_text(encoding="utf-8").splitlines()))
     assert [(row["a_features"], row["b_features"]) for row in rows] == [(last, last)]
 
 
@@ -79,7 +79,7 @@ def test_the_last_stage_is_known_by_what_its_name_begins_with(tmp_path: Path, la
         (["nowhere"], "there is nothing at nowhere"),
         (["nowhere", "RUN"], "there is nothing at nowhere"),
         (["nowhere", "FILE"], "there is nothing at nowhere"),
-        (["RUN", "--heads", "cosine", "svm"], "--heads has svm, but RUN has results of cosine, nearest_mean"),
+        (["RUN", "--classifiers", "cosine", "svm"], "--classifiers has svm, but RUN has results of cosine, nearest_mean"),
         (["RUN", "--features", "late", "finetune"], "--features has late"),
         (["FILE"], "name a second one"),
         (["FILE", "OTHER FILE"], "different tasks, shots 1 and 5"),
@@ -88,7 +88,7 @@ def test_the_last_stage_is_known_by_what_its_name_begins_with(tmp_path: Path, la
         (["RUN", "SEED"], "no results of the same tasks; the closest differ in seed 0 and 1"),
         (["RUN", "EMPTY"], "holds no results"),
         (["RUN", "OTHER", "--output", "x.txt"], "--output is x.txt"),
-        (["RUN", "OTHER", "--heads", "a", "b", "c"], "--heads"),
+        (["RUN", "OTHER", "--classifiers", "a", "b", "c"], "--classifiers"),
         (["a", "b", "c"], "takes A and B"),
         ([], "needs --first"),
     ],

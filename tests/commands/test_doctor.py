@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from s2m2.cli import main
-from tests.data.pictures import noise_image
+from tests.data.images import noise_image
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A sound data set of three classes with five pictures each."""
+    """A sound dataset of three classes with five images each."""
     for label, name in enumerate(("apple", "bear [x]", "cup")):
         (tmp_path / "my data" / name).mkdir(parents=True)
         for place in range(5):
@@ -26,14 +26,14 @@ def doctor(source: Path, *flags: str) -> int:
     return main(["doctor", str(source), "--splits", str(source.parent / "lists.json"), *small, *flags])
 
 
-def test_sound_pictures_give_exit_code_0_and_the_page_under_the_name_of_the_data(
+def test_sound_images_give_exit_code_0_and_the_page_under_the_name_of_the_data(
     source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(source.parent)
     before = {path: path.stat().st_mtime_ns for path in source.rglob("*")}
     assert doctor(source) == 0
     printed = capsys.readouterr().out
-    assert "my data: sound; 15 pictures" in printed
+    assert "my data: sound; 15 images" in printed
     assert "page in doctor-my-data.html" in printed
     assert {path.name for path in source.parent.iterdir()} == {"my data", "lists.json", "doctor-my-data.html"}
     assert {path: path.stat().st_mtime_ns for path in source.rglob("*")} == before
@@ -44,15 +44,15 @@ def test_findings_give_exit_code_1_and_names_as_they_are(source: Path, capsys: p
     (source / "cup" / "0.png").write_bytes((source / "cup" / "0.png").read_bytes()[:150])
     assert doctor(source, "--output", "null", "--queries", "4") == 1
     printed = capsys.readouterr().out
-    assert "finding: 1 set of exactly equal pictures in different splits" in printed
+    assert "finding: 1 set of exactly equal images in different splits" in printed
     assert "bear [x]/3.png (validation) = cup/copy.png (novel)" in printed
     assert "finding: 1 file is cut short (truncated)" in printed
     assert "cup/0.png: " in printed
-    assert "finding: 1 class of novel has fewer than the 6 pictures" in printed
+    assert "finding: 1 class of novel has fewer than the 6 images" in printed
     assert not list(source.parent.glob("*.html"))
 
 
-def test_what_prepare_refuses_are_findings_beside_those_of_the_other_pictures(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_prepare_refuses_are_findings_beside_those_of_the_other_images(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (source / "dog").mkdir()
     (source / "cup" / "5.png").symlink_to(source / "gone.png")
     (source / "cup" / "more").mkdir()
@@ -65,37 +65,37 @@ def test_what_prepare_refuses_are_findings_beside_those_of_the_other_pictures(so
     findings = [line.removeprefix("finding: ") for line in printed.splitlines() if line.startswith("finding")]
     assert findings == [
         "1 link cannot be followed",
-        "1 picture is left out, as folders inside class folders are not entered",
-        "1 picture is left out, as what lies beside the class folders belongs to no class",
-        "1 set of exactly equal pictures in different splits, 2 pictures in all",
-        "1 class has no picture",
-        "1 class of novel has fewer than the 5 pictures that 2 shots and 3 queries need",
+        "1 image is left out, as folders inside class folders are not entered",
+        "1 image is left out, as what lies beside the class folders belongs to no class",
+        "1 set of exactly equal images in different splits, 2 images in all",
+        "1 class has no image",
+        "1 class of novel has fewer than the 5 images that 2 shots and 3 queries need",
     ]
     assert f"    {source / 'cup' / '5.png'}\n" in printed
     assert "    dog\n" in printed
-    assert "my data: 6 findings; 16 pictures" in printed
+    assert "my data: 6 findings; 16 images" in printed
     assert "cannot be followed" in (source.parent / "page.html").read_text()
-    assert main(["prepare", str(source), "--output", str(source.parent / "table")]) == 2
+    assert main(["prepare", str(source), "--output", str(source.parent / "dataset")]) == 2
     assert capsys.readouterr().err == f"s2m2 prepare: cannot read {source / 'cup' / '5.png'}: No such file or directory\n"
 
 
-def test_pictures_that_a_list_names_in_vain_are_findings(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_that_a_list_names_in_vain_are_findings(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [f"{path.parent.name}/{path.name},{path.parent.name}" for path in sorted(source.glob("*/*.png"))]
     (source / "list.csv").write_text("\n".join(["filename,label", *rows, "cup/8.png,cup", "cup/9.png,cup"]))
     flags = ["--ways", "1", "--shots", "2", "--queries", "3", "--output", "null", "--splits", "0.34,0.33,0.33"]
     assert main(["doctor", str(source / "list.csv"), *flags]) == 1
     printed = capsys.readouterr().out
-    assert "finding: 2 pictures that a list names cannot be found\n    cup/8.png\n    cup/9.png\n" in printed
-    assert "list: 1 finding; 15 pictures" in printed
-    assert main(["prepare", str(source / "list.csv"), "--output", str(source.parent / "table")]) == 2
-    assert "list.csv names 2 pictures that are not there: cup/8.png, cup/9.png" in capsys.readouterr().err
+    assert "finding: 2 images that a list names cannot be found\n    cup/8.png\n    cup/9.png\n" in printed
+    assert "list: 1 finding; 15 images" in printed
+    assert main(["prepare", str(source / "list.csv"), "--output", str(source.parent / "dataset")]) == 2
+    assert "list.csv names 2 images that are not there: cup/8.png, cup/9.png" in capsys.readouterr().err
 
 
-def test_a_source_without_any_picture_gives_exit_code_2(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for picture in source.glob("*/*.png"):
-        picture.unlink()
+def test_a_source_without_any_image_gives_exit_code_2(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for image in source.glob("*/*.png"):
+        image.unlink()
     assert doctor(source, "--output", "null") == 2
-    assert capsys.readouterr().err == f"s2m2 doctor: class apple has no picture in {source / 'apple'}\n"
+    assert capsys.readouterr().err == f"s2m2 doctor: class apple has no image in {source / 'apple'}\n"
 
 
 def test_class_lists_that_do_not_fit_give_exit_code_2_and_a_page(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,19 +107,19 @@ def test_class_lists_that_do_not_fit_give_exit_code_2_and_a_page(source: Path, c
 
 
 def test_an_altered_table_gives_exit_code_2(glyph_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    table = tmp_path / "table"
-    table.mkdir()
+    dataset = tmp_path / "dataset"
+    dataset.mkdir()
     for file in glyph_folder.iterdir():
-        (table / file.name).write_bytes(file.read_bytes())
-    flags = ["--shots", "1", "--queries", "7", "--output", str(tmp_path / "page.html"), "--pictures", "1"]
-    assert main(["doctor", str(table), *flags]) == 0
-    with (table / "images.npy").open("r+b") as images:
+        (dataset / file.name).write_bytes(file.read_bytes())
+    flags = ["--shots", "1", "--queries", "7", "--output", str(tmp_path / "page.html"), "--images", "1"]
+    assert main(["doctor", str(dataset), *flags]) == 0
+    with (dataset / "images.npy").open("r+b") as images:
         images.seek(5000)
         byte = images.read(1)[0]
         images.seek(5000)
         images.write(bytes([byte ^ 1]))
     capsys.readouterr()
-    assert main(["doctor", str(table), *flags]) == 2
+    assert main(["doctor", str(dataset), *flags]) == 2
     assert "altered after it was written" in capsys.readouterr().out
 
 
@@ -168,7 +168,7 @@ def test_findings_are_printed_though_the_page_fails(
     monkeypatch.setattr("s2m2.commands.doctor.write_doctor_page", fail)
     assert doctor(source, "--output", str(source.parent / "page.html")) == 2
     printed = capsys.readouterr()
-    assert "my data: sound; 15 pictures" in printed.out
+    assert "my data: sound; 15 images" in printed.out
     assert "page in" not in printed.out
     assert printed.err.startswith("s2m2 doctor: cannot write --output ")
     assert "No space left" in printed.err
@@ -191,12 +191,12 @@ def test_names_that_are_markup_or_no_utf8_are_printed_and_on_the_page(source: Pa
     assert "caf\\udce9" in page.read_text(encoding="utf-8")
 
 
-def test_own_pictures_in_a_folder_called_cub_are_not_taken_for_cub(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_own_images_in_a_folder_called_cub_are_not_taken_for_cub(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cub = source.rename(source.parent / "cub")
     lists = ["--splits", str(source.parent / "lists.json")]
     assert doctor(cub, "--output", "null") == 0
-    assert main(["prepare", str(cub), "--output", str(source.parent / "table"), *lists]) == 0
+    assert main(["prepare", str(cub), "--output", str(source.parent / "dataset"), *lists]) == 0
     small = ["--ways", "1", "--shots", "2", "--queries", "3", "--output", "null"]
-    assert main(["doctor", str(source.parent / "table"), *small]) == 0
-    assert main(["doctor", str(source.parent / "table"), *small, "--dataset", "cub"]) == 1
+    assert main(["doctor", str(source.parent / "dataset"), *small]) == 0
+    assert main(["doctor", str(source.parent / "dataset"), *small, "--dataset", "cub"]) == 1
     assert "200 expected" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Pictures of several data sets in one run, and tasks that two runs share."""
+"""Images of several datasets in one run, and tasks that two runs share."""
 
 import json
 from dataclasses import replace
@@ -9,9 +9,9 @@ import pytest
 
 from s2m2.cli import main
 from s2m2.commands.scoring import task_sources
-from s2m2.data.catalog import load_tables, query_rows
-from s2m2.data.table import ImageTable, open_table
-from s2m2.data.writing import TableContents, write_table
+from s2m2.data.catalog import load_datasets, query_rows
+from s2m2.data.dataset import ImageDataset, open_dataset
+from s2m2.data.writing import DatasetContents, write_dataset
 from s2m2.errors import InputError
 from s2m2.recipe import DataConfig, EvaluateConfig
 from tests.evaluation.trials import made_up_features
@@ -21,25 +21,25 @@ from tests.integration.tiny import tiny_flags
 @pytest.fixture(scope="module")
 def other_folder(tmp_path_factory: pytest.TempPathFactory, glyph_folder: Path) -> Path:
     """The same glyphs upside down and larger, in other splits, but for the first class."""
-    table = open_table(glyph_folder)
-    images = np.ascontiguousarray(np.kron(table.images[8:, ::-1], np.ones((1, 2, 2, 1), dtype=np.uint8)))
+    dataset = open_dataset(glyph_folder)
+    images = np.ascontiguousarray(np.kron(dataset.images[8:, ::-1], np.ones((1, 2, 2, 1), dtype=np.uint8)))
     numbers = tuple(range(49))
     folder = tmp_path_factory.mktemp("other") / "upside_down"
-    contents = TableContents(
+    contents = DatasetContents(
         name="upside down",
         size=(images.shape[1], images.shape[2]),
-        labels=table.labels[8:] - 1,
-        class_names=table.class_names[1:],
+        labels=dataset.labels[8:] - 1,
+        class_names=dataset.class_names[1:],
         splits={"base": numbers[:20], "validation": numbers[20:30], "novel": numbers[30:]},
         settings={},
     )
-    write_table(folder, contents, [images])
+    write_dataset(folder, contents, [images])
     return folder
 
 
-def evaluate(table: Path, run: Path, **changes: str) -> int:
+def evaluate(dataset: Path, run: Path, **changes: str) -> int:
     # Raw pixels need no training, and tasks show as well on them.
-    return main(["evaluate", *tiny_flags(table, run, evaluate__features="pixels", evaluate__heads="nearest_mean", **changes)])
+    return main(["evaluate", *tiny_flags(dataset, run, evaluate__features="pixels", evaluate__heads="nearest_mean", **changes)])
 
 
 def results_of(run: Path) -> list[dict[str, object]]:
@@ -52,7 +52,7 @@ def test_base_and_novel_classes_may_come_from_different_tables(glyph_folder: Pat
     assert main(["run", *tiny_flags(glyph_folder, tmp_path / "run", **others, **brief)]) == 0
     results = results_of(tmp_path / "run")
     assert {result["dataset"] for result in results} == {"upside down"}
-    assert {result["data_digest"] for result in results} == {open_table(other_folder).digest}
+    assert {result["data_digest"] for result in results} == {open_dataset(other_folder).digest}
     page = (tmp_path / "run" / "report.html").read_text()
     assert "S2M2 on glyphs to upside down" in page
     assert "Novel data digest" in page
@@ -67,7 +67,7 @@ def test_a_trained_run_may_be_scored_on_another_table_later(glyph_folder: Path, 
 def test_support_and_queries_may_come_from_different_tables(glyph_folder: Path, other_folder: Path, tmp_path: Path) -> None:
     assert evaluate(glyph_folder, tmp_path / "run", evaluate__query_table=str(other_folder), evaluate__shots="3") == 0
     (result,) = results_of(tmp_path / "run")
-    ours, theirs = open_table(glyph_folder), open_table(other_folder)
+    ours, theirs = open_dataset(glyph_folder), open_dataset(other_folder)
     assert result["data_digest"] == f"{ours.digest}+{theirs.digest}"
     for task in result["details"]["hardest"]:
         for way in task["ways"]:
@@ -86,34 +86,34 @@ def test_queries_of_another_split_are_other_features(glyph_folder: Path, other_f
 def test_tables_beside_a_downloaded_one_may_be_downloaded_too(monkeypatch: pytest.MonkeyPatch, glyph_folder: Path) -> None:
     asked: list[str] = []
 
-    def download(name: str) -> ImageTable:
+    def download(name: str) -> ImageDataset:
         asked.append(name)
-        return open_table(glyph_folder)
+        return open_dataset(glyph_folder)
 
-    monkeypatch.setattr("s2m2.data.catalog.downloaded_table", download)
-    load_tables(DataConfig(table="mini_imagenet", download="learn2learn", validation_table="cub"), EvaluateConfig(novel_table="cub"))
+    monkeypatch.setattr("s2m2.data.catalog.downloaded_dataset", download)
+    load_datasets(DataConfig(path="mini_imagenet", download="learn2learn", validation_dataset="cub"), EvaluateConfig(novel_dataset="cub"))
     assert asked == ["mini_imagenet", "cub", "cub"]
 
 
 def test_queries_are_found_by_the_names_of_their_classes(glyph_folder: Path, other_folder: Path) -> None:
-    tables = load_tables(DataConfig(table=str(glyph_folder)), EvaluateConfig(query_table=str(other_folder)))
-    rows, labels = query_rows(tables, "novel")
-    assert set(labels.tolist()) == set(tables.novel.splits["novel"]) - {0}
-    assert tables.queries is not None
-    assert [tables.queries.class_names[label] for label in tables.queries.labels[rows]] == [
-        tables.novel.class_names[label] for label in labels
+    datasets = load_datasets(DataConfig(path=str(glyph_folder)), EvaluateConfig(query_dataset=str(other_folder)))
+    rows, labels = query_rows(datasets, "novel")
+    assert set(labels.tolist()) == set(datasets.novel.splits["novel"]) - {0}
+    assert datasets.queries is not None
+    assert [datasets.queries.class_names[label] for label in datasets.queries.labels[rows]] == [
+        datasets.novel.class_names[label] for label in labels
     ]
-    np.testing.assert_array_equal(tables.picture("novel", len(tables.novel.images) + 5), tables.queries.images[5])
-    np.testing.assert_array_equal(tables.picture("novel", 5), tables.novel.images[5])
+    np.testing.assert_array_equal(datasets.image("novel", len(datasets.novel.images) + 5), datasets.queries.images[5])
+    np.testing.assert_array_equal(datasets.image("novel", 5), datasets.novel.images[5])
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"evaluate__novel_table": "/no/such"}, "--evaluate.novel_table: no data set /no/such"),
-        ({"data__validation_table": "/no/such"}, "--data.validation_table: no data set /no/such"),
-        ({"evaluate__query_table": "/no/such"}, "--evaluate.query_table: no data set /no/such"),
-        ({"evaluate__query_table": "OTHER", "evaluate__queries": "9"}, "has 8 pictures, but 1 shots and 9 queries need 9"),
+        ({"evaluate__novel_table": "/no/such"}, "--evaluate.novel_dataset: no dataset /no/such"),
+        ({"data__validation_table": "/no/such"}, "--data.validation_dataset: no dataset /no/such"),
+        ({"evaluate__query_table": "/no/such"}, "--evaluate.query_dataset: no dataset /no/such"),
+        ({"evaluate__query_table": "OTHER", "evaluate__queries": "9"}, "has 8 images, but 1 shots and 9 queries need 9"),
         ({"evaluate__query_table": "OTHER", "evaluate__protocols": "variable"}, "variable tasks take support and queries from one source"),
         ({"evaluate__tasks_from": "/no/such.npz"}, "no file of tasks /no/such.npz"),
         ({"evaluate__query_table": "SAME"}, "where the support comes from"),
@@ -133,10 +133,10 @@ def test_what_cannot_be_scored_is_said_before_anything_is_written(
 
 
 def test_tables_without_a_class_in_common_are_refused(glyph_folder: Path) -> None:
-    table = open_table(glyph_folder)
-    tables = load_tables(DataConfig(table=str(glyph_folder)), EvaluateConfig())
-    renamed = tuple(f"other {name}" for name in table.class_names)
-    crossed = replace(tables, queries=replace(table, class_names=renamed, digest="another"))
+    dataset = open_dataset(glyph_folder)
+    datasets = load_datasets(DataConfig(path=str(glyph_folder)), EvaluateConfig())
+    renamed = tuple(f"other {name}" for name in dataset.class_names)
+    crossed = replace(datasets, queries=replace(dataset, class_names=renamed, digest="another"))
     with pytest.raises(InputError, match="has no class of the novel classes"):
         query_rows(crossed, "novel")
 

@@ -34,7 +34,7 @@ ROW = re.compile(r"^\| novel, `glyphs` \|.*\|$", re.MULTILINE)
 def finished(glyph_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     """A finished run with random weights, scored after both stages."""
     recipe = Recipe(
-        data=DataConfig(table=str(glyph_folder), image_size=28, resize=1.15),
+        data=DataConfig(path=str(glyph_folder), image_size=28, resize_ratio=1.15),
         model=ModelConfig(width=8),
         evaluate=EvaluateConfig(heads=("nearest_mean", "ridge"), shots=(1,), queries=3, tasks=30, selection_tasks=20, unknown=2),
         runtime=RuntimeConfig(accelerator="cpu", threads=1),
@@ -46,7 +46,7 @@ def finished(glyph_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ru
 
 @pytest.fixture(scope="module")
 def exported(finished: RunDirectory, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export(finished, tmp_path_factory.mktemp("exports") / "given away", "--licence", "CC-BY-4.0")
+    return export(finished, tmp_path_factory.mktemp("exports") / "given away", "--license", "CC-BY-4.0")
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_an_export_in_half_the_bits_is_close(finished: RunDirectory, tmp_path: P
 def test_an_export_in_float16_scores_nearly_as_its_run(finished: RunDirectory, glyph_folder: Path, tmp_path: Path) -> None:
     folder = RunDirectory(export(finished, tmp_path / "out", "--precision", "float16"))
     recipe = read_recipe(folder.recipe)
-    here = replace(recipe, data=replace(recipe.data, table=str(glyph_folder)), runtime=RuntimeConfig(accelerator="cpu", threads=1))
+    here = replace(recipe, data=replace(recipe.data, dataset=str(glyph_folder)), runtime=RuntimeConfig(accelerator="cpu", threads=1))
     evaluate_run(open_session(here, folder.path))
     ours, theirs = ({result.head: result for result in results(run, "finetune").values()} for run in (folder, finished))
     assert ours.keys() == theirs.keys()
@@ -154,17 +154,17 @@ def test_the_scores_of_the_card_are_those_of_the_results(finished: RunDirectory,
 
 def test_the_card_states_weights_data_and_selection(finished: RunDirectory, exported: Path, glyph_folder: Path) -> None:
     text = card(exported)
-    digest = json.loads((glyph_folder / "table.json").read_text())["digest"]
-    for split, classes, pictures in (("base", 32, 256), ("validation", 8, 64), ("novel", 10, 80)):
-        assert f"| {split} | `glyphs` | drawn by this package | {classes} | {pictures} | 32 x 32 | `{digest}` |" in text
+    digest = json.loads((glyph_folder / "dataset.json").read_text())["digest"]
+    for split, classes, images in (("base", 32, 256), ("validation", 8, 64), ("novel", 10, 80)):
+        assert f"| {split} | `glyphs` | drawn by this package | {classes} | {images} | 32 x 32 | `{digest}` |" in text
     assert f"was best: {100 * OUTCOME.best_score:.2f} ± {100 * INTERVAL:.2f} % (600 tasks, 5-way 1-shot, head `nearest_mean`)" in text
     trained = load_backbone(finished.path)
     assert f"| parameters | {sum(value.numel() for value in trained.network.parameters()):,} |" in text
     assert "CC-BY-4.0." in text
-    assert "Licence of the pictures: not stated." in text
+    assert "License of the images: not stated." in text
     with safe_open(RunDirectory(exported).best("finetune"), framework="pt") as stored:
         words = stored.metadata()
-    assert (words["stage"], words["precision"], words["image_size"], words["licence"]) == ("finetune", "float32", "28", "CC-BY-4.0")
+    assert (words["stage"], words["precision"], words["image_size"], words["license"]) == ("finetune", "float32", "28", "CC-BY-4.0")
 
 
 def test_scores_of_other_weights_are_left_out_and_counted(copied: RunDirectory) -> None:
@@ -188,36 +188,38 @@ def test_a_run_without_scores_says_so(copied: RunDirectory, capsys: pytest.Captu
     assert "a model card with no scores" in capsys.readouterr().out
 
 
-def test_nothing_tells_where_the_run_or_the_pictures_lay(finished: RunDirectory, exported: Path, glyph_folder: Path) -> None:
+def test_nothing_tells_where_the_run_or_the_images_lay(finished: RunDirectory, exported: Path, glyph_folder: Path) -> None:
     places = {str(path.parent) for path in (finished.path, exported, glyph_folder)} | {str(Path.home()) + "/", str(Path.cwd())}
     for file in (path for path in exported.rglob("*") if path.is_file()):
         content = file.read_bytes().decode(errors="replace")
         assert not [place for place in places if place in content], file.name
-    assert read_recipe(exported / "recipe.yaml").data.table == glyph_folder.name
+    assert read_recipe(exported / "recipe.yaml").data.path == glyph_folder.name
 
 
 @pytest.mark.parametrize(
-    ("table", "shared"),
+    ("dataset", "shared"),
     [
         ("glyphs", "glyphs"),
-        ("tables/cub", "tables/cub"),
-        ("/home/me/tables/cub", "cub"),
-        ("~/tables/cub", "cub"),
+        ("datasets/cub", "datasets/cub"),
+        ("/home/me/datasets/cub", "cub"),
+        ("~/datasets/cub", "cub"),
         ("../me/cub/", "cub"),
-        ("/", "table"),
+        ("/", "dataset"),
     ],
 )
-def test_a_recipe_keeps_names_of_tables_and_no_places(table: str, shared: str) -> None:
-    evaluate = EvaluateConfig(novel_table=table, query_table=table, save_tasks=Path("/a"), tasks_from=(Path("/b"),), ensemble=(Path("/c"),))
-    recipe = Recipe(data=DataConfig(table=table, validation_table=table), evaluate=evaluate, runtime=RuntimeConfig(accelerator="cuda"))
+def test_a_recipe_keeps_names_of_tables_and_no_places(dataset: str, shared: str) -> None:
+    evaluate = EvaluateConfig(
+        novel_dataset=dataset, query_dataset=dataset, save_tasks=Path("/a"), tasks_from=(Path("/b"),), ensemble=(Path("/c"),)
+    )
+    recipe = Recipe(data=DataConfig(path=dataset, validation_dataset=dataset), evaluate=evaluate, runtime=RuntimeConfig(accelerator="cuda"))
     given = shareable(recipe, "pretrain")
-    assert {given.data.table, given.data.validation_table, given.evaluate.novel_table, given.evaluate.query_table} == {shared}
+    assert {given.data.path, given.data.validation_dataset, given.evaluate.novel_dataset, given.evaluate.query_dataset} == {shared}
     assert (given.evaluate.save_tasks, given.evaluate.tasks_from, given.evaluate.ensemble) == (None, (), ())
     assert (given.evaluate.features, given.runtime.accelerator) == (("pretrain",), "auto")
     assert (given.pretrain, given.finetune, given.model, given.seed) == (recipe.pretrain, recipe.finetune, recipe.model, recipe.seed)
 
 
-def test_an_export_can_be_exported_and_keeps_its_licence(exported: Path, tmp_path: Path) -> None:
+def test_an_export_can_be_exported_and_keeps_its_license(exported: Path, tmp_path: Path) -> None:
     text = card(export(RunDirectory(exported), tmp_path / "again"))
     assert "license: cc-by-4.0" in text
     assert f"imported from `run {load_source(exported)}`" in text

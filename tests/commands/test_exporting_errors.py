@@ -17,7 +17,7 @@ from tests.evaluation.random_run import random_run
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
     """A run to spoil, with nothing beside it."""
-    recipe = Recipe(data=DataConfig(table="/no/such/table", image_size=28, resize=1.15), model=ModelConfig(width=4))
+    recipe = Recipe(data=DataConfig(path="/no/such/dataset", image_size=28, resize_ratio=1.15), model=ModelConfig(width=4))
     return random_run(tmp_path / "run", recipe, "pretrain", "finetune")
 
 
@@ -59,7 +59,7 @@ def in_place_of(file: Path) -> None:
             "--output {file}/out cannot be written: Not a dir",
         ),
         (lambda run: None, ["--output", "{run}/out"], "--output {run}/out is inside --run {run}; name a folder beside it"),
-        (lambda run: None, ["--licence", " "], "--licence is ' ', but must be words, or left out"),
+        (lambda run: None, ["--license", " "], "--license is ' ', but must be words, or left out"),
         (lambda run: None, ["--stage", "training"], "--stage"),
     ],
 )

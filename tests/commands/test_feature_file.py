@@ -11,7 +11,7 @@ import pytest
 from s2m2.cli import main
 from s2m2.evaluation.feature_files import read_feature_file, write_feature_file
 
-FLAGS = ["--evaluate.tasks", "20", "--evaluate.queries", "3", "--evaluate.shots", "1", "--evaluate.heads", "nearest_mean"]
+FLAGS = ["--evaluate.tasks", "20", "--evaluate.queries", "3", "--evaluate.shots", "1", "--evaluate.classifiers", "nearest_mean"]
 FLAGS += ["--evaluate.details", "false", "--runtime.accelerator", "cpu"]
 
 
@@ -31,7 +31,7 @@ def test_results_go_into_a_directory_named_after_the_file(apart: Path, monkeypat
     assert (results["mean"], results["dataset"], results["tasks"], results["ways"]) == (1.0, "apart", 20, 5)
     assert not (apart.parent / "runs").exists()
     (row,) = csv.DictReader((apart.parent / "apart-results" / "scores.csv").read_text(encoding="utf-8").splitlines())
-    assert (row["dataset"], row["features"], row["head"], float(row["accuracy"])) == ("apart", "file", "nearest_mean", 1.0)
+    assert (row["dataset"], row["features"], row["classifier"], float(row["accuracy"])) == ("apart", "file", "nearest_mean", 1.0)
     assert "| 5-way 1-shot | nearest_mean | 100.00 ± 0.00 |" in (apart.parent / "apart-results" / "scores.md").read_text(encoding="utf-8")
 
 
@@ -51,12 +51,12 @@ def test_settings_may_come_from_a_recipe(apart: Path) -> None:
         (["--evaluate.queries", "8"], "apart.npz"),
         (["--evaluate.support_crops", "2"], "--evaluate.support_crops"),
         (["--evaluate.ensemble", "runs/x"], "--evaluate.ensemble"),
-        (["--evaluate.query_table", "tables/x"], "--evaluate.query_table"),
+        (["--evaluate.query_dataset", "datasets/x"], "--evaluate.query_dataset"),
         (["--evaluate.tasks_from", "none.npz"], "no file of tasks none.npz"),
         (["--base-features", "none.npz"], "no feature file none.npz"),
-        (["--evaluate.heads", "nearest_mean", "laplacian_shot"], "--base-features"),
-        (["--evaluate.heads", "nearest_mean", "calibrated"], "--base-features"),
-        (["--evaluate.transforms", "centre_base"], "--base-features"),
+        (["--evaluate.classifiers", "nearest_mean", "laplacian_shot"], "--base-features"),
+        (["--evaluate.classifiers", "nearest_mean", "calibrated"], "--base-features"),
+        (["--evaluate.transforms", "center_base"], "--base-features"),
         (["--output", "apart.npz"], "--output apart.npz needs the directory"),
     ],
 )
@@ -81,18 +81,18 @@ def save(path: Path, classes: int, seed: int, dim: int = 6, first: int = 0) -> s
 
 
 def evaluate(features: str, output: Path, *flags: str) -> dict[str, dict[str, Any]]:
-    """Results by head."""
+    """Results by classifier."""
     assert main(["evaluate", "--features", features, "--output", str(output), *FLAGS, *flags]) == 0
     results = [json.loads(path.read_text()) for path in (output / "results").glob("*.json")]
-    return {result["head"]: result for result in results}
+    return {result["classifier"]: result for result in results}
 
 
 def test_heads_and_transforms_draw_on_base_features(tmp_path: Path) -> None:
     novel, base = save(tmp_path / "novel.npz", 6, 0), save(tmp_path / "base.npz", 8, 1)
-    heads = ["--evaluate.heads", "nearest_mean", "calibrated", "laplacian_shot"]
-    results = evaluate(novel, tmp_path / "heads", "--base-features", base, *heads)
+    classifiers = ["--evaluate.classifiers", "nearest_mean", "calibrated", "laplacian_shot"]
+    results = evaluate(novel, tmp_path / "classifiers", "--base-features", base, *classifiers)
     drawn_on = read_feature_file(Path(base)).fingerprint
-    assert {head: result["base_fingerprint"] for head, result in results.items()} == {
+    assert {classifier: result["base_fingerprint"] for classifier, result in results.items()} == {
         "nearest_mean": "",
         "calibrated": drawn_on,
         "laplacian_shot": drawn_on,
@@ -142,15 +142,17 @@ def test_features_of_two_networks_are_compared_on_the_same_tasks(tmp_path: Path,
     one, two = save(tmp_path / "one.npz", 6, 0), save(tmp_path / "two.npz", 6, 1, dim=7)
     (tmp_path / "other").mkdir()
     other = save(tmp_path / "other" / "one.npz", 6, 0, first=10)
-    heads = ["--evaluate.heads", "nearest_mean", "nearest_cosine"]
+    classifiers = ["--evaluate.classifiers", "nearest_mean", "cosine_centroid"]
     outputs = [tmp_path / name for name in ("a", "b", "c")]
-    results = [evaluate(features, output, *heads)["nearest_mean"] for features, output in zip((one, two, other), outputs, strict=True)]
+    results = [
+        evaluate(features, output, *classifiers)["nearest_mean"] for features, output in zip((one, two, other), outputs, strict=True)
+    ]
     first, second, third = (str(output) for output in outputs)
-    assert main(["compare", first, second, "--output", str(tmp_path / "table.csv")]) == 0
-    rows = {row["a_head"]: row for row in csv.DictReader((tmp_path / "table.csv").read_text(encoding="utf-8").splitlines())}
+    assert main(["compare", first, second, "--output", str(tmp_path / "dataset.csv")]) == 0
+    rows = {row["a_head"]: row for row in csv.DictReader((tmp_path / "dataset.csv").read_text(encoding="utf-8").splitlines())}
     gain = np.mean(results[1]["per_task"]) - np.mean(results[0]["per_task"])
     assert float(rows["nearest_mean"]["difference"]) == pytest.approx(gain)
-    assert main(["compare", first, "--heads", "nearest_mean", "nearest_cosine"]) == 0
+    assert main(["compare", first, "--classifiers", "nearest_mean", "cosine_centroid"]) == 0
     capsys.readouterr()
     assert main(["compare", first, third]) == 2
     assert "the closest differ in data digest" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Features of a run: cached, of augmented shots, and of ensembles, whose members must have seen the same pictures."""
+"""Features of a run: cached, of augmented shots, and of ensembles, whose members must have seen the same images."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,9 +11,9 @@ import torch.nn.functional as F
 
 from s2m2.commands.features import check_ensemble, features_label, split_features
 from s2m2.commands.session import Session, open_session
-from s2m2.data.augment import apply_augmentation, draw_augmentation, evaluation_view, normalise
-from s2m2.data.glyphs import glyph_table
-from s2m2.data.table import open_table
+from s2m2.data.augment import apply_augmentation, draw_augmentation, evaluation_view, normalize
+from s2m2.data.dataset import open_dataset
+from s2m2.data.glyphs import glyph_dataset
 from s2m2.errors import InputError
 from s2m2.models import Backbone
 from s2m2.recipe import AugmentConfig, DataConfig, EvaluateConfig, ModelConfig, Recipe, RuntimeConfig
@@ -30,9 +30,9 @@ Finished = Callable[..., Session]
 def finished(glyph_folder: Path, tmp_path: Path) -> Finished:
     """Makes a run whose fine-tuning is done, with random weights."""
 
-    def make(name: str, weights: int = 0, table: Path = glyph_folder, **evaluate: object) -> Session:
+    def make(name: str, weights: int = 0, dataset: Path = glyph_folder, **evaluate: object) -> Session:
         config = EvaluateConfig(features=("finetune",), **evaluate)  # type: ignore[arg-type]
-        data = DataConfig(table=str(table), image_size=28, augment=AugmentConfig(flip=0.5))
+        data = DataConfig(path=str(dataset), image_size=28, augment=AugmentConfig(flip=0.5))
         recipe = replace(Recipe(), data=data, model=ModelConfig(width=4), evaluate=config, runtime=RuntimeConfig(accelerator="cpu"))
         run = RunDirectory(tmp_path / name)
         session = open_session(recipe, run.path)
@@ -49,8 +49,8 @@ def network(seed: int = 0) -> Backbone:
 
 
 def expected(session: Session, seed: int = 0) -> torch.Tensor:
-    """Features of all novel pictures at once."""
-    images = session.table.image_tensor()[torch.from_numpy(session.table.rows("novel"))]
+    """Features of all novel images at once."""
+    images = session.dataset.image_tensor()[torch.from_numpy(session.dataset.rows("novel"))]
     return network(seed)(evaluation_view(images, session.recipe.data)).detach()
 
 
@@ -68,7 +68,7 @@ def test_features_are_those_of_the_best_weights_and_are_kept(finished: Finished)
 def test_another_split_can_be_asked_for(finished: Finished) -> None:
     session = finished("one")
     known = split_features(session, "finetune", "validation")
-    assert known.rows.tolist() == session.table.rows("validation").tolist()
+    assert known.rows.tolist() == session.dataset.rows("validation").tolist()
 
 
 def test_augmented_shots_show_the_mean_of_crops_that_follow_from_the_seed(finished: Finished) -> None:
@@ -76,13 +76,13 @@ def test_augmented_shots_show_the_mean_of_crops_that_follow_from_the_seed(finish
     known = split_features(session, "finetune")
     torch.testing.assert_close(known.features, expected(session))
     assert known.support_features is not None
-    data, rows = session.recipe.data, torch.from_numpy(session.table.rows("novel"))
-    images = session.table.image_tensor()[rows]
+    data, rows = session.recipe.data, torch.from_numpy(session.dataset.rows("novel"))
+    images = session.dataset.image_tensor()[rows]
     total = torch.zeros_like(known.features)
     for number in range(CROPS):
         still = replace(data.augment, jitter=0.0)
         drawn = draw_augmentation(still, *images.shape[1:3], len(rows), generator_for(3, "support crops", number))
-        total += network()(normalise(apply_augmentation(images, drawn, data.image_size), data)).detach()
+        total += network()(normalize(apply_augmentation(images, drawn, data.image_size), data)).detach()
     torch.testing.assert_close(known.support_features, total / CROPS)
 
 
@@ -99,7 +99,7 @@ def test_the_number_and_the_seed_of_crops_shape_the_fingerprint(finished: Finish
 def test_an_ensemble_joins_the_features_of_its_runs(finished: Finished, tmp_path: Path) -> None:
     finished("other", weights=1)
     session = finished("one", ensemble=(tmp_path / "other",))
-    check_ensemble(session.recipe, session.tables, session.run)
+    check_ensemble(session.recipe, session.datasets, session.run)
     joined = split_features(session, "finetune").features
     parts = [F.normalize(expected(session, seed), dim=1) for seed in (0, 1)]
     torch.testing.assert_close(joined, torch.cat(parts, dim=1))
@@ -131,14 +131,14 @@ def test_a_run_that_cannot_be_joined_is_named(finished: Finished, tmp_path: Path
     with pytest.raises(InputError, match="has not finished the stage finetune"):
         check(tmp_path / "unfinished")
     cache = tmp_path / "glyphs"
-    glyph_table(cache, classes=30, images_per_class=3)
+    glyph_dataset(cache, classes=30, images_per_class=3)
     folder = next(folder for folder in cache.iterdir() if not folder.name.startswith("."))
-    assert open_table(folder).digest != session.table.digest
-    finished("elsewhere", table=folder)
+    assert open_dataset(folder).digest != session.dataset.digest
+    finished("elsewhere", dataset=folder)
     with pytest.raises(InputError, match="are not those of --run"):
         check(tmp_path / "elsewhere")
 
 
 def _check(session: Session, path: Path) -> None:
     recipe = replace(session.recipe, evaluate=replace(session.recipe.evaluate, ensemble=(path,)))
-    check_ensemble(recipe, session.tables, session.run)
+    check_ensemble(recipe, session.datasets, session.run)

@@ -51,21 +51,21 @@ def test_a_run_says_where_it_came_from_and_keeps_the_heads(tmp_path: Path) -> No
     assert (model.backbone, model.width, model.scale) == ("wrn28_10", WIDTH, 10.0)
     with safe_open(run.best("finetune"), framework="pt") as stored:
         heads = {name for name in stored.keys() if name.startswith("objective.")}  # noqa: SIM118 (not a mapping)
-    parts = ("class_head.direction", "class_head.norm", "turn_head.weight", "turn_head.bias")
+    parts = ("class_head.direction", "class_head.norm", "rotation_head.weight", "rotation_head.bias")
     assert heads == {f"objective.beside.{part}" for part in parts}
 
 
-def test_an_imported_run_is_scored_on_pictures_that_are_named_later(tmp_path: Path, glyph_folder: Path) -> None:
+def test_an_imported_run_is_scored_on_images_that_are_named_later(tmp_path: Path, glyph_folder: Path) -> None:
     run = run_of(tmp_path, outputs=None)
     flags = ["--evaluate.tasks", "5", "--evaluate.queries", "2", "--evaluate.shots", "1", "--runtime.accelerator", "cpu"]
-    flags += ["--evaluate.heads", "nearest_mean", "--evaluate.details", "false"]
-    assert main(["evaluate", "--run", str(run.path), "--data.table", str(glyph_folder), *flags]) == 0
+    flags += ["--evaluate.classifiers", "nearest_mean", "--evaluate.details", "false"]
+    assert main(["evaluate", "--run", str(run.path), "--data.path", str(glyph_folder), *flags]) == 0
     assert [path.name.split("-")[1] for path in run.results.glob("*.json")] == ["finetune"]
-    assert read_recipe(run.recipe).data.table == str(glyph_folder)
+    assert read_recipe(run.recipe).data.path == str(glyph_folder)
     assert "imported from 71.tar" in run.report.read_text()
 
 
-def test_a_scored_run_of_ones_own_still_keeps_its_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_scored_run_of_ones_own_still_keeps_its_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = run_of(tmp_path)
     assert main(["evaluate", "--run", str(run.path), "--model.width", "8", "--runtime.accelerator", "cpu"]) == 2
     assert "model.width" in capsys.readouterr().err
@@ -158,7 +158,7 @@ def test_imported_features_are_scored(tmp_path: Path, ending: str) -> None:
     output = tmp_path / f"novel{ending}"
     assert main(["import", str(features(tmp_path)), "--output", str(output)]) == 0
     assert read_feature_file(output).class_names == tuple(map(str, range(80, 86)))
-    flags = ["--evaluate.tasks", "5", "--evaluate.queries", "2", "--evaluate.heads", "nearest_mean", "--runtime.accelerator", "cpu"]
+    flags = ["--evaluate.tasks", "5", "--evaluate.queries", "2", "--evaluate.classifiers", "nearest_mean", "--runtime.accelerator", "cpu"]
     flags += ["--evaluate.details", "false"]
     assert main(["evaluate", "--features", str(output), "--output", str(tmp_path / "results"), *flags]) == 0
     assert len(list((tmp_path / "results" / "results").glob("*.json"))) == 2

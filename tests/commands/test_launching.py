@@ -40,7 +40,7 @@ def surround(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None
         (SRUN, 1, 4, "--runtime.devices is 1, but srun starts 2 process"),
         ({**BATCH, "SLURM_STEP_NUM_TASKS": "4"}, 2, 2, "srun does not say how many .* call it with --nodes 2 --ntasks-per-node 2"),
         ({"WORLD_SIZE": "2", **BY_HAND}, 2, 2, "--runtime.devices 2 times --runtime.nodes 2 is not the 2 processes of the launcher"),
-        ({**SRUN, "SLURM_JOB_NAME": "bash"}, 1, 1, "srun was started under the job name bash, by which it is not recognised"),
+        ({**SRUN, "SLURM_JOB_NAME": "bash"}, 1, 1, "srun was started under the job name bash, by which it is not recognized"),
         ({**SRUN, "SLURM_JOB_NAME": "interactive"}, 2, 2, "srun was .* job name interactive, .*: give srun --job-name train$"),
         ({"WORLD_SIZE": "two"}, 1, 1, "WORLD_SIZE in the environment is 'two', but must be a whole number$"),
         ({**TORCHRUN, "LOCAL_WORLD_SIZE": ""}, 1, 1, "LOCAL_WORLD_SIZE in the environment is ''"),

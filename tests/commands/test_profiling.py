@@ -11,9 +11,9 @@ from tests.integration.tiny import tiny_flags
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def flags(table: Path, **changes: str) -> list[str]:
+def flags(dataset: Path, **changes: str) -> list[str]:
     """Those of the tiny recipe, without a run directory."""
-    found = tiny_flags(table, Path("unused"), **changes)
+    found = tiny_flags(dataset, Path("unused"), **changes)
     place = found.index("--run-dir")
     return ["profile", "--steps", "1", "--repeats", "1", *found[:place], *found[place + 2 :]]
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from s2m2.commands.session import open_session
-from s2m2.data.table import ImageTable
+from s2m2.data.dataset import ImageDataset
 from s2m2.errors import InputError
 from s2m2.recipe import DataConfig, Recipe, RuntimeConfig
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.provenance import read_provenance
 
 
-def recipe_of(table: Path) -> Recipe:
-    return replace(Recipe(), data=DataConfig(table=str(table)), runtime=RuntimeConfig(accelerator="cpu"))
+def recipe_of(dataset: Path) -> Recipe:
+    return replace(Recipe(), data=DataConfig(path=str(dataset)), runtime=RuntimeConfig(accelerator="cpu"))
 
 
 def test_the_start_of_a_run_is_recorded_before_any_stage_and_kept_afterwards(glyph_folder: Path, tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_the_start_of_a_run_is_recorded_before_any_stage_and_kept_afterwards(gly
 
 
 def test_a_check_that_fails_leaves_no_trace(glyph_folder: Path, tmp_path: Path) -> None:
-    def refuse(recipe: Recipe, table: ImageTable, run: RunDirectory) -> None:
+    def refuse(recipe: Recipe, dataset: ImageDataset, run: RunDirectory) -> None:
         raise InputError("no")
 
     with pytest.raises(InputError, match="no"):

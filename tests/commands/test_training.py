@@ -5,7 +5,7 @@ from lightning_fabric import Fabric
 
 from s2m2.commands import training
 from s2m2.commands.training import compile_where_asked, fresh_networks
-from s2m2.data.table import ImageTable
+from s2m2.data.dataset import ImageDataset
 from s2m2.recipe import DataConfig, ModelConfig, Recipe, RuntimeConfig
 
 RECIPE = Recipe(data=DataConfig(image_size=28), model=ModelConfig(width=4), runtime=RuntimeConfig(compile=True))
@@ -13,7 +13,7 @@ RECIPE = Recipe(data=DataConfig(image_size=28), model=ModelConfig(width=4), runt
 
 @pytest.mark.parametrize(("devices", "first", "compiled", "lines"), [(1, True, 1, 0), (2, True, 0, 1), (2, False, 0, 0)])
 def test_networks_of_several_devices_are_not_compiled_and_the_first_one_says_so(
-    small_glyphs: ImageTable,
+    small_glyphs: ImageDataset,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     devices: int,

@@ -10,22 +10,22 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
+from s2m2.data.dataset import SPLITS
 from s2m2.data.learn2learn import MODES
 from s2m2.data.splitting import read_packaged_list
-from s2m2.data.table import SPLITS
 
 SHORT = {"base": "train", "validation": "val", "novel": "test"}
 Files = dict[str, bytes]
 """Content of what is downloaded, by the last part of its address."""
 
 
-def noise(count: int, side: int, name: str) -> np.ndarray:
-    return np.random.default_rng(list(name.encode())).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+def noise(count: int, size: int, name: str) -> np.ndarray:
+    return np.random.default_rng(list(name.encode())).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
 
-def encoded(picture: np.ndarray, kind: str = "PNG") -> bytes:
+def encoded(image: np.ndarray, kind: str = "PNG") -> bytes:
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, kind)
+    Image.fromarray(image).save(file, kind)
     return file.getvalue()
 
 
@@ -61,8 +61,8 @@ def cifar_fs() -> Files:
             names = read_packaged_list("cifar_fs")[split][:3]
             file.writestr(f"cifar100/splits/bertinetto/{mode}.txt", "".join(f"{name}\n" for name in names))
             for name in names:
-                for number, picture in enumerate(noise(2, 32, name)):
-                    file.writestr(f"cifar100/data/{name}/{name}_s_{number:06}.png", encoded(picture))
+                for number, image in enumerate(noise(2, 32, name)):
+                    file.writestr(f"cifar100/data/{name}/{name}_s_{number:06}.png", encoded(image))
     return {"cifar100.zip": archive.getvalue()}
 
 
@@ -81,9 +81,9 @@ def fc100() -> Files:
 def cub() -> Files:
     archive, names = io.BytesIO(), sorted(name for split in SPLITS for name in read_packaged_list("cub")[split])
     content = {"classes.txt": "".join(f"{number} {name}\n" for number, name in enumerate(names, 1)).encode()}
-    pictures = {f"{name}/{name[4:]}_0001_{number}.jpg": encoded(noise(1, 16, name)[0], "JPEG") for number, name in enumerate(names)}
-    content["images.txt"] = "".join(f"{number} {file}\n" for number, file in enumerate(pictures, 1)).encode()
-    content |= {f"images/{file}": picture for file, picture in pictures.items()}
+    images = {f"{name}/{name[4:]}_0001_{number}.jpg": encoded(noise(1, 16, name)[0], "JPEG") for number, name in enumerate(names)}
+    content["images.txt"] = "".join(f"{number} {file}\n" for number, file in enumerate(images, 1)).encode()
+    content |= {f"images/{file}": image for file, image in images.items()}
     with tarfile.open(fileobj=archive, mode="w:gz") as file:
         for name, part in content.items():
             add_file(file, f"CUB_200_2011/{name}", part)

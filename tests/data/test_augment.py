@@ -1,4 +1,4 @@
-"""Augmentation: equal to torchvision picture by picture, independent of how a batch is shared, exact where it must be."""
+"""Augmentation: equal to torchvision image by image, independent of how a batch is shared, exact where it must be."""
 
 from dataclasses import replace
 
@@ -7,40 +7,40 @@ import torch
 import torchvision.transforms.v2.functional as tv
 from torch import Tensor
 
-from s2m2.data.augment import Augmentation, apply_augmentation, augment, draw_augmentation, evaluation_view, normalise, resampling
+from s2m2.data.augment import Augmentation, apply_augmentation, augment, draw_augmentation, evaluation_view, normalize, resampling
 from s2m2.recipe import AugmentConfig, DataConfig
 from s2m2.seeding import StepStream, generator_for
 from tests.reference.augment import augment_by_torchvision
 
-PAPER = AugmentConfig(crop_area=(0.08, 1.0), flip=0.5)
+PAPER = AugmentConfig(scale=(0.08, 1.0), flip=0.5)
 
 
-def pictures(count: int = 24, height: int = 40, width: int = 36) -> Tensor:
-    return torch.randint(256, (count, height, width, 3), generator=generator_for(0, "pictures"), dtype=torch.uint8)
+def random_images(count: int = 24, height: int = 40, width: int = 36) -> Tensor:
+    return torch.randint(256, (count, height, width, 3), generator=generator_for(0, "images"), dtype=torch.uint8)
 
 
 @pytest.mark.parametrize(("height", "width", "size"), [(40, 36, 32), (32, 32, 32), (84, 84, 40), (30, 50, 64)])
 def test_a_batch_is_augmented_as_torchvision_would_one_by_one(height: int, width: int, size: int) -> None:
-    images = pictures(24, height, width)
+    images = random_images(24, height, width)
     drawn = draw_augmentation(PAPER, height, width, 24, generator_for(1))
-    # 4e-4: torchvision's grey has weights of four digits (0.2989 red), ours are BT.601's three (0.299).
+    # 4e-4: torchvision's gray has weights of four digits (0.2989 red), ours are BT.601's three (0.299).
     torch.testing.assert_close(
         apply_augmentation(images, drawn, size).double(), augment_by_torchvision(images, drawn, size), atol=4e-4, rtol=0
     )
 
 
-def test_the_evaluation_view_is_resize_and_centre_crop() -> None:
-    images, config = pictures(), DataConfig(image_size=32, resize=1.15)
+def test_the_evaluation_view_is_resize_and_center_crop() -> None:
+    images, config = random_images(), DataConfig(image_size=32, resize_ratio=1.15)
     resized = tv.resize(images.permute(0, 3, 1, 2).float() / 255, [36, 36], antialias=True)
-    torch.testing.assert_close(evaluation_view(images, config), normalise(tv.center_crop(resized, [32, 32]), config), atol=1e-5, rtol=0)
+    torch.testing.assert_close(evaluation_view(images, config), normalize(tv.center_crop(resized, [32, 32]), config), atol=1e-5, rtol=0)
 
 
-def test_a_whole_crop_of_the_same_size_is_the_picture_bit_for_bit() -> None:
+def test_a_whole_crop_of_the_same_size_is_the_image_bit_for_bit() -> None:
     matrix = resampling(torch.zeros(1), torch.full((1,), 32.0), 32, 32)
     assert torch.equal(matrix[0], torch.eye(32))
 
 
-def test_crops_lie_inside_the_picture_and_keep_to_the_area_and_ratio() -> None:
+def test_crops_lie_inside_the_image_and_keep_to_the_area_and_ratio() -> None:
     drawn = draw_augmentation(PAPER, 84, 60, 4000, generator_for(2))
     assert (drawn.top >= 0).all()
     assert (drawn.left >= 0).all()
@@ -54,7 +54,7 @@ def test_crops_lie_inside_the_picture_and_keep_to_the_area_and_ratio() -> None:
     assert ratio.max() < 1.42
 
 
-def test_half_of_the_pictures_are_mirrored_and_jitter_fills_its_range() -> None:
+def test_half_of_the_images_are_mirrored_and_jitter_fills_its_range() -> None:
     drawn = draw_augmentation(AugmentConfig(flip=0.5), 32, 32, 10_000, generator_for(3))
     assert abs(drawn.flip.float().mean() - 0.5) < 0.03
     assert drawn.jitter.min() < 0.601
@@ -62,23 +62,23 @@ def test_half_of_the_pictures_are_mirrored_and_jitter_fills_its_range() -> None:
     assert (drawn.jitter.mean(dim=0) - 1).abs().max() < 0.02
 
 
-def test_without_randomness_only_the_normalisation_is_left() -> None:
-    off = DataConfig(image_size=32, resize=1.15, augment=AugmentConfig(crop_area=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=0.0, jitter=0.0))
-    images = pictures(8, 32, 32)
+def test_without_randomness_only_the_normalization_is_left() -> None:
+    off = DataConfig(image_size=32, resize_ratio=1.15, augment=AugmentConfig(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, jitter=0.0))
+    images = random_images(8, 32, 32)
     stream = StepStream(seed=0, stage="pretrain", step=0, batch_size=8)
-    expected = normalise(images.permute(0, 3, 1, 2).float() / 255, off)
+    expected = normalize(images.permute(0, 3, 1, 2).float() / 255, off)
     torch.testing.assert_close(augment(images, off, stream), expected, atol=1e-5, rtol=0)
 
 
 def test_the_shares_of_two_processes_are_the_batch_of_one() -> None:
-    images, config = pictures(16), DataConfig(image_size=32, resize=1.15)
+    images, config = random_images(16), DataConfig(image_size=32, resize_ratio=1.15)
     stream = StepStream(seed=0, stage="pretrain", step=5, batch_size=16)
     shares = [augment(images[8 * rank : 8 * rank + 8], config, replace(stream, rank=rank, world_size=2)) for rank in (0, 1)]
     torch.testing.assert_close(torch.cat(shares), augment(images, config, stream), atol=1e-6, rtol=0)
 
 
 def test_steps_and_views_differ_and_repeat() -> None:
-    images, config = pictures(), DataConfig(image_size=32, resize=1.15)
+    images, config = random_images(), DataConfig(image_size=32, resize_ratio=1.15)
 
     def view(step: int, number: int) -> Tensor:
         return augment(images, config, StepStream(seed=0, stage="pretrain", step=step, batch_size=24), number)
@@ -88,8 +88,8 @@ def test_steps_and_views_differ_and_repeat() -> None:
     assert not torch.equal(view(0, 0), view(0, 1))
 
 
-def test_a_mirrored_picture_is_the_mirror_image_of_the_crop() -> None:
-    images = pictures(4)
+def test_a_mirrored_image_is_the_mirror_image_of_the_crop() -> None:
+    images = random_images(4)
     drawn = draw_augmentation(PAPER, 40, 36, 4, generator_for(4))
     plain, mirrored = (
         apply_augmentation(images, Augmentation(**{**vars(drawn), "flip": torch.full((4,), flip)}), 32) for flip in (False, True)

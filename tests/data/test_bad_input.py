@@ -7,15 +7,14 @@ import pytest
 from PIL import Image
 
 from s2m2.cli import main
-from s2m2.data.table import open_table
+from s2m2.data.dataset import open_dataset
 from tests.data.command_line import complaint, tree
-from tests.data.pictures import write_pictures
-from tests.data.spoiled import (
+from tests.data.corrupted import (
     Spoil,
     arguments,
     bomb,
     both,
-    cub_without_a_picture,
+    cub_without_a_image,
     cut,
     empty_source,
     existing,
@@ -31,27 +30,28 @@ from tests.data.spoiled import (
     split_lists,
     wrong_checksum,
 )
+from tests.data.images import write_images
 
 A, B, C, D, E = "abcdé"
 FAIR = {"base": [A, B], "validation": [C], "novel": [D, E]}
 CASES: dict[str, tuple[Spoil, str]] = {
     # The source.
-    "no source": (lambda root: ["prepare", "--output", str(root / "table")], "source"),
+    "no source": (lambda root: ["prepare", "--output", str(root / "dataset")], "source"),
     "no output": (lambda root: ["prepare", str(root / "source")], "output"),
     "source that does not exist": (arguments(source="sorce"), "sorce"),
-    "two sources": (lambda root: ["prepare", "one", "two", "--output", str(root / "table")], "one and two"),
+    "two sources": (lambda root: ["prepare", "one", "two", "--output", str(root / "dataset")], "one and two"),
     "empty source": (empty_source, "source has no class folders"),
-    "pictures without class folders": (no_classes, "source has no class folders"),
+    "images without class folders": (no_classes, "source has no class folders"),
     "a text file as the source": (both(arguments(source="source/notes.txt"), put("notes.txt", "hello")), "notes.txt"),
-    "a picture as the source": (arguments(source="source/a/0.png"), "0.png"),
+    "an image as the source": (arguments(source="source/a/0.png"), "0.png"),
     "a source that is a link to itself": (source_loop, "source"),
     # Classes.
-    "empty class": (lambda root: (root / "source" / "empty").mkdir(), "class empty has no picture"),
-    "class with text only": (put("words/readme.txt", "hello"), "class words has no picture"),
-    "class with hidden pictures only": (put("secret/.0.png", ""), "class secret has no picture"),
-    "class with folders only": (put("deep/er/0.png", ""), "class deep has no picture"),
+    "empty class": (lambda root: (root / "source" / "empty").mkdir(), "class empty has no image"),
+    "class with text only": (put("words/readme.txt", "hello"), "class words has no image"),
+    "class with hidden images only": (put("secret/.0.png", ""), "class secret has no image"),
+    "class with folders only": (put("deep/er/0.png", ""), "class deep has no image"),
     "class in two splits": (moved((A, "train/a"), (B, "train/b"), (C, "val/a"), (D, "test/d"), (E, "test/e")), "class a is both in"),
-    # Pictures.
+    # Images.
     "zero-byte jpg": (put("a/zero.jpg", b""), "zero.jpg"),
     "html saved as jpg": (put("a/page.jpg", "<html>404</html>"), "page.jpg"),
     "text saved as png": (put("b/text.png", "hello"), "text.png"),
@@ -63,29 +63,29 @@ CASES: dict[str, tuple[Spoil, str]] = {
     "webp cut short": (cut("a/cut.webp", 0.5), "cut.webp"),
     "bmp cut short": (cut("a/cut.bmp", 0.5), "cut.bmp"),
     "png with a wrong checksum": (wrong_checksum, "7.png"),
-    "picture of 900 megapixels": (bomb, "bomb.png: Image size (900000000 pixels) exceeds limit"),
+    "image of 900 megapixels": (bomb, "bomb.png: Image size (900000000 pixels) exceeds limit"),
     "floating-point pixels": (floats, "depth.tif: floating-point pixels"),
-    "damaged picture with a non-ASCII name": (put("é/übung 猫.jpg", "no"), "übung 猫.jpg"),
-    "damaged picture with a line break in its name": (put("a/two\nlines.jpg", "no"), "two lines.jpg"),
-    "damaged picture with a name that is no text": (put(os.fsdecode(b"a/odd\xff.jpg"), "no"), "a/odd"),
-    "three damaged pictures": (
+    "damaged image with a non-ASCII name": (put("é/übung 猫.jpg", "no"), "übung 猫.jpg"),
+    "damaged image with a line break in its name": (put("a/two\nlines.jpg", "no"), "two lines.jpg"),
+    "damaged image with a name that is no text": (put(os.fsdecode(b"a/odd\xff.jpg"), "no"), "a/odd"),
+    "three damaged images": (
         lambda root: [put(f"a/{name}.jpg", "no")(root) for name in "xyz"] and None,
-        "x.jpg: no picture, or of a kind that Pillow does not know; cannot read picture",
+        "x.jpg: no image, or of a kind that Pillow does not know; cannot read image",
     ),
     # Links.
-    "picture that is a link to itself": (link("a/loop.png", "a/loop.png"), "loop.png"),
-    "picture that is a link to nowhere": (link("a/gone.png", "nowhere.png"), "gone.png"),
+    "image that is a link to itself": (link("a/loop.png", "a/loop.png"), "loop.png"),
+    "image that is a link to nowhere": (link("a/gone.png", "nowhere.png"), "gone.png"),
     "class that is a link to itself": (link("loop", "loop"), "loop"),
     # Lists.
     "csv with a wrong header": (listed("file,class\na/0.png,a\n"), "list.csv begins with file,class"),
     "csv without a header": (listed("a/0.png,a\n"), "list.csv begins with a/0.png,a"),
     "empty csv": (listed(""), "list.csv"),
-    "csv with a header only": (listed("filename,label\n"), "list.csv lists no picture"),
-    "label without pictures": (listed("filename,label\na/0.png,a\n,b\n"), "line 3: ,b has no filename"),
-    "picture without a label": (listed("filename,label\na/0.png,\n"), "line 2: a/0.png, has no label"),
-    "csv that names a missing picture": (listed("filename,label\na/0.png,a\na/none.png,a\n"), "a/none.png"),
-    "csv with a zero byte in a path": (listed("filename,label\na\0b/0.png,a\n"), "names 1 pictures that are not there"),
-    "csv that names a picture twice": (listed("filename,label\na/0.png,a\na/0.png,b\n"), "a/0.png"),
+    "csv with a header only": (listed("filename,label\n"), "list.csv lists no image"),
+    "label without images": (listed("filename,label\na/0.png,a\n,b\n"), "line 3: ,b has no filename"),
+    "image without a label": (listed("filename,label\na/0.png,\n"), "line 2: a/0.png, has no label"),
+    "csv that names a missing image": (listed("filename,label\na/0.png,a\na/none.png,a\n"), "a/none.png"),
+    "csv with a zero byte in a path": (listed("filename,label\na\0b/0.png,a\n"), "names 1 images that are not there"),
+    "csv that names an image twice": (listed("filename,label\na/0.png,a\na/0.png,b\n"), "a/0.png"),
     "csv in another encoding": (listed("filename,label\né/0.png,é\n".encode("latin-1")), "list.csv"),
     "csv with an open quote": (listed('filename,label\n"a/0.png,a\n'), "list.csv"),
     "two files of one name": (both(listed("filename,label\na/0.png,a\n"), put("images/a/0.png", "")), "a/0.png is ambiguous"),
@@ -94,12 +94,12 @@ CASES: dict[str, tuple[Spoil, str]] = {
         "val.csv share classes: a",
     ),
     "json that is none": (listed("{", "list.json"), "list.json"),
-    "json of another shape": (listed("[1, 2]", "list.json"), "list.json is no list of pictures"),
+    "json of another shape": (listed("[1, 2]", "list.json"), "list.json is no list of images"),
     # Splits.
     "unknown splits": (arguments("--splits", "cifarfs"), "--splits is cifarfs"),
     "shares that do not add up": (arguments("--splits", "0.6,0.3,0.2"), "--splits is [0.6, 0.3, 0.2]"),
     "shares of which one leaves no class": (arguments("--splits", "0.98,0.01,0.01"), "--splits"),
-    "class list over other classes": (arguments("--splits", "cifar_fs"), "class list cifar_fs names, but without pictures,: apple"),
+    "class list over other classes": (arguments("--splits", "cifar_fs"), "class list cifar_fs names, but without images,: apple"),
     "split lists that are no JSON": (split_lists("base: a"), "lists.json"),
     "split lists without novel classes": (split_lists({"base": [A], "validation": [B]}), "lists.json has no list novel"),
     "split lists that overlap": (split_lists(FAIR | {"novel": [B, D, E]}), "both in base and in novel: b"),
@@ -108,17 +108,17 @@ CASES: dict[str, tuple[Spoil, str]] = {
     "split lists that forget a class": (split_lists(FAIR | {"novel": [D]}), "leaves out: é"),
     "split lists of numbers": (split_lists(FAIR | {"novel": [1, 2]}), "lists.json: novel"),
     "folder of splits without files": (arguments("--splits", "ROOT/source"), "train.txt"),
-    # Data sets.
-    "own pictures as cub": (arguments("--dataset", "cub"), "source is not laid out as CUB"),
-    "own pictures as omniglot": (arguments("--dataset", "omniglot"), "source"),
-    "own pictures as mini-ImageNet": (arguments("--dataset", "mini_imagenet"), "source"),
-    "own pictures as tieredImageNet": (arguments("--dataset", "tiered_imagenet"), "source"),
-    "own pictures as FC100": (arguments("--dataset", "fc100"), "source is not laid out as fc100"),
-    "unknown data set": (arguments("--dataset", "imagenet"), "dataset"),
-    "boxes of own pictures": (arguments("--box", "true"), "--box is for cub only"),
-    "quarter turns of own pictures": (arguments("--rotated", "true"), "--rotated is for omniglot only"),
+    # Datasets.
+    "own images as cub": (arguments("--dataset", "cub"), "source is not laid out as CUB"),
+    "own images as omniglot": (arguments("--dataset", "omniglot"), "source"),
+    "own images as mini-ImageNet": (arguments("--dataset", "mini_imagenet"), "source"),
+    "own images as tieredImageNet": (arguments("--dataset", "tiered_imagenet"), "source"),
+    "own images as FC100": (arguments("--dataset", "fc100"), "source is not laid out as fc100"),
+    "unknown dataset": (arguments("--dataset", "imagenet"), "dataset"),
+    "boxes of own images": (arguments("--box", "true"), "--box is for cub only"),
+    "rotations of own images": (arguments("--rotated", "true"), "--rotated is for omniglot only"),
     "cifar_fs without val.txt": (no_val_txt, "val.txt"),
-    "cub without a picture": (cub_without_a_picture, "a/none.jpg"),
+    "cub without an image": (cub_without_a_image, "a/none.jpg"),
     # Flags.
     "size 0": (arguments("--size", "0"), "--size is 0"),
     "size of a poster": (arguments("--size", "100000"), "--size is 100000"),
@@ -130,20 +130,20 @@ CASES: dict[str, tuple[Spoil, str]] = {
     "flag without its value": (arguments("--size"), "--size needs a value"),
     "blank name": (arguments("--name", " "), "--name"),
     # The output.
-    "table that is there already": (existing, "table exists; choose another --output or give --overwrite true"),
-    "photos in the output folder": (holiday, "table exists and is no table"),
-    "output that is a file": (arguments(output="source/a/0.png"), "0.png exists and is no table"),
-    "output inside the source": (arguments(output="source/table"), "table lies inside --source"),
-    "output below a file": (arguments(output="file/table"), "table"),
+    "dataset that is there already": (existing, "dataset exists; choose another --output or give --overwrite true"),
+    "photos in the output folder": (holiday, "dataset exists and is no dataset"),
+    "output that is a file": (arguments(output="source/a/0.png"), "0.png exists and is no dataset"),
+    "output inside the source": (arguments(output="source/dataset"), "dataset lies inside --source"),
+    "output below a file": (arguments(output="file/dataset"), "dataset"),
     "output with a name too long for the disk": (arguments(output="x" * 300), "xxx"),
-    "root as the output": (lambda root: ["prepare", str(root / "source"), "--output", "/"], "/ exists and is no table"),
+    "root as the output": (lambda root: ["prepare", str(root / "source"), "--output", "/"], "/ exists and is no dataset"),
 }
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "here"
-    write_pictures(root / "source", dict.fromkeys((A, B, C, D, E), 2))
+    write_images(root / "source", dict.fromkeys((A, B, C, D, E), 2))
     (root / "file").write_text("")
     return root
 
@@ -151,7 +151,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("case", CASES)
 def test_one_line_names_the_culprit_and_nothing_is_left(root: Path, capfd: pytest.CaptureFixture[str], case: str) -> None:
     spoil, names = CASES[case]
-    given = spoil(root) or ["prepare", str(root / "source"), "--output", str(root / "table")]
+    given = spoil(root) or ["prepare", str(root / "source"), "--output", str(root / "dataset")]
     before = tree(root.parent)
     assert names in complaint(given, capfd)
     assert tree(root.parent) == before
@@ -162,5 +162,5 @@ def test_names_that_are_unusual_but_right_are_no_error(root: Path) -> None:
         Image.new("RGB", (8, 8)).save(root / "source" / E / name)
     output = root / "Tisch – 表"
     assert main(["prepare", str(root / "source"), "--output", str(output)]) == 0
-    assert len(open_table(output).images) == 16
-    assert open_table(output).class_names == (A, B, C, D, E)
+    assert len(open_dataset(output).images) == 16
+    assert open_dataset(output).class_names == (A, B, C, D, E)

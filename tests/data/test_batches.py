@@ -12,7 +12,7 @@ from s2m2.errors import InputError
 from s2m2.seeding import StepStream
 
 
-def test_an_epoch_meets_each_picture_at_most_once() -> None:
+def test_an_epoch_meets_each_image_at_most_once() -> None:
     order = epoch_order(103, seed=0, stage="pretrain", epoch=0)
     streams = [
         StepStream(seed=0, stage="pretrain", step=step, batch_size=10, rank=rank, world_size=2) for step in range(10) for rank in (0, 1)
@@ -27,8 +27,8 @@ def test_what_is_left_out_changes_with_the_epoch() -> None:
     assert len({frozenset(rest) for rest in left}) == 4
 
 
-def test_too_few_pictures_for_a_batch_is_an_error_that_says_so() -> None:
-    with pytest.raises(InputError, match="12 base pictures, too few for a batch size of 16"):
+def test_too_few_images_for_a_batch_is_an_error_that_says_so() -> None:
+    with pytest.raises(InputError, match="12 base images, too few for a batch size of 16"):
         steps_per_epoch(12, 16)
 
 
@@ -46,8 +46,8 @@ def stream_of(step: int, rank: int = 0, world_size: int = 1) -> StepStream:
     return StepStream(seed=3, stage="pretrain", step=step, batch_size=10, rank=rank, world_size=world_size)
 
 
-def mapped_pictures(folder: Path) -> Tensor:
-    """57 pictures in a memory map, each of one value."""
+def mapped_images(folder: Path) -> Tensor:
+    """57 images in a memory map, each of one value."""
     images = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=(57, 4, 4, 3))
     images[:] = np.arange(57, dtype=np.uint8)[:, None, None, None]
     return torch.from_numpy(images)
@@ -60,14 +60,14 @@ def test_two_batches_of_a_step_have_orders_of_their_own() -> None:
 
 
 def reader(images: Tensor, end: int = 15, batches: int = 1) -> BatchReader:
-    """Steps over the 53 last pictures, whose classes are the numbers of their rows times 2: 5 steps an epoch."""
+    """Steps over the 53 last images, whose classes are the numbers of their rows times 2: 5 steps an epoch."""
     rows = torch.arange(4, 57)
     return BatchReader(images, rows, 2 * rows, stream_of, torch.device("cpu"), batches=batches, end=end)
 
 
 @pytest.mark.parametrize("batches", [1, 2])
 def test_what_is_read_ahead_is_what_a_step_would_fetch_itself(tmp_path: Path, batches: int) -> None:
-    images, rows = mapped_pictures(tmp_path), torch.arange(4, 57)
+    images, rows = mapped_images(tmp_path), torch.arange(4, 57)
     read = reader(images, batches=batches)
     for step in range(15):  # three epochs
         orders = [epoch_order(53, 3, "pretrain", step // 5, batch) for batch in range(batches)]
@@ -78,7 +78,7 @@ def test_what_is_read_ahead_is_what_a_step_would_fetch_itself(tmp_path: Path, ba
 
 
 def test_a_run_that_is_continued_reads_from_where_it_left_off(tmp_path: Path) -> None:
-    images = mapped_pictures(tmp_path)
+    images = mapped_images(tmp_path)
     whole = reader(images)
     expected = [whole(step) for step in range(15)]
     for start in (0, 7, 12):
@@ -97,7 +97,7 @@ def test_nothing_is_read_beyond_the_last_step_nor_changed_behind_a_steps_back(tm
         return stream_of(step)
 
     rows = torch.arange(57)
-    read = BatchReader(mapped_pictures(tmp_path), rows, rows, watched, torch.device("cpu"), end=4)
+    read = BatchReader(mapped_images(tmp_path), rows, rows, watched, torch.device("cpu"), end=4)
     first = read(0)
     kept = first.images.clone()
     for step in range(1, 4):
@@ -106,7 +106,7 @@ def test_nothing_is_read_beyond_the_last_step_nor_changed_behind_a_steps_back(tm
     assert torch.equal(first.images, kept)
 
 
-def test_a_picture_that_cannot_be_read_is_an_error_in_the_step_that_needs_it() -> None:
+def test_a_image_that_cannot_be_read_is_an_error_in_the_step_that_needs_it() -> None:
     def broken(step: int) -> StepStream:
         if step == 1:
             raise OSError("no such block")

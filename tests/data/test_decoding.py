@@ -5,25 +5,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s2m2.data.decoding import decode_picture, picture_size
-from s2m2.data.picture import PictureFile
+from s2m2.data.decoding import decode_image, image_size
+from s2m2.data.image import ImageFile
 from s2m2.errors import InputError
-from tests.data.pictures import noise_image
+from tests.data.images import noise_image
 
 
-def decoded(path: Path, image: Image.Image, side: int = 8, **options: Any) -> np.ndarray:
+def decoded(path: Path, image: Image.Image, size: int = 8, **options: Any) -> np.ndarray:
     image.save(path, **options)
-    return decode_picture(PictureFile(path=path), side)
+    return decode_image(ImageFile(path=path), size)
 
 
-def test_an_rgb_picture_of_the_right_size_keeps_every_byte(tmp_path: Path) -> None:
+def test_an_rgb_image_of_the_right_size_keeps_every_byte(tmp_path: Path) -> None:
     image = noise_image(8, 8)
     np.testing.assert_array_equal(decoded(tmp_path / "a.png", image), np.asarray(image))
 
 
 def test_grey_is_repeated_over_the_channels(tmp_path: Path) -> None:
-    grey = noise_image(8, 8).convert("L")
-    np.testing.assert_array_equal(decoded(tmp_path / "a.png", grey), np.asarray(grey)[..., None].repeat(3, axis=2))
+    gray = noise_image(8, 8).convert("L")
+    np.testing.assert_array_equal(decoded(tmp_path / "a.png", gray), np.asarray(gray)[..., None].repeat(3, axis=2))
 
 
 def test_black_and_white_become_0_and_255(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_black_and_white_become_0_and_255(tmp_path: Path) -> None:
     np.testing.assert_array_equal(decoded(tmp_path / "a.png", Image.fromarray(pixels)), pixels[..., None].repeat(3, axis=2) * 255)
 
 
-def test_a_palette_gives_its_colours(tmp_path: Path) -> None:
+def test_a_palette_gives_its_colors(tmp_path: Path) -> None:
     palette = Image.new("P", (8, 8), 1)
     palette.putpalette([0, 0, 0, 10, 200, 30])
     assert (decoded(tmp_path / "a.png", palette) == (10, 200, 30)).all()
@@ -39,11 +39,11 @@ def test_a_palette_gives_its_colours(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("alpha", "expected"), [(0, (255, 255, 255)), (255, (200, 0, 40)), (128, (227, 127, 147))])
 def test_see_through_parts_lie_on_white(tmp_path: Path, alpha: int, expected: tuple[int, int, int]) -> None:
-    picture = decoded(tmp_path / "a.png", Image.new("RGBA", (8, 8), (200, 0, 40, alpha)))
-    assert np.abs(picture.astype(int) - expected).max() <= 1
+    image = decoded(tmp_path / "a.png", Image.new("RGBA", (8, 8), (200, 0, 40, alpha)))
+    assert np.abs(image.astype(int) - expected).max() <= 1
 
 
-def test_a_see_through_colour_of_a_palette_or_of_rgb_lies_on_white(tmp_path: Path) -> None:
+def test_a_see_through_color_of_a_palette_or_of_rgb_lies_on_white(tmp_path: Path) -> None:
     palette = Image.new("P", (8, 8), 1)
     palette.putpalette([0, 0, 0, 10, 200, 30])
     assert (decoded(tmp_path / "a.png", palette, transparency=1) == 255).all()
@@ -52,53 +52,53 @@ def test_a_see_through_colour_of_a_palette_or_of_rgb_lies_on_white(tmp_path: Pat
 
 
 def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
-    picture = decoded(tmp_path / "a.jpg", Image.new("CMYK", (16, 16), (0, 255, 255, 0)), quality=95)
-    assert picture.shape == (8, 8, 3)
-    assert np.abs(picture.astype(int) - (255, 0, 0)).max() <= 3
+    image = decoded(tmp_path / "a.jpg", Image.new("CMYK", (16, 16), (0, 255, 255, 0)), quality=95)
+    assert image.shape == (8, 8, 3)
+    assert np.abs(image.astype(int) - (255, 0, 0)).max() <= 3
 
 
-def test_an_adobe_jpeg_stores_cmyk_inverted_and_still_shows_its_colours(tmp_path: Path) -> None:
+def test_an_adobe_jpeg_stores_cmyk_inverted_and_still_shows_its_colors(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(path, quality=95)
     assert b"Adobe" in path.read_bytes()[:64]
-    assert np.abs(decode_picture(PictureFile(path=path), 8).astype(int) - (255, 0, 0)).max() <= 3
+    assert np.abs(decode_image(ImageFile(path=path), 8).astype(int) - (255, 0, 0)).max() <= 3
 
 
-@pytest.mark.parametrize(("grey", "alpha", "expected"), [(40, 255, 40), (40, 0, 255), (0, 128, 127)])
-def test_grey_with_transparency_lies_on_white(tmp_path: Path, grey: int, alpha: int, expected: int) -> None:
-    assert np.abs(decoded(tmp_path / "a.png", Image.new("LA", (8, 8), (grey, alpha))).astype(int) - expected).max() <= 1
+@pytest.mark.parametrize(("gray", "alpha", "expected"), [(40, 255, 40), (40, 0, 255), (0, 128, 127)])
+def test_grey_with_transparency_lies_on_white(tmp_path: Path, gray: int, alpha: int, expected: int) -> None:
+    assert np.abs(decoded(tmp_path / "a.png", Image.new("LA", (8, 8), (gray, alpha))).astype(int) - expected).max() <= 1
 
 
-def test_a_palette_with_a_transparency_for_each_colour_lies_on_white(tmp_path: Path) -> None:
+def test_a_palette_with_a_transparency_for_each_color_lies_on_white(tmp_path: Path) -> None:
     palette = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) % 3).convert("P")
     palette.putpalette([10, 20, 30, 200, 0, 0, 0, 0, 200])
-    picture = decoded(tmp_path / "a.png", palette, transparency=bytes([255, 0, 128]))
-    assert np.abs(picture[0, :3].astype(int) - [(10, 20, 30), (255, 255, 255), (127, 127, 227)]).max() <= 1
+    image = decoded(tmp_path / "a.png", palette, transparency=bytes([255, 0, 128]))
+    assert np.abs(image[0, :3].astype(int) - [(10, 20, 30), (255, 255, 255), (127, 127, 227)]).max() <= 1
 
 
 @pytest.mark.parametrize(("suffix", "options"), [("tif", {"compression": "group4"}), ("png", {}), ("bmp", {}), ("pbm", {})])
 def test_one_bit_becomes_black_and_white(tmp_path: Path, suffix: str, options: dict[str, Any]) -> None:
     pixels = np.indices((8, 8)).sum(0) % 3 == 0
-    picture = decoded(tmp_path / f"a.{suffix}", Image.fromarray(pixels), **options)
-    np.testing.assert_array_equal(picture, pixels[..., None].repeat(3, axis=2) * 255)
+    image = decoded(tmp_path / f"a.{suffix}", Image.fromarray(pixels), **options)
+    np.testing.assert_array_equal(image, pixels[..., None].repeat(3, axis=2) * 255)
 
 
 def test_sixteen_bits_of_the_other_byte_order_keep_their_upper_byte(tmp_path: Path) -> None:
     values = np.linspace(0, 65535, 64).astype(">u2").reshape(8, 8)
     (tmp_path / "a.pgm").write_bytes(b"P5 8 8 65535\n" + values.tobytes())
-    picture = decode_picture(PictureFile(path=tmp_path / "a.pgm"), 8)
-    np.testing.assert_array_equal(picture[..., 0], values >> 8)
+    image = decode_image(ImageFile(path=tmp_path / "a.pgm"), 8)
+    np.testing.assert_array_equal(image[..., 0], values >> 8)
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_sixteen_bits_keep_their_upper_byte(tmp_path: Path, suffix: str) -> None:
     values = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
-    picture = decoded(tmp_path / f"a.{suffix}", Image.fromarray(values))
-    np.testing.assert_array_equal(picture, (values >> 8).astype(np.uint8)[..., None].repeat(3, axis=2))
+    image = decoded(tmp_path / f"a.{suffix}", Image.fromarray(values))
+    np.testing.assert_array_equal(image, (values >> 8).astype(np.uint8)[..., None].repeat(3, axis=2))
 
 
 def test_floating_point_pixels_are_an_error_naming_the_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot read picture .*a\.tif: floating-point pixels"):
+    with pytest.raises(InputError, match=r"cannot read image .*a\.tif: floating-point pixels"):
         decoded(tmp_path / "a.tif", Image.new("F", (8, 8), 0.5))
 
 
@@ -112,14 +112,14 @@ UPRIGHT = {
     7: lambda stored: stored.swapaxes(0, 1)[::-1, ::-1],
     8: lambda stored: stored.swapaxes(0, 1)[::-1],
 }
-"""What the EXIF standard says of its eight orientations: which side of the stored picture is up, and which left."""
+"""What the EXIF standard says of its eight orientations: which side of the stored image is up, and which left."""
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
 @pytest.mark.parametrize(
     ("suffix", "mode"), [("png", "RGB"), ("jpg", "RGB"), ("jpg", "CMYK"), ("webp", "RGB"), ("tif", "I;16"), ("png", "P")]
 )
-def test_a_picture_is_turned_as_exif_says(tmp_path: Path, orientation: int, suffix: str, mode: str) -> None:
+def test_a_image_is_turned_as_exif_says(tmp_path: Path, orientation: int, suffix: str, mode: str) -> None:
     pixels = np.zeros((32, 32), dtype=np.uint8)
     pixels[:16, :16], pixels[:16, 16:] = 255, 128
     stored = Image.fromarray(pixels.astype(np.uint16) << 8) if mode == "I;16" else Image.fromarray(pixels).convert("RGB")
@@ -127,8 +127,8 @@ def test_a_picture_is_turned_as_exif_says(tmp_path: Path, orientation: int, suff
     exif = Image.Exif()
     exif[0x0112] = orientation
     options: dict[str, Any] = {"lossless": True} if suffix == "webp" else {}
-    picture = decoded(tmp_path / f"a.{suffix}", stored, side=32, exif=exif, **options)
-    assert np.abs(picture.astype(int) - UPRIGHT[orientation](pixels)[..., None]).max() <= 4
+    image = decoded(tmp_path / f"a.{suffix}", stored, size=32, exif=exif, **options)
+    assert np.abs(image.astype(int) - UPRIGHT[orientation](pixels)[..., None]).max() <= 4
 
 
 def test_a_box_counts_pixels_as_they_are_stored(tmp_path: Path) -> None:
@@ -137,31 +137,31 @@ def test_a_box_counts_pixels_as_they_are_stored(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
-    picture = PictureFile(path=tmp_path / "a.png", box=(40, 4, 48, 12))
-    assert (decode_picture(picture, 8) == 200).all()
-    assert picture_size(picture) == (8, 8)
+    image = ImageFile(path=tmp_path / "a.png", box=(40, 4, 48, 12))
+    assert (decode_image(image, 8) == 200).all()
+    assert image_size(image) == (8, 8)
 
 
-def test_a_box_that_belongs_to_a_larger_picture_is_an_error(tmp_path: Path) -> None:
+def test_a_box_that_belongs_to_a_larger_image_is_an_error(tmp_path: Path) -> None:
     noise_image(20, 10).save(tmp_path / "a.png")
-    assert (decode_picture(PictureFile(path=tmp_path / "a.png", box=(13, 3, 21, 11)), 8).max(axis=-1)[-1] > 0).all()
+    assert (decode_image(ImageFile(path=tmp_path / "a.png", box=(13, 3, 21, 11)), 8).max(axis=-1)[-1] > 0).all()
     with pytest.raises(InputError, match=r"a\.png: its box ends at 30x9, outside its 20x10 pixels"):
-        decode_picture(PictureFile(path=tmp_path / "a.png", box=(0, 0, 30, 9)), 8)
+        decode_image(ImageFile(path=tmp_path / "a.png", box=(0, 0, 30, 9)), 8)
 
 
-def test_quarter_turns_come_last(tmp_path: Path) -> None:
-    image = noise_image(8, 8)
-    image.save(tmp_path / "a.png")
+def test_rotations_come_last(tmp_path: Path) -> None:
+    opened = noise_image(8, 8)
+    opened.save(tmp_path / "a.png")
     for turns in range(4):
-        picture = decode_picture(PictureFile(path=tmp_path / "a.png", quarter_turns=turns), 8)
-        np.testing.assert_array_equal(picture, np.rot90(np.asarray(image), turns))
+        image = decode_image(ImageFile(path=tmp_path / "a.png", rot90=turns), 8)
+        np.testing.assert_array_equal(image, np.rot90(np.asarray(opened), turns))
 
 
 @pytest.mark.parametrize("size", [(64, 16), (16, 64), (33, 20)])
-def test_cropping_keeps_the_centre_square_in_proportion(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_cropping_keeps_the_center_square_in_proportion(tmp_path: Path, size: tuple[int, int]) -> None:
     image = noise_image(4, 4).resize(size, Image.Resampling.BICUBIC)
     image.save(tmp_path / "a.png")
-    cropped = decode_picture(PictureFile(path=tmp_path / "a.png"), 16, "crop").astype(int)
+    cropped = decode_image(ImageFile(path=tmp_path / "a.png"), 16, "crop").astype(int)
     scale = 16 / min(size)
     whole = image.resize((round(size[0] * scale), round(size[1] * scale)), Image.Resampling.BICUBIC)
     left, upper = (whole.width - 16) // 2, (whole.height - 16) // 2
@@ -171,30 +171,30 @@ def test_cropping_keeps_the_centre_square_in_proportion(tmp_path: Path, size: tu
         np.testing.assert_array_equal(cropped, np.asarray(image)[:, 24:40])
 
 
-def test_a_large_picture_is_smoothed_and_not_thinned_out(tmp_path: Path) -> None:
+def test_a_large_image_is_smoothed_and_not_thinned_out(tmp_path: Path) -> None:
     stripes = np.zeros((64, 64, 3), dtype=np.uint8)
     stripes[:, ::2] = 255
-    picture = decoded(tmp_path / "a.png", Image.fromarray(stripes), side=16)
-    assert np.abs(picture.astype(int) - 127).max() <= 12
+    image = decoded(tmp_path / "a.png", Image.fromarray(stripes), size=16)
+    assert np.abs(image.astype(int) - 127).max() <= 12
 
 
 def test_a_large_jpeg_decoded_at_a_fraction_looks_like_the_whole_one(tmp_path: Path) -> None:
     smooth = noise_image(6, 4).resize((600, 400), Image.Resampling.BICUBIC)
-    fraction = decoded(tmp_path / "a.jpg", smooth, side=32, quality=95)
+    fraction = decoded(tmp_path / "a.jpg", smooth, size=32, quality=95)
     whole = np.asarray(Image.open(tmp_path / "a.jpg").resize((32, 32), Image.Resampling.BICUBIC))
     assert np.abs(fraction.astype(int) - whole).mean() < 1.5
 
 
-def test_a_picture_that_is_not_square_is_squeezed_whole(tmp_path: Path) -> None:
+def test_a_image_that_is_not_square_is_squeezed_whole(tmp_path: Path) -> None:
     wide = np.zeros((8, 32, 3), dtype=np.uint8)
     wide[:, 16:] = 255
-    picture = decoded(tmp_path / "a.png", Image.fromarray(wide))
-    assert (picture[:, :3] < 10).all()
-    assert (picture[:, 5:] > 245).all()
+    image = decoded(tmp_path / "a.png", Image.fromarray(wide))
+    assert (image[:, :3] < 10).all()
+    assert (image[:, 5:] > 245).all()
 
 
-def test_an_animation_gives_its_first_picture(tmp_path: Path) -> None:
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+def test_an_animation_gives_its_first_image(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
     assert (decoded(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:]) == (255, 0, 0)).all()
 
 
@@ -204,15 +204,15 @@ def test_a_file_cut_short_is_an_error_naming_it(tmp_path: Path, suffix: str, sha
     path = tmp_path / f"cut.{suffix}"
     noise_image(64, 64).save(path)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(InputError, match=rf"cannot read picture .*cut\.{suffix}: \S") as caught:
-        decode_picture(PictureFile(path=path), 8)
+    with pytest.raises(InputError, match=rf"cannot read image .*cut\.{suffix}: \S") as caught:
+        decode_image(ImageFile(path=path), 8)
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_no_picture_and_no_file_are_errors(tmp_path: Path) -> None:
+def test_a_file_that_is_no_image_and_no_file_are_errors(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("<html>not found</html>")
     for name in ("a.png", "nowhere.png"):
-        with pytest.raises(InputError, match=f"cannot read picture .*{name}"):
-            picture_size(PictureFile(path=tmp_path / name))
-        with pytest.raises(InputError, match=f"cannot read picture .*{name}"):
-            decode_picture(PictureFile(path=tmp_path / name), 8)
+        with pytest.raises(InputError, match=f"cannot read image .*{name}"):
+            image_size(ImageFile(path=tmp_path / name))
+        with pytest.raises(InputError, match=f"cannot read image .*{name}"):
+            decode_image(ImageFile(path=tmp_path / name), 8)

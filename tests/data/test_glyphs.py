@@ -7,13 +7,13 @@ import torch
 
 from s2m2.data import glyphs
 from s2m2.data.cache import CACHE_VARIABLE
-from s2m2.data.glyphs import draw_glyphs, glyph_table
-from s2m2.data.table import IMAGES_FILE, LABELS_FILE, SPLITS, TABLE_FILE, ImageTable
+from s2m2.data.dataset import DATASET_FILE, IMAGES_FILE, LABELS_FILE, SPLITS, ImageDataset
+from s2m2.data.glyphs import draw_glyphs, glyph_dataset
 from s2m2.errors import InputError
 
 
-def tiny(cache: Path | None) -> ImageTable:
-    return glyph_table(cache, classes=5, images_per_class=9, size=16)
+def tiny(cache: Path | None) -> ImageDataset:
+    return glyph_dataset(cache, classes=5, images_per_class=9, size=16)
 
 
 def refuse_to_draw(*_: object) -> None:
@@ -43,7 +43,7 @@ def test_the_global_generators_are_left_alone() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_another_seed_varies_the_pictures_and_not_the_classes() -> None:
+def test_another_seed_varies_the_images_and_not_the_classes() -> None:
     one, other = (draw_glyphs(seed=seed, classes=3, images_per_class=4) for seed in (0, 1))
     assert one.class_names == other.class_names
     assert one.digest != other.digest
@@ -56,24 +56,24 @@ def test_a_class_looks_the_same_however_many_classes_there_are() -> None:
 
 
 def test_counts_labels_and_splits_of_the_default_number_of_classes() -> None:
-    table = draw_glyphs(images_per_class=2, size=16)
-    assert table.images.shape == (200, 16, 16, 3)
-    assert (np.bincount(table.labels) == 2).all()
-    assert [len(table.splits[split]) for split in SPLITS] == [64, 16, 20]
-    assert sorted(number for split in SPLITS for number in table.splits[split]) == list(range(100))
-    assert len(set(table.class_names)) == 100
+    dataset = draw_glyphs(images_per_class=2, size=16)
+    assert dataset.images.shape == (200, 16, 16, 3)
+    assert (np.bincount(dataset.labels) == 2).all()
+    assert [len(dataset.splits[split]) for split in SPLITS] == [64, 16, 20]
+    assert sorted(number for split in SPLITS for number in dataset.splits[split]) == list(range(100))
+    assert len(set(dataset.class_names)) == 100
 
 
-def test_every_picture_differs_and_shows_ink_on_paper() -> None:
-    table = draw_glyphs(classes=3, images_per_class=40)
-    assert len({image.tobytes() for image in table.images}) == 120
-    assert (table.images.astype(float).std(axis=(1, 2)).max(axis=1) > 8).all()
+def test_every_image_differs_and_shows_ink_on_paper() -> None:
+    dataset = draw_glyphs(classes=3, images_per_class=40)
+    assert len({image.tobytes() for image in dataset.images}) == 120
+    assert (dataset.images.astype(float).std(axis=(1, 2)).max(axis=1) > 8).all()
 
 
-def test_mean_colours_of_a_class_do_not_tell_it() -> None:
-    table = draw_glyphs(classes=6, images_per_class=120)
-    colours = table.images.reshape(6, 120, -1, 3).mean(axis=(1, 2))
-    assert colours.std(axis=0).max() < 15
+def test_mean_colors_of_a_class_do_not_tell_it() -> None:
+    dataset = draw_glyphs(classes=6, images_per_class=120)
+    colors = dataset.images.reshape(6, 120, -1, 3).mean(axis=(1, 2))
+    assert colors.std(axis=0).max() < 15
 
 
 def test_the_cached_table_is_used_and_equals_the_drawn_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,19 +84,19 @@ def test_the_cached_table_is_used_and_equals_the_drawn_one(tmp_path: Path, monke
     assert second.digest == first.digest
     np.testing.assert_array_equal(second.images, first.images)
     with pytest.raises(AssertionError, match="drawn again"):
-        glyph_table(tmp_path, classes=5, images_per_class=9, size=17)
+        glyph_dataset(tmp_path, classes=5, images_per_class=9, size=17)
 
 
 @pytest.mark.parametrize(
-    "damage", ["short pictures", "a changed pixel", "no labels", "cut description", "no digest", "a list", "other settings"]
+    "damage", ["short images", "a changed pixel", "no labels", "cut description", "no digest", "a list", "other settings"]
 )
 def test_a_damaged_cache_is_drawn_anew(tmp_path: Path, damage: str) -> None:
     digest = tiny(tmp_path).digest
     (folder,) = tmp_path.iterdir()
-    images, description = folder / IMAGES_FILE, folder / TABLE_FILE
+    images, description = folder / IMAGES_FILE, folder / DATASET_FILE
     described = json.loads(description.read_text())
     match damage:
-        case "short pictures":
+        case "short images":
             images.write_bytes(images.read_bytes()[:-100])
         case "a changed pixel":
             content = bytearray(images.read_bytes())
@@ -112,9 +112,9 @@ def test_a_damaged_cache_is_drawn_anew(tmp_path: Path, damage: str) -> None:
             description.write_text("[]")
         case "other settings":
             description.write_text(json.dumps(described | {"settings": {}}))
-    table = tiny(tmp_path)
-    assert table.digest == digest
-    np.testing.assert_array_equal(table.images, draw_glyphs(classes=5, images_per_class=9, size=16).images)
+    dataset = tiny(tmp_path)
+    assert dataset.digest == digest
+    np.testing.assert_array_equal(dataset.images, draw_glyphs(classes=5, images_per_class=9, size=16).images)
     assert list(tmp_path.iterdir()) == [folder]
 
 

@@ -17,10 +17,10 @@ from PIL import Image
 
 from s2m2.cli import main
 from s2m2.data.cache import CACHE_VARIABLE
-from s2m2.data.catalog import load_table
-from s2m2.data.learn2learn import CLASSES, MODES, downloaded_table, import_learn2learn
+from s2m2.data.catalog import load_dataset
+from s2m2.data.dataset import SPLITS
+from s2m2.data.learn2learn import CLASSES, MODES, downloaded_dataset, import_learn2learn
 from s2m2.data.splitting import read_packaged_list
-from s2m2.data.table import SPLITS
 from s2m2.errors import InputError
 from s2m2.recipe import DataConfig
 from tests.data.learn2learn_files import ARCHIVES, SHORT, add_file, fc100, mini_imagenet
@@ -68,29 +68,29 @@ def offline(name: str) -> bytes:
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_a_table_has_the_pictures_and_classes_of_learn2learns_data_set(name: str, tmp_path: Path, connect: Connect) -> None:
+def test_a_table_has_the_images_and_classes_of_learn2learns_data_set(name: str, tmp_path: Path, connect: Connect) -> None:
     network = connect(ARCHIVES[name]().__getitem__)
-    table = downloaded_table(name, tmp_path)
+    dataset = downloaded_dataset(name, tmp_path)
     assert sorted(network.asked) == sorted(ARCHIVES[name]())
-    assert (table.name, len(set(table.labels.tolist()))) == (name, len(table.class_names))
-    label_of = {picture.tobytes(): int(label) for picture, label in zip(table.images, table.labels, strict=True)}
+    assert (dataset.name, len(set(dataset.labels.tolist()))) == (name, len(dataset.class_names))
+    label_of = {image.tobytes(): int(label) for image, label in zip(dataset.images, dataset.labels, strict=True)}
     seen = 0
     for split, mode in zip(SPLITS, MODES, strict=True):
         # What learn2learn itself reads of the same files.
         dataset = getattr(l2l.vision.datasets, CLASSES[name])(str(tmp_path / "learn2learn" / name / "files"), mode=mode)
-        pairs = {(int(label), label_of[pixels(picture).tobytes()]) for picture, label in dataset}
+        pairs = {(int(label), label_of[pixels(image).tobytes()]) for image, label in dataset}
         theirs, ours = (sorted(column) for column in zip(*pairs, strict=True))
         assert len(set(theirs)) == len(theirs) == len(set(ours))
         if name != "cub":  # which learn2learn divides as Meta-Dataset does
-            assert set(ours) == set(table.splits[split])
+            assert set(ours) == set(dataset.splits[split])
         seen += len(dataset)
-    assert seen == len(table.images)
+    assert seen == len(dataset.images)
 
 
-def pixels(picture: Any) -> np.ndarray:
-    if isinstance(picture, Image.Image):
-        return np.asarray(picture.convert("RGB"))
-    return picture.permute(1, 2, 0).byte().numpy()
+def pixels(image: Any) -> np.ndarray:
+    if isinstance(image, Image.Image):
+        return np.asarray(image.convert("RGB"))
+    return image.permute(1, 2, 0).byte().numpy()
 
 
 @pytest.mark.parametrize(("name", "split", "counts"), [("mini_imagenet", "mini_imagenet", (64, 16, 20)), ("cub", "cub", (100, 50, 50))])
@@ -98,19 +98,19 @@ def test_classes_have_their_names_and_the_papers_splits(
     name: str, split: str, counts: tuple[int, int, int], tmp_path: Path, connect: Connect
 ) -> None:
     connect(ARCHIVES[name]().__getitem__)
-    table = downloaded_table(name, tmp_path)
-    assert tuple(len(table.splits[part]) for part in SPLITS) == counts
+    dataset = downloaded_dataset(name, tmp_path)
+    assert tuple(len(dataset.splits[part]) for part in SPLITS) == counts
     for part in SPLITS:
-        assert {table.class_names[number] for number in table.splits[part]} == set(read_packaged_list(split)[part])
+        assert {dataset.class_names[number] for number in dataset.splits[part]} == set(read_packaged_list(split)[part])
 
 
 def test_the_second_time_the_table_comes_from_the_cache(tmp_path: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     connect(fc100().__getitem__)
-    first = load_table("fc100", "learn2learn")
+    first = load_dataset("fc100", "learn2learn")
     connect(offline)
     monkeypatch.setitem(sys.modules, "learn2learn", None)
-    assert load_table("fc100", "learn2learn").digest == first.digest
+    assert load_dataset("fc100", "learn2learn").digest == first.digest
 
 
 def test_files_that_lie_in_the_cache_are_not_downloaded(tmp_path: Path, connect: Connect) -> None:
@@ -120,14 +120,14 @@ def test_files_that_lie_in_the_cache_are_not_downloaded(tmp_path: Path, connect:
     for name, content in mini_imagenet().items():
         (files / name).write_bytes(content)
     assert len(l2l.vision.datasets.MiniImagenet(str(files), mode="validation", download=True)) == 32
-    assert downloaded_table("mini_imagenet", tmp_path).images.shape == (200, 84, 84, 3)
+    assert downloaded_dataset("mini_imagenet", tmp_path).images.shape == (200, 84, 84, 3)
     assert network.asked == []
 
 
 def test_several_processes_download_once(tmp_path: Path, connect: Connect) -> None:
     network = connect(fc100().__getitem__)
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(lambda _: downloaded_table("fc100", tmp_path), range(2))
+        first, second = pool.map(lambda _: downloaded_dataset("fc100", tmp_path), range(2))
     assert network.asked == ["fc100.zip"]
     assert first.digest == second.digest
 
@@ -141,7 +141,7 @@ def test_a_failed_download_is_one_line_and_leaves_nothing(
 ) -> None:
     connect(answer)
     with pytest.raises(InputError, match=f"learn2learn cannot download {name}: .*({reason})") as caught:
-        downloaded_table(name, tmp_path)
+        downloaded_dataset(name, tmp_path)
     assert "\n" not in str(caught.value)
     assert left_in(tmp_path) == []
 
@@ -161,7 +161,7 @@ def test_an_interrupted_download_leaves_nothing(breaking: int, tmp_path: Path, c
 
     network = connect(answer)
     with pytest.raises(KeyboardInterrupt):
-        downloaded_table("mini_imagenet", tmp_path)
+        downloaded_dataset("mini_imagenet", tmp_path)
     assert left_in(tmp_path) == []
 
 
@@ -193,7 +193,7 @@ def test_nothing_that_a_downloaded_pickle_asks_for_is_run(name: str, tmp_path: P
     connect(answer)
     module = sys.modules[getattr(l2l.vision.datasets, CLASSES[name]).__module__]
     with pytest.raises(InputError, match=f"learn2learn cannot download {name}: .* is refused: it names .*spring"):
-        downloaded_table(name, tmp_path)
+        downloaded_dataset(name, tmp_path)
     assert Trap.sprung == 0
     assert left_in(tmp_path) == []
     assert module.pickle is pickle
@@ -206,19 +206,19 @@ def test_an_archive_writes_nothing_outside_its_folder(tmp_path: Path, connect: C
     connect(lambda _: archive.getvalue())
     before = tarfile.TarFile.extraction_filter
     with pytest.raises(InputError, match="OutsideDestinationError"):
-        downloaded_table("cub", tmp_path / "cache")
+        downloaded_dataset("cub", tmp_path / "cache")
     assert not list(tmp_path.rglob("outside.txt"))
     assert tarfile.TarFile.extraction_filter is before
 
 
 def test_names_are_checked_before_anything_is_imported() -> None:
-    with pytest.raises(InputError, match=r"--data\.table is glyphs, but must be one of mini_imagenet, .*cub with --data\.download"):
+    with pytest.raises(InputError, match=r"--data\.dataset is glyphs, but must be one of mini_imagenet, .*cub with --data\.download"):
         DataConfig(download="learn2learn")
-    with pytest.raises(InputError, match="learn2learn downloads no data set omniglot"):
-        downloaded_table("omniglot")
-    assert {DataConfig(table=name, download="learn2learn").table for name in CLASSES} == set(CLASSES)
-    with pytest.raises(InputError, match=r"no data set cub: .*; --data\.download learn2learn obtains it"):
-        load_table("cub")
+    with pytest.raises(InputError, match="learn2learn downloads no dataset omniglot"):
+        downloaded_dataset("omniglot")
+    assert {DataConfig(path=name, download="learn2learn").dataset for name in CLASSES} == set(CLASSES)
+    with pytest.raises(InputError, match=r"no dataset cub: .*; --data\.download learn2learn obtains it"):
+        load_dataset("cub")
 
 
 def test_without_the_extra_one_line_says_how_to_install_it(
@@ -226,7 +226,7 @@ def test_without_the_extra_one_line_says_how_to_install_it(
 ) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     monkeypatch.setitem(sys.modules, "learn2learn", None)
-    flags = ["--data.table", "cub", "--data.download", "learn2learn", "--runtime.accelerator", "cpu"]
+    flags = ["--data.path", "cub", "--data.download", "learn2learn", "--runtime.accelerator", "cpu"]
     assert main(["pretrain", "--run", str(tmp_path / "run"), *flags]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1

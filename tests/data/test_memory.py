@@ -1,4 +1,4 @@
-"""What `prepare` holds in memory of pickles that are larger: next to nothing, as their pictures are read one by one."""
+"""What `prepare` holds in memory of pickles that are larger: next to nothing, as their images are read one by one."""
 
 import subprocess
 import sys
@@ -18,21 +18,21 @@ PREPARE = """
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     prepare(Path(sys.argv[1]), Path(sys.argv[2]), workers=1)
     before = peak()
-    table = prepare(Path(sys.argv[3]), Path(sys.argv[4]), workers=1)
-    print(peak() - before, table.images.nbytes >> 20)
+    dataset = prepare(Path(sys.argv[3]), Path(sys.argv[4]), workers=1)
+    print(peak() - before, dataset.images.nbytes >> 20)
 """
 
 
 def growth(tmp_path: Path, small: Path, large: Path) -> tuple[int, int]:
-    """Megabytes by which memory grows from the preparation of one source to that of a larger one, and megabytes of its table."""
-    arguments = [str(path) for path in (small, tmp_path / "small table", large, tmp_path / "large table")]
+    """Megabytes by which memory grows from the preparation of one source to that of a larger one, and megabytes of its dataset."""
+    arguments = [str(path) for path in (small, tmp_path / "small dataset", large, tmp_path / "large dataset")]
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(PREPARE), *arguments], capture_output=True, text=True, check=True)
     more, size = map(int, done.stdout.split()[-2:])
     return more, size
 
 
 def write_mini(root: Path, each: int) -> Path:
-    """The three caches, so many pictures of every class in each."""
+    """The three caches, so many images of every class in each."""
     for stem, names in classes_of("mini_imagenet").items():
         images = np.full((each * len(names), 84, 84, 3), 7, dtype=np.uint8)
         rows = {name: list(range(place, len(images), len(names))) for place, name in enumerate(names)}
@@ -41,7 +41,7 @@ def write_mini(root: Path, each: int) -> Path:
 
 
 def write_tiered(root: Path, each: int) -> Path:
-    """The pickle pairs; every picture is 20 kB long, as bytes behind the end of a PNG file are no part of it."""
+    """The pickle pairs; every image is 20 kB long, as bytes behind the end of a PNG file are no part of it."""
     padded = np.concatenate([png(np.zeros((4, 4, 3), np.uint8)), np.zeros((20_000, 1), np.uint8)])
     for stem, names in classes_of("tiered_imagenet").items():
         write_pickle(root / f"{stem}_images_png.pkl", [padded.copy() for _ in range(each * len(names))], 4)
@@ -55,7 +55,7 @@ def test_pickle_caches_are_not_held_in_memory(tmp_path: Path) -> None:
     assert more < 15
 
 
-def test_pickled_lists_of_encoded_pictures_are_not_held_in_memory(tmp_path: Path) -> None:
+def test_pickled_lists_of_encoded_images_are_not_held_in_memory(tmp_path: Path) -> None:
     large = write_tiered(tmp_path / "large", 6)
     assert sum(path.stat().st_size for path in large.iterdir()) > 65 * MEGABYTE
     more, _ = growth(tmp_path, write_tiered(tmp_path / "small", 1), large)

@@ -1,4 +1,4 @@
-"""Real CUB, Omniglot, CIFAR-FS and FC100, where they are at hand: exact counts, a part of each prepared, the known equal pictures."""
+"""Real CUB, Omniglot, CIFAR-FS and FC100, where they are at hand: exact counts, a part of each prepared, the known equal images."""
 
 import os
 import tarfile
@@ -10,15 +10,15 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pytest
 
+from s2m2.data.dataset import SPLITS
 from s2m2.data.datasets import DATASETS
 from s2m2.data.inspection import diagnose, folder_subject, observe
 from s2m2.data.preparation import prepare
 from s2m2.data.sources import Listing, list_source
 from s2m2.data.splitting import split_classes
-from s2m2.data.table import SPLITS
 from tests.data.sources.trees import touch
 
-ROOT = Path(os.environ.get("S2M2_TEST_DATA", "real-pictures"))
+ROOT = Path(os.environ.get("S2M2_TEST_DATA", "real-images"))
 ARCHIVES = {
     "cub": ("cub/part_1.tar", "cub/part_2.tar"),
     "omniglot": ("omniglot.tar.gz",),
@@ -29,7 +29,7 @@ Member = tuple[tarfile.TarFile, tarfile.TarInfo]
 
 def needs(name: str) -> pytest.MarkDecorator:
     missing = [str(ROOT / file) for file in ARCHIVES[name] if not (ROOT / file).is_file()]
-    return pytest.mark.skipif(bool(missing), reason=f"no real pictures: {' '.join(missing[:1])} is missing; set S2M2_TEST_DATA")
+    return pytest.mark.skipif(bool(missing), reason=f"no real images: {' '.join(missing[:1])} is missing; set S2M2_TEST_DATA")
 
 
 def members(name: str) -> Iterator[Member]:
@@ -43,21 +43,21 @@ def class_of(member: tarfile.TarInfo) -> PurePosixPath:
 
 
 def a_part(name: str, folder: Path, each: int) -> Counter[PurePosixPath]:
-    """Unpack the first pictures of every class, and all files that are no pictures; returns how many pictures each class has."""
+    """Unpack the first images of every class, and all files that are no images; returns how many images each class has."""
     counts: Counter[PurePosixPath] = Counter()
     for archive, member in members(name):
-        is_picture = member.name.endswith((".png", ".jpg"))
-        if not is_picture or counts[class_of(member)] < each:
+        is_image = member.name.endswith((".png", ".jpg"))
+        if not is_image or counts[class_of(member)] < each:
             archive.extract(member, folder, filter="data")
-        counts[class_of(member)] += is_picture
+        counts[class_of(member)] += is_image
     return +counts
 
 
-def counts_of(listing: Listing, pictures: Callable[[str], int]) -> tuple[dict[str, int], dict[str, int]]:
-    """Classes and pictures of each split, by the number of pictures that each class has in the archive."""
+def counts_of(listing: Listing, images: Callable[[str], int]) -> tuple[dict[str, int], dict[str, int]]:
+    """Classes and images of each split, by the number of images that each class has in the archive."""
     numbers = split_classes(listing.class_names, None, 0, listing.splits)
     classes = {split: len(numbers[split]) for split in SPLITS}
-    return classes, {split: sum(pictures(listing.class_names[number]) for number in numbers[split]) for split in SPLITS}
+    return classes, {split: sum(images(listing.class_names[number]) for number in numbers[split]) for split in SPLITS}
 
 
 @needs("cub")
@@ -68,15 +68,15 @@ def test_cub_has_its_exact_counts_and_a_part_becomes_a_table(tmp_path: Path) -> 
     whole = touch(tmp_path / "whole", (f"images/{line.split()[1]}" for line in lines))
     for file in ("images.txt", "classes.txt"):
         (whole / file).write_bytes((tmp_path / "CUB_200_2011" / file).read_bytes())
-    # No reader opens a picture, so that empty files do.
+    # No reader opens an image, so that empty files do.
     listing = list_source(whole)
-    assert (listing.dataset, listing.left_out, len(listing.pictures)) == ("cub", {}, 11_788)
+    assert (listing.dataset, listing.left_out, len(listing.images)) == ("cub", {}, 11_788)
     assert Counter(listing.class_names[label] for label in listing.labels) == found
-    assert counts_of(listing, found.__getitem__) == (DATASETS["cub"].classes, DATASETS["cub"].pictures)
+    assert counts_of(listing, found.__getitem__) == (DATASETS["cub"].classes, DATASETS["cub"].images)
     listing_file.write_text("\n".join(line for line in lines if (tmp_path / "CUB_200_2011" / "images" / line.split()[1]).is_file()))
-    table = prepare(tmp_path / "CUB_200_2011", tmp_path / "table", workers=1)
-    assert table.images.shape == (400, 92, 92, 3)
-    assert {split: len(table.splits[split]) for split in SPLITS} == DATASETS["cub"].classes
+    dataset = prepare(tmp_path / "CUB_200_2011", tmp_path / "dataset", workers=1)
+    assert dataset.images.shape == (400, 92, 92, 3)
+    assert {split: len(dataset.splits[split]) for split in SPLITS} == DATASETS["cub"].classes
 
 
 @needs("omniglot")
@@ -85,14 +85,14 @@ def test_omniglot_has_its_exact_counts_and_a_part_becomes_a_table(tmp_path: Path
     assert set(found.values()) == {20}
     listing = list_source(tmp_path)
     assert (listing.dataset, listing.left_out, set(listing.class_names)) == ("omniglot", {}, set(found))
-    assert counts_of(listing, found.__getitem__) == (DATASETS["omniglot"].classes, DATASETS["omniglot"].pictures)
-    table = prepare(tmp_path, tmp_path.with_name("omniglot table"), workers=1)
-    assert table.images.shape == (1623, 28, 28, 3)
-    assert {0, 255} <= set(np.unique(table.images))
+    assert counts_of(listing, found.__getitem__) == (DATASETS["omniglot"].classes, DATASETS["omniglot"].images)
+    dataset = prepare(tmp_path, tmp_path.with_name("omniglot dataset"), workers=1)
+    assert dataset.images.shape == (1623, 28, 28, 3)
+    assert {0, 255} <= set(np.unique(dataset.images))
 
 
 @needs("cifar_fs")
-def test_cifar_fs_and_fc100_have_their_exact_counts_and_known_equal_pictures(tmp_path: Path) -> None:
+def test_cifar_fs_and_fc100_have_their_exact_counts_and_known_equal_images(tmp_path: Path) -> None:
     places: dict[str, tuple[Path, int, int]] = {}
     by_content: dict[bytes, list[str]] = defaultdict(list)
     for archive, member in members("cifar_fs"):
@@ -116,15 +116,15 @@ def test_cifar_fs_and_fc100_have_their_exact_counts_and_known_equal_pictures(tmp
     for dataset in ("cifar_fs", "fc100"):
         listing = list_source(tmp_path, dataset)
         assert (listing.dataset, listing.left_out, set(listing.class_names)) == (dataset, {}, set(found))
-        assert counts_of(listing, found.__getitem__) == (DATASETS[dataset].classes, DATASETS[dataset].pictures)
-    table = prepare(tmp_path, tmp_path.with_name("fc100 table"), dataset="fc100", workers=1)
-    assert table.images.shape[1:] == (32, 32, 3)
-    # That equal files are all the equal pictures there are is seen by `s2m2 doctor` on the whole; this is what it should find.
+        assert counts_of(listing, found.__getitem__) == (DATASETS[dataset].classes, DATASETS[dataset].images)
+    dataset = prepare(tmp_path, tmp_path.with_name("fc100 dataset"), dataset="fc100", workers=1)
+    assert dataset.images.shape[1:] == (32, 32, 3)
+    # That equal files are all the equal images there are is seen by `s2m2 doctor` on the whole; this is what it should find.
     subject = folder_subject(tmp_path / "cifar100" / "data", dataset="own", splits="cifar_fs")
     diagnosis = diagnose(subject, observe(subject, workers=1), ways=5, shots=1, queries=0)
-    sets = {finding.title.partition(" of exactly equal pictures ")[2]: finding for finding in diagnosis.of("finding")}
-    across = sets["in different splits, 30 pictures in all"]
+    sets = {finding.title.partition(" of exactly equal images ")[2]: finding for finding in diagnosis.of("finding")}
+    across = sets["in different splits, 30 images in all"]
     assert (len(pairs), len(across.groups)) == (26, 15)
-    names = [PurePosixPath(picture.name).relative_to(tmp_path).as_posix() for picture in subject.pictures]
+    names = [PurePosixPath(image.name).relative_to(tmp_path).as_posix() for image in subject.images]
     groups = {frozenset(names[row] for row in group) for finding in sets.values() for group in finding.groups}
     assert groups == pairs

@@ -53,7 +53,7 @@ def test_a_task_that_breaks_a_rule_is_noticed() -> None:
         assert fault in faults
 
 
-def test_remaining_queries_are_all_pictures_that_are_not_support() -> None:
+def test_remaining_queries_are_all_images_that_are_not_support() -> None:
     labels = shuffled_labels()
     for task in iterate_episodes(labels, spec(20, protocol="s2m2")):
         for classes, support, query in zip(task.classes, task.support, task.query, strict=True):
@@ -128,8 +128,8 @@ def test_every_class_and_every_row_of_a_class_is_equally_likely_in_every_place()
 @pytest.mark.parametrize(
     ("wanted", "says"),
     [
-        (EpisodeSpec(ways=2, shots=1, queries=15, tasks=1), "class owl has 15 pictures, but 1 shots and 15 queries need 16"),
-        (EpisodeSpec(ways=2, shots=15, queries=1, tasks=1, protocol="s2m2"), "class owl has 15 pictures, but 15 shots and one query"),
+        (EpisodeSpec(ways=2, shots=1, queries=15, tasks=1), "class owl has 15 images, but 1 shots and 15 queries need 16"),
+        (EpisodeSpec(ways=2, shots=15, queries=1, tasks=1, protocol="s2m2"), "class owl has 15 images, but 15 shots and one query"),
         (EpisodeSpec(ways=3, shots=1, queries=1, tasks=1), "a 3-way task needs 3 classes, but there are 2"),
         (EpisodeSpec(ways=2, shots=1, queries=1, tasks=1, unknown=1), "a 2-way task with 1 unknown classes needs 3 classes"),
         (EpisodeSpec(ways=0, shots=0, queries=0, tasks=1, protocol="variable"), "a 5-way task needs 5 classes, but there are 2"),
@@ -142,7 +142,7 @@ def test_what_a_task_needs_and_does_not_get_is_named(wanted: EpisodeSpec, says: 
 
 
 def test_a_class_without_a_name_goes_by_its_number() -> None:
-    with pytest.raises(InputError, match="class 2 has 15 pictures"):
+    with pytest.raises(InputError, match="class 2 has 15 images"):
         next(iterate_episodes(torch.tensor([0] * 20 + [2] * 15), EpisodeSpec(ways=2, shots=1, queries=15, tasks=1)))
 
 
@@ -172,7 +172,7 @@ def test_support_and_queries_of_two_sources_come_each_from_its_own(protocol: Pro
 def test_a_class_too_small_in_one_of_two_sources_is_named() -> None:
     labels = torch.tensor([0] * 3 + [1] * 3 + [0] * 15 + [1] * 14)
     for_queries = torch.arange(len(labels)) >= 6
-    with pytest.raises(InputError, match="class b has 14 pictures, but 3 shots and 15 queries need 15"):
+    with pytest.raises(InputError, match="class b has 14 images, but 3 shots and 15 queries need 15"):
         EpisodeSampler(labels, EpisodeSpec(ways=2, shots=3, queries=15, tasks=1), ("a", "b"), for_queries)
     with pytest.raises(InputError, match="from one source"):
         EpisodeSampler(labels, EpisodeSpec(ways=2, shots=0, queries=0, tasks=1, protocol="variable"), ("a", "b"), for_queries)

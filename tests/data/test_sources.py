@@ -1,4 +1,4 @@
-"""Class folders, Bertinetto's CIFAR-FS, and how data sets are recognised; the other layouts are tested in `sources/`."""
+"""Class folders, Bertinetto's CIFAR-FS, and how datasets are recognized; the other layouts are tested in `sources/`."""
 
 import os
 from pathlib import Path
@@ -30,10 +30,10 @@ def test_hidden_files_are_passed_over_and_others_counted(tmp_path: Path) -> None
     (tmp_path / "b" / "deeper.png").mkdir()
     listing = list_source(tmp_path)
     assert listing.class_names == ("a", "b")
-    assert (len(listing.pictures), listing.left_out) == (4, {"others": 1})
+    assert (len(listing.images), listing.left_out) == (4, {"others": 1})
 
 
-def test_pictures_that_belong_to_no_class_are_counted(tmp_path: Path) -> None:
+def test_images_that_belong_to_no_class_are_counted(tmp_path: Path) -> None:
     touch(tmp_path, ["a/0.png", "a/more/1.png", "a/more/deep/2.jpg", "a/more/notes.txt", "a/more/.3.png", "b/0.png", "4.png", "5.txt"])
     (tmp_path / "b" / "again").symlink_to(tmp_path)
     assert survey_source(tmp_path).left_out == {"nested": 2, "loose": 1}
@@ -41,7 +41,7 @@ def test_pictures_that_belong_to_no_class_are_counted(tmp_path: Path) -> None:
     assert survey_source(tmp_path / "apart").left_out == {"nested": 1, "loose": 1}
 
 
-def test_flaws_are_stated_beside_the_pictures_that_are_there(tmp_path: Path) -> None:
+def test_flaws_are_stated_beside_the_images_that_are_there(tmp_path: Path) -> None:
     touch(tmp_path, ["a/0.png", "b/0.png", "list.csv"])
     (tmp_path / "none" / "deep").mkdir(parents=True)
     touch(tmp_path, ["none/deep/0.png"])
@@ -55,11 +55,11 @@ def test_flaws_are_stated_beside_the_pictures_that_are_there(tmp_path: Path) -> 
         ("empty", "none"),
     ]
     assert listing.flaws[2].message.endswith(
-        "class none has no picture in " + str(tmp_path / "none; the 1 in folders inside it are not read")
+        "class none has no image in " + str(tmp_path / "none; the 1 in folders inside it are not read")
     )
     (tmp_path / "list.csv").write_text("filename,label\na/0.png,a\na/7.png,a\na/8.png,d\n")
     listing = survey_source(tmp_path / "list.csv")
-    assert (listing.class_names, len(listing.pictures)) == (("a", "d"), 1)
+    assert (listing.class_names, len(listing.images)) == (("a", "d"), 1)
     assert [(flaw.kind, *flaw.items) for flaw in listing.flaws] == [("missing", "a/7.png", "a/8.png"), ("empty", "d")]
 
 
@@ -67,12 +67,12 @@ def test_names_in_any_script_are_fine(tmp_path: Path) -> None:
     touch(tmp_path, ["猫/写真.png", "Äpfel und Öl/é à.png", "with, comma 'n quote/#1.png"])
     listing = list_source(tmp_path)
     assert set(listing.class_names) == {"猫", "Äpfel und Öl", "with, comma 'n quote"}
-    assert all(Path(picture.name).is_file() for picture in listing.pictures)
+    assert all(Path(image.name).is_file() for image in listing.images)
 
 
 def test_an_empty_class_is_an_error_naming_it(tmp_path: Path) -> None:
     touch(tmp_path, ["full/0.png", "other/0.txt"])
-    with pytest.raises(InputError, match=r"class other has no picture in .*other"):
+    with pytest.raises(InputError, match=r"class other has no image in .*other"):
         list_source(tmp_path)
 
 
@@ -93,9 +93,9 @@ def test_links_are_followed_and_those_that_lead_nowhere_are_named(tmp_path: Path
     (root / "a" / "1.png").symlink_to(tmp_path / "far" / "1.png")
     assert {name: len(files) for name, files in by_class(list_source(root)).items()} == {"a": 2, "b": 1, "c": 1}
     (root / "b" / "up").symlink_to(root)  # A folder in a class folder is not entered, so no walk goes round in a circle.
-    assert len(list_source(root).pictures) == 4
+    assert len(list_source(root).images) == 4
     (root / "d").symlink_to(root)
-    with pytest.raises(InputError, match="class d has no picture"):
+    with pytest.raises(InputError, match="class d has no image"):
         list_source(root)
     (root / "d").unlink()
     (root / "a" / "2.png").symlink_to(tmp_path / "gone.png")
@@ -163,10 +163,10 @@ def test_bertinettos_folder_is_cifar_fs_or_when_told_fc100(tmp_path: Path, insid
         assert split_classes(listing.class_names, None, 0, listing.splits) == split_classes(listing.class_names, name, 0)
 
 
-def test_a_class_that_the_folders_lists_name_must_have_pictures(tmp_path: Path) -> None:
+def test_a_class_that_the_folders_lists_name_must_have_images(tmp_path: Path) -> None:
     root = write_cifar_fs(tmp_path)
     (root / "data" / "bee" / "0.png").unlink()
-    with pytest.raises(InputError, match=r"class bee has no picture in .*bee"):
+    with pytest.raises(InputError, match=r"class bee has no image in .*bee"):
         list_source(root)
     (root / "splits" / "bertinetto" / "val.txt").unlink()
     touch(root, ["data/bee/0.png"])
@@ -188,7 +188,7 @@ def test_options_and_names_that_do_not_fit_are_errors(tmp_path: Path) -> None:
         list_source(tmp_path, box=True)
     with pytest.raises(InputError, match=r"--rotated is for omniglot only, but .* is read as cub"):
         list_source(tmp_path, "cub", rotated=True)
-    with pytest.raises(InputError, match="no data set imagenet to read; choose one of auto, own, cifar_fs"):
+    with pytest.raises(InputError, match="no dataset imagenet to read; choose one of auto, own, cifar_fs"):
         list_source(tmp_path, "imagenet")
     with pytest.raises(InputError, match=r"--source .*list\.csv is a file, but cub needs a folder"):
         list_source(tmp_path / "list.csv", "cub")

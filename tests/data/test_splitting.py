@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from s2m2.data.splitting import TURNS, ClassLists, packaged_lists, read_packaged_list, split_classes, turned, unturned
-from s2m2.data.table import SPLITS
+from s2m2.data.dataset import SPLITS
+from s2m2.data.splitting import ROTATIONS, ClassLists, packaged_lists, read_packaged_list, split_classes, turned, unturned
 from s2m2.errors import InputError
 
 NAMES = tuple("abcdefghij")
@@ -78,7 +78,7 @@ def test_a_folder_of_text_files_names_the_classes(tmp_path: Path) -> None:
         ({"val": ["g", "h", "a"]}, "has both in base and in validation: a$"),
         ({"novel": ["i", "j", "g", "h"]}, "has both in validation and in novel: g, h$"),
         ({"val": ["g"]}, "leaves out: h$"),
-        ({"base": list("abcdefxyz")}, "names, but without pictures,: x, y, z$"),
+        ({"base": list("abcdefxyz")}, "names, but without images,: x, y, z$"),
         ({"base": list("abcdefb")}, "names twice as base: b$"),
         ({"val": []}, "leaves out: g, h$"),
     ],
@@ -89,7 +89,7 @@ def test_overlapping_missing_and_unknown_classes_are_named(tmp_path: Path, chang
 
 
 def test_many_wrong_classes_are_counted() -> None:
-    with pytest.raises(InputError, match=r"class list cifar_fs names, but without pictures,: apple, .* and 95 more$"):
+    with pytest.raises(InputError, match=r"class list cifar_fs names, but without images,: apple, .* and 95 more$"):
         split_classes(NAMES, "cifar_fs", seed=0)
 
 
@@ -145,7 +145,7 @@ def test_the_list_of_omniglot_names_alphabet_and_character() -> None:
     assert lists["base"][0] == "Alphabet_of_the_Magi/character01"
 
 
-TURNED = [turned(name, degrees) for name in NAMES for degrees in TURNS]
+TURNED = [turned(name, degrees) for name in NAMES for degrees in ROTATIONS]
 
 
 def test_a_listed_class_stands_for_its_four_turns_too(tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ from s2m2.recipe.tasks import ProtocolName
 from s2m2.seeding import generator_for
 
 LABELS = torch.arange(7).repeat_interleave(torch.tensor([20, 21, 22, 30, 40, 21, 25]))
-PICTURES = torch.randperm(5000, generator=generator_for(0))[: len(LABELS)]
+IMAGES = torch.randperm(5000, generator=generator_for(0))[: len(LABELS)]
 SPEC = EpisodeSpec(ways=5, shots=2, queries=4, tasks=40, seed=3)
 PARTS = ("classes", "support", "support_ways", "query", "query_ways")
 
 
 def stored(path: Path, spec: EpisodeSpec = SPEC) -> Path:
-    save_episodes(path, EpisodeSampler(LABELS, spec), spec, PICTURES)
+    save_episodes(path, EpisodeSampler(LABELS, spec), spec, IMAGES)
     return path
 
 
@@ -32,7 +32,7 @@ def tasks_of(source: EpisodeSource) -> list[EpisodeIndices]:
 @pytest.mark.parametrize("protocol", ["fixed", "s2m2", "dirichlet", "variable"])
 def test_tasks_come_back_as_they_were(tmp_path: Path, protocol: ProtocolName) -> None:
     spec = replace(SPEC, protocol=protocol, tasks=BLOCK + 9 if protocol == "fixed" else 30)
-    loaded = load_episodes(stored(tmp_path / "tasks.npz", spec), PICTURES, LABELS)
+    loaded = load_episodes(stored(tmp_path / "tasks.npz", spec), IMAGES, LABELS)
     assert isinstance(loaded, EpisodeSource)
     assert loaded.spec == spec
     assert loaded.tasks == spec.tasks
@@ -43,20 +43,20 @@ def test_tasks_come_back_as_they_were(tmp_path: Path, protocol: ProtocolName) ->
 
 def test_unknown_queries_come_back_too(tmp_path: Path) -> None:
     spec = replace(SPEC, unknown=2)
-    loaded = load_episodes(stored(tmp_path / "tasks.npz", spec), PICTURES, LABELS)
+    loaded = load_episodes(stored(tmp_path / "tasks.npz", spec), IMAGES, LABELS)
     assert torch.equal(loaded.block(0)[0].query_ways, EpisodeSampler(LABELS, spec).block(0)[0].query_ways)
 
 
-def test_rows_in_another_order_are_the_same_pictures(tmp_path: Path) -> None:
+def test_rows_in_another_order_are_the_same_images(tmp_path: Path) -> None:
     order = torch.randperm(len(LABELS), generator=generator_for(1))
-    loaded = load_episodes(stored(tmp_path / "tasks.npz"), PICTURES[order], LABELS[order])
+    loaded = load_episodes(stored(tmp_path / "tasks.npz"), IMAGES[order], LABELS[order])
     for one, other in zip(tasks_of(loaded), tasks_of(EpisodeSampler(LABELS, SPEC)), strict=True):
-        assert torch.equal(PICTURES[order][one.query], PICTURES[other.query])
+        assert torch.equal(IMAGES[order][one.query], IMAGES[other.query])
 
 
 def test_tasks_of_another_program_need_not_say_how_they_were_drawn(tmp_path: Path) -> None:
     rewrite(stored(tmp_path / "tasks.npz"), spec=np.array("{}"))
-    loaded = load_episodes(tmp_path / "tasks.npz", PICTURES, LABELS)
+    loaded = load_episodes(tmp_path / "tasks.npz", IMAGES, LABELS)
     assert loaded.spec == EpisodeSpec(ways=5, shots=2, queries=4, tasks=40, protocol="stored")
 
 
@@ -77,8 +77,8 @@ def rewrite(path: Path, **changes: np.ndarray | None) -> None:
         ({"support": np.zeros(3, dtype=np.int64)}, "support has 3 entries, but sizes add up to 400"),
         ({"sizes": np.full((40, 3), 0.5)}, "sizes must be whole numbers"),
         ({"sizes": np.zeros((0, 3), dtype=np.int64)}, "sizes must be whole numbers"),
-        ({"query": np.full(800, 9999)}, "names picture 9999, which is not among the 179 pictures"),
-        ({"query": np.full(800, int(PICTURES[0]))}, "a query picture of task 0 is not of the class of its way"),
+        ({"query": np.full(800, 9999)}, "names image 9999, which is not among the 179 images"),
+        ({"query": np.full(800, int(IMAGES[0]))}, "a query image of task 0 is not of the class of its way"),
         ({"query_ways": np.full(800, 5)}, "query_ways of task 0 has 5"),
         ({"support_ways": np.full(400, -1)}, "support_ways of task 0 has -1"),
         ({"spec": np.array('{"ways": 5, "magic": 1}')}, "spec is not how tasks are drawn"),
@@ -92,7 +92,7 @@ def rewrite(path: Path, **changes: np.ndarray | None) -> None:
 def test_a_wrong_file_is_one_line_that_names_the_fault(tmp_path: Path, changes: dict[str, np.ndarray | None], says: str) -> None:
     rewrite(stored(tmp_path / "tasks.npz"), **changes)
     with pytest.raises(InputError, match=says) as caught:
-        load_episodes(tmp_path / "tasks.npz", PICTURES, LABELS)
+        load_episodes(tmp_path / "tasks.npz", IMAGES, LABELS)
     assert "\n" not in str(caught.value)
     assert "tasks.npz" in str(caught.value)
 
@@ -112,7 +112,7 @@ def test_what_is_no_archive_is_said(tmp_path: Path, content: bytes | None) -> No
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError, match=r"tasks\.npz"):
-        load_episodes(path, PICTURES, LABELS)
+        load_episodes(path, IMAGES, LABELS)
 
 
 def with_entry(path: Path, name: str, place: int, value: int) -> np.ndarray:
@@ -122,26 +122,26 @@ def with_entry(path: Path, name: str, place: int, value: int) -> np.ndarray:
     return values
 
 
-def test_a_picture_is_in_a_task_once(tmp_path: Path) -> None:
+def test_a_image_is_in_a_task_once(tmp_path: Path) -> None:
     path = stored(tmp_path / "tasks.npz")
     with np.load(path) as archive:
         arrays = {name: archive[name] for name in archive.files}
-    # The first pictures of both are of the first class of the task.
+    # The first images of both are of the first class of the task.
     for name, place, value in (("query", 0, arrays["support"][0]), ("query", 1, arrays["query"][0]), ("support", 1, arrays["support"][0])):
         stored(path)
         rewrite(path, **{name: with_entry(path, name, place, int(value))})
-        with pytest.raises(InputError, match=r"tasks\.npz: task 0 has a picture twice"):
-            load_episodes(path, PICTURES, LABELS)
+        with pytest.raises(InputError, match=r"tasks\.npz: task 0 has an image twice"):
+            load_episodes(path, IMAGES, LABELS)
 
 
 def test_a_class_is_in_a_task_once(tmp_path: Path) -> None:
     path = tmp_path / "tasks.npz"
-    pictures = PICTURES[:6].numpy()
+    images = IMAGES[:6].numpy()
     ways = np.array([0, 1])
-    items = {"support": pictures[:2], "support_ways": ways, "query": pictures[2:4], "query_ways": ways}
+    items = {"support": images[:2], "support_ways": ways, "query": images[2:4], "query_ways": ways}
     np.savez(path, sizes=np.array([[2, 2, 2]]), classes=np.zeros(2, np.int64), spec="{}", **items)
     with pytest.raises(InputError, match="task 0 has a class twice"):
-        load_episodes(path, PICTURES, LABELS)
+        load_episodes(path, IMAGES, LABELS)
 
 
 def test_a_task_asks_for_one_of_its_classes_at_least(tmp_path: Path) -> None:
@@ -151,17 +151,17 @@ def test_a_task_asks_for_one_of_its_classes_at_least(tmp_path: Path) -> None:
     ways[20:40] = UNKNOWN
     rewrite(path, query_ways=ways, spec=np.array("{}"))
     with pytest.raises(InputError, match="task 1 has no query of its classes"):
-        load_episodes(path, PICTURES, LABELS)
+        load_episodes(path, IMAGES, LABELS)
 
 
 def test_a_flipped_byte_is_said_or_does_no_harm(tmp_path: Path) -> None:
     path = stored(tmp_path / "tasks.npz", replace(SPEC, tasks=2))
     content, lines = path.read_bytes(), []
-    digest = load_episodes(path, PICTURES, LABELS).digest
+    digest = load_episodes(path, IMAGES, LABELS).digest
     for place in range(0, len(content), 3):
         path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
         try:
-            assert load_episodes(path, PICTURES, LABELS).digest == digest
+            assert load_episodes(path, IMAGES, LABELS).digest == digest
         except InputError as error:
             lines.append(str(error))
     assert len(lines) > len(content) / 6
@@ -170,15 +170,15 @@ def test_a_flipped_byte_is_said_or_does_no_harm(tmp_path: Path) -> None:
 
 def test_the_digest_is_that_of_the_tasks_and_of_nothing_else(tmp_path: Path) -> None:
     path = stored(tmp_path / "tasks.npz")
-    digest = load_episodes(path, PICTURES, LABELS).digest
+    digest = load_episodes(path, IMAGES, LABELS).digest
     rewrite(path, spec=np.array("{}"))
-    assert load_episodes(path, PICTURES, LABELS).digest == digest
-    assert load_episodes(stored(tmp_path / "other.npz", replace(SPEC, seed=4)), PICTURES, LABELS).digest != digest
+    assert load_episodes(path, IMAGES, LABELS).digest == digest
+    assert load_episodes(stored(tmp_path / "other.npz", replace(SPEC, seed=4)), IMAGES, LABELS).digest != digest
 
 
 def test_sizes_in_which_tasks_or_classes_differ_are_not_stated(tmp_path: Path) -> None:
     rewrite(stored(tmp_path / "tasks.npz", replace(SPEC, protocol="s2m2")), spec=np.array("{}"))
-    spec = load_episodes(tmp_path / "tasks.npz", PICTURES, LABELS).spec
+    spec = load_episodes(tmp_path / "tasks.npz", IMAGES, LABELS).spec
     assert (spec.ways, spec.shots, spec.queries) == (5, 2, 0)
     rewrite(stored(tmp_path / "tasks.npz", replace(SPEC, protocol="variable")), spec=np.array("{}"))
-    assert load_episodes(tmp_path / "tasks.npz", PICTURES, LABELS).spec.ways == 0
+    assert load_episodes(tmp_path / "tasks.npz", IMAGES, LABELS).spec.ways == 0

@@ -28,7 +28,7 @@ def test_what_a_class_does_not_have_goes_to_the_others() -> None:
     assert (counts >= 0).all()
 
 
-def test_fewer_pictures_than_queries_are_all_used() -> None:
+def test_fewer_images_than_queries_are_all_used() -> None:
     assert dirichlet_counts(torch.tensor([[3, 4, 5]]), 60, 1.0, np.random.default_rng(3)).tolist() == [[3, 4, 5]]
 
 

@@ -24,7 +24,7 @@ def random_run(path: Path, recipe: Recipe, *stages: str) -> RunDirectory:
     run = RunDirectory(path)
     write_text(run.recipe, recipe_to_yaml(recipe))
     for stage in stages:
-        network = build_backbone(recipe.model, recipe.data.side, generator_for(0, stage))
+        network = build_backbone(recipe.model, recipe.data.size, generator_for(0, stage))
         objective = nn.ModuleDict({"class_head": CosineHead(network.feature_dim, 5, 2.0)})
         save_best(run.best(stage), network, objective, {"stage": stage, "epoch": 2, "validation_score": OUTCOME.best_score})
         save_outcome(run.outcome(stage), OUTCOME)

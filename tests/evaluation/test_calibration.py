@@ -61,8 +61,8 @@ def test_the_error_of_two_bins_is_their_weighted_gap() -> None:
 
 
 def test_all_queries_of_the_tasks_are_scored() -> None:
-    table, told = made_up_features(), []
-    parts = score_queries(table.features, EpisodeSampler(table.labels, SPEC), scorer(), progress=told.append)
+    dataset, told = made_up_features(), []
+    parts = score_queries(dataset.features, EpisodeSampler(dataset.labels, SPEC), scorer(), progress=told.append)
     assert sum(len(part.ways) for part in parts) == SPEC.tasks * SPEC.ways * SPEC.queries
     assert sum(told) == SPEC.tasks
 

@@ -35,7 +35,7 @@ def test_the_interval_over_classes_is_that_of_the_differences() -> None:
 
 
 def test_equal_results_differ_by_nothing() -> None:
-    found = compare_results(FIRST, replace(FIRST, head="another"))
+    found = compare_results(FIRST, replace(FIRST, classifier="another"))
     assert (found.difference, found.interval, found.p_value) == (0, 0, 1)
 
 

@@ -35,20 +35,20 @@ def threads() -> Iterator[int]:
 
 
 def noisy_nearest_mean(tasks: FewShotTasks, generator: torch.Generator) -> Tensor:
-    """A head that draws for every task, so that the stream of each block shows."""
+    """A classifier that draws for every task, so that the stream of each block shows."""
     noise = torch.rand(len(tasks), tasks.query.shape[1] * tasks.ways, generator=generator)
     return nearest_mean(tasks, generator) + 8 * noise.unflatten(1, (-1, tasks.ways))
 
 
-def scores_of(head: FewShotClassifier, spec: EpisodeSpec = SPEC, **settings: int) -> Tensor:
-    scorer = Scorer(head=head, stream=("head",), seed=spec.seed, **settings)
+def scores_of(classifier: FewShotClassifier, spec: EpisodeSpec = SPEC, **settings: int) -> Tensor:
+    scorer = Scorer(classifier=classifier, stream=("classifier",), seed=spec.seed, **settings)
     return torch.cat(list(map_tasks(FEATURES, EpisodeSampler(LABELS, spec), scorer, lambda episodes, scores: scores.clone())))
 
 
 def test_every_block_of_tasks_has_a_stream_of_its_own(threads: int) -> None:
     episodes, gather = sample_episodes(LABELS, SPEC), TaskGatherer(FEATURES)
     expected = [
-        noisy_nearest_mean(gather(episodes.part(16 * block, 16 * block + 16)), generator_for(SPEC.seed, "head", block))
+        noisy_nearest_mean(gather(episodes.part(16 * block, 16 * block + 16)), generator_for(SPEC.seed, "classifier", block))
         for block in range(4)
     ]
     torch.testing.assert_close(scores_of(noisy_nearest_mean, blocks=1), torch.cat(expected))
@@ -57,21 +57,21 @@ def test_every_block_of_tasks_has_a_stream_of_its_own(threads: int) -> None:
 def test_several_blocks_may_be_one_job(threads: int) -> None:
     episodes, gather = sample_episodes(LABELS, SPEC), TaskGatherer(FEATURES)
     expected = [
-        noisy_nearest_mean(gather(episodes.part(48 * job, 48 * job + 48)), generator_for(SPEC.seed, "head", job)) for job in range(2)
+        noisy_nearest_mean(gather(episodes.part(48 * job, 48 * job + 48)), generator_for(SPEC.seed, "classifier", job)) for job in range(2)
     ]
     torch.testing.assert_close(scores_of(noisy_nearest_mean, blocks=3), torch.cat(expected))
 
 
-@pytest.mark.parametrize("head", [noisy_nearest_mean, CosineClassifier(config=CosineClassifierConfig(epochs=4))])
-def test_neither_the_number_of_threads_nor_of_tasks_changes_a_score(head: FewShotClassifier, threads: int) -> None:
-    many = scores_of(head)
+@pytest.mark.parametrize("classifier", [noisy_nearest_mean, CosineClassifier(config=CosineClassifierConfig(epochs=4))])
+def test_neither_the_number_of_threads_nor_of_tasks_changes_a_score(classifier: FewShotClassifier, threads: int) -> None:
+    many = scores_of(classifier)
     torch.set_num_threads(1)
-    assert torch.equal(scores_of(head), many)
-    torch.testing.assert_close(scores_of(head, replace(SPEC, tasks=37)), many[:37])
+    assert torch.equal(scores_of(classifier), many)
+    torch.testing.assert_close(scores_of(classifier, replace(SPEC, tasks=37)), many[:37])
 
 
 def test_small_parts_change_the_draws_of_no_task_but_by_their_order() -> None:
-    whole, parts = scores_of(nearest_mean), scores_of(nearest_mean, largest_gather=1)
+    whole, parts = scores_of(nearest_mean), scores_of(nearest_mean, max_gather=1)
     torch.testing.assert_close(parts, whole)
 
 
@@ -95,7 +95,7 @@ def test_an_evaluation_leaves_the_number_of_threads_alone(threads: int) -> None:
 
 
 def test_tasks_are_shared_out_among_threads_and_come_back_in_order(threads: int) -> None:
-    scorer, spec = Scorer(head=nearest_mean, stream=("head",), seed=0), replace(SPEC, tasks=160)
+    scorer, spec = Scorer(classifier=nearest_mean, stream=("classifier",), seed=0), replace(SPEC, tasks=160)
 
     def reduce(episodes: EpisodeIndices, scores: Tensor) -> tuple[str, Tensor]:
         return current_thread().name, episodes.support.clone()
@@ -107,15 +107,18 @@ def test_tasks_are_shared_out_among_threads_and_come_back_in_order(threads: int)
 
 def test_an_error_in_a_head_reaches_the_caller(threads: int) -> None:
     def broken(tasks: FewShotTasks, generator: torch.Generator) -> Tensor:
-        raise ZeroDivisionError("broken head")
+        raise ZeroDivisionError("broken classifier")
 
-    with pytest.raises(ZeroDivisionError, match="broken head"):
+    with pytest.raises(ZeroDivisionError, match="broken classifier"):
         scores_of(broken)
 
 
 def test_a_transform_comes_before_the_head() -> None:
     scorer = Scorer(
-        head=nearest_mean, stream=("head",), seed=SPEC.seed, transform=lambda tasks: replace(tasks, query=torch.zeros_like(tasks.query))
+        classifier=nearest_mean,
+        stream=("classifier",),
+        seed=SPEC.seed,
+        transform=lambda tasks: replace(tasks, query=torch.zeros_like(tasks.query)),
     )
     scores = torch.cat(list(map_tasks(FEATURES, EpisodeSampler(LABELS, SPEC), scorer, lambda episodes, scores: scores.clone())))
     torch.testing.assert_close(scores, scores[:, :1].expand_as(scores))

@@ -1,4 +1,4 @@
-"""Features of a file: read as they were written, and everything that no head could be scored on refused in a line that says why."""
+"""Features of a file: read as they were written, and everything that no classifier could be scored on refused in a line that says why."""
 
 from pathlib import Path
 from typing import Any
@@ -21,35 +21,35 @@ def saved(path: Path, **arrays: Any) -> Path:
 
 
 def test_whole_numbers_become_classes_named_by_them(tmp_path: Path) -> None:
-    table = read_feature_file(saved(tmp_path / "f.npz"))
-    np.testing.assert_array_equal(table.features.numpy(), FEATURES.astype(np.float32))
-    assert [table.class_names[label] for label in table.labels.tolist()] == ["7", "3", "7", "3", "9", "9"]
-    assert table.class_names == ("3", "7", "9")
-    assert table.rows.tolist() == list(range(6))
+    dataset = read_feature_file(saved(tmp_path / "f.npz"))
+    np.testing.assert_array_equal(dataset.features.numpy(), FEATURES.astype(np.float32))
+    assert [dataset.class_names[label] for label in dataset.labels.tolist()] == ["7", "3", "7", "3", "9", "9"]
+    assert dataset.class_names == ("3", "7", "9")
+    assert dataset.rows.tolist() == list(range(6))
 
 
 @pytest.mark.parametrize("kind", ["U", "S"])
 def test_labels_may_be_text(tmp_path: Path, kind: str) -> None:
     labels = np.array(["b", "a", "b", "a", "c", "c"]).astype(kind)
-    table = read_feature_file(saved(tmp_path / "f.npz", labels=labels))
-    assert [table.class_names[label] for label in table.labels.tolist()] == ["b", "a", "b", "a", "c", "c"]
+    dataset = read_feature_file(saved(tmp_path / "f.npz", labels=labels))
+    assert [dataset.class_names[label] for label in dataset.labels.tolist()] == ["b", "a", "b", "a", "c", "c"]
 
 
 @pytest.mark.parametrize("labels", [[2, 0, 2, 0, 1, 1], ["z", "x", "z", "x", "y", "y"]])
 def test_class_names_may_be_given(tmp_path: Path, labels: list[Any]) -> None:
-    table = read_feature_file(saved(tmp_path / "f.npz", labels=np.array(labels), class_names=np.array(["x", "y", "z"])))
-    assert table.class_names == ("x", "y", "z")
-    assert table.labels.tolist() == [2, 0, 2, 0, 1, 1]
+    dataset = read_feature_file(saved(tmp_path / "f.npz", labels=np.array(labels), class_names=np.array(["x", "y", "z"])))
+    assert dataset.class_names == ("x", "y", "z")
+    assert dataset.labels.tolist() == [2, 0, 2, 0, 1, 1]
 
 
 @pytest.mark.parametrize("ending", [".npz", ".safetensors"])
 def test_what_is_written_is_read_again(tmp_path: Path, ending: str) -> None:
-    table = feature_table(FEATURES, LABELS)
-    write_feature_file(tmp_path / f"made{ending}", table)
+    dataset = feature_table(FEATURES, LABELS)
+    write_feature_file(tmp_path / f"made{ending}", dataset)
     again = read_feature_file(tmp_path / f"made{ending}")
-    assert torch.equal(again.features, table.features)
-    assert torch.equal(again.labels, table.labels)
-    assert (again.class_names, again.fingerprint) == (table.class_names, table.fingerprint)
+    assert torch.equal(again.features, dataset.features)
+    assert torch.equal(again.labels, dataset.labels)
+    assert (again.class_names, again.fingerprint) == (dataset.class_names, dataset.fingerprint)
 
 
 def test_other_features_have_another_fingerprint() -> None:

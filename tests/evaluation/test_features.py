@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from s2m2.errors import InputError
 from s2m2.evaluation.features import (
-    FeatureTable,
+    FeatureSet,
     concatenate,
     extract_features,
     extract_views,
@@ -38,15 +38,15 @@ def network() -> nn.Module:
     return layers
 
 
-def table() -> FeatureTable:
+def dataset() -> FeatureSet:
     features = torch.randn(4, 3, generator=generator_for(0, "features"))
-    return FeatureTable(
+    return FeatureSet(
         features=features, labels=torch.tensor([0, 1, 1, 0]), rows=torch.tensor([4, 5, 7, 9]), class_names=("a", "ö"), fingerprint="f0"
     )
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
-def test_features_are_those_of_each_picture_alone_in_the_order_of_the_rows(batch_size: int) -> None:
+def test_features_are_those_of_each_image_alone_in_the_order_of_the_rows(batch_size: int) -> None:
     backbone = network()
     features = extract_features(backbone, images(), ROWS, transform, batch_size=batch_size)
     backbone.eval()
@@ -84,7 +84,7 @@ def test_features_can_be_trained_on_afterwards() -> None:
     torch.testing.assert_close(weight.grad, features.sum(0))
 
 
-def test_progress_is_told_every_picture() -> None:
+def test_progress_is_told_every_image() -> None:
     done: list[int] = []
     extract_features(network(), images(), ROWS, transform, batch_size=3, progress=done.append)
     assert done == [3, 3, 1]
@@ -97,7 +97,7 @@ def test_features_that_are_not_finite_are_an_error() -> None:
         extract_features(backbone, images(), ROWS, transform, batch_size=4)
 
 
-def test_pixel_features_are_the_transformed_pictures() -> None:
+def test_pixel_features_are_the_transformed_images() -> None:
     assert torch.equal(pixel_features(images(), ROWS, transform, batch_size=3), transform(images())[ROWS].flatten(1))
 
 
@@ -130,26 +130,26 @@ def test_a_fingerprint_takes_every_type_and_layout_of_tensor() -> None:
 
 def test_a_table_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "features" / "novel.safetensors"
-    save_features(path, table())
+    save_features(path, dataset())
     loaded = load_features(path, "f0")
     assert loaded is not None
     assert [entry.name for entry in path.parent.iterdir()] == ["novel.safetensors"]
-    for item in fields(FeatureTable):
-        ours, theirs = getattr(table(), item.name), getattr(loaded, item.name)
+    for item in fields(FeatureSet):
+        ours, theirs = getattr(dataset(), item.name), getattr(loaded, item.name)
         assert torch.equal(ours, theirs) if isinstance(ours, Tensor) else ours == theirs
 
 
 def test_a_missing_file_or_one_of_another_fingerprint_is_no_table(tmp_path: Path) -> None:
     path = tmp_path / "novel.safetensors"
     assert load_features(path, "f0") is None
-    save_features(path, table())
+    save_features(path, dataset())
     assert load_features(path, "f1") is None
     assert load_features(tmp_path, "f0") is None
 
 
 def test_a_file_cut_short_or_changed_in_one_byte_is_no_table(tmp_path: Path) -> None:
     path = tmp_path / "novel.safetensors"
-    save_features(path, table())
+    save_features(path, dataset())
     whole = path.read_bytes()
     for place in range(0, len(whole), 7):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
@@ -162,7 +162,7 @@ def test_a_file_cut_short_or_changed_in_one_byte_is_no_table(tmp_path: Path) -> 
 
 def test_a_file_whose_shapes_or_names_do_not_fit_is_no_table(tmp_path: Path) -> None:
     path = tmp_path / "novel.safetensors"
-    save_features(path, table())
+    save_features(path, dataset())
     tensors = load_file(path)
     metadata = {"format": "1", "fingerprint": "f0", "class_names": '["a", "b"]'}
     spoilt_tables: list[dict[str, Tensor]] = [
@@ -186,8 +186,8 @@ def test_several_views_are_averaged_and_told_their_places() -> None:
 
     mean = extract_views(backbone, images(), ROWS, (lambda batch, _: transform(batch), brighter), batch_size=3)
     for place, (feature, row) in enumerate(zip(mean, ROWS.tolist(), strict=True)):
-        picture = transform(images()[row : row + 1])
-        torch.testing.assert_close(feature, ((backbone(picture) + backbone(picture + place)) / 2)[0].detach())
+        image = transform(images()[row : row + 1])
+        torch.testing.assert_close(feature, ((backbone(image) + backbone(image + place)) / 2)[0].detach())
 
 
 def test_a_feature_that_is_not_finite_in_a_later_batch_is_an_error_too() -> None:
@@ -198,8 +198,8 @@ def test_a_feature_that_is_not_finite_in_a_later_batch_is_an_error_too() -> None
         extract_views(nn.Flatten(), images(), ROWS, (spoil,), batch_size=2)
 
 
-def test_an_ensemble_has_the_unit_features_of_its_networks_side_by_side() -> None:
-    one = table()
+def test_an_ensemble_has_the_unit_features_of_its_networks_side_by_size() -> None:
+    one = dataset()
     other = replace(one, features=torch.randn(4, 2, generator=generator_for(1, "features")), fingerprint="f1")
     joined = concatenate([one, other])
     for row in range(4):
@@ -211,7 +211,7 @@ def test_an_ensemble_has_the_unit_features_of_its_networks_side_by_side() -> Non
 
 
 def test_an_ensemble_of_augmented_shots_joins_what_each_shows_as_support() -> None:
-    one = replace(table(), support_features=torch.ones(4, 3))
+    one = replace(dataset(), support_features=torch.ones(4, 3))
     joined = concatenate([one, replace(one, support_features=None)])
     assert joined.support_features is not None
     torch.testing.assert_close(joined.support_features[:, :3], torch.full((4, 3), 3**-0.5))

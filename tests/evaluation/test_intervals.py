@@ -17,26 +17,26 @@ def test_the_usual_interval_is_1_96_standard_errors_and_infinite_for_one_task() 
 
 
 def test_the_error_over_classes_equals_a_loop_that_leaves_out_one_class_after_the_other() -> None:
-    table = made_up_features()
-    found, members = outcomes_of(table), [set(task) for task in sample_episodes(table.labels, SPEC).classes.tolist()]
+    dataset = made_up_features()
+    found, members = outcomes_of(dataset), [set(task) for task in sample_episodes(dataset.labels, SPEC).classes.tolist()]
     error = class_error(found.accuracies.tolist(), found.class_tasks.tolist(), found.class_sums.tolist())
     assert error is not None
     assert error.classes == 8
     assert error.error == pytest.approx(jackknife_error(found.accuracies.tolist(), members, found.classes.tolist()))
 
 
-def drawn(rng: np.random.Generator, classes: int, pictures: int, tasks: int = 1500, ways: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """Values of tasks and their classes, where a class is as easy as it is by nature, by its few pictures and by chance."""
+def drawn(rng: np.random.Generator, classes: int, images: int, tasks: int = 1500, ways: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """Values of tasks and their classes, where a class is as easy as it is by nature, by its few images and by chance."""
     nature = rng.normal(0, 0.08, classes)
-    easy = nature + rng.normal(0, 0.3, (classes, pictures)).mean(axis=1)
+    easy = nature + rng.normal(0, 0.3, (classes, images)).mean(axis=1)
     members = rng.random((tasks, classes)).argsort(axis=1)[:, :ways]
     return 0.6 + easy[members].mean(axis=1) + rng.normal(0, 0.1, tasks), members
 
 
-def test_the_interval_over_classes_covers_the_truth_of_other_classes_and_pictures_and_the_usual_one_does_not() -> None:
+def test_the_interval_over_classes_covers_the_truth_of_other_classes_and_images_and_the_usual_one_does_not() -> None:
     rng, usual, wide = np.random.default_rng(0), 0, 0
     for _ in range(400):
-        values, members = drawn(rng, classes=20, pictures=10)
+        values, members = drawn(rng, classes=20, images=10)
         having = np.zeros((len(values), 20))
         np.put_along_axis(having, members, 1, axis=1)
         error = class_error(values.tolist(), having.sum(axis=0).astype(int).tolist(), (values @ having).tolist())

@@ -1,4 +1,4 @@
-"""Tables in learn2learn's tasks, its tasks in our evaluation, and its heads beside ours; with the installed package."""
+"""Tables in learn2learn's tasks, its tasks in our evaluation, and its classifiers beside ours; with the installed package."""
 
 import pickle
 import random
@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from s2m2.data.augment import evaluation_view
+from s2m2.data.dataset import ImageDataset
 from s2m2.data.learn2learn import import_learn2learn
-from s2m2.data.table import ImageTable
 from s2m2.errors import InputError
 from s2m2.evaluation.classifiers import CosineClassifier, nearest_mean
-from s2m2.evaluation.features import FeatureTable, extract_features
+from s2m2.evaluation.features import FeatureSet, extract_features
 from s2m2.evaluation.learn2learn import _seeded, meta_dataset, score_taskset, taskset_tasks
 from s2m2.evaluation.tasks import FewShotTasks
 from s2m2.recipe import CosineClassifierConfig, DataConfig
@@ -40,14 +40,14 @@ def seed_of_learn2learn() -> Iterator[None]:
     random.setstate(state)
 
 
-def features(classes: int = 6, size: int = 9, dim: int = 8, spread: float = 1.0) -> FeatureTable:
-    """Classes around centres of their own, in shuffled rows, with class numbers that leave gaps."""
+def features(classes: int = 6, size: int = 9, dim: int = 8, spread: float = 1.0) -> FeatureSet:
+    """Classes around centers of their own, in shuffled rows, with class numbers that leave gaps."""
     generator = generator_for(0, "features")
     labels = (torch.arange(classes) * 2 + 1).repeat_interleave(size)[torch.randperm(classes * size, generator=generator)]
-    centres = torch.randn(2 * classes, dim, generator=generator)
-    values = centres[labels] + spread * torch.randn(len(labels), dim, generator=generator)
+    centers = torch.randn(2 * classes, dim, generator=generator)
+    values = centers[labels] + spread * torch.randn(len(labels), dim, generator=generator)
     names = tuple(f"class {number}" for number in range(2 * classes))
-    return FeatureTable(features=values, labels=labels, rows=torch.arange(len(labels)), class_names=names, fingerprint="f")
+    return FeatureSet(features=values, labels=labels, rows=torch.arange(len(labels)), class_names=names, fingerprint="f")
 
 
 def taskset(dataset: Any, ways: int = 3, items: int = 6, tasks: int = 20, *, remap: bool = True) -> Any:
@@ -59,20 +59,20 @@ def taskset(dataset: Any, ways: int = 3, items: int = 6, tasks: int = 20, *, rem
     return l2l.data.Taskset(dataset, steps, num_tasks=tasks)
 
 
-def test_the_pictures_of_a_split_are_a_meta_dataset(small_glyphs: ImageTable) -> None:
+def test_the_images_of_a_split_are_a_meta_dataset(small_glyphs: ImageDataset) -> None:
     dataset, rows = meta_dataset(small_glyphs, "novel"), small_glyphs.rows("novel")
     assert isinstance(dataset, l2l.data.MetaDataset)
     assert len(dataset) == len(rows)
     assert sorted(dataset.labels) == sorted(small_glyphs.splits["novel"])
     for place, row in enumerate(rows):
-        picture, label = dataset[place]
+        image, label = dataset[place]
         assert label == small_glyphs.labels[row] == dataset.indices_to_labels[place]
         assert place in dataset.labels_to_indices[label]
-        assert np.array_equal((picture * 255).round().byte().permute(1, 2, 0).numpy(), small_glyphs.images[row])
+        assert np.array_equal((image * 255).round().byte().permute(1, 2, 0).numpy(), small_glyphs.images[row])
     assert len(meta_dataset(small_glyphs)) == len(small_glyphs.images)
 
 
-def test_no_picture_is_read_before_it_is_asked_for(small_glyphs: ImageTable) -> None:
+def test_no_image_is_read_before_it_is_asked_for(small_glyphs: ImageDataset) -> None:
     seen = []
 
     def transform(images: Tensor) -> Tensor:
@@ -87,18 +87,18 @@ def test_no_picture_is_read_before_it_is_asked_for(small_glyphs: ImageTable) -> 
 
 
 @pytest.mark.parametrize("remap", [True, False])
-def test_the_task_transforms_make_tasks_of_an_image_table(small_glyphs: ImageTable, remap: bool) -> None:
+def test_the_task_transforms_make_tasks_of_an_image_table(small_glyphs: ImageDataset, remap: bool) -> None:
     tasks = taskset(meta_dataset(small_glyphs, "base"), ways=4, items=3, tasks=5, remap=remap)
-    owner = {image.tobytes(): int(label) for image, label in zip(small_glyphs.images, small_glyphs.labels, strict=True)}
+    owner = {opened.tobytes(): int(label) for opened, label in zip(small_glyphs.images, small_glyphs.labels, strict=True)}
     for data, labels in tasks:
-        classes = [owner[(picture * 255).round().byte().permute(1, 2, 0).numpy().tobytes()] for picture in data]
+        classes = [owner[(image * 255).round().byte().permute(1, 2, 0).numpy().tobytes()] for image in data]
         assert set(classes) <= set(small_glyphs.splits["base"])
-        assert len({picture.numpy().tobytes() for picture in data}) == 12
+        assert len({image.numpy().tobytes() for image in data}) == 12
         assert len(set(zip(classes, labels.tolist(), strict=True))) == len(set(classes)) == 4
         assert sorted(labels.tolist()) == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3] if remap else labels.tolist() == classes
 
 
-def test_other_transforms_filter_and_unite_tables(small_glyphs: ImageTable) -> None:
+def test_other_transforms_filter_and_unite_tables(small_glyphs: ImageDataset) -> None:
     base, novel = meta_dataset(small_glyphs, "base"), meta_dataset(small_glyphs, "novel")
     assert len(l2l.data.UnionMetaDataset([base, novel]).labels) == 42
     only = list(small_glyphs.splits["novel"][:3])
@@ -107,7 +107,7 @@ def test_other_transforms_filter_and_unite_tables(small_glyphs: ImageTable) -> N
     assert sorted(labels.tolist()) == sorted(only * 2)
 
 
-def test_a_data_set_goes_to_the_workers_of_a_loader(small_glyphs: ImageTable) -> None:
+def test_a_data_set_goes_to_the_workers_of_a_loader(small_glyphs: ImageDataset) -> None:
     for dataset in (meta_dataset(features()), meta_dataset(small_glyphs, "validation")):
         again = pickle.loads(pickle.dumps(dataset))
         assert torch.equal(again[5][0], dataset[5][0])
@@ -116,11 +116,11 @@ def test_a_data_set_goes_to_the_workers_of_a_loader(small_glyphs: ImageTable) ->
 
 
 def test_features_are_a_meta_dataset() -> None:
-    table = features()
-    dataset = meta_dataset(table)
+    dataset = features()
+    dataset = meta_dataset(dataset)
     assert sorted(dataset.labels) == [1, 3, 5, 7, 9, 11]
     assert all(
-        torch.equal(dataset[row][0], table.features[row]) and dataset[row][1] == table.labels[row] for row in range(len(table.labels))
+        torch.equal(dataset[row][0], dataset.features[row]) and dataset[row][1] == dataset.labels[row] for row in range(len(dataset.labels))
     )
 
 
@@ -135,7 +135,7 @@ def test_accuracies_equal_a_plain_loop_over_learn2learns_own_partition(remap: bo
         near = squared_distances(support, torch.searchsorted(known, support_labels), query, 3).argmin(-1)
         expected.append((known[near] == true).double().mean().item())
     assert 0.4 < sum(expected) / len(expected) < 1
-    assert score_taskset(tasks, nearest_mean, head="nearest_mean", shots=2).tolist() == pytest.approx(expected)
+    assert score_taskset(tasks, nearest_mean, name="nearest_mean", shots=2).tolist() == pytest.approx(expected)
 
 
 def test_tasks_of_several_sizes_are_scored_in_order() -> None:
@@ -158,7 +158,7 @@ def test_tasks_of_several_sizes_are_scored_in_order() -> None:
         assert torch.equal(task.labels[task.query_ways[0]], query_labels)
         scores = nearest_mean(task.tasks, generator_for(0))
         expected.append((scores.argmax(-1) == task.query_ways).double().mean().item())
-    assert score_taskset(tasks, nearest_mean, head="nearest_mean", shots=2).tolist() == expected
+    assert score_taskset(tasks, nearest_mean, name="nearest_mean", shots=2).tolist() == expected
 
 
 def test_classes_may_have_different_numbers_of_queries() -> None:
@@ -170,12 +170,12 @@ def test_classes_may_have_different_numbers_of_queries() -> None:
     assert task.query_ways.tolist() == [[0, 1, 1, 1]]
 
 
-@pytest.mark.parametrize("head", [nearest_mean, COSINE])
-def test_tasks_and_draws_follow_from_the_seed_alone(head: Any) -> None:
+@pytest.mark.parametrize("classifier", [nearest_mean, COSINE])
+def test_tasks_and_draws_follow_from_the_seed_alone(classifier: Any) -> None:
     dataset = meta_dataset(features(spread=3.0))
 
     def scores(tasks: int, seed: int) -> Tensor:
-        return score_taskset(taskset(dataset, tasks=-1), head, head="any", shots=1, tasks=tasks, seed=seed)
+        return score_taskset(taskset(dataset, tasks=-1), classifier, name="any", shots=1, tasks=tasks, seed=seed)
 
     random.seed(1)
     first = scores(260, 4)
@@ -192,10 +192,10 @@ def test_pythons_generator_is_put_back() -> None:
     assert drawn == random.Random(2).random()
 
 
-def test_pictures_go_through_a_backbone(small_glyphs: ImageTable) -> None:
-    backbone, config = tiny_backbone("conv4"), DataConfig(image_size=28, resize=1.15)
+def test_images_go_through_a_backbone(small_glyphs: ImageDataset) -> None:
+    backbone, config = tiny_backbone("conv4"), DataConfig(image_size=28, resize_ratio=1.15)
     view, rows = partial(evaluation_view, config=config), torch.from_numpy(small_glyphs.rows("novel"))
-    known = FeatureTable(
+    known = FeatureSet(
         features=extract_features(backbone, small_glyphs.image_tensor(), rows, view, batch_size=16),
         labels=torch.from_numpy(small_glyphs.labels)[rows],
         rows=rows,
@@ -204,9 +204,9 @@ def test_pictures_go_through_a_backbone(small_glyphs: ImageTable) -> None:
     )
     backbone.train()
     done: list[int] = []
-    pictures = taskset(meta_dataset(small_glyphs, "novel", view))
-    seen = score_taskset(pictures, nearest_mean, head="nearest_mean", shots=1, backbone=backbone, seed=3, progress=done.append)
-    assert seen.tolist() == score_taskset(taskset(meta_dataset(known)), nearest_mean, head="nearest_mean", shots=1, seed=3).tolist()
+    images = taskset(meta_dataset(small_glyphs, "novel", view))
+    seen = score_taskset(images, nearest_mean, name="nearest_mean", shots=1, backbone=backbone, seed=3, progress=done.append)
+    assert seen.tolist() == score_taskset(taskset(meta_dataset(known)), nearest_mean, classifier="nearest_mean", shots=1, seed=3).tolist()
     assert seen.std() > 0
     assert sum(done) == 20
     assert backbone.training
@@ -217,23 +217,23 @@ def test_a_transform_changes_what_the_head_meets() -> None:
         return replace(tasks, query=torch.zeros_like(tasks.query))
 
     tasks = taskset(meta_dataset(features(spread=0.01)))
-    assert score_taskset(tasks, nearest_mean, head="nearest_mean", shots=2).min() == 1
-    assert score_taskset(tasks, nearest_mean, head="nearest_mean", shots=2, transform=blind).unique().tolist() == pytest.approx([1 / 3])
+    assert score_taskset(tasks, nearest_mean, name="nearest_mean", shots=2).min() == 1
+    assert score_taskset(tasks, nearest_mean, name="nearest_mean", shots=2, transform=blind).unique().tolist() == pytest.approx([1 / 3])
 
 
-def test_what_cannot_be_scored_is_said_in_one_line(small_glyphs: ImageTable) -> None:
+def test_what_cannot_be_scored_is_said_in_one_line(small_glyphs: ImageDataset) -> None:
     dataset = meta_dataset(features())
     for tasks, settings, message in (
         (taskset(dataset, tasks=-1), {"shots": 1}, "draws tasks without end; say how many"),
         (taskset(dataset, tasks=3), {"shots": 1, "tasks": 4}, "has 3 tasks, not 4"),
         (taskset(dataset, items=3), {"shots": 3}, "task 0 .* has 3, 3, 3 items of its labels, too few for 3 shots and a query"),
         (taskset(dataset, items=3), {"shots": 4}, "too few for 4 shots"),
-        (taskset(meta_dataset(small_glyphs)), {"shots": 1}, r"shape \(18, 3, 32, 32\) .* pictures need a backbone"),
+        (taskset(meta_dataset(small_glyphs)), {"shots": 1}, r"shape \(18, 3, 32, 32\) .* images need a backbone"),
         (l2l.data.Taskset(dataset, [l2l.data.transforms.NWays(dataset, 2)]), {"shots": 1, "tasks": 1}, "lack learn2learn's LoadData"),
         ([(torch.full((4, 2), torch.nan), torch.arange(4) % 2)], {"shots": 1, "tasks": 1}, "not finite"),
     ):
         with pytest.raises(InputError, match=message):
-            score_taskset(tasks, nearest_mean, head="nearest_mean", **settings)
+            score_taskset(tasks, nearest_mean, name="nearest_mean", **settings)
     with pytest.raises(InputError, match="no split and no transform"):
         meta_dataset(features(), "novel")
     with pytest.raises(InputError, match="has no novel classes"):

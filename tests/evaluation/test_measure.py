@@ -6,7 +6,7 @@ import torch
 from s2m2.data.episodes import EpisodeSpec
 from s2m2.data.sampling import EpisodeSampler
 from s2m2.evaluation.details import Details
-from s2m2.evaluation.features import FeatureTable
+from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.measure import NO_VALIDATION, TWO_SOURCES, UNLIKE_DRAWN, Selection, measure_tasks
 from tests.evaluation.trials import SPEC, made_up_features, outcomes_of, scorer
 
@@ -14,8 +14,8 @@ NOVEL, VALIDATION = made_up_features(), made_up_features("validation")
 SELECTION = Selection(validation=VALIDATION, tasks=40, unknown=2)
 
 
-def measured(spec: EpisodeSpec = SPEC, selection: Selection = SELECTION, table: FeatureTable = NOVEL) -> tuple[torch.Tensor, Details]:
-    return measure_tasks(table, spec, EpisodeSampler(table.labels, spec), scorer(), selection)
+def measured(spec: EpisodeSpec = SPEC, selection: Selection = SELECTION, dataset: FeatureSet = NOVEL) -> tuple[torch.Tensor, Details]:
+    return measure_tasks(dataset, spec, EpisodeSampler(dataset.labels, spec), scorer(), selection)
 
 
 def test_details_say_what_the_tasks_gave() -> None:
@@ -39,19 +39,19 @@ def test_details_say_what_the_tasks_gave() -> None:
 
 def test_the_temperature_comes_from_validation_classes_alone() -> None:
     one, other = (
-        measured(selection=replace(SELECTION, validation=table))[1].calibration for table in (VALIDATION, made_up_features("else"))
+        measured(selection=replace(SELECTION, validation=dataset))[1].calibration for dataset in (VALIDATION, made_up_features("else"))
     )
     assert one.temperature != other.temperature
     assert one.before == other.before
     assert one.after is not None
-    assert one.after.surprise < one.before.surprise
-    changed = FeatureTable(**{**vars(NOVEL), "features": NOVEL.features.flip(0)})
-    assert measured(table=changed)[1].calibration.temperature == one.temperature
+    assert one.after.nll < one.before.nll
+    changed = FeatureSet(**{**vars(NOVEL), "features": NOVEL.features.flip(0)})
+    assert measured(dataset=changed)[1].calibration.temperature == one.temperature
 
 
 def test_the_threshold_comes_from_validation_classes_alone() -> None:
-    changed = FeatureTable(**{**vars(NOVEL), "features": NOVEL.features.flip(0)})
-    one, other = measured()[1].unknown, measured(table=changed)[1].unknown
+    changed = FeatureSet(**{**vars(NOVEL), "features": NOVEL.features.flip(0)})
+    one, other = measured()[1].unknown, measured(dataset=changed)[1].unknown
     assert one is not None
     assert other is not None
     assert one.threshold == other.threshold
@@ -79,7 +79,7 @@ def test_what_cannot_be_measured_is_left_out_with_the_reason(
 
 def test_a_novel_split_too_small_for_unknown_classes_says_so() -> None:
     details = measured(
-        selection=replace(SELECTION, unknown=5, validation=made_up_features("many", classes=12)), table=made_up_features(classes=7)
+        selection=replace(SELECTION, unknown=5, validation=made_up_features("many", classes=12)), dataset=made_up_features(classes=7)
     )[1]
     assert "of the evaluated classes, a 3-way task with 5 unknown classes needs 8 classes, but there are 7" in details.left_out[0]
 
@@ -104,8 +104,8 @@ def test_tasks_of_a_file_that_differ_in_size_leave_temperature_and_unknown_class
 
 
 def test_queries_of_another_source_leave_temperature_and_unknown_classes_out() -> None:
-    table = replace(NOVEL, for_queries=torch.arange(len(NOVEL.labels)) % 2 == 0)
-    sampler = EpisodeSampler(table.labels, replace(SPEC, queries=2), for_queries=table.for_queries)
-    details = measure_tasks(table, sampler.spec, sampler, scorer(), SELECTION)[1]
+    dataset = replace(NOVEL, for_queries=torch.arange(len(NOVEL.labels)) % 2 == 0)
+    sampler = EpisodeSampler(dataset.labels, replace(SPEC, queries=2), for_queries=dataset.for_queries)
+    details = measure_tasks(dataset, sampler.spec, sampler, scorer(), SELECTION)[1]
     assert details.left_out == (TWO_SOURCES,)
     assert details.calibration.temperature is details.unknown is None

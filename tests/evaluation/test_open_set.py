@@ -46,16 +46,16 @@ def test_a_threshold_accepts_and_rejects_what_it_says() -> None:
     accepted = tasks.confidence >= threshold
     assert found.accepted == pytest.approx(float(accepted[tasks.known].double().mean()))
     assert found.rejected == pytest.approx(float((~accepted)[~tasks.known].double().mean()))
-    assert found.recognised == pytest.approx(float((accepted & tasks.right)[tasks.known].double().mean()))
-    assert found.recognised < found.accepted
+    assert found.recognized == pytest.approx(float((accepted & tasks.right)[tasks.known].double().mean()))
+    assert found.recognized < found.accepted
 
 
 def test_unknown_classes_far_from_all_others_are_told_apart_and_random_features_are_not() -> None:
     spec = replace(SPEC, unknown=2, tasks=100)
     areas = []
     for spread in (0.2, 50.0):
-        table = made_up_features(spread=spread, dim=16)
-        tasks = open_tasks(table.features, EpisodeSampler(table.labels, spec), scorer(), temperature=4.0)
+        dataset = made_up_features(spread=spread, dim=16)
+        tasks = open_tasks(dataset.features, EpisodeSampler(dataset.labels, spec), scorer(), temperature=4.0)
         assert tasks.known.sum() == 100 * SPEC.ways * SPEC.queries
         assert (~tasks.known).sum() == 100 * 2 * SPEC.queries
         areas.append(open_score(tasks, choose_threshold(tasks)).auroc)

@@ -14,9 +14,9 @@ from tests.reference import outcomes as slow
 TABLE = made_up_features()
 
 
-def loop_queries(table=TABLE):
-    episodes = sample_episodes(table.labels, SPEC)
-    return episodes, lambda block, task: score_one(table, block, task)
+def loop_queries(dataset=TABLE):
+    episodes = sample_episodes(dataset.labels, SPEC)
+    return episodes, lambda block, task: score_one(dataset, block, task)
 
 
 def test_the_confusion_matrix_equals_that_of_scikit_learn_over_all_tasks() -> None:
@@ -47,7 +47,7 @@ def test_reliability_and_likelihood_equal_a_loop_over_queries_at_both_temperatur
         rights = [int(np.argmax(share)) == way for share, way in shares]
         expected = slow.calibration_error([max(share) for share, _ in shares], rights)
         assert calibration_error(found.reliability[place]) == pytest.approx(expected, abs=1e-6)
-        assert float(found.surprise[place]) == pytest.approx(-np.mean([np.log(share[way]) for share, way in shares]), rel=1e-5)
+        assert float(found.nll[place]) == pytest.approx(-np.mean([np.log(share[way]) for share, way in shares]), rel=1e-5)
     assert calibration_error(found.reliability[0]) != pytest.approx(calibration_error(found.reliability[1]), abs=1e-3)
 
 

@@ -33,10 +33,10 @@ def pickled(path: Path, content: object) -> Path:
 
 
 def test_rows_beyond_the_count_are_padding(tmp_path: Path) -> None:
-    table = read_released_features(hdf5(tmp_path / "novel.hdf5"))
-    np.testing.assert_array_equal(table.features.numpy(), FEATURES[:6])
-    assert table.class_names == ("80", "81", "99")
-    assert table.labels.tolist() == [0, 0, 1, 1, 1, 2]
+    dataset = read_released_features(hdf5(tmp_path / "novel.hdf5"))
+    np.testing.assert_array_equal(dataset.features.numpy(), FEATURES[:6])
+    assert dataset.class_names == ("80", "81", "99")
+    assert dataset.labels.tolist() == [0, 0, 1, 1, 1, 2]
 
 
 @pytest.mark.parametrize("count", [np.array(6), np.array([6], dtype=np.int32)])
@@ -47,9 +47,9 @@ def test_a_count_may_have_any_whole_type(tmp_path: Path, count: np.ndarray) -> N
 @pytest.mark.parametrize("key", [int, str, np.int64, float])
 def test_a_pickled_dict_gives_every_vector_its_label(tmp_path: Path, key: Any) -> None:
     content = {key(12): [FEATURES[0], FEATURES[1]], key(7): [FEATURES[2]]}
-    table = read_released_features(pickled(tmp_path / "novel_features.plk", content))
-    np.testing.assert_array_equal(table.features.numpy(), FEATURES[:3])
-    assert [table.class_names[label] for label in table.labels.tolist()] == ["12", "12", "7"]
+    dataset = read_released_features(pickled(tmp_path / "novel_features.plk", content))
+    np.testing.assert_array_equal(dataset.features.numpy(), FEATURES[:3])
+    assert [dataset.class_names[label] for label in dataset.labels.tolist()] == ["12", "12", "7"]
 
 
 def test_vectors_may_be_lists_of_numbers_or_one_matrix(tmp_path: Path) -> None:

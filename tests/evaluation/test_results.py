@@ -16,7 +16,7 @@ RESULTS = TaskResults(
     dataset="glyphs",
     split="novel",
     features="finetune",
-    head="cosine",
+    classifier="cosine",
     ways=5,
     shots=1,
     queries=15,
@@ -56,7 +56,7 @@ def test_results_come_back_from_their_file_as_they_were(tmp_path: Path) -> None:
 
 def test_the_file_states_every_key_that_readers_rely_on(tmp_path: Path) -> None:
     stated = json.loads(save_results(tmp_path, RESULTS).read_text(encoding="utf-8"))
-    keys = {"dataset", "split", "head", "ways", "shots", "queries", "tasks", "seed", "mean", "interval", "per_task"}
+    keys = {"dataset", "split", "classifier", "ways", "shots", "queries", "tasks", "seed", "mean", "interval", "per_task"}
     assert keys <= set(stated)
     assert stated["mean"] == RESULTS.mean
     assert stated["interval"] == RESULTS.interval
@@ -64,7 +64,7 @@ def test_the_file_states_every_key_that_readers_rely_on(tmp_path: Path) -> None:
 
 
 def test_results_that_differ_in_kind_get_files_of_their_own() -> None:
-    changes = [{}, {"split": "validation"}, {"features": "pretrain"}, {"head": "nearest_mean"}, {"ways": 10}, {"shots": 5}]
+    changes = [{}, {"split": "validation"}, {"features": "pretrain"}, {"classifier": "nearest_mean"}, {"ways": 10}, {"shots": 5}]
     assert len({replace(RESULTS, **change).file_name for change in changes}) == len(changes)
 
 

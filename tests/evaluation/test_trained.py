@@ -14,10 +14,10 @@ from s2m2.recipe import DataConfig, ModelConfig, Recipe, recipe_to_yaml
 from s2m2.seeding import generator_for
 from tests.evaluation.random_run import random_run
 
-RECIPE = Recipe(data=DataConfig(image_size=32, resize=1.15, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4)), model=ModelConfig(width=8))
+RECIPE = Recipe(data=DataConfig(image_size=32, resize_ratio=1.15, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4)), model=ModelConfig(width=8))
 
 
-def test_pictures_of_any_size_become_the_features_of_the_stage(tmp_path: Path) -> None:
+def test_images_of_any_size_become_the_features_of_the_stage(tmp_path: Path) -> None:
     run = random_run(tmp_path, RECIPE, "pretrain", "finetune")
     images = torch.randint(256, (3, 50, 40, 3), dtype=torch.uint8, generator=generator_for(0, "images"))
     for stage, named in (("finetune", None), ("finetune", "finetune"), ("pretrain", "pretrain")):
@@ -31,7 +31,7 @@ def test_pictures_of_any_size_become_the_features_of_the_stage(tmp_path: Path) -
         torch.testing.assert_close(trained.features(images, batch_size=2), expected, rtol=1e-3, atol=1e-3)
 
 
-def test_the_fingerprint_is_of_weights_pictures_split_and_view(tmp_path: Path) -> None:
+def test_the_fingerprint_is_of_weights_images_split_and_view(tmp_path: Path) -> None:
     trained = load_backbone(str(random_run(tmp_path, RECIPE, "pretrain").path))
     expected = fingerprint_of(trained.network.state_dict(), "digest", "novel", seen_as(RECIPE.data))
     assert trained.fingerprint_on("digest", "novel") == expected

@@ -59,7 +59,7 @@ def test_weights_equal_the_slow_twins_whether_or_not_the_span_fills_the_space(si
     assert_equals_the_slow_twin(problem(**size), QUICK)
 
 
-def test_support_pictures_that_are_alike_or_empty_do_no_harm() -> None:
+def test_support_images_that_are_alike_or_empty_do_no_harm() -> None:
     initial, support, labels, orders = problem()
     support[:, 1] = support[:, 0]
     support[:, 2] = 0.0

@@ -9,7 +9,7 @@ from s2m2.evaluation.classifiers import build_classifier
 from s2m2.evaluation.tasks import FewShotTasks
 from s2m2.functional.linear import support_span
 from s2m2.recipe import EvaluateConfig
-from s2m2.recipe.heads import HeadName
+from s2m2.recipe.heads import ClassifierName
 from s2m2.seeding import generator_for
 from tests.reference.evaluate import changed
 from tests.reference.inductive import loop, ridge
@@ -18,7 +18,7 @@ DIM = 12_288
 
 
 def pixel_tasks(shots: int, scale: float) -> FewShotTasks:
-    """Tasks of pictures that are much alike, from 0 to 255 times `scale`."""
+    """Tasks of images that are much alike, from 0 to 255 times `scale`."""
     generator = generator_for(0, "pixels", shots)
     draw = partial(torch.randn, generator=generator)
     scene, ways = 128 + 40 * draw(DIM), 10 * draw(2, 5, 1, DIM)
@@ -30,7 +30,7 @@ def pixel_tasks(shots: int, scale: float) -> FewShotTasks:
 @pytest.mark.parametrize("scale", [1.0, 100.0])
 @pytest.mark.parametrize("shots", [1, 20])
 @pytest.mark.parametrize("head", ["logistic", "ridge", "svm", "cosine_converged"])
-def test_large_features_of_many_dimensions_are_fitted(head: HeadName, shots: int, scale: float) -> None:
+def test_large_features_of_many_dimensions_are_fitted(head: ClassifierName, shots: int, scale: float) -> None:
     tasks = pixel_tasks(shots, scale)
     scores = build_classifier(head, EvaluateConfig())(tasks, generator_for(0))
     assert torch.equal(scores.argmax(-1), torch.arange(5).repeat_interleave(3).expand(2, -1))
@@ -45,4 +45,4 @@ def test_ridge_on_them_is_that_of_scikit_learn() -> None:
 def test_inner_products_have_the_digits_of_float64() -> None:
     support = pixel_tasks(20, 100.0).support
     exact = changed(pixel_tasks(20, 100.0), torch.Tensor.double).support
-    torch.testing.assert_close(support_span(support, centred=False).gram, exact @ exact.mT, rtol=1e-12, atol=0)
+    torch.testing.assert_close(support_span(support, centerd=False).gram, exact @ exact.mT, rtol=1e-12, atol=0)

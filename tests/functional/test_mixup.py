@@ -1,4 +1,4 @@
-"""`Mix` and its losses against loops over pictures and classes, in value and gradient, and what must not change a picture."""
+"""`Mix` and its losses against loops over images and classes, in value and gradient, and what must not change an image."""
 
 import pytest
 import torch
@@ -27,8 +27,8 @@ STAGES = range(5)
 """Before each of a backbone's four stages, and after the last."""
 
 
-def pictures(rows: int = BATCH, side: int = 28) -> Tensor:
-    return torch.randn(rows, 3, side, side, generator=generator_for(0, "pictures"))
+def images(rows: int = BATCH, size: int = 28) -> Tensor:
+    return torch.randn(rows, 3, size, size, generator=generator_for(0, "images"))
 
 
 def mixture(name: str, stage: int = 0) -> Mix:
@@ -42,20 +42,20 @@ def weights_each(mix: Mix) -> Tensor:
 
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("backbone_name", BUILDERS)
-def test_mixing_before_any_stage_equals_a_loop_over_pictures_in_value_and_gradient(backbone_name: BackboneName, stage: int) -> None:
-    compare_with_loop(backbone_name, mixture("a weight each", stage), pictures())
+def test_mixing_before_any_stage_equals_a_loop_over_images_in_value_and_gradient(backbone_name: BackboneName, stage: int) -> None:
+    compare_with_loop(backbone_name, mixture("a weight each", stage), images())
 
 
 @pytest.mark.parametrize("name", MIXTURES)
 @pytest.mark.parametrize("stage", [0, 2, 4])
-def test_every_kind_of_mixture_equals_a_loop_over_pictures_in_value_and_gradient(name: str, stage: int) -> None:
-    compare_with_loop("conv4", mixture(name, stage), pictures())
+def test_every_kind_of_mixture_equals_a_loop_over_images_in_value_and_gradient(name: str, stage: int) -> None:
+    compare_with_loop("conv4", mixture(name, stage), images())
 
 
 @pytest.mark.parametrize("stage", [0, 2, 4])
-def test_partners_from_a_second_batch_equal_a_loop_over_pictures_in_value_and_gradient(stage: int) -> None:
+def test_partners_from_a_second_batch_equal_a_loop_over_images_in_value_and_gradient(stage: int) -> None:
     partners = torch.arange(BATCH, 2 * BATCH)[None]
-    compare_with_loop("conv4", Mix(stage=stage, weights=torch.tensor([0.4]).double(), partners=partners), pictures(2 * BATCH))
+    compare_with_loop("conv4", Mix(stage=stage, weights=torch.tensor([0.4]).double(), partners=partners), images(2 * BATCH))
 
 
 def compare_with_loop(backbone_name: BackboneName, mix: Mix, images: Tensor) -> None:
@@ -131,35 +131,35 @@ def test_a_single_class_has_no_loss() -> None:
 
 
 @pytest.mark.parametrize("weights", [torch.tensor([0.0]), torch.zeros(1, BATCH)], ids=["one weight", "a weight each"])
-def test_weight_one_of_a_picture_is_plain_training(weights: Tensor) -> None:
+def test_weight_one_of_a_image_is_plain_training(weights: Tensor) -> None:
     backbone = tiny_backbone("resnet12")
-    plain = backbone(pictures())
+    plain = backbone(images())
     for stage in STAGES:
         mix = Mix(stage=stage, weights=weights, partners=PARTNERS)
-        assert torch.equal(backbone(pictures(), mix), plain)
+        assert torch.equal(backbone(images(), mix), plain)
         assert torch.equal(mix.targets(LABELS, CLASSES), F.one_hot(LABELS, CLASSES).float())
     torch.testing.assert_close(soft_cross_entropy(plain, mix.targets(LABELS, plain.shape[1])), F.cross_entropy(plain, LABELS))
 
 
-def test_mixing_pictures_with_themselves_changes_nothing() -> None:
+def test_mixing_images_with_themselves_changes_nothing() -> None:
     backbone = tiny_backbone("wrn28_10")
-    plain = backbone(pictures())
+    plain = backbone(images())
     for stage in STAGES:
         mix = Mix(stage=stage, weights=torch.tensor([0.3, 0.3]), partners=torch.arange(BATCH).expand(2, -1))
-        assert torch.equal(backbone(pictures(), mix), plain)
+        assert torch.equal(backbone(images(), mix), plain)
 
 
-def test_exchanging_picture_and_partner_exchanges_the_weights() -> None:
+def test_exchanging_image_and_partner_exchanges_the_weights() -> None:
     swapped = torch.tensor([[1, 0, 3, 2]])
-    mixed = Mix(stage=0, weights=torch.tensor([0.3]), partners=swapped).blend(pictures())
-    exchanged = Mix(stage=0, weights=torch.tensor([0.7]), partners=swapped).blend(pictures())
+    mixed = Mix(stage=0, weights=torch.tensor([0.3]), partners=swapped).blend(images())
+    exchanged = Mix(stage=0, weights=torch.tensor([0.7]), partners=swapped).blend(images())
     torch.testing.assert_close(mixed, exchanged[swapped[0]])
 
 
 def test_the_order_of_partners_does_not_matter() -> None:
     one = Mix(stage=0, weights=torch.tensor([0.3, 0.5]), partners=TWO_PARTNERS)
     other = Mix(stage=0, weights=torch.tensor([0.5, 0.3]), partners=TWO_PARTNERS.flip(0))
-    torch.testing.assert_close(one.blend(pictures()), other.blend(pictures()))
+    torch.testing.assert_close(one.blend(images()), other.blend(images()))
 
 
 def test_targets_are_shares_that_sum_to_one() -> None:
@@ -171,4 +171,4 @@ def test_targets_are_shares_that_sum_to_one() -> None:
 
 def test_mixing_keeps_the_kind_of_numbers_of_the_representation() -> None:
     mix = Mix(stage=0, weights=torch.tensor([[0.7, 0.1, 0.5, 0.95]]), partners=PARTNERS)
-    assert mix.blend(pictures().bfloat16()).dtype == torch.bfloat16
+    assert mix.blend(images().bfloat16()).dtype == torch.bfloat16

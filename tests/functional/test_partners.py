@@ -39,7 +39,7 @@ def test_all_pairs_of_a_block_are_equally_likely() -> None:
 
 
 @pytest.mark.parametrize("batch", [2, 9, 64])
-def test_no_picture_is_its_own_partner_and_none_has_one_partner_twice(batch: int) -> None:
+def test_no_image_is_its_own_partner_and_none_has_one_partner_twice(batch: int) -> None:
     count = min(3, batch - 1)
     for draw in range(50):
         partners = draw_partners(batch, generator_for(1, draw), partners=count)
@@ -53,7 +53,7 @@ def test_a_batch_that_cannot_be_shared_is_refused() -> None:
 
 
 def test_too_many_partners_for_a_block_are_refused() -> None:
-    with pytest.raises(ValueError, match="8 partners for each picture need more than the 8 pictures"):
+    with pytest.raises(ValueError, match="8 partners for each image need more than the 8 images"):
         draw_partners(64, generator_for(0), partners=8)
 
 

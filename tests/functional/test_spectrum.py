@@ -24,9 +24,9 @@ def test_figures_equal_those_of_numpys_decomposition(dim: int) -> None:
     assert found.effective_rank == pytest.approx(np.mean([slow.effective_rank(values) for values in expected]))
     assert found.directions == pytest.approx(np.mean([slow.directions(values) for values in expected]))
     assert (found.classes, found.left_out) == (5, 0)
-    centred = features.numpy() - features.numpy().mean(axis=0)
+    centerd = features.numpy() - features.numpy().mean(axis=0)
     sizes = np.bincount(labels.numpy())
-    assert found.within == pytest.approx((squares.sum(axis=1) * sizes).sum() / (centred**2).sum())
+    assert found.within == pytest.approx((squares.sum(axis=1) * sizes).sum() / (centerd**2).sum())
 
 
 def test_a_class_on_a_line_has_one_direction() -> None:
@@ -55,7 +55,7 @@ def test_figures_do_not_depend_on_scale_and_place_but_the_singular_values_do() -
 def test_classes_that_are_points_are_left_out_and_counted() -> None:
     features = torch.randn(8, 5, generator=generator_for(1)) + 100
     features[3:5] = features[3]
-    labels = torch.tensor([0, 0, 0, 1, 1, 2, 3, 3])  # 1: one picture twice; 2: a single one
+    labels = torch.tensor([0, 0, 0, 1, 1, 2, 3, 3])  # 1: one image twice; 2: a single one
     found = class_spectrum(features, labels)
     assert (found.classes, found.left_out) == (2, 2)
     assert torch.isfinite(found.shares).all()

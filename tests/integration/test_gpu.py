@@ -6,17 +6,17 @@ from typing import get_args
 
 import pytest
 import torch
+from s2m2.recipe.heads import ClassifierName
 
 from s2m2.cli import main
 from s2m2.data import batches
+from s2m2.data.dataset import ImageDataset
 from s2m2.data.episodes import EpisodeSpec
-from s2m2.data.table import ImageTable
 from s2m2.evaluation.base_statistics import base_statistics
 from s2m2.evaluation.classifiers import build_classifier
 from s2m2.evaluation.evaluate import score_tasks
-from s2m2.evaluation.features import FeatureTable
+from s2m2.evaluation.features import FeatureSet
 from s2m2.recipe import EvaluateConfig
-from s2m2.recipe.heads import HeadName
 from s2m2.recipe.training import ObjectiveName
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import read_metrics
@@ -66,25 +66,25 @@ def test_a_run_begun_on_a_cpu_is_continued_on_a_gpu(glyph_folder: Path, tmp_path
     assert main(["pretrain", *tiny_flags(glyph_folder, run.path, **changes)]) == 0
 
 
-@pytest.mark.parametrize("head", get_args(HeadName))
-def test_every_head_scores_on_a_gpu_as_on_a_cpu(head: HeadName) -> None:
+@pytest.mark.parametrize("head", get_args(ClassifierName))
+def test_every_head_scores_on_a_gpu_as_on_a_cpu(head: ClassifierName) -> None:
     generator = generator_for(0, "gpu")
     labels = torch.arange(8).repeat_interleave(40)
     # More numbers than items in a task, as with real features: some heads then compute in the span of the items.
     values = (torch.randn(8, 128, generator=generator)[labels] + torch.randn(320, 128, generator=generator)).relu()
     names = tuple(map(str, range(8)))
-    table = FeatureTable(features=values, labels=labels, rows=torch.arange(320), class_names=names, fingerprint="")
-    classifier = build_classifier(head, EvaluateConfig(), base_statistics(table, covariances=True))
+    dataset = FeatureSet(features=values, labels=labels, rows=torch.arange(320), class_names=names, fingerprint="")
+    classifier = build_classifier(head, EvaluateConfig(), base_statistics(dataset, covariances=True))
     spec = EpisodeSpec(ways=5, shots=2, queries=10, tasks=64)
-    cpu, cuda = (score_tasks(table, spec, classifier, head=head, device=device) for device in ("cpu", "cuda"))
+    cpu, cuda = (score_tasks(dataset, spec, classifier, name=head, device=device) for device in ("cpu", "cuda"))
     assert (cpu - cuda).abs().mean() < 0.01
 
 
 @pytest.mark.parametrize("objective", ["supervised", "rotation", "exemplar", "mixup"])
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
-def test_a_step_never_waits_for_the_gpu(small_glyphs: ImageTable, objective: ObjectiveName, stage: str) -> None:
+def test_a_step_never_waits_for_the_gpu(small_glyphs: ImageDataset, objective: ObjectiveName, stage: str) -> None:
     recipe = tiny_recipe(objective, width=8)
-    config = replace(recipe.finetune if stage == "finetune" else recipe.pretrain, average=0.9)
+    config = replace(recipe.finetune if stage == "finetune" else recipe.pretrain, ema_decay=0.9)
     step = step_maker(small_glyphs, recipe, config, "cuda")(lambda part: None)
     step.networks.train()
     for number in range(3):
@@ -97,7 +97,7 @@ def test_a_step_never_waits_for_the_gpu(small_glyphs: ImageTable, objective: Obj
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_tables_that_do_not_fit_give_the_same_batches(small_glyphs: ImageTable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_that_do_not_fit_give_the_same_batches(small_glyphs: ImageDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = tiny_recipe()
     resident = step_maker(small_glyphs, recipe, recipe.pretrain, "cuda")(lambda part: None)
     monkeypatch.setattr(batches, "RESIDENT_SHARE", 0.0)

@@ -12,8 +12,8 @@ from tests.models.tiny import tiny_backbone
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA GPU")
 
 
-def view(pictures: torch.Tensor) -> torch.Tensor:
-    return pictures.permute(0, 3, 1, 2).float() / 255
+def view(images: torch.Tensor) -> torch.Tensor:
+    return images.permute(0, 3, 1, 2).float() / 255
 
 
 def test_measures_on_a_gpu_are_those_on_a_cpu() -> None:
@@ -27,5 +27,5 @@ def test_measures_on_a_gpu_are_those_on_a_cpu() -> None:
         head = measure_head(
             classifier, images, rows, labels, view, epsilons=(2.0,), mean=(0, 0, 0), std=(1, 1, 1), batch_size=16, device=device
         )
-        found.append([value for layer in layers for value in (layer.entanglement, layer.effective_rank)] + [head.surprise])
+        found.append([value for layer in layers for value in (layer.entanglement, layer.effective_rank)] + [head.nll])
     assert found[0] == pytest.approx(found[1], rel=0.01)

@@ -1,4 +1,4 @@
-"""The whole pipeline on a small table: all files are there, say what they should, and nothing is done twice."""
+"""The whole pipeline on a small dataset: all files are there, say what they should, and nothing is done twice."""
 
 import json
 import re
@@ -86,7 +86,7 @@ def test_other_ways_and_shots_need_no_training_and_no_recipe(finished: RunDirect
         "--evaluate.shots",
         "1",
         "3",
-        "--evaluate.heads",
+        "--evaluate.classifiers",
         "cosine",
         "--evaluate.details",
         "false",

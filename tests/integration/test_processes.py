@@ -24,7 +24,7 @@ SETTINGS = {
     "pretrain__epochs": "1",
     "finetune__epochs": "1",
     "pretrain__average": "0.9",
-    "pretrain__statistics_pictures": "256",
+    "pretrain__bn_recalibration_images": "256",
     **SCORED_BRIEFLY,
 }
 
@@ -77,7 +77,7 @@ def test_a_process_that_dies_ends_the_others_in_one_line_and_the_checkpoint_goes
     assert line.startswith("s2m2 pretrain: another process of this run ended or cannot be reached; the same command continues")
     assert torch.load(run.last("pretrain"), weights_only=True)["progress"]["step"] < 12 * 8
     assert main(["pretrain", *some, "--runtime.devices", "1"]) == 0
-    assert torch.load(run.last("pretrain"), weights_only=True)["progress"]["step"] == 12 * 8  # 256 base pictures in batches of 32
+    assert torch.load(run.last("pretrain"), weights_only=True)["progress"]["step"] == 12 * 8  # 256 base images in batches of 32
 
 
 def until(condition: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 120) -> None:

@@ -25,20 +25,20 @@ def read(*paths: Path) -> Recipe:
     return build_recipe(parser.instantiate(parser.parse_args([word for path in paths for word in ("--config", str(path))])))
 
 
-def shortened(recipe: Recipe, table: Path) -> Recipe:
+def shortened(recipe: Recipe, dataset: Path) -> Recipe:
     """What takes a second or two; what shapes a run beyond its size stays."""
 
     def brief(config: TrainingConfig) -> Any:
         validation = replace(config.validation, tasks=5, queries=2)
-        pictures = min(config.statistics_pictures, 64)
-        return replace(config, epochs=min(config.epochs, 1), batch_size=64, statistics_pictures=pictures, validation=validation)
+        images = min(config.bn_recalibration_images, 64)
+        return replace(config, epochs=min(config.epochs, 1), batch_size=64, bn_recalibration_images=images, validation=validation)
 
     model: ModelConfig = replace(recipe.model, width=4)
     evaluate: EvaluateConfig = replace(recipe.evaluate, heads=("nearest_mean",), tasks=10, queries=2, details=False)
     runtime: RuntimeConfig = replace(recipe.runtime, accelerator="cpu", compile=False, threads=1)
     return replace(
         recipe,
-        data=replace(recipe.data, table=str(table)),
+        data=replace(recipe.data, dataset=str(dataset)),
         model=model,
         pretrain=brief(recipe.pretrain),
         finetune=brief(recipe.finetune),

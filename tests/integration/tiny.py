@@ -31,11 +31,11 @@ SCORED_BRIEFLY = {"evaluate__heads": "nearest_mean", "evaluate__shots": "1", "ev
 """Changes for runs of which the weights are looked at."""
 
 
-def tiny_flags(table: Path, run: Path, **changes: str) -> list[str]:
+def tiny_flags(dataset: Path, run: Path, **changes: str) -> list[str]:
     """Flags of the tiny recipe; changes are given with `__` for the dots of a path."""
     settings = {
         **TINY,
-        "data.table": str(table),
+        "data.path": str(dataset),
         "run-dir": str(run),
         **{name.replace("__", "."): value for name, value in changes.items()},
     }

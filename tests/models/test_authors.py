@@ -60,7 +60,7 @@ def test_prefixes_make_no_difference(rename: object) -> None:
 
 
 @pytest.mark.parametrize("outputs", [64, 200, 351])
-def test_the_head_gives_the_logits_of_weight_normalisation(outputs: int) -> None:
+def test_the_head_gives_the_logits_of_weight_normalization(outputs: int) -> None:
     given = state(outputs)
     weights = translate(given)
     assert weights.outputs == outputs
@@ -75,13 +75,13 @@ def test_the_head_gives_the_logits_of_weight_normalisation(outputs: int) -> None
 
 def test_a_file_may_have_no_head() -> None:
     weights = translate(state(None))
-    assert (weights.class_head, weights.outputs, weights.turn_head) == (None, None, None)
+    assert (weights.class_head, weights.outputs, weights.rotation_head) == (None, None, None)
 
 
 @pytest.mark.parametrize("prefix", ["", "0.", "module.0."])
 def test_the_rotation_head_is_kept(prefix: str) -> None:
     rotate = {f"{prefix}weight": torch.randn(4, 4 * WIDTH), f"{prefix}bias": torch.randn(4)}
-    found = translate(state(), rotate).turn_head
+    found = translate(state(), rotate).rotation_head
     assert found is not None
     assert torch.equal(found["weight"], rotate[f"{prefix}weight"])
     assert torch.equal(found["bias"], rotate[f"{prefix}bias"])

@@ -5,17 +5,17 @@ import itertools
 import pytest
 import torch
 
-from s2m2.models import BUILDERS, Backbone, build_backbone, initialise
+from s2m2.models import BUILDERS, Backbone, build_backbone, initialize
 from s2m2.recipe import ModelConfig
 from s2m2.recipe.model import BackboneName
 from s2m2.seeding import generator_for
 from tests.models.tiny import tiny_backbone
 
-# Convolutions have no bias; batch normalisation has two parameters a channel.
+# Convolutions have no bias; batch normalization has two parameters a channel.
 PARAMETERS: dict[BackboneName, int] = {
-    # 3*64*9 + 3 * 64*64*9 = 112,320 in convolutions, 4 * 2*64 = 512 in normalisation.
+    # 3*64*9 + 3 * 64*64*9 = 112,320 in convolutions, 4 * 2*64 = 512 in normalization.
     "conv4": 112_832,
-    # A block c -> w: 9*c*w + 2 * 9*w*w + 1*c*w in convolutions, 4 * 2*w in normalisation; 75,904 + 564,480 + 2,357,760 + 9,426,176.
+    # A block c -> w: 9*c*w + 2 * 9*w*w + 1*c*w in convolutions, 4 * 2*w in normalization; 75,904 + 564,480 + 2,357,760 + 9,426,176.
     "resnet12": 12_424_320,
     # The 11,173,962 of the known CIFAR-10 network with this stem, without the 512*10 + 10 of its last layer.
     "resnet18": 11_168_832,
@@ -92,11 +92,11 @@ def test_initialising_reaches_every_value_of_the_state(name: BackboneName) -> No
     backbone, fresh = tiny_backbone(name), tiny_backbone(name, seed=3).state_dict()
     for values in backbone.state_dict().values():
         values.fill_(torch.nan if values.is_floating_point() else 99)
-    initialise(backbone, generator_for(3, "backbone"))
+    initialize(backbone, generator_for(3, "backbone"))
     assert all(torch.equal(values, fresh[key]) for key, values in backbone.state_dict().items())
 
 
-def test_convolutions_start_with_the_spread_of_their_outputs_and_normalisation_as_the_identity() -> None:
+def test_convolutions_start_with_the_spread_of_their_outputs_and_normalization_as_the_identity() -> None:
     backbone = build_backbone(ModelConfig(backbone="wrn28_10", width=40), 32, generator_for(0))
     for layer in backbone.modules():
         if isinstance(layer, torch.nn.Conv2d) and layer.weight.numel() > 10_000:
@@ -110,7 +110,7 @@ def test_convolutions_start_with_the_spread_of_their_outputs_and_normalisation_a
 
 def test_a_layer_without_a_rule_for_its_weights_is_refused() -> None:
     with pytest.raises(TypeError, match="GroupNorm"):
-        initialise(torch.nn.Sequential(torch.nn.GroupNorm(2, 4)), generator_for(0))
+        initialize(torch.nn.Sequential(torch.nn.GroupNorm(2, 4)), generator_for(0))
 
 
 def test_without_a_generator_the_weights_are_always_the_same() -> None:
@@ -126,7 +126,7 @@ def test_every_parameter_gets_a_gradient(name: BackboneName) -> None:
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_in_evaluation_a_pictures_features_do_not_depend_on_the_others(name: BackboneName) -> None:
+def test_in_evaluation_a_images_features_do_not_depend_on_the_others(name: BackboneName) -> None:
     backbone = tiny_backbone(name).eval()
     images = torch.randn(4, 3, 28, 28, generator=generator_for(0))
     together = backbone(images)

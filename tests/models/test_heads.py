@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from s2m2.models import CosineHead, LinearHead, initialise
+from s2m2.models import CosineHead, LinearHead, initialize
 from s2m2.seeding import generator_for
 from tests.reference.comparison import assert_twins_agree
 from tests.reference.cosine_head import cosine_logits
@@ -31,7 +31,7 @@ def test_cosine_logits_equal_a_loop_in_value_and_gradient() -> None:
     assert_twins_agree(logits, lambda *inputs: cosine_logits(*inputs, SCALE), features(), made.direction, made.norm)
 
 
-def test_cosine_logits_equal_torchs_weight_normalisation_in_value_and_gradient() -> None:
+def test_cosine_logits_equal_torchs_weight_normalization_in_value_and_gradient() -> None:
     layer = nn.utils.parametrizations.weight_norm(nn.Linear(DIM, CLASSES, bias=False).double(), dim=0)
 
     def by_torch(given: Tensor, direction: Tensor, norm: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ def test_weights_follow_from_the_generator_alone_and_leave_the_global_one_untouc
     for made, seed in ((one, 1), (same, 1), (other, 2)):
         for parameter in made.parameters():
             nn.init.constant_(parameter, torch.nan)
-        initialise(made, generator_for(seed, "head"))
+        initialize(made, generator_for(seed, "head"))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.equal(one(features()), same(features()))
     assert not torch.equal(one(features()), other(features()))

@@ -62,8 +62,8 @@ def test_it_is_one_stage_before_and_after_which_can_be_mixed() -> None:
     features = backbone(images())
     mixed = backbone(images(), Mix(stage=1, weights=weights, partners=partner[None]))
     torch.testing.assert_close(mixed, 0.25 * features + 0.75 * features[partner])
-    pictures = 0.25 * images() + 0.75 * images()[partner]
-    torch.testing.assert_close(backbone(images(), Mix(stage=0, weights=weights, partners=partner[None])), backbone(pictures))
+    batch = 0.25 * images() + 0.75 * images()[partner]
+    torch.testing.assert_close(backbone(images(), Mix(stage=0, weights=weights, partners=partner[None])), backbone(batch))
 
 
 def test_weights_of_a_file_are_loaded_without_the_classifier(weights: Path) -> None:
@@ -100,7 +100,7 @@ def test_weights_that_do_not_fit_are_named(weights: Path, tmp_path: Path) -> Non
     ("settings", "said"),
     [
         ({"name": "no_such_model"}, "--model.timm is no_such_model"),
-        ({"name": "test_vit", "size": 33}, "takes no pictures of --data.image_size 33"),
+        ({"name": "test_vit", "size": 33}, "takes no images of --data.image_size 33"),
         ({"width": 8}, "--model.width"),
         ({"dropout": 0.5}, "--model.dropout"),
         ({"weights": "x.safetensors", "pretrained": True}, "--model.weights"),

@@ -34,7 +34,7 @@ def test_stage_shapes_are_those_of_the_reference(size: int, expected: list[tuple
 
 # S2M2's numbers, 5.24 and 32.8 thousand million; the counter counts a multiplication and an addition as two operations.
 @pytest.mark.parametrize(("size", "expected"), [(32, 5.24e9), (80, 32.8e9)])
-def test_one_picture_costs_the_multiply_adds_of_the_reference(size: int, expected: float) -> None:
+def test_one_image_costs_the_multiply_adds_of_the_reference(size: int, expected: float) -> None:
     with FlopCounterMode(display=False) as counter:
         on_meta()(torch.zeros(1, 3, size, size, device="meta"))
     assert counter.get_total_flops() / 2 == pytest.approx(expected, rel=2e-3)
@@ -49,13 +49,13 @@ def first_block(dropout: float = 0.0) -> PreActivationBlock:
 
 def test_where_the_width_changes_the_shortcut_receives_the_normalised_and_rectified_input() -> None:
     block, received = first_block().eval(), []
-    normalisation = block.activation[0]
-    normalisation.running_mean.fill_(0.25)
+    normalization = block.activation[0]
+    normalization.running_mean.fill_(0.25)
     assert isinstance(block.shortcut, nn.Conv2d)
     block.shortcut.register_forward_pre_hook(lambda _, arguments: received.append(arguments[0]))
     values = torch.randn(2, 4, 6, 6, generator=generator_for(0))
     block(values)
-    torch.testing.assert_close(received[0], F.relu((values - 0.25) / (1 + normalisation.eps) ** 0.5))
+    torch.testing.assert_close(received[0], F.relu((values - 0.25) / (1 + normalization.eps) ** 0.5))
 
 
 def test_where_the_width_stays_the_input_itself_is_carried_on() -> None:
@@ -75,12 +75,12 @@ def test_a_stem_as_wide_as_the_first_stage_needs_no_shortcut_of_its_own() -> Non
 def test_dropout_falls_between_the_two_convolutions_and_spares_the_shortcut() -> None:
     block, received = first_block(dropout=0.5), []
     block.branch[-1].register_forward_pre_hook(lambda _, arguments: received.append(arguments[0]))
-    first, normalisation, _, _, _ = block.branch
+    first, normalization, _, _, _ = block.branch
     values = torch.randn(16, 4, 6, 6, generator=generator_for(0))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         result = block(values)
-    kept = F.relu(F.batch_norm(first(block.activation(values)), None, None, normalisation.weight, normalisation.bias, training=True))
+    kept = F.relu(F.batch_norm(first(block.activation(values)), None, None, normalization.weight, normalization.bias, training=True))
     dropped = (received[0] == 0) & (kept > 0)
     assert (dropped.sum() / (kept > 0).sum()).item() == pytest.approx(0.5, abs=0.05)
     torch.testing.assert_close(received[0], torch.where(dropped, 0.0, 2 * kept))

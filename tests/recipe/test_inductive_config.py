@@ -13,7 +13,7 @@ from s2m2.recipe.inductive import CalibratedConfig, ConvergedCosineConfig, Logis
         (SvmConfig, {"inverse_penalty": -1.0}),
         (RidgeConfig, {"penalty": 0.0}),
         (CalibratedConfig, {"power": 0.0}),
-        (CalibratedConfig, {"neighbours": 0}),
+        (CalibratedConfig, {"neighbors": 0}),
         (CalibratedConfig, {"samples": 0}),
         (CalibratedConfig, {"spread": -0.1}),
         (CalibratedConfig, {"inverse_penalty": 0.0}),
@@ -26,4 +26,4 @@ def test_values_out_of_range_are_named(config: type, values: dict[str, float]) -
 
 def test_distribution_calibration_has_the_papers_settings() -> None:
     config = CalibratedConfig()
-    assert (config.power, config.neighbours, config.spread, config.samples) == (0.5, 2, 0.21, 750)
+    assert (config.power, config.neighbors, config.spread, config.samples) == (0.5, 2, 0.21, 750)

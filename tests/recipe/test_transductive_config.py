@@ -12,7 +12,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("bd_cspn", {"scale": -1.0}),
     ("bd_cspn", {"pseudo_labels": -1}),
     ("laplacian_shot", {"weight": -0.1}),
-    ("laplacian_shot", {"neighbours": 1}),
+    ("laplacian_shot", {"neighbors": 1}),
     ("laplacian_shot", {"steps": 0}),
     ("laplacian_shot", {"tolerance": -1e-9}),
     ("tim", {"scale": 0.0}),

@@ -1,4 +1,4 @@
-"""Augmentation one picture at a time by torchvision, from the same parameters."""
+"""Augmentation one image at a time by torchvision, from the same parameters."""
 
 import torch
 import torchvision.transforms.v2.functional as tv

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from s2m2.data.episodes import EpisodeIndices
-from s2m2.evaluation.features import FeatureTable
+from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.tasks import FewShotTasks
 from s2m2.seeding import generator_for
 
@@ -14,7 +14,7 @@ Scorer = Callable[[Tensor, Tensor], Tensor]
 """Scores "query way" of a task from its support, "way shot dim" or a list by way of "shot dim", and its queries "query dim"."""
 
 
-def accuracies(features: FeatureTable, episodes: EpisodeIndices, scorer: Scorer) -> list[float]:
+def accuracies(features: FeatureSet, episodes: EpisodeIndices, scorer: Scorer) -> list[float]:
     """Fraction of the queries of each task whose highest score is that of their own class."""
     results = []
     for task in range(len(episodes)):
@@ -31,11 +31,11 @@ def accuracies(features: FeatureTable, episodes: EpisodeIndices, scorer: Scorer)
 def made_up_tasks(
     count: int = 4, ways: int = 4, shots: int = 2, queries: int = 5, dim: int = 12, *, spread: float = 1.0, shift: float = 0.0
 ) -> FewShotTasks:
-    """Tasks whose classes lie around centres of their own, `queries` of each class in order."""
+    """Tasks whose classes lie around centers of their own, `queries` of each class in order."""
     generator = generator_for(0, "made-up tasks", count, ways, shots, queries, dim)
-    centres = torch.randn(count, ways, 1, dim, generator=generator) + shift
-    support = centres + spread * torch.randn(count, ways, shots, dim, generator=generator)
-    query = centres + spread * torch.randn(count, ways, queries, dim, generator=generator)
+    centers = torch.randn(count, ways, 1, dim, generator=generator) + shift
+    support = centers + spread * torch.randn(count, ways, shots, dim, generator=generator)
+    query = centers + spread * torch.randn(count, ways, queries, dim, generator=generator)
     labels = torch.arange(ways).repeat_interleave(shots).expand(count, -1)
     return FewShotTasks(support=support.flatten(1, 2), labels=labels, query=query.flatten(1, 2), ways=ways, shots=shots)
 
@@ -59,7 +59,7 @@ def first(tasks: FewShotTasks, count: int) -> FewShotTasks:
     )
 
 
-def relabelled(tasks: FewShotTasks, order: list[int]) -> FewShotTasks:
+def relabeled(tasks: FewShotTasks, order: list[int]) -> FewShotTasks:
     """The tasks with way `order[i]` renamed to i, their support sorted anew; the queries stay where they are."""
     labels = torch.tensor([order.index(way) for way in range(tasks.ways)])[tasks.labels]
     places = labels.argsort(dim=1, stable=True)

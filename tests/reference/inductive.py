@@ -27,7 +27,7 @@ def loop(tasks: FewShotTasks, head: Head) -> Tensor:
     return torch.stack([torch.from_numpy(head(*(part.numpy() for part in task), tasks.ways)) for task in each(tasks)])
 
 
-def nearest_cosine(support: np.ndarray, labels: np.ndarray, query: np.ndarray, ways: int) -> np.ndarray:
+def cosine_centroid(support: np.ndarray, labels: np.ndarray, query: np.ndarray, ways: int) -> np.ndarray:
     means = [support[labels == way].mean(0) for way in range(ways)]
     return np.array([[x @ m / np.sqrt((x @ x) * (m @ m)) for m in means] for x in query])
 
@@ -108,12 +108,12 @@ def calibrated(tasks: FewShotTasks, base: BaseStatistics, config: CalibratedConf
         used: dict[int, int] = {}
         drawn, known = list(rows), list(classes)
         for item, way, count in zip(rows, classes, counts, strict=True):
-            nearest = np.argsort([np.linalg.norm(item - mean) for mean in means])[: config.neighbours]
-            centre = (item + means[nearest].sum(0)) / (config.neighbours + 1)
+            nearest = np.argsort([np.linalg.norm(item - mean) for mean in means])[: config.neighbors]
+            center = (item + means[nearest].sum(0)) / (config.neighbors + 1)
             for _ in range(count):
-                value = centre + np.sqrt(config.spread) * common[len(drawn) - len(rows)]
+                value = center + np.sqrt(config.spread) * common[len(drawn) - len(rows)]
                 for number in nearest.tolist():
-                    value = value + noise_row(factors, seed, number, start + used.get(number, 0)) / np.sqrt(config.neighbours)
+                    value = value + noise_row(factors, seed, number, start + used.get(number, 0)) / np.sqrt(config.neighbors)
                     used[number] = used.get(number, 0) + 1
                 drawn.append(value)
                 known.append(way)

@@ -1,4 +1,4 @@
-"""Mixing picture by picture and class by class: Zhang et al. (2018), equation 1; Verma et al. (2019), section 2; S2M2, section 3.2."""
+"""Mixing image by image and class by class: Zhang et al. (2018), equation 1; Verma et al. (2019), section 2; S2M2, section 3.2."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def blend(values: Tensor, weights: Tensor, partners: Sequence[Sequence[int]]) -> Tensor:
-    """Weights of partner j for picture i; partners hold rows of the values, which may be more than the pictures."""
+    """Weights of partner j for image i; partners hold rows of the values, which may be more than the images."""
     mixed = []
     for row in range(len(partners[0])):
         total = (1 - sum(weights[number, row] for number in range(len(partners)))) * values[row]
@@ -44,9 +44,9 @@ def cross_entropy(logits: Tensor, shares: Sequence[Sequence[float]]) -> Tensor:
     """Of soft targets, term by term."""
     total = torch.zeros((), dtype=logits.dtype)
     for row, row_shares in zip(logits, shares, strict=True):
-        normaliser = sum(torch.exp(logit) for logit in row)
+        normalizer = sum(torch.exp(logit) for logit in row)
         for logit, share in zip(row, row_shares, strict=True):
-            total = total - share * torch.log(torch.exp(logit) / normaliser)
+            total = total - share * torch.log(torch.exp(logit) / normalizer)
     return total / len(logits)
 
 
@@ -54,8 +54,8 @@ def binary_cross_entropy(logits: Tensor, shares: Sequence[Sequence[float]]) -> T
     """Half the sum over classes of the binary cross entropy of the softmax, term by term."""
     total = torch.zeros((), dtype=logits.dtype)
     for row, row_shares in zip(logits, shares, strict=True):
-        normaliser = sum(torch.exp(logit) for logit in row)
+        normalizer = sum(torch.exp(logit) for logit in row)
         for logit, share in zip(row, row_shares, strict=True):
-            probability = torch.exp(logit) / normaliser
+            probability = torch.exp(logit) / normalizer
             total = total - (share * torch.log(probability) + (1 - share) * torch.log(1 - probability)) / 2
     return total / len(logits)

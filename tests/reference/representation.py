@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 
-def soft_nearest_neighbour_loss(features: np.ndarray, labels: list[int], temperature: float) -> float:
+def soft_nearest_neighbor_loss(features: np.ndarray, labels: list[int], temperature: float) -> float:
     """The loss by its definition; items without another of their class are passed over."""
     values, losses = features.astype(np.float64), []
     for item, own in enumerate(labels):
@@ -20,7 +20,7 @@ def soft_nearest_neighbour_loss(features: np.ndarray, labels: list[int], tempera
 
 
 def spectra(features: np.ndarray, labels: list[int]) -> list[np.ndarray]:
-    """Singular values of each class's centred items over the root of their number, by NumPy's decomposition."""
+    """Singular values of each class's centerd items over the root of their number, by NumPy's decomposition."""
     found = []
     for label in sorted(set(labels)):
         own = features.astype(np.float64)[[place for place, one in enumerate(labels) if one == label]]
@@ -54,17 +54,17 @@ def softmax(logits: list[float]) -> list[float]:
 def linear_attack(
     weight: np.ndarray, images: np.ndarray, labels: list[int], epsilon: float, mean: list[float], std: list[float]
 ) -> np.ndarray:
-    """Pictures after a signed-gradient step against the linear classifier of logits W (x - mean) / std, on the scale of 0 to 1.
+    """Images after a signed-gradient step against the linear classifier of logits W (x - mean) / std, on the scale of 0 to 1.
 
     Its gradient is known: W^T (p - onehot) / std, of which the step takes the sign.
     """
     attacked = np.empty_like(images, dtype=np.float64)
-    for number, picture in enumerate(images.astype(np.float64)):
-        normalised = np.stack([(channel - mean[place]) / std[place] for place, channel in enumerate(picture)])
-        chances = np.array(softmax((weight @ normalised.ravel()).tolist()))
+    for number, image in enumerate(images.astype(np.float64)):
+        normalized = np.stack([(channel - mean[place]) / std[place] for place, channel in enumerate(image)])
+        chances = np.array(softmax((weight @ normalized.ravel()).tolist()))
         chances[labels[number]] -= 1
-        gradient = (weight.T @ chances).reshape(picture.shape)
-        for place in np.ndindex(*picture.shape):
+        gradient = (weight.T @ chances).reshape(image.shape)
+        for place in np.ndindex(*image.shape):
             step = epsilon * float(np.sign(gradient[place] / std[place[0]]))
-            attacked[number][place] = min(max(picture[place] + step, 0.0), 1.0)
+            attacked[number][place] = min(max(image[place] + step, 0.0), 1.0)
     return attacked

@@ -1,11 +1,11 @@
-"""Quarter turns pixel by pixel, and the four-way loss picture by picture."""
+"""Quarter turns pixel by pixel, and the four-way loss image by image."""
 
 import torch
 from torch import Tensor
 
 
-def quarter_turns(images: Tensor, turns: Tensor) -> Tensor:
-    """A counter-clockwise quarter turn sends row i, column j of the result to row j, column side - 1 - i of the picture."""
+def rotations(images: Tensor, turns: Tensor) -> Tensor:
+    """A counter-clockwise rotation sends row i, column j of the result to row j, column size - 1 - i of the image."""
     turned = []
     for image, count in zip(images, turns.tolist(), strict=True):
         for _ in range(count):
@@ -15,11 +15,11 @@ def quarter_turns(images: Tensor, turns: Tensor) -> Tensor:
 
 
 def turn_once(image: Tensor) -> Tensor:
-    side = image.shape[-1]
+    size = image.shape[-1]
     result = torch.empty_like(image)
-    for row in range(side):
-        for column in range(side):
-            result[:, row, column] = image[:, column, side - 1 - row]
+    for row in range(size):
+        for column in range(size):
+            result[:, row, column] = image[:, column, size - 1 - row]
     return result
 
 

@@ -75,7 +75,7 @@ def laplacian_shot(
     *,
     base_mean: Array | None = None,
     weight: float = 0.7,
-    neighbours: int = 3,
+    neighbors: int = 3,
     steps: int = 20,
     tolerance: float = 1e-6,
     rectify: bool = True,
@@ -86,7 +86,7 @@ def laplacian_shot(
     graph = np.zeros((len(query), len(query)))
     for number, item in enumerate(query):
         order = np.argsort([np.sum((item - other) ** 2) if place != number else -1.0 for place, other in enumerate(query)], kind="stable")
-        graph[number, order[1:neighbours]] = 1
+        graph[number, order[1:neighbors]] = 1
     if rectify:
         query = query + support.mean(0) - query.mean(0)
         means = rectified(support, labels, query, ways, 10.0, 0)
@@ -103,9 +103,9 @@ def laplacian_shot(
     return logits
 
 
-def power_transformed(features: Array, power: float, centre: bool) -> Array:
+def power_transformed(features: Array, power: float, center: bool) -> Array:
     raised = unit((features + 1e-6) ** power if power else np.log(features + 1e-6))
-    return unit(raised - raised.mean(0)) if centre else raised
+    return unit(raised - raised.mean(0)) if center else raised
 
 
 def transport_plan(cost: Array, scale: float, tolerance: float, iterations: int) -> Array:
@@ -131,24 +131,24 @@ def pt_map(
     ways: int,
     *,
     power: float = 0.5,
-    centre: bool = True,
+    center: bool = True,
     scale: float = 10.0,
     rate: float = 0.2,
     steps: int = 20,
     tolerance: float = 1e-6,
     iterations: int = 1000,
 ) -> Array:
-    support, query = power_transformed(support, power, centre), power_transformed(query, power, centre)
-    centres = np.stack([mean_of(support, labels, way) for way in range(ways)])
+    support, query = power_transformed(support, power, center), power_transformed(query, power, center)
+    centers = np.stack([mean_of(support, labels, way) for way in range(ways)])
     for _ in range(steps):
-        plan = transport_plan(-minus_squared_distances(query, centres), scale, tolerance, iterations)
+        plan = transport_plan(-minus_squared_distances(query, centers), scale, tolerance, iterations)
         for way in range(ways):
             own = support[labels == way]
             estimate = (own.sum(0) + sum(share * item for share, item in zip(plan[:, way], query, strict=True))) / (
                 len(own) + plan[:, way].sum()
             )
-            centres[way] += rate * (estimate - centres[way])
-    return np.log(transport_plan(-minus_squared_distances(query, centres), scale, tolerance, iterations))
+            centers[way] += rate * (estimate - centers[way])
+    return np.log(transport_plan(-minus_squared_distances(query, centers), scale, tolerance, iterations))
 
 
 class ClasswiseAdam:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-STEPS = {"cl2n": ["centre_base", "unit"], "peme": ["power", "unit", "centre_base", "unit"]}
+STEPS = {"cl2n": ["center_base", "unit"], "peme": ["power", "unit", "center_base", "unit"]}
 
 
 def transform(names: Sequence[str], support: np.ndarray, query: np.ndarray, base: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -17,6 +17,6 @@ def transform(names: Sequence[str], support: np.ndarray, query: np.ndarray, base
         elif name == "power":
             support, query, base = (np.sqrt(rows + 1e-6) for rows in (support, query, base))
         else:
-            mean = sum(base) / len(base) if name == "centre_base" else sum(support) / len(support)
+            mean = sum(base) / len(base) if name == "center_base" else sum(support) / len(support)
             support, query, base = support - mean, query - mean, base - mean
     return support, query

@@ -1,5 +1,5 @@
 """WRN-28 under the names of the authors' released files, as its papers describe it: pre-activation blocks, whose 1x1 shortcut gets the
-normalised and rectified input where the width changes, then batch normalisation, ReLU and the mean over the map."""
+normalized and rectified input where the width changes, then batch normalization, ReLU and the mean over the map."""
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +32,7 @@ class Group(nn.Module):
 
 
 class Head(nn.Module):
-    """Only the two tensors of weight normalisation, as they are stored."""
+    """Only the two tensors of weight normalization, as they are stored."""
 
     def __init__(self, dim: int, outputs: int) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from s2m2.data.table import SPLITS, ImageTable
+from s2m2.data.dataset import SPLITS, ImageDataset
 from s2m2.evaluation.details import (
     Calibration,
     ClassDetails,
@@ -20,7 +20,7 @@ from s2m2.evaluation.open_set import OpenScore
 from s2m2.evaluation.results import TaskResults, save_results
 from s2m2.files import write_text
 from s2m2.recipe import OptimizerConfig, PretrainConfig, Recipe, recipe_to_yaml
-from s2m2.reporting.pictures import DrawnTask
+from s2m2.reporting.images import DrawnTask
 from s2m2.reporting.projection import Projection
 from s2m2.runs.checkpoint import Outcome, save_outcome
 from s2m2.runs.directory import RunDirectory
@@ -31,30 +31,30 @@ PRETRAINED = Outcome(epochs=8, best_epoch=7, best_score=0.5413, stopped_early=Fa
 FINETUNED = Outcome(epochs=4, best_epoch=3, best_score=0.5862, stopped_early=True, seconds=31.5)
 
 
-def made_up_table(classes: int = 10, each: int = 8, size: int = 32) -> ImageTable:
-    """Pictures of one colour a class, with some noise; a class name that would be markup if it were not escaped."""
+def made_up_table(classes: int = 10, each: int = 8, size: int = 32) -> ImageDataset:
+    """Images of one color a class, with some noise; a class name that would be markup if it were not escaped."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(classes, dtype=np.int64), each)
-    colours = rng.integers(30, 225, (classes, 1, 1, 1, 3))
+    colors = rng.integers(30, 225, (classes, 1, 1, 1, 3))
     noise = rng.integers(-30, 31, (classes, each, size, size, 3))
-    images = (colours + noise).astype(np.uint8).reshape(-1, size, size, 3)
+    images = (colors + noise).astype(np.uint8).reshape(-1, size, size, 3)
     names = ("<script>alert('novel & loud')</script>", *(f"class {number}" for number in range(1, classes)))
     bounds = (0, classes // 2, classes * 7 // 10, classes)
     numbers = tuple(range(classes))
     splits = {split: numbers[bounds[place] : bounds[place + 1]] for place, split in enumerate(SPLITS)}
-    return ImageTable(name="made up", images=images, labels=labels, class_names=names, splits=splits, digest="d1" * 32)
+    return ImageDataset(name="made up", images=images, labels=labels, class_names=names, splits=splits, digest="d1" * 32)
 
 
-def made_up_results(features: str, head: str, shots: int, mean: float, tasks: int = 400) -> TaskResults:
+def made_up_results(features: str, classifier: str, shots: int, mean: float, tasks: int = 400) -> TaskResults:
     """Accuracies around a mean, multiples of 1/75 as those of five ways and 15 queries."""
-    rng = np.random.default_rng([shots, len(features), len(head)])
+    rng = np.random.default_rng([shots, len(features), len(classifier)])
     right = rng.binomial(75, np.clip(rng.normal(mean, 0.08, tasks), 0, 1))
     per_task = right / 75
     return TaskResults(
         dataset="made up",
         split="novel",
         features=features,
-        head=head,
+        classifier=classifier,
         ways=5,
         shots=shots,
         queries=15,
@@ -87,8 +87,8 @@ def made_up_details(per_task: np.ndarray, classes: int = 8) -> Details:
         confusion=tuple(sorted([*((true, true, int(count)) for true, count in enumerate(right)), *wrong])),
         hardest=tuple(HardTaskDetails(number=number, accuracy=0.25 + 0.01 * number, ways=ways) for number in range(10)),
         calibration=Calibration(
-            before=Reliability(error=0.123, surprise=1.4, bins=bins),
-            after=Reliability(error=0.017, surprise=1.1, bins=bins),
+            before=Reliability(error=0.123, nll=1.4, bins=bins),
+            after=Reliability(error=0.017, nll=1.1, bins=bins),
             temperature=2.5,
             tasks=600,
         ),
@@ -96,7 +96,7 @@ def made_up_details(per_task: np.ndarray, classes: int = 8) -> Details:
             classes=5,
             tasks=600,
             threshold=0.41,
-            score=OpenScore(auroc=0.731, auroc_interval=0.01, auroc_pooled=0.71, accepted=0.64, rejected=0.67, recognised=0.55),
+            score=OpenScore(auroc=0.731, auroc_interval=0.01, auroc_pooled=0.71, accepted=0.64, rejected=0.67, recognized=0.55),
         ),
         left_out=("A reason why something is missing.",),
     )
@@ -117,12 +117,12 @@ def made_up_run(path: Path, *, finetuned: bool = True, evaluated: bool = True) -
     write_text(run.provenance, json.dumps(provenance))
     if evaluated:
         for features, gain in (("pixels", -0.25), ("pretrain", 0.0), ("finetune", 0.05))[: 3 if finetuned else 2]:
-            for head, shots, mean in (("cosine", 1, 0.6), ("cosine", 5, 0.78), ("nearest_mean", 1, 0.59), ("nearest_mean", 5, 0.76)):
-                save_results(run.results, made_up_results(features, head, shots, mean + gain))
+            for classifier, shots, mean in (("cosine", 1, 0.6), ("cosine", 5, 0.78), ("nearest_mean", 1, 0.59), ("nearest_mean", 5, 0.76)):
+                save_results(run.results, made_up_results(features, classifier, shots, mean + gain))
     return run
 
 
-def made_up_task(table: ImageTable, wrong: int = 9) -> DrawnTask:
+def made_up_task(table: ImageDataset, wrong: int = 9) -> DrawnTask:
     """A 5-way 1-shot task of the first classes, some queries of which are taken for the class after their own."""
     rows = np.stack([np.flatnonzero(table.labels == number) for number in range(5)])
     predicted = np.repeat(np.arange(5, dtype=np.int64)[:, None], rows.shape[1] - 1, axis=1)
@@ -133,7 +133,7 @@ def made_up_task(table: ImageTable, wrong: int = 9) -> DrawnTask:
         support=tuple(table.images[rows[:, :1]]),
         query=tuple(table.images[rows[:, 1:]]),
         predicted=tuple(predicted),
-        head="cosine",
+        classifier="cosine",
         features="finetune",
         projection=Projection(
             points=np.random.default_rng(2).normal(size=(40, 2)).astype(np.float32),

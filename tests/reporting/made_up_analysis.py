@@ -6,8 +6,8 @@ from dataclasses import asdict
 from s2m2.analysis.predictions import HeadMeasures
 from s2m2.analysis.representation import LayerMeasures, Representation
 from s2m2.analysis.results import Analysis, StageAnalysis
-from s2m2.functional.predictions import Memorisation
-from s2m2.recipe import AnalyseConfig
+from s2m2.functional.predictions import Memorization
+from s2m2.recipe import AnalyzeConfig
 
 
 def made_up_representation(order: float, layers: int = 5) -> Representation:
@@ -29,7 +29,7 @@ def made_up_representation(order: float, layers: int = 5) -> Representation:
         )
         for layer in range(layers)
     )
-    return Representation(pictures=600, classes=20, left_out=0, chance=3.028, layers=measured)
+    return Representation(images=600, classes=20, left_out=0, chance=3.028, layers=measured)
 
 
 def made_up_head(accuracy: float) -> HeadMeasures:
@@ -37,12 +37,12 @@ def made_up_head(accuracy: float) -> HeadMeasures:
     confidences = [(number + 0.5) / 15 for number in range(15)]
     bins = tuple((20.0, 20.0 * confidence, 20.0 * max(0.0, confidence - 0.05)) for confidence in confidences)
     attacked = ((1.0, accuracy / 2), (2.0, accuracy / 4), (4.0, accuracy / 8))
-    return HeadMeasures(pictures=2000, accuracy=accuracy, surprise=1.234, calibration_error=0.05, bins=bins, attacked=attacked)
+    return HeadMeasures(images=2000, accuracy=accuracy, nll=1.234, calibration_error=0.05, bins=bins, attacked=attacked)
 
 
 def made_up_analysis(*, corrupted: bool = True, novel: bool = True, headed: bool = True) -> Analysis:
     """Of all stages of a run."""
-    memory = Memorisation(corrupted=400, clean=1600, given_label=0.625, true_label=0.125, clean_accuracy=0.875)
+    memory = Memorization(corrupted=400, clean=1600, given_label=0.625, true_label=0.125, clean_accuracy=0.875)
     stages = [
         StageAnalysis(
             name=name,
@@ -50,7 +50,7 @@ def made_up_analysis(*, corrupted: bool = True, novel: bool = True, headed: bool
             base=made_up_representation(order),
             novel=made_up_representation(order / 2) if novel else None,
             head=made_up_head(0.5 + order) if headed and name != "initial" else None,
-            memorisation=memory if corrupted and headed and name != "initial" else None,
+            memorization=memory if corrupted and headed and name != "initial" else None,
         )
         for name, order in (("initial", 0.02), ("pretrain", 0.2), ("finetune", 0.3))
     ]
@@ -61,7 +61,7 @@ def made_up_analysis(*, corrupted: bool = True, novel: bool = True, headed: bool
         novel_dataset="made up",
         novel_digest="d1" * 32,
         seed=3,
-        settings=asdict(AnalyseConfig()),
+        settings=asdict(AnalyzeConfig()),
         base_from="held out",
         head_from="held out",
         stages=tuple(stages),

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from s2m2.analysis.results import save_analysis
 from s2m2.analysis.weights import weights_digest
-from s2m2.data.catalog import ImageTables
+from s2m2.data.catalog import ImageDatasets
 from s2m2.files import write_text
 from s2m2.recipe import Recipe, recipe_to_yaml
 from s2m2.reporting.analysis_plots import SERIES, head_plots, layer_plots
@@ -44,15 +44,15 @@ def test_the_tables_state_every_measure_and_fit_a_terminal():
         if stage.head is not None:
             assert f"{100 * stage.head.accuracy:.1f}" in flat
             assert all(f"{100 * accuracy:.1f}" in flat for _, accuracy in stage.head.attacked)
-    for words in ("62.5", "12.5", "87.5", "400 pictures trained under a wrong label", "which training did not see", "3.028"):
+    for words in ("62.5", "12.5", "87.5", "400 images trained under a wrong label", "which training did not see", "3.028"):
         assert words in flat
 
 
-def test_the_tables_say_which_pictures_were_measured():
+def test_the_tables_say_which_images_were_measured():
     seen = replace(ANALYSIS, base_from="trained", head_from="trained", settings={**ANALYSIS.settings, "temperature": 12.5})
     flat = " ".join(printed(seen).split())
     assert "20 base classes, which training saw; 600 of 20 novel classes, which nothing was selected on" in flat
-    assert "2,000 pictures that training saw, as none were held out: too kind" in flat
+    assert "2,000 images that training saw, as none were held out: too kind" in flat
     assert "at temperature 12.5" in flat
 
 
@@ -94,11 +94,11 @@ def test_the_plots_show_each_stage_of_the_run():
 def test_the_report_has_a_section_of_the_analysis(tmp_path):
     run = RunDirectory(tmp_path / "run")
     write_text(run.recipe, recipe_to_yaml(Recipe()))
-    tables = ImageTables.of_one(made_up_table())
-    assert "What the network has learnt" not in write_report(run, tables).read_text(encoding="utf-8")
+    tables = ImageDatasets.of_one(made_up_table())
+    assert "What the network has learned" not in write_report(run, tables).read_text(encoding="utf-8")
     save_analysis(run.analysis, ANALYSIS)
     page = write_report(run, tables).read_text(encoding="utf-8")
-    assert "What the network has learnt" in page
+    assert "What the network has learned" in page
     assert page.count("<svg") == 8
     for words in (
         "Entanglement of classes",
@@ -116,9 +116,9 @@ def test_a_damaged_analysis_is_one_line_of_the_report(tmp_path):
     run = RunDirectory(tmp_path / "run")
     write_text(run.recipe, recipe_to_yaml(Recipe()))
     write_text(run.analysis, "{")
-    page = write_report(run, ImageTables.of_one(made_up_table())).read_text(encoding="utf-8")
+    page = write_report(run, ImageDatasets.of_one(made_up_table())).read_text(encoding="utf-8")
     assert "analysis.json is damaged" in page
-    assert "`s2m2 analyse` replaces it." in page
+    assert "`s2m2 analyze` replaces it." in page
     assert "Measured on" not in page
     assert analysis_section(RunDirectory(tmp_path / "other")) is None
 
@@ -136,13 +136,13 @@ def test_an_analysis_of_other_weights_says_so(tmp_path):
     save_analysis(run.analysis, fresh)
     assert analysis_section(run).warning == ""
     finish(run, "finetune", "more weights")
-    assert analysis_section(run).warning == "Measured before fine-tuning; run `s2m2 analyse` again."
+    assert analysis_section(run).warning == "Measured before fine-tuning; run `s2m2 analyze` again."
     finish(run, "pretrain", "other weights")
-    both = "Measured before fine-tuning, and measured on other weights after pretraining than the run has now; run `s2m2 analyse` again."
+    both = "Measured before fine-tuning, and measured on other weights after pretraining than the run has now; run `s2m2 analyze` again."
     assert analysis_section(run).warning == both
     run.outcome("finetune").unlink()
     run.outcome("pretrain").unlink()
-    after = "Measured on other weights after pretraining than the run has now; run `s2m2 analyse` again."
+    after = "Measured on other weights after pretraining than the run has now; run `s2m2 analyze` again."
     assert analysis_section(run).warning == after
     run.best("pretrain").unlink()
     save_outcome(run.outcome("pretrain"), Outcome(epochs=1, best_epoch=1))
@@ -169,9 +169,9 @@ def test_a_collapse_is_told_of_plainly():
 
 
 def test_each_kind_of_classes_has_its_own_bound_of_directions():
-    stages = tuple(replace(stage, novel=replace(stage.novel, pictures=90)) for stage in ANALYSIS.stages)
+    stages = tuple(replace(stage, novel=replace(stage.novel, images=90)) for stage in ANALYSIS.stages)
     caption = flatness_table(replace(ANALYSIS, stages=stages)).caption
-    assert "30 pictures of a base class span 29 directions at most, 4.5 pictures of a novel class span 3.5 directions at most" in caption
+    assert "30 images of a base class span 29 directions at most, 4.5 images of a novel class span 3.5 directions at most" in caption
 
 
 def test_an_attack_is_told_of_where_there_was_one():

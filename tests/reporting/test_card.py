@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from s2m2.data.catalog import ImageTables
+from s2m2.data.catalog import ImageDatasets
 from s2m2.evaluation.results import TaskResults
 from s2m2.evaluation.trained import load_backbone
 from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, PretrainConfig, Recipe
@@ -21,7 +21,7 @@ from tests.reporting.made_up import made_up_results, made_up_table
 
 RECIPE = Recipe(
     seed=7,
-    data=DataConfig(table="tables/mine", image_size=32, resize=1.15),
+    data=DataConfig(path="tables/mine", image_size=32, resize_ratio=1.15),
     model=ModelConfig(width=8),
     finetune=FinetuneConfig(mix=MixConfig(stages=(0, 2))),
 )
@@ -43,11 +43,11 @@ def model(run: RunDirectory) -> ExportedModel:
         file_bytes=1234,
         file_digest="ab" * 32,
         fingerprint="cd" * 32,
-        licence=None,
-        data_licence=None,
+        license=None,
+        data_license=None,
         results=(),
         left_out=0,
-        tables=ImageTables.of_one(made_up_table()),
+        tables=ImageDatasets.of_one(made_up_table()),
     )
 
 
@@ -70,15 +70,15 @@ def table_under(text: str, heading: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("licence", "expected"),
+    ("license", "expected"),
     [
         (None, {"license": "unknown"}),
         ("Apache-2.0 ", {"license": "apache-2.0"}),
         ("For my\nfriends: no *others*", {"license": "other", "license_name": "For my friends: no *others*"}),
     ],
 )
-def test_hubs_read_licence_library_and_tags(run: RunDirectory, model: ExportedModel, licence: str | None, expected: dict[str, str]) -> None:
-    read = front(model_card(run, replace(model, licence=licence)))
+def test_hubs_read_license_library_and_tags(run: RunDirectory, model: ExportedModel, license: str | None, expected: dict[str, str]) -> None:
+    read = front(model_card(run, replace(model, license=license)))
     assert {key: read[key] for key in read if key.startswith("license")} == expected
     assert read["library_name"] == "s2m2"
     assert {"few-shot-learning", "conv4", "made up"} <= set(read["tags"])
@@ -87,7 +87,7 @@ def test_hubs_read_licence_library_and_tags(run: RunDirectory, model: ExportedMo
 def test_every_part_is_there(run: RunDirectory, model: ExportedModel) -> None:
     text = model_card(run, model)
     headings = [line[3:] for line in text.splitlines() if line.startswith("## ")]
-    parts = ["Data", "Recipe", "Selection", "Scores", "What was not measured", "How it was made", "Use", "Licence", "Citation"]
+    parts = ["Data", "Recipe", "Selection", "Scores", "What was not measured", "How it was made", "Use", "License", "Citation"]
     assert headings == parts
     facts = dict(table_under(text, "How it was made"))
     assert facts["seed of training"] == "7"
@@ -128,7 +128,7 @@ def test_every_score_has_a_row_with_what_tells_it_from_others(run: RunDirectory,
     assert "* Accuracy on novel classes." not in text
 
 
-def test_without_pictures_or_scores_it_says_so(run: RunDirectory, model: ExportedModel) -> None:
+def test_without_images_or_scores_it_says_so(run: RunDirectory, model: ExportedModel) -> None:
     text = model_card(run, replace(model, tables=None, uncounted="the table `mine` was not at hand"))
     assert "Trained on the base classes of `tables/mine`. When this was written, the table `mine` was not at hand, so nothing is" in text
     assert "There are none" in text
@@ -192,7 +192,7 @@ def test_names_of_users_stay_names(run: RunDirectory, model: ExportedModel) -> N
     assert plain(HOSTILE) == r"a\|b \`c\` \# \<script\>\*d\*"
     table = replace(made_up_table(), name=HOSTILE, settings={"source": HOSTILE})
     result = replace(made_up_results("finetune", "cosine", 1, 0.6), dataset=HOSTILE)
-    named = replace(model, folder=HOSTILE, licence=HOSTILE, data_licence=HOSTILE, tables=ImageTables.of_one(table), results=(result,))
+    named = replace(model, folder=HOSTILE, license=HOSTILE, data_license=HOSTILE, tables=ImageDatasets.of_one(table), results=(result,))
     text = model_card(run, named)
     assert front(text)["license_name"] == " ".join(HOSTILE.split())
     assert len(table_under(text, "Data")) == 5

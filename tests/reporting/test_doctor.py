@@ -7,21 +7,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from s2m2.data.inspection import diagnose, observe, table_subject
-from s2m2.data.table import ImageTable, table_digest
-from s2m2.reporting.contact_sheet import GAP, STORED_SIDE, class_strips, draw_strip
+from s2m2.data.dataset import ImageDataset, dataset_digest
+from s2m2.data.inspection import dataset_subject, diagnose, observe
+from s2m2.reporting.contact_sheet import GAP, STORED_SIZE, class_strips, draw_strip
 from s2m2.reporting.doctor import write_doctor_page
 from tests.reporting.made_up import made_up_table
 
 
-def with_digest(table: ImageTable) -> ImageTable:
-    return replace(table, digest=table_digest(table.images, table.labels, table.class_names, table.splits, table.settings))
+def with_digest(table: ImageDataset) -> ImageDataset:
+    return replace(table, digest=dataset_digest(table.images, table.labels, table.class_names, table.splits, table.settings))
 
 
-def page_of(table: ImageTable, path: Path, pictures: int = 3) -> str:
-    subject = table_subject(table, place="a place")
+def page_of(table: ImageDataset, path: Path, images: int = 3) -> str:
+    subject = dataset_subject(table, place="a place")
     seen = observe(subject)
-    write_doctor_page(path, subject, seen, diagnose(subject, seen, ways=5, shots=1, queries=3), task="some tasks", pictures=pictures)
+    write_doctor_page(path, subject, seen, diagnose(subject, seen, ways=5, shots=1, queries=3), task="some tasks", images=images)
     return path.read_text(encoding="utf-8")
 
 
@@ -36,20 +36,20 @@ def test_the_page_loads_nothing_and_escapes_names(tmp_path: Path) -> None:
     assert "&lt;script&gt;" in page
 
 
-def test_every_class_has_its_count_and_a_strip_of_pictures(tmp_path: Path) -> None:
+def test_every_class_has_its_count_and_a_strip_of_images(tmp_path: Path) -> None:
     page = page_of(with_digest(made_up_table()), tmp_path / "page.html")
     for number in range(1, 10):
         assert f"class {number} <small>8</small>" in page
     assert page.count("data:image/webp") == 10
-    assert "data:image" not in page_of(with_digest(made_up_table()), tmp_path / "page.html", pictures=0)
+    assert "data:image" not in page_of(with_digest(made_up_table()), tmp_path / "page.html", images=0)
 
 
-def test_findings_come_with_pictures_and_all_their_names(tmp_path: Path) -> None:
+def test_findings_come_with_images_and_all_their_names(tmp_path: Path) -> None:
     table = made_up_table(each=40)
     table.images[40:75] = table.images[0:35]
     page = page_of(with_digest(table), tmp_path / "page.html")
     assert "made up: 3 findings" in page
-    assert "35 sets of exactly equal pictures in different classes of one split" in page
+    assert "35 sets of exactly equal images in different classes of one split" in page
     for row in range(40, 75):
         assert f"class 1 #{row} (base)" in page
     assert page.count('<div class="set"><img') == 24
@@ -63,7 +63,7 @@ def test_what_makes_a_table_unusable_stands_on_the_page(tmp_path: Path) -> None:
     assert ", verified." in page_of(with_digest(made_up_table()), tmp_path / "page.html")
 
 
-def test_small_pictures_of_a_strip_are_kept_pixel_by_pixel() -> None:
+def test_small_images_of_a_strip_are_kept_pixel_by_pixel() -> None:
     images = [np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8) for seed in range(3)]
     tile = draw_strip(images, alt="noise")
     drawn = np.asarray(image_of(tile.source))
@@ -74,15 +74,15 @@ def test_small_pictures_of_a_strip_are_kept_pixel_by_pixel() -> None:
     assert not drawn[:, 32:34, 3].any()
 
 
-def test_large_pictures_of_a_strip_are_reduced_and_keep_their_proportions() -> None:
+def test_large_images_of_a_strip_are_reduced_and_keep_their_proportions() -> None:
     tile = draw_strip([np.zeros((100, 200, 3), dtype=np.uint8), np.zeros((300, 100, 3), dtype=np.uint8)], alt="black")
     drawn = np.asarray(image_of(tile.source))
-    assert drawn.shape == (STORED_SIDE, 96 + 6 + 32, 4)
+    assert drawn.shape == (STORED_SIZE, 96 + 6 + 32, 4)
     assert drawn[..., 3].any(axis=0).sum() == 96 + 32
     assert (tile.width, tile.height) == (89, 64)
 
 
-def test_strips_show_readable_pictures_of_their_class_only() -> None:
+def test_strips_show_readable_images_of_their_class_only() -> None:
     table = made_up_table()
     readable = np.ones(len(table.labels), dtype=np.bool_)
     readable[[8, 9, 10]] = False
@@ -93,9 +93,9 @@ def test_strips_show_readable_pictures_of_their_class_only() -> None:
         shown.append(row)
         return table.images[row]
 
-    subject = replace(table_subject(table, place="table"), read=read)
+    subject = replace(dataset_subject(table, place="table"), read=read)
     strips = class_strips(subject, readable, np.bincount(table.labels), 6, workers=1)
     assert [row for row in shown if 8 <= row < 16] == [11, 12, 13, 14, 15]
     assert len([row for row in shown if row < 8]) == 6
     assert strips[2].strip is None
-    assert strips[2].pictures == 8
+    assert strips[2].images == 8

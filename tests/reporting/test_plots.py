@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from s2m2.reporting.plots import svg
-from s2m2.reporting.score_plots import MOST_BINS, _bin_edges, accuracy_plot
-from s2m2.reporting.training_plots import MOST_POINTS, training_plots
+from s2m2.reporting.score_plots import MAX_BINS, _bin_edges, accuracy_plot
+from s2m2.reporting.training_plots import MAX_POINTS, training_plots
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import read_metrics
 from tests.reporting.made_up import FINETUNED, PRETRAINED, made_up_results, made_up_run
@@ -20,7 +20,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
 def test_a_stage_has_losses_validation_training_accuracy_and_learning_rate(run):
     rows = read_metrics(run.metrics)
     titles = [plot.title for plot in training_plots(rows, "pretrain", PRETRAINED)]
-    assert titles == ["Loss", "Accuracy on validation classes", "Accuracy on training pictures", "Learning rate"]
+    assert titles == ["Loss", "Accuracy on validation classes", "Accuracy on training images", "Learning rate"]
     assert training_plots(rows, "a stage that never ran", None) == ()
 
 
@@ -51,14 +51,14 @@ def test_the_loss_of_one_part_is_one_line():
 
 
 def test_a_long_curve_is_averaged_and_keeps_its_mean():
-    count = 10 * MOST_POINTS
+    count = 10 * MAX_POINTS
     values = np.random.default_rng(0).random(count)
     rows = [
         {"stage": "pretrain", "kind": "train", "epoch": step / 100, "loss": value, "learning_rate": 0.1}
         for step, value in enumerate(values)
     ]
     (line,) = training_plots(rows, "pretrain", None)[0].figure.axes[0].lines
-    assert len(line.get_ydata()) == MOST_POINTS
+    assert len(line.get_ydata()) == MAX_POINTS
     np.testing.assert_allclose(np.mean(line.get_ydata()), values.mean())
 
 
@@ -67,7 +67,7 @@ def test_every_bin_of_the_histogram_holds_equally_many_possible_accuracies(answe
     edges = _bin_edges(answers)
     counts, _ = np.histogram(np.arange(answers + 1) / answers, edges)
     assert counts.sum() == answers + 1
-    assert len(counts) <= MOST_BINS
+    assert len(counts) <= MAX_BINS
     assert set(counts[:-1]) == {counts[0]}
 
 
@@ -79,7 +79,7 @@ def test_the_histogram_marks_the_means_and_counts_every_task():
     np.testing.assert_allclose(shares, 1)
 
 
-def test_an_svg_is_one_element_with_variable_colours_that_loads_nothing():
+def test_an_svg_is_one_element_with_variable_colors_that_loads_nothing():
     drawn = svg(accuracy_plot([made_up_results("finetune", "cosine", 5, 0.8)]))
     assert "http" not in drawn
     assert "var(--red)" in drawn

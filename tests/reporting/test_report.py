@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from s2m2.arguments import list_flags, sort_arguments
-from s2m2.data.catalog import ImageTables
+from s2m2.data.catalog import ImageDatasets
 from s2m2.errors import InputError
 from s2m2.evaluation.results import load_results, save_results
 from s2m2.files import write_text
@@ -52,7 +52,7 @@ class Page(HTMLParser):
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     table = made_up_table()
     run = made_up_run(tmp_path_factory.mktemp("runs") / "quick")
-    assert write_report(run, ImageTables.of_one(table), made_up_task(table)) == run.report
+    assert write_report(run, ImageDatasets.of_one(table), made_up_task(table)) == run.report
     return run
 
 
@@ -109,7 +109,7 @@ def test_the_report_loads_nothing_and_runs_nothing(run, page):
             assert (attributes.get(name) or "#").startswith(("#", "data:image/png;base64,", "data:image/jpeg;base64,"))
 
 
-def test_every_picture_has_a_text_in_its_place(page):
+def test_every_image_has_a_text_in_its_place(page):
     assert all(attributes.get("alt") for tag, attributes in page.tags if tag == "img")
     assert all(attributes.get("aria-label") for tag, attributes in page.tags if tag == "figure" and attributes.get("role") == "img")
 
@@ -121,14 +121,14 @@ def test_a_class_name_that_looks_like_markup_is_text(run, page):
 
 def test_a_run_without_fine_tuning_or_results_has_a_report_of_what_there_is(tmp_path):
     run = made_up_run(tmp_path / "young", finetuned=False, evaluated=False)
-    page = Page(write_report(run, ImageTables.of_one(made_up_table())).read_text(encoding="utf-8"))
+    page = Page(write_report(run, ImageDatasets.of_one(made_up_table())).read_text(encoding="utf-8"))
     assert page.headings() == ["Training", "The data", "Recipe"]
     assert "Stage 2" not in page.words
 
 
 def test_a_run_without_fine_tuning_opens_with_the_score_after_pretraining(tmp_path):
     run = made_up_run(tmp_path / "pretrained", finetuned=False)
-    page = Page(write_report(run, ImageTables.of_one(made_up_table())).read_text(encoding="utf-8"))
+    page = Page(write_report(run, ImageDatasets.of_one(made_up_table())).read_text(encoding="utf-8"))
     assert "cosine classifier after pretraining" in page.words
     assert "after fine-tuning" not in page.words
 
@@ -136,7 +136,7 @@ def test_a_run_without_fine_tuning_opens_with_the_score_after_pretraining(tmp_pa
 def test_a_run_that_has_only_a_recipe_has_a_report(tmp_path):
     run = RunDirectory(tmp_path / "empty")
     write_text(run.recipe, recipe_to_yaml(Recipe()))
-    page = Page(write_report(run, ImageTables.of_one(made_up_table())).read_text(encoding="utf-8"))
+    page = Page(write_report(run, ImageDatasets.of_one(made_up_table())).read_text(encoding="utf-8"))
     assert page.headings() == ["The data", "Recipe"]
     assert "Every setting has its default." in page.words
 
@@ -146,7 +146,7 @@ def test_a_damaged_result_is_named_and_leaves_the_old_report_alone(tmp_path):
     write_text(run.report, "old")
     write_text(run.results / "novel-pixels-cosine-5way-1shot.json", "{")
     with pytest.raises(InputError, match=r"novel-pixels-cosine-5way-1shot\.json"):
-        write_report(run, ImageTables.of_one(made_up_table()))
+        write_report(run, ImageDatasets.of_one(made_up_table()))
     assert run.report.read_text(encoding="utf-8") == "old"
 
 
@@ -156,7 +156,7 @@ def test_a_damaged_result_is_named_and_leaves_the_old_report_alone(tmp_path):
         Recipe(),
         RECIPE,
         Recipe(
-            data=DataConfig(table="a folder/it's here", mean=(0.5, 0.4, 0.3)),
+            data=DataConfig(path="a folder/it's here", mean=(0.5, 0.4, 0.3)),
             finetune=FinetuneConfig(mix=MixConfig(stages=(0, 3))),
             runtime=RuntimeConfig(compile=True, threads=1),
         ),
@@ -190,8 +190,8 @@ def test_durations_are_told_as_a_person_would(seconds, words):
 def test_the_report_says_how_far_to_trust_the_scores(page):
     for words in ("12.3", "1.7", "2.5", "73.1", "64.0", "67.0", "A reason why something is missing.", "In brackets"):
         assert words in page.words
-    assert "Task 0: 25.0 % recognised" in page.words
-    assert page.words.count("% recognised") == 10
+    assert "Task 0: 25.0 % recognized" in page.words
+    assert page.words.count("% recognized") == 10
 
 
 def test_the_hardest_and_the_most_confused_classes_are_listed_with_their_shares(run, page):
@@ -203,15 +203,15 @@ def test_the_hardest_and_the_most_confused_classes_are_listed_with_their_shares(
 
 def test_scores_lie_beside_the_report_for_programs_and_for_texts(run):
     rows = list(csv.DictReader(io.StringIO(run.scores_csv.read_text(encoding="utf-8"))))
-    results = {(result.features, result.head, str(result.shots)): result for result in read_results(run)}
+    results = {(result.features, result.classifier, str(result.shots)): result for result in read_results(run)}
     assert len(rows) == len(results) == 12
     for row in rows:
-        result = results[row["features"], row["head"], row["shots"]]
+        result = results[row["features"], row["classifier"], row["shots"]]
         assert float(row["accuracy"]) == result.mean
         assert float(row["interval_over_classes"]) == result.class_interval
         assert (row["temperature"], row["unknown_auroc"], row["fingerprint"]) == ("2.5", "0.731", "f0" * 32)
     lines = run.scores_markdown.read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "| task | head | raw pixels | after pretraining | after fine-tuning |"
+    assert lines[0] == "| task | classifier | raw pixels | after pretraining | after fine-tuning |"
     assert percent_both(results["pretrain", "cosine", "1"]) in lines[2]
     assert "1.96 std / sqrt(tasks)" in lines[-1]
 
@@ -220,13 +220,13 @@ def test_results_of_older_weights_are_left_out_and_counted(tmp_path):
     run = made_up_run(tmp_path / "retrained")
     old = made_up_results("finetune", "cosine", 1, 0.1)
     save_results(run.results, replace(old, fingerprint="e0" * 32, created="2030-01-01T00:00:00+00:00"))
-    page = Page(write_report(run, ImageTables.of_one(made_up_table())).read_text(encoding="utf-8"))
+    page = Page(write_report(run, ImageDatasets.of_one(made_up_table())).read_text(encoding="utf-8"))
     assert percent(old) not in page.words
     assert "1 result of older weights" in page.words
 
 
-def test_pictures_of_other_data_are_not_drawn_as_hard_tasks(tmp_path):
+def test_images_of_other_data_are_not_drawn_as_hard_tasks(tmp_path):
     run = made_up_run(tmp_path / "other")
-    page = Page(write_report(run, ImageTables.of_one(replace(made_up_table(), digest="other"))).read_text(encoding="utf-8"))
+    page = Page(write_report(run, ImageDatasets.of_one(replace(made_up_table(), digest="other"))).read_text(encoding="utf-8"))
     assert "The hardest tasks" not in page.words
     assert "Class by class" in page.words

@@ -10,9 +10,9 @@ from tests.reporting.made_up import made_up_results
 
 def test_curves_run_through_the_means_of_each_head_on_the_last_features():
     results = [
-        replace(made_up_results(features, head, shots, 0.4 + 0.05 * shots), ways=ways)
+        replace(made_up_results(features, classifier, shots, 0.4 + 0.05 * shots), ways=ways)
         for features in ("pretrain", "finetune")
-        for head in ("cosine", "nearest_mean")
+        for classifier in ("cosine", "nearest_mean")
         for shots in (1, 2, 5)
         for ways in (5, 10)
     ]
@@ -26,7 +26,7 @@ def test_curves_run_through_the_means_of_each_head_on_the_last_features():
         "Accuracy against ways, 5 shots",
     ]
     lines = {container.get_label(): container.lines[0] for container in drawn[1].figure.axes[0].containers}
-    expected = [one.mean for one in results if (one.features, one.head, one.ways) == ("finetune", "cosine", 10)]
+    expected = [one.mean for one in results if (one.features, one.classifier, one.ways) == ("finetune", "cosine", 10)]
     np.testing.assert_allclose(np.array(lines["cosine classifier"].get_xdata(), dtype=float), [1, 2, 5])
     np.testing.assert_allclose(np.array(lines["cosine classifier"].get_ydata(), dtype=float), expected)
 

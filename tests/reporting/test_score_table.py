@@ -21,7 +21,7 @@ from tests.reporting.made_up import made_up_results
 GOLDEN = """\
                    Few-shot accuracy
 ┏━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┓
-┃ head                 ┃    pretrained ┃    fine-tuned ┃
+┃ classifier                 ┃    pretrained ┃    fine-tuned ┃
 ┡━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━┩
 │ 5-way 1-shot         │               │               │
 │ cosine               │ 55.00 ± 12.65 │ 65.00 ± 12.65 │
@@ -35,12 +35,12 @@ Accuracy in percent on novel classes of glyphs: mean over 4 tasks (seed 0) with
 sqrt(tasks)."""
 
 
-def four_tasks(features: str, head: str, shots: int, mean: float, split: str = "novel") -> TaskResults:
+def four_tasks(features: str, classifier: str, shots: int, mean: float, split: str = "novel") -> TaskResults:
     return TaskResults(
         dataset="glyphs",
         split=split,
         features=features,
-        head=head,
+        classifier=classifier,
         ways=5,
         shots=shots,
         queries=15,
@@ -70,13 +70,16 @@ def test_the_score_table_sets_the_stages_side_by_side_in_percent():
 
 
 def test_fifteen_heads_on_three_features_fit_80_characters_and_no_name_is_cut():
-    heads = [f"a_head_of_long_name_{number}" for number in range(15)]
+    classifiers = [f"a_head_of_long_name_{number}" for number in range(15)]
     results = [
-        four_tasks(features, head, shots, 0.5) for head in heads for shots in (1, 5) for features in ("pixels", "pretrain", "finetune")
+        four_tasks(features, classifier, shots, 0.5)
+        for classifier in classifiers
+        for shots in (1, 5)
+        for features in ("pixels", "pretrain", "finetune")
     ]
     text = printed(results)
     assert max(map(len, text.splitlines())) <= 80
-    assert all(text.replace("\n", "").count(head[:20]) >= 2 for head in heads)
+    assert all(text.replace("\n", "").count(classifier[:20]) >= 2 for classifier in classifiers)
     assert "…" not in text
 
 
@@ -100,20 +103,23 @@ def test_settings_transforms_and_protocols_make_rows_of_their_own():
     base = replace(four_tasks("finetune", "cosine", 1, 0.5), settings={"scale": 2.0, "epochs": 200})
     others = [
         replace(base, settings={"scale": 10.0, "epochs": 200}),
-        replace(base, transforms=("centre", "unit")),
+        replace(base, transforms=("center", "unit")),
         replace(base, protocol="dirichlet", concentration=2.0),
         replace(base, protocol="dirichlet", concentration=1.0),
         replace(base, protocol="variable", ways=0, shots=0, queries=0),
     ]
     grids = score_grids([base, *others])
     assert [len(grid.rows) for grid in grids] == [3, 1, 1, 1]
-    assert [row.label for row in grids[0].rows] == ["cosine scale=2.0", "cosine scale=10.0", "cosine scale=2.0, centre, unit"]
+    assert [row.label for row in grids[0].rows] == ["cosine scale=2.0", "cosine scale=10.0", "cosine scale=2.0, center, unit"]
     assert [grid.rows[0].task for grid in grids[1:]] == ["5-way 1-shot, dirichlet"] * 2 + ["variable tasks"]
     assert "Dirichlet(1)" in grids[2].caption
 
 
 def test_of_results_of_older_and_newer_weights_only_the_newer_ones_count():
-    old = [replace(four_tasks("finetune", head, 1, 0.3), fingerprint="old", created="2031-01-01") for head in ("cosine", "nearest_mean")]
+    old = [
+        replace(four_tasks("finetune", classifier, 1, 0.3), fingerprint="old", created="2031-01-01")
+        for classifier in ("cosine", "nearest_mean")
+    ]
     new = replace(four_tasks("finetune", "cosine", 1, 0.6), fingerprint="new", created="2031-01-02")
     other = replace(four_tasks("pretrain", "cosine", 1, 0.5), fingerprint="another stage", created="2030-01-01")
     kept, older = newest_results([new, *old, other])

@@ -161,7 +161,7 @@ def test_an_outcome_comes_back(tmp_path: Path) -> None:
 def test_a_head_is_found_wherever_its_objective_has_it(tmp_path: Path, within: str) -> None:
     backbone, head, _ = networks()
     values = {f"objective.{within}class_head.{name}": value + 1 for name, value in head.state_dict().items()}
-    values["objective.turn_head.weight"] = torch.zeros(4, 4)
+    values["objective.rotation_head.weight"] = torch.zeros(4, 4)
     save_tensors(tmp_path / "best.safetensors", {f"backbone.{name}": value for name, value in backbone.state_dict().items()} | values, {})
     other = LinearHead(4, 3)
     load_head(tmp_path / "best.safetensors", "class_head", other)

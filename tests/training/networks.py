@@ -6,13 +6,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from s2m2.data.table import ImageTable
+from s2m2.data.dataset import ImageDataset
 from s2m2.models import Backbone, build_backbone
 from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, PretrainConfig, Recipe, TrainingConfig
 from s2m2.recipe.training import ObjectiveName
 from s2m2.seeding import StepStream, generator_for
 from s2m2.training.build import finetune_objective, pretrain_objective
-from s2m2.training.stage import BasePictures, StageSettings
+from s2m2.training.stage import StageSettings, TrainingImages
 from s2m2.training.step import Mark, TrainingStep, prepare
 from tests.models.tiny import tiny_backbone
 
@@ -20,28 +20,28 @@ BATCH, CLASSES = 16, 5
 
 
 def tiny_recipe(objective: ObjectiveName = "rotation", width: int = 4) -> Recipe:
-    """Both stages on pictures of 28 pixels, 32 a step."""
+    """Both stages on images of 28 pixels, 32 a step."""
     return Recipe(
-        data=DataConfig(image_size=28, resize=1.15),
+        data=DataConfig(image_size=28, resize_ratio=1.15),
         model=ModelConfig(backbone="conv4", width=width),
         pretrain=PretrainConfig(batch_size=32, objective=objective),
         finetune=FinetuneConfig(batch_size=32),
     )
 
 
-def step_maker(table: ImageTable, recipe: Recipe, config: TrainingConfig, accelerator: str = "cpu") -> Callable[[Mark], TrainingStep]:
+def step_maker(dataset: ImageDataset, recipe: Recipe, config: TrainingConfig, accelerator: str = "cpu") -> Callable[[Mark], TrainingStep]:
     """Makes the steps of one stage of a recipe; all that it makes share their weights."""
     backbone = build_backbone(recipe.model, 28, generator_for(0, "backbone"))
-    objective = pretrain_objective(recipe, backbone.feature_dim, len(table.splits["base"]))
+    objective = pretrain_objective(recipe, backbone.feature_dim, len(dataset.splits["base"]))
     whole = finetune_objective(recipe, objective) if config.stage == "finetune" else objective
-    rows, settings = torch.from_numpy(table.rows("base")), StageSettings.of(recipe, config)
-    pictures = BasePictures(images=table.image_tensor(), rows=rows, labels=torch.from_numpy(table.labels)[rows])
+    rows, settings = torch.from_numpy(dataset.rows("base")), StageSettings.of(recipe, config)
+    images = TrainingImages(images=dataset.image_tensor(), rows=rows, labels=torch.from_numpy(dataset.labels)[rows])
     fabric = Fabric(accelerator=accelerator, devices=1)
-    return lambda mark: TrainingStep(fabric, prepare(fabric, backbone, whole, settings), pictures, settings, mark)
+    return lambda mark: TrainingStep(fabric, prepare(fabric, backbone, whole, settings), images, settings, mark)
 
 
 def batch(views: int = 1) -> tuple[Tensor, Tensor]:
-    """Views "view batch 3 side side" and labels of a batch of random pictures."""
+    """Views "view batch 3 size size" and labels of a batch of random images."""
     generator = generator_for(0, "batch")
     return torch.randn(views, BATCH, 3, 32, 32, generator=generator), torch.randint(CLASSES, (BATCH,), generator=generator)
 
@@ -52,6 +52,6 @@ def stream(step: int = 0, rank: int = 0, world_size: int = 1) -> StepStream:
 
 
 def network() -> Backbone:
-    """A small backbone in evaluation mode, where batch statistics do not tie pictures together."""
+    """A small backbone in evaluation mode, where batch statistics do not tie images together."""
     backbone = tiny_backbone("conv4", image_size=32)
     return backbone.eval()

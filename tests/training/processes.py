@@ -11,8 +11,8 @@ from s2m2.training.collectives import gather_images, join_rows
 BATCH, CHANNELS, COPIES, DIM, ROWS = 8, 3, 4, 6, 7
 
 
-def normalised(values: torch.Tensor, momentum: float = 0.1) -> tuple[torch.nn.BatchNorm2d, torch.Tensor]:
-    """A batch normalisation with weights of its own, and random pictures to normalise, float64."""
+def normalized(values: torch.Tensor, momentum: float = 0.1) -> tuple[torch.nn.BatchNorm2d, torch.Tensor]:
+    """A batch normalization with weights of its own, and random images to normalize, float64."""
     norm = torch.nn.BatchNorm2d(CHANNELS, momentum=momentum).double()
     with torch.no_grad():
         norm.weight.copy_(torch.tensor([0.5, 1.0, 2.0]))
@@ -20,9 +20,9 @@ def normalised(values: torch.Tensor, momentum: float = 0.1) -> tuple[torch.nn.Ba
     return norm, values
 
 
-def pictures() -> torch.Tensor:
+def images() -> torch.Tensor:
     """The whole batch."""
-    return torch.randn(BATCH, CHANNELS, 4, 4, generator=generator_for(0, "pictures"), dtype=torch.float64) * 3 + 5
+    return torch.randn(BATCH, CHANNELS, 4, 4, generator=generator_for(0, "images"), dtype=torch.float64) * 3 + 5
 
 
 def features() -> torch.Tensor:
@@ -31,7 +31,7 @@ def features() -> torch.Tensor:
 
 
 def loss_of(values: torch.Tensor, start: int = 0) -> torch.Tensor:
-    """A loss in which every value weighs differently: the mean over the pictures."""
+    """A loss in which every value weighs differently: the mean over the images."""
     weights = torch.randn(BATCH, *values.shape[1:], generator=generator_for(0, "weights"), dtype=values.dtype)
     return (values.square() * weights[start : start + len(values)]).flatten(1).sum(1).mean()
 
@@ -40,7 +40,7 @@ def share_of_two(rank: int, rendezvous: str, results: str) -> None:
     """Half of the batch on each of two processes."""
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
     start, half = rank * BATCH // 2, BATCH // 2
-    norm, whole = normalised(pictures())
+    norm, whole = normalized(images())
     shared = share_statistics(torch.nn.Sequential(norm), torch.device("cpu"))
     mine = whole[start : start + half].clone().requires_grad_()
     values = shared(mine)

@@ -1,4 +1,4 @@
-"""Statistics of batch normalisation: estimated anew, and over processes."""
+"""Statistics of batch normalization: estimated anew, and over processes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.training.networks import network
 
 
 def test_statistics_are_plain_means_over_the_batches() -> None:
-    values = torch.randn(4, 8, 3, 32, 32, generator=generator_for(0, "pictures")) * 3 + 1
+    values = torch.randn(4, 8, 3, 32, 32, generator=generator_for(0, "images")) * 3 + 1
     backbone = nn.Sequential(nn.BatchNorm2d(3, momentum=0.1))
     reestimate_statistics(backbone, values, seed=0)
     torch.testing.assert_close(backbone[0].running_mean, values.mean((0, 1, 3, 4)))
@@ -24,7 +24,7 @@ def test_statistics_are_plain_means_over_the_batches() -> None:
 
 
 def test_nothing_but_statistics_changes() -> None:
-    backbone, values = network(), torch.randn(2, 8, 3, 32, 32, generator=generator_for(0, "pictures"))
+    backbone, values = network(), torch.randn(2, 8, 3, 32, 32, generator=generator_for(0, "images"))
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     reestimate_statistics(backbone, values, seed=0)
     changed = {name.rsplit(".", 1)[1] for name, value in backbone.state_dict().items() if not torch.equal(value, before[name])}
@@ -84,6 +84,6 @@ class NormWithActivation(nn.BatchNorm2d):
 
 @pytest.mark.parametrize("norm", [NormWithActivation(4), nn.BatchNorm2d(4, affine=False), nn.BatchNorm1d(4)])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_normalisations_that_would_change_when_shared_are_refused(norm: nn.Module, device: str) -> None:
+def test_normalizations_that_would_change_when_shared_are_refused(norm: nn.Module, device: str) -> None:
     with pytest.raises(InputError, match=rf"share the statistics of {type(norm).__name__}"):
         share_statistics(nn.Sequential(nn.Conv2d(3, 4, 3), norm), torch.device(device))

@@ -8,7 +8,7 @@ import torch.multiprocessing as multiprocessing
 from torch import Tensor
 
 from s2m2.functional.exemplar import exemplar_loss
-from tests.training.processes import DIM, ROWS, features, loss_of, normalised, pictures, share_of_two
+from tests.training.processes import DIM, ROWS, features, images, loss_of, normalized, share_of_two
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +19,8 @@ def halves(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Tensor]]:
     return [torch.load(Path(folder) / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
-def test_batch_normalisation_over_two_processes_is_that_of_the_whole_batch(halves: list[dict[str, Tensor]]) -> None:
-    norm, whole = normalised(pictures())
+def test_batch_normalization_over_two_processes_is_that_of_the_whole_batch(halves: list[dict[str, Tensor]]) -> None:
+    norm, whole = normalized(images())
     whole.requires_grad_()
     values = norm(whole)
     loss_of(values).backward()
@@ -34,7 +34,7 @@ def test_batch_normalisation_over_two_processes_is_that_of_the_whole_batch(halve
     torch.testing.assert_close((halves[0]["weight_gradient"] + halves[1]["weight_gradient"]) / 2, norm.weight.grad, rtol=1e-9, atol=1e-10)
 
 
-def test_exemplar_compares_the_pictures_of_both_processes(halves: list[dict[str, Tensor]]) -> None:
+def test_exemplar_compares_the_images_of_both_processes(halves: list[dict[str, Tensor]]) -> None:
     whole = features().requires_grad_()
     loss = exemplar_loss(whole)
     loss.backward()

@@ -10,7 +10,7 @@ import sys
 PROGRAM = """
 import torch
 from torch._dynamo.utils import counters
-from s2m2.models import build_backbone, initialise
+from s2m2.models import build_backbone, initialize
 from s2m2.recipe import FinetuneConfig, ModelConfig, PretrainConfig, Recipe
 from s2m2.seeding import StepStream, generator_for
 from s2m2.training.build import finetune_objective, pretrain_objective
@@ -22,14 +22,14 @@ BATCH = 8
 recipe = Recipe(
     model=ModelConfig(backbone="conv4", width=4), pretrain=PretrainConfig(batch_size=BATCH), finetune=FinetuneConfig(batch_size=BATCH)
 )
-generator = generator_for(0, "pictures")
+generator = generator_for(0, "images")
 views, labels = torch.randn(1, BATCH, 3, 28, 28, generator=generator), torch.randint(5, (BATCH,), generator=generator)
 
 
 def losses(compiled, steps):
     backbone = build_backbone(recipe.model, 28, generator_for(0, "backbone"))
     inner = pretrain_objective(recipe, backbone.feature_dim, 5)
-    initialise(inner, generator_for(0, "heads"))
+    initialize(inner, generator_for(0, "heads"))
     objective = finetune_objective(recipe, inner)
     if compiled:
         compile_networks(backbone, objective, backend="aot_eager")
@@ -62,7 +62,7 @@ def test_whichever_stage_is_mixed_the_same_graphs_serve_it_and_nothing_is_compil
     assert done.returncode == 0, done.stderr
     drawn, stages, settled, at_end, difference, breaks = done.stdout.split()
     assert int(drawn) == int(stages)  # every stage to mix at was drawn in the first half
-    # Every stage of the backbone, and the class head: on mixed and on turned pictures, of which there are fewer. The turn head: one.
+    # Every stage of the backbone, and the class head: on mixed and on turned images, of which there are fewer. The turn head: one.
     assert int(settled) == int(at_end) == 2 * (int(stages) + 1) + 1
     assert int(breaks) == 0
     assert float(difference) < 1e-3

@@ -10,8 +10,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from s2m2.data.augment import evaluation_view
-from s2m2.data.table import ImageTable
-from s2m2.models import Backbone, build_backbone, initialise
+from s2m2.data.dataset import ImageDataset
+from s2m2.models import Backbone, build_backbone, initialize
 from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, TrainingConfig, ValidationConfig
 from s2m2.runs.checkpoint import Outcome, load_best, load_outcome
 from s2m2.runs.directory import RunDirectory
@@ -20,46 +20,46 @@ from s2m2.seeding import generator_for
 from s2m2.training.build import pretrain_objective
 from s2m2.training.finetuning import MixedFinetuning
 from s2m2.training.loop import train_stage
-from s2m2.training.stage import BasePictures, Score, StageSettings
+from s2m2.training.stage import Score, StageSettings, TrainingImages
 from s2m2.training.step import TrainingStep
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CONSTANT = OptimizerConfig(name="adam", learning_rate=1e-3, schedule="constant")
 CONFIG = PretrainConfig(epochs=2, batch_size=32, rotations="one", optimizer=CONSTANT)
-AVERAGED = replace(CONFIG, average=0.9, statistics_pictures=64)
+AVERAGED = replace(CONFIG, ema_decay=0.9, bn_recalibration_images=64)
 
 
 class Killed(BaseException):
     """Stands for kill -9: nothing in the package can catch it."""
 
 
-def pictures(table: ImageTable) -> BasePictures:
-    rows = torch.from_numpy(table.rows("base"))
-    return BasePictures(images=table.image_tensor(), rows=rows, labels=torch.from_numpy(table.labels)[rows])
+def images(dataset: ImageDataset) -> TrainingImages:
+    rows = torch.from_numpy(dataset.rows("base"))
+    return TrainingImages(images=dataset.image_tensor(), rows=rows, labels=torch.from_numpy(dataset.labels)[rows])
 
 
-def networks(config: TrainingConfig, table: ImageTable, backbone: str = "conv4") -> tuple[Backbone, nn.Module]:
+def networks(config: TrainingConfig, dataset: ImageDataset, backbone: str = "conv4") -> tuple[Backbone, nn.Module]:
     dropout = 0.3 if backbone == "wrn28_10" else 0.0
     model = ModelConfig(backbone=backbone, width=4, dropout=dropout)  # type: ignore[arg-type]
     network = build_backbone(model, 28, generator_for(0, "backbone"))
-    objective = pretrain_objective(Recipe(model=model), network.feature_dim, len(table.splits["base"]))
-    initialise(objective, generator_for(0, "heads"))
+    objective = pretrain_objective(Recipe(model=model), network.feature_dim, len(dataset.splits["base"]))
+    initialize(objective, generator_for(0, "heads"))
     return network, MixedFinetuning(objective, config) if isinstance(config, FinetuneConfig) else objective
 
 
 def train(
     folder: Path,
-    table: ImageTable,
+    dataset: ImageDataset,
     config: TrainingConfig = CONFIG,
     backbone: str = "conv4",
     scores: list[float] | None = None,
     **settings: Any,
 ) -> tuple[Outcome, dict[str, Tensor]]:
-    network, objective = networks(config, table, backbone)
+    network, objective = networks(config, dataset, backbone)
     left = iter(scores or [])
     stage = StageSettings(
         config=config,
-        data=DataConfig(image_size=28, resize=1.15),
+        data=DataConfig(image_size=28, resize_ratio=1.15),
         seed=0,
         channels_last=False,
         checkpoint_seconds=settings.pop("checkpoint_seconds", 1e9),
@@ -67,7 +67,7 @@ def train(
     )
     fabric = Fabric(accelerator="cpu", devices=1)
     outcome = train_stage(
-        fabric, RunDirectory(folder), network, objective, pictures(table), stage, lambda _: Score(mean=next(left, 0.5), interval=0.01)
+        fabric, RunDirectory(folder), network, objective, images(dataset), stage, lambda _: Score(mean=next(left, 0.5), interval=0.01)
     )
     return outcome, network.state_dict()
 
@@ -87,7 +87,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(TrainingStep, "__call__", step_or_die)
 
 
-def test_the_same_seed_gives_the_same_weights_bit_for_bit(tmp_path: Path, small_glyphs: ImageTable) -> None:
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(tmp_path: Path, small_glyphs: ImageDataset) -> None:
     assert equal(train(tmp_path / "a", small_glyphs)[1], train(tmp_path / "b", small_glyphs)[1])
 
 
@@ -96,9 +96,9 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(tmp_path: Path, small_
     ("config", "backbone"), [(CONFIG, "wrn28_10"), (FinetuneConfig(epochs=2, batch_size=32, patience=0), "conv4"), (AVERAGED, "wrn28_10")]
 )
 def test_a_killed_stage_continues_to_the_same_weights_bit_for_bit(
-    tmp_path: Path, small_glyphs: ImageTable, monkeypatch: pytest.MonkeyPatch, config: TrainingConfig, backbone: str, killed_at: int
+    tmp_path: Path, small_glyphs: ImageDataset, monkeypatch: pytest.MonkeyPatch, config: TrainingConfig, backbone: str, killed_at: int
 ) -> None:
-    # 256 base pictures in batches of 32: 8 steps an epoch. A checkpoint after every step (0 seconds), dropout in the network.
+    # 256 base images in batches of 32: 8 steps an epoch. A checkpoint after every step (0 seconds), dropout in the network.
     whole = train(tmp_path / "whole", small_glyphs, config, backbone)
     with monkeypatch.context() as patched:
         kill_at(patched, killed_at)
@@ -112,7 +112,7 @@ def test_a_killed_stage_continues_to_the_same_weights_bit_for_bit(
     assert validated == ([0] if isinstance(config, FinetuneConfig) else []) + [8, 16]
 
 
-def test_a_finished_stage_is_left_as_it_is(tmp_path: Path, small_glyphs: ImageTable) -> None:
+def test_a_finished_stage_is_left_as_it_is(tmp_path: Path, small_glyphs: ImageDataset) -> None:
     first, _ = train(tmp_path, small_glyphs)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     again, _ = train(tmp_path, small_glyphs)
@@ -120,7 +120,7 @@ def test_a_finished_stage_is_left_as_it_is(tmp_path: Path, small_glyphs: ImageTa
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
 
 
-def test_the_best_weights_are_kept_and_patience_stops(tmp_path: Path, small_glyphs: ImageTable) -> None:
+def test_the_best_weights_are_kept_and_patience_stops(tmp_path: Path, small_glyphs: ImageDataset) -> None:
     config = replace(CONFIG, epochs=6, patience=2)
     outcome, last = train(tmp_path, small_glyphs, config, scores=[0.3, 0.6, 0.5, 0.6, 0.9, 0.9])
     assert (outcome.epochs, outcome.best_epoch, outcome.best_score, outcome.stopped_early) == (4, 2, 0.6, True)
@@ -132,7 +132,7 @@ def test_the_best_weights_are_kept_and_patience_stops(tmp_path: Path, small_glyp
     assert not equal(best.state_dict(), last)
 
 
-def test_fine_tuning_that_never_helps_keeps_the_weights_it_started_from(tmp_path: Path, small_glyphs: ImageTable) -> None:
+def test_fine_tuning_that_never_helps_keeps_the_weights_it_started_from(tmp_path: Path, small_glyphs: ImageDataset) -> None:
     config = FinetuneConfig(epochs=5, batch_size=32, patience=1)
     outcome, _ = train(tmp_path, small_glyphs, config, scores=[0.8, 0.7])
     assert (outcome.epochs, outcome.best_epoch, outcome.stopped_early) == (1, 0, True)
@@ -142,7 +142,7 @@ def test_fine_tuning_that_never_helps_keeps_the_weights_it_started_from(tmp_path
     assert equal(kept.state_dict(), start.state_dict())
 
 
-def test_validation_comes_every_so_many_epochs_and_after_the_last(tmp_path: Path, small_glyphs: ImageTable) -> None:
+def test_validation_comes_every_so_many_epochs_and_after_the_last(tmp_path: Path, small_glyphs: ImageDataset) -> None:
     train(tmp_path, small_glyphs, replace(CONFIG, epochs=5, validation=ValidationConfig(every=2)))
     rows = read_metrics(tmp_path / "metrics.jsonl")
     assert [row["epoch"] for row in rows if row["kind"] == "validation"] == [2, 4, 5]
@@ -150,7 +150,7 @@ def test_validation_comes_every_so_many_epochs_and_after_the_last(tmp_path: Path
 
 @pytest.mark.parametrize(("seconds", "every", "saved"), [(1e9, 1, [1, 2, 3, 4]), (1e9, 3, [3, 4]), (0.0, 3, [1, 2, 3, 4])])
 def test_checkpoints_follow_validation_and_the_clock(
-    tmp_path: Path, small_glyphs: ImageTable, monkeypatch: pytest.MonkeyPatch, seconds: float, every: int, saved: list[int]
+    tmp_path: Path, small_glyphs: ImageDataset, monkeypatch: pytest.MonkeyPatch, seconds: float, every: int, saved: list[int]
 ) -> None:
     # They take seconds for a large network, in which a GPU has nothing to do: more of them than were promised is too many.
     found: list[int] = []
@@ -162,7 +162,7 @@ def test_checkpoints_follow_validation_and_the_clock(
     assert seconds == 0 or all(step % 8 == 0 for step in found)
 
 
-def test_a_loss_that_is_not_finite_names_the_step_and_the_last_good_checkpoint(tmp_path: Path, small_glyphs: ImageTable) -> None:
+def test_a_loss_that_is_not_finite_names_the_step_and_the_last_good_checkpoint(tmp_path: Path, small_glyphs: ImageDataset) -> None:
     config = replace(CONFIG, optimizer=OptimizerConfig(name="sgd", learning_rate=1e30, momentum=0.0))
     with pytest.raises(FloatingPointError, match=r"loss of pretrain is not finite at step \d+; there was no checkpoint yet"):
         train(tmp_path / "early", small_glyphs, config)
@@ -173,7 +173,7 @@ def test_a_loss_that_is_not_finite_names_the_step_and_the_last_good_checkpoint(t
         train(tmp_path / "late", small_glyphs, wild, checkpoint_seconds=0.0)
 
 
-def test_spoilt_weights_are_never_written(tmp_path: Path, small_glyphs: ImageTable) -> None:
+def test_spoilt_weights_are_never_written(tmp_path: Path, small_glyphs: ImageDataset) -> None:
     config = replace(CONFIG, optimizer=OptimizerConfig(name="sgd", learning_rate=1e30, momentum=0.0))
     with pytest.raises(FloatingPointError):
         train(tmp_path, small_glyphs, config, checkpoint_seconds=0.0)
@@ -181,14 +181,14 @@ def test_spoilt_weights_are_never_written(tmp_path: Path, small_glyphs: ImageTab
     assert not RunDirectory(tmp_path).last("pretrain").exists()
 
 
-def test_training_learns_the_classes(tmp_path: Path, small_glyphs: ImageTable) -> None:
+def test_training_learns_the_classes(tmp_path: Path, small_glyphs: ImageDataset) -> None:
     train(tmp_path, small_glyphs, replace(CONFIG, epochs=12))
     losses = [row["loss"] for row in read_metrics(tmp_path / "metrics.jsonl") if row["kind"] == "train"]
     assert losses[-1] < losses[0] - 0.15
 
 
-def test_the_average_of_the_weights_is_what_is_kept(tmp_path: Path, small_glyphs: ImageTable) -> None:
-    _, last = train(tmp_path, small_glyphs, replace(CONFIG, average=0.9))
+def test_the_average_of_the_weights_is_what_is_kept(tmp_path: Path, small_glyphs: ImageDataset) -> None:
+    _, last = train(tmp_path, small_glyphs, replace(CONFIG, ema_decay=0.9))
     kept, _ = networks(CONFIG, small_glyphs)
     load_best(RunDirectory(tmp_path).best("pretrain"), kept)
     name = "stages.3.0.weight"
@@ -197,12 +197,12 @@ def test_the_average_of_the_weights_is_what_is_kept(tmp_path: Path, small_glyphs
     assert torch.equal(state["backbone"][name], last[name])
 
 
-def test_statistics_estimated_anew_are_those_of_the_kept_weights_on_unvaried_pictures(tmp_path: Path, small_glyphs: ImageTable) -> None:
-    every = replace(CONFIG, epochs=1, statistics_pictures=256)
+def test_statistics_estimated_anew_are_those_of_the_kept_weights_on_unvaried_images(tmp_path: Path, small_glyphs: ImageDataset) -> None:
+    every = replace(CONFIG, epochs=1, bn_recalibration_images=256)
     train(tmp_path, small_glyphs, every)
     kept, _ = networks(CONFIG, small_glyphs)
     load_best(RunDirectory(tmp_path).best("pretrain"), kept)
-    base = pictures(small_glyphs)
-    first = kept.stages[0][0](evaluation_view(base.images[base.rows], DataConfig(image_size=28, resize=1.15)))
-    # All 256 base pictures once: the mean of the means of equal batches is the mean of all.
+    base = images(small_glyphs)
+    first = kept.stages[0][0](evaluation_view(base.images[base.rows], DataConfig(image_size=28, resize_ratio=1.15)))
+    # All 256 base images once: the mean of the means of equal batches is the mean of all.
     torch.testing.assert_close(kept.stages[0][1].running_mean, first.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)

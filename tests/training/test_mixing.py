@@ -41,7 +41,7 @@ def test_mixing_is_limited_to_the_stages_asked_for(stages: tuple[int, ...], expe
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 2.0])
-def test_weights_of_two_pictures_are_beta(alpha: float) -> None:
+def test_weights_of_two_images_are_beta(alpha: float) -> None:
     # Beta(a, a): mean 1/2, variance 1 / (4 (2 a + 1)).
     drawn = weights(alpha=alpha)
     assert drawn.shape == (DRAWS, 1)
@@ -49,9 +49,9 @@ def test_weights_of_two_pictures_are_beta(alpha: float) -> None:
     assert abs(float(drawn.var()) * 4 * (2 * alpha + 1) - 1) < 0.25
 
 
-def test_weights_of_more_pictures_are_dirichlet() -> None:
-    # Dirichlet(a, a, a, a): mean 1/4, variance 3 / (16 (4 a + 1)), what a picture keeps included.
-    drawn = weights(pictures=4, alpha=0.5)
+def test_weights_of_more_images_are_dirichlet() -> None:
+    # Dirichlet(a, a, a, a): mean 1/4, variance 3 / (16 (4 a + 1)), what an image keeps included.
+    drawn = weights(images=4, alpha=0.5)
     shares = torch.cat([1 - drawn.sum(dim=1, keepdim=True), drawn], dim=1)
     assert drawn.shape == (DRAWS, 3)
     assert shares.min() >= -1e-6
@@ -59,32 +59,30 @@ def test_weights_of_more_pictures_are_dirichlet() -> None:
     assert ((shares.var(dim=0) * 16 - 1).abs() < 0.3).all()
 
 
-def test_each_picture_can_have_a_weight_of_its_own() -> None:
-    drawn = draw(weight_of="picture").weights
+def test_each_image_can_have_a_per_sample_its_own() -> None:
+    drawn = draw(per_sample=True).weights
     assert drawn.shape == (1, BATCH)
     assert len(set(drawn[0].tolist())) == BATCH
 
 
-@pytest.mark.parametrize("weight_of", ["batch", "picture"])
-def test_a_share_of_the_pictures_is_mixed(weight_of: str) -> None:
-    drawn = weights(share=0.2, weight_of=weight_of)
+@pytest.mark.parametrize("per_sample", ["batch", "image"])
+def test_a_share_of_the_images_is_mixed(per_sample: str) -> None:
+    drawn = weights(share=0.2, per_sample=per_sample)
     assert drawn.shape == (DRAWS, 1, BATCH)
     mixed = (drawn > 0).float().mean()
     assert abs(mixed - 0.2) < 5 * (0.2 * 0.8 / (DRAWS * BATCH)) ** 0.5
-    if weight_of == "batch":  # those that are mixed in one step have one weight
+    if per_sample == "batch":  # those that are mixed in one step have one weight
         assert all(len(set(step[step > 0].tolist())) <= 1 for step in drawn)
 
 
-@pytest.mark.parametrize("weight_of", ["batch", "picture"])
+@pytest.mark.parametrize("per_sample", ["batch", "image"])
 @pytest.mark.parametrize("alpha", [0.0, 1e-320])
-def test_no_alpha_mixes_nothing_and_a_vanishing_one_mixes_whole_pictures(alpha: float, weight_of: str) -> None:
-    drawn = weights(alpha=alpha, weight_of=weight_of)
+def test_no_alpha_mixes_nothing_and_a_vanishing_one_mixes_whole_images(alpha: float, per_sample: str) -> None:
+    drawn = weights(alpha=alpha, per_sample=per_sample)
     assert set(drawn.flatten().tolist()) == ({0.0} if alpha == 0 else {0.0, 1.0})
 
 
-@pytest.mark.parametrize(
-    "settings", [{}, {"weight_of": "picture"}, {"share": 0.5}, {"pictures": 3}, {"pictures": 3, "weight_of": "picture"}]
-)
+@pytest.mark.parametrize("settings", [{}, {"per_sample": "image"}, {"share": 0.5}, {"images": 3}, {"images": 3, "per_sample": "image"}])
 def test_all_processes_draw_the_same_stage_and_weights_and_partners_of_their_own(settings: dict[str, object]) -> None:
     alone, shares = draw(**settings), [draw(rank=rank, world_size=2, **settings) for rank in (0, 1)]
     assert all(share.stage == alone.stage for share in shares)
@@ -110,8 +108,8 @@ def test_partners_from_a_second_batch_lie_behind_the_first() -> None:
     [
         ({"alpha": -1.0}, "alpha is -1.0"),
         ({"share": 0.0}, "share is 0.0"),
-        ({"pictures": 1}, "pictures is 1"),
-        ({"pictures": 3, "partners": "second_batch"}, "pictures is 3"),
+        ({"images": 1}, "images is 1"),
+        ({"images": 3, "partners": "second_batch"}, "images is 3"),
         ({"stages": ()}, "stages is"),
         ({"stages": (-2,)}, "stages is"),
         ({"method": "cutmix", "stages": (1,)}, "stages is"),

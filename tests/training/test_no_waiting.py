@@ -84,8 +84,8 @@ def losses(recipe, tune):
 s2m2.seeding.generator_for = generator_for
 for name in ("rand", "randint"):
     setattr(torch, name, checked(getattr(torch, name)))
-data = DataConfig(image_size=28, resize=1.15)
-_logarithms(data.augment.crop_ratio)
+data = DataConfig(image_size=28, resize_ratio=1.15)
+_logarithms(data.augment.ratio)
 unreal = FakeTensorMode()
 plain = {"data": data, "model": ModelConfig(backbone="conv4", width=8), "finetune": FinetuneConfig(batch_size=32)}
 for objective in ("supervised", "rotation", "exemplar", "mixup"):
@@ -94,7 +94,7 @@ for objective in ("supervised", "rotation", "exemplar", "mixup"):
     if objective != "mixup":
         losses(recipe, True)
 losses(Recipe(**plain, pretrain=PretrainConfig(batch_size=32, rotations="all")), False)
-mixes = [{"partners": "class"}, {"partners": "second_batch"}, {"pictures": 3}, {"weight_of": "picture"}, {"share": 0.5}]
+mixes = [{"partners": "class"}, {"partners": "second_batch"}, {"images": 3}, {"per_sample": "image"}, {"share": 0.5}]
 for mix in (*mixes, {"loss": "binary_cross_entropy"}, {"alpha": 0.0}, {"stages": (-1,)}):
     losses(Recipe(**plain | {"finetune": FinetuneConfig(batch_size=32, mix=MixConfig(**mix))}), True)
 losses(Recipe(**plain | {"model": ModelConfig(backbone="resnet12", width=8)}), True)

@@ -1,4 +1,4 @@
-"""The objectives: sums of the right parts, equal to a loop over pictures, heads of their own."""
+"""The objectives: sums of the right parts, equal to a loop over images, heads of their own."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import CutMix
 
 from s2m2.functional.mixup import Mix, soft_cross_entropy
-from s2m2.models import LinearHead, initialise
+from s2m2.models import LinearHead, initialize
 from s2m2.recipe import FinetuneConfig, ModelConfig, PretrainConfig, Recipe
 from s2m2.recipe.mixing import MixConfig
 from s2m2.seeding import generator_for
@@ -21,7 +21,7 @@ from tests.training.networks import BATCH, CLASSES, batch, network, stream
 def build(objective: str = "rotation", **settings: object) -> Pretraining:
     recipe = Recipe(pretrain=PretrainConfig(objective=objective, **settings))  # type: ignore[arg-type]
     inner = pretrain_objective(recipe, network().feature_dim, CLASSES)
-    initialise(inner, generator_for(0, "heads"))
+    initialize(inner, generator_for(0, "heads"))
     return inner
 
 
@@ -29,14 +29,14 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return torch.stack([-F.log_softmax(row, dim=0)[label] for row, label in zip(logits, labels, strict=True)]).mean()
 
 
-def test_all_four_turns_are_the_mean_over_pictures_and_turns() -> None:
+def test_all_four_turns_are_the_mean_over_images_and_turns() -> None:
     backbone, inner, (views, labels) = network(), build(rotations="all"), batch()
     class_loss, turn_loss = [], []
     for image, label in zip(views[0], labels, strict=True):
         for turn in range(4):
             features = backbone(torch.rot90(image, turn, (1, 2))[None])
             class_loss.append(cross_entropy(inner.class_head(features), label[None]))
-            turn_loss.append(cross_entropy(inner.turn_head(features), torch.tensor([turn])))
+            turn_loss.append(cross_entropy(inner.rotation_head(features), torch.tensor([turn])))
     terms = inner(backbone, views, labels, stream())
     torch.testing.assert_close(terms.total, torch.stack(class_loss).mean() + torch.stack(turn_loss).mean())
     torch.testing.assert_close(terms.parts["rotation"], torch.stack(turn_loss).mean())
@@ -93,7 +93,7 @@ def test_stage_two_is_mixup_plus_half_of_stage_one_on_a_quarter(objective: str) 
     torch.testing.assert_close(finetuning(backbone, views, labels, stream()).total, mixed + 0.5 * beside.total, rtol=1e-4, atol=1e-4)
 
 
-def test_mixup_from_random_weights_is_the_loss_of_mixed_pictures_alone() -> None:
+def test_mixup_from_random_weights_is_the_loss_of_mixed_images_alone() -> None:
     backbone, (views, labels) = network(), batch()
     objective = build("mixup", mix=MixConfig(stages=(0,)))
     mix = draw_mix(MixConfig(stages=(0,)), len(backbone.stages), labels, stream())
@@ -150,7 +150,7 @@ def test_cutmix_is_torchvisions_on_the_same_draws() -> None:
         torch.testing.assert_close(gradient, wanted)
 
 
-@pytest.mark.parametrize("mix", [MixConfig(method="cutmix", alpha=1.0), MixConfig(pictures=3), MixConfig(loss="binary_cross_entropy")])
+@pytest.mark.parametrize("mix", [MixConfig(method="cutmix", alpha=1.0), MixConfig(num_images=3), MixConfig(loss="binary_cross_entropy")])
 def test_mixing_trains_in_mixed_precision(mix: MixConfig) -> None:
     backbone, (views, labels) = network(), batch()
     torch.manual_seed(0)
@@ -169,7 +169,7 @@ def test_a_stage_that_the_backbone_lacks_is_an_error_that_names_the_flag() -> No
 @pytest.mark.parametrize("objective", ["supervised", "rotation", "exemplar", "mixup"])
 def test_heads_belong_to_the_objective_and_not_to_the_backbone(objective: str) -> None:
     inner = build(objective)
-    assert all(name.split(".")[0] in {"class_head", "turn_head"} for name in inner.state_dict())
+    assert all(name.split(".")[0] in {"class_head", "rotation_head"} for name in inner.state_dict())
     assert all(name.startswith("stages.") for name in network().state_dict())
 
 

@@ -1,4 +1,4 @@
-"""Profiling: all of the time is told, blocks alternate, and bare steps learn on the same pictures."""
+"""Profiling: all of the time is told, blocks alternate, and bare steps learn on the same images."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from s2m2.data.table import ImageTable
+from s2m2.data.dataset import ImageDataset
 from s2m2.recipe import TrainingConfig
 from s2m2.training.profiling import PARTS, Stopwatch, alternate, bare_step, profile_step, step_numbers
 from tests.training.networks import step_maker, tiny_recipe
@@ -17,7 +17,7 @@ RECIPE = tiny_recipe()
 
 
 @pytest.mark.parametrize("config", [RECIPE.pretrain, RECIPE.finetune])
-def test_the_parts_of_a_step_add_up_to_the_step(small_glyphs: ImageTable, config: TrainingConfig) -> None:
+def test_the_parts_of_a_step_add_up_to_the_step(small_glyphs: ImageDataset, config: TrainingConfig) -> None:
     profile = profile_step(step_maker(small_glyphs, RECIPE, config), CPU, steps=2, repeats=3)
     assert tuple(profile.parts) == PARTS
     assert all(took > 0 for took in profile.parts.values())
@@ -58,7 +58,7 @@ def test_repeats_go_on_where_the_last_one_ended_and_begin_anew_at_the_end_of_the
     assert [step_numbers(repeat, 3, 8) for repeat in range(3)] == [[0, 1, 2], [3, 4, 5], [6, 7, 0]]
 
 
-def test_a_bare_step_is_a_step_on_the_pictures_of_step_0(small_glyphs: ImageTable) -> None:
+def test_a_bare_step_is_a_step_on_the_images_of_step_0(small_glyphs: ImageDataset) -> None:
     one, other = (step_maker(small_glyphs, RECIPE, RECIPE.finetune)(lambda part: None) for _ in range(2))
     real, bare = one(0), bare_step(other)(0)
     assert torch.equal(real.total, bare.total)  # type: ignore[attr-defined]

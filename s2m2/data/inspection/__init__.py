@@ -1,9 +1,9 @@
-"""Inspection of a data set: every picture is read once, and what was seen becomes findings that name files and classes."""
+"""Inspection of a dataset: every image is read once, and what was seen becomes findings that name files and classes."""
 
 from s2m2.data.inspection.diagnosis import Diagnosis, PartCount, diagnose
 from s2m2.data.inspection.findings import Finding, Severity
 from s2m2.data.inspection.observation import Observations, observe
-from s2m2.data.inspection.subject import Subject, folder_subject, subject_of, table_subject
+from s2m2.data.inspection.subject import Subject, dataset_subject, folder_subject, subject_of
 
 __all__ = [
     "Diagnosis",
@@ -12,9 +12,9 @@ __all__ = [
     "PartCount",
     "Severity",
     "Subject",
+    "dataset_subject",
     "diagnose",
     "folder_subject",
     "observe",
     "subject_of",
-    "table_subject",
 ]

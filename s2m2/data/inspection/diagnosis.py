@@ -1,4 +1,4 @@
-"""`diagnose`: what the observations of a data set mean."""
+"""`diagnose`: what the observations of a dataset mean."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from s2m2.data.dataset import SPLITS
 from s2m2.data.inspection import checks
 from s2m2.data.inspection.expectation import ALL, compare_counts
 from s2m2.data.inspection.findings import Finding
 from s2m2.data.inspection.observation import Observations
 from s2m2.data.inspection.subject import Subject
-from s2m2.data.table import SPLITS
 
 SOUND, FINDINGS, UNUSABLE = 0, 1, 2
 """Exit codes."""
@@ -24,30 +24,30 @@ class PartCount:
     name: str
     """Name of the split, or `all`."""
     classes: int
-    pictures: int
-    """Pictures found, unreadable ones included."""
+    images: int
+    """Images found, unreadable ones included."""
     expected_classes: int | None
-    expected_pictures: int | None
+    expected_images: int | None
     least: int
-    """Pictures of the smallest class."""
+    """Images of the smallest class."""
     most: int
-    """Pictures of the largest class."""
+    """Images of the largest class."""
     mean: Float64[np.ndarray, "3"]
-    """Mean of red, green and blue on a scale of 0 to 1, every picture counting alike whatever its size; NaN without pictures."""
+    """Mean of red, green and blue on a scale of 0 to 1, every image counting alike whatever its size; NaN without images."""
     deviation: Float64[np.ndarray, "3"]
-    """Standard deviation of red, green and blue over all pixels, pictures again counting alike."""
+    """Standard deviation of red, green and blue over all pixels, images again counting alike."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Diagnosis:
-    """What is to be said about a data set."""
+    """What is to be said about a dataset."""
 
     findings: tuple[Finding, ...]
     """The worst ones first."""
     parts: tuple[PartCount, ...]
     """Each split that has classes, and everything."""
     class_counts: Int64[np.ndarray, " class"]
-    """Pictures found of each class."""
+    """Images found of each class."""
 
     def of(self, severity: str) -> tuple[Finding, ...]:
         """The findings of one severity."""
@@ -62,14 +62,14 @@ class Diagnosis:
 
 
 def diagnose(subject: Subject, seen: Observations, *, ways: int, shots: int, queries: int) -> Diagnosis:
-    """Judge what was seen of a data set, also by whether tasks of so many ways, shots and queries can be drawn from every split."""
+    """Judge what was seen of a dataset, also by whether tasks of so many ways, shots and queries can be drawn from every split."""
     usable = seen.counts(subject.labels, len(subject.class_names))
     findings = [
         *checks.usability(subject, seen),
         *checks.source_flaws(subject),
         *checks.unreadable_files(subject, seen),
         *_unexpected(subject),
-        *checks.equal_pictures(subject, seen),
+        *checks.equal_images(subject, seen),
         *checks.class_lists(subject),
         *checks.small_splits(subject, ways),
         *checks.small_classes(subject, usable, shots, queries),
@@ -101,9 +101,9 @@ def _parts(
         yield PartCount(
             name=name,
             classes=len(numbers),
-            pictures=int(found[numbers].sum()),
+            images=int(found[numbers].sum()),
             expected_classes=subject.expected.classes.get(name) if subject.expected is not None else None,
-            expected_pictures=subject.expected.pictures.get(name) if subject.expected is not None else None,
+            expected_images=subject.expected.images.get(name) if subject.expected is not None else None,
             least=int(found[numbers].min()),
             most=int(found[numbers].max()),
             mean=mean,

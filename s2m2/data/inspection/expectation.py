@@ -1,4 +1,4 @@
-"""What a well-known data set consists of, compared with what was found."""
+"""What a well-known dataset consists of, compared with what was found."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
+from s2m2.data.dataset import SPLITS, Split
 from s2m2.data.datasets import DATASETS
 from s2m2.data.inspection.findings import Finding
-from s2m2.data.splitting import OF_SOURCE, TURNS
-from s2m2.data.table import SPLITS, Split
+from s2m2.data.splitting import OF_SOURCE, ROTATIONS
 from s2m2.data.wording import count
 from s2m2.errors import InputError
 
@@ -19,57 +19,57 @@ ALL = "all"
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
-    """Classes and pictures that a data set should have."""
+    """Classes and images that a dataset should have."""
 
     dataset: str
     """As papers write it."""
     classes: Mapping[str, int]
     """By split, and of everything; of everything alone where the splits are others."""
-    pictures: Mapping[str, int]
+    images: Mapping[str, int]
     """As the classes."""
 
 
 def expectation_of(dataset: str, found: str | None, *, splits: str, rotated: bool) -> Expectation | None:
-    """What is known of a data set; None where nothing is.
+    """What is known of a dataset; None where nothing is.
 
     Args:
         dataset: its name; or `auto`: the one that was found; or `own`: nothing is known.
-        found: the one that the pictures were recognised as, or that the table was made of; None: own pictures.
-        splits: which splits they have, in the words of a table's settings.
+        found: the one that the images were recognized as, or that the dataset was made of; None: own images.
+        splits: which splits they have, in the words of a dataset's settings.
         rotated: whether classes were turned by quarters.
 
     Raises:
-        InputError: there is no data set of that name.
+        InputError: there is no dataset of that name.
     """
     if dataset not in ("auto", "own", *DATASETS):
         raise InputError(f"--dataset is {dataset}, but must be auto, own or one of {', '.join(DATASETS)}")
     known = DATASETS.get((found or "own") if dataset == "auto" else dataset)
     if known is None:
         return None
-    turns = len(TURNS) if rotated else 1
+    turns = len(ROTATIONS) if rotated else 1
     parts: list[dict[str, int]] = []
-    for numbers in (known.classes, known.pictures):
+    for numbers in (known.classes, known.images):
         part = {ALL: turns * sum(numbers.values())}
         if splits in (OF_SOURCE, known.class_list):
             part |= {split: turns * number for split, number in numbers.items()}
         parts.append(part)
-    return Expectation(dataset=known.title, classes=parts[0], pictures=parts[1])
+    return Expectation(dataset=known.title, classes=parts[0], images=parts[1])
 
 
 def compare_counts(
     expected: Expectation,
-    labels: Int64[np.ndarray, " picture"],
+    labels: Int64[np.ndarray, " image"],
     class_names: tuple[str, ...],
     splits: Mapping[Split, tuple[int, ...]],
 ) -> Iterator[Finding]:
-    """Every split, and everything, that has other numbers of classes or pictures than it should."""
+    """Every split, and everything, that has other numbers of classes or images than it should."""
     found = np.bincount(labels, minlength=len(class_names))
     parts: dict[str, tuple[int, ...]] = {split: splits.get(split, ()) for split in SPLITS}
     items = []
     for part, numbers in (parts | {ALL: tuple(range(len(class_names)))}).items():
         for what, number, right in (
             (("class", "classes"), len(numbers), expected.classes.get(part)),
-            (("picture", "pictures"), int(found[list(numbers)].sum()), expected.pictures.get(part)),
+            (("image", "images"), int(found[list(numbers)].sum()), expected.images.get(part)),
         ):
             if right is not None and number != right:
                 difference = f"{abs(number - right):,} {'too many' if number > right else 'missing'}"

@@ -15,6 +15,6 @@ class Finding:
     title: str
     """A sentence without its full stop."""
     items: tuple[str, ...] = ()
-    """Files, classes or sets of equal pictures that are meant, all of them."""
+    """Files, classes or sets of equal images that are meant, all of them."""
     groups: tuple[tuple[int, ...], ...] = ()
-    """Rows of the pictures behind each item, where it helps to see them."""
+    """Rows of the images behind each item, where it helps to see them."""

@@ -1,4 +1,4 @@
-"""`Subject`: what is inspected, a table or pictures on disk, seen alike."""
+"""`Subject`: what is inspected, a dataset or images on disk, seen alike."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,44 +8,44 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from s2m2.data.catalog import DRAWN
+from s2m2.data.dataset import DATASET_FILE, ImageDataset, Split, open_dataset
 from s2m2.data.decoding import decode_whole
+from s2m2.data.image import ListedImage
 from s2m2.data.inspection.expectation import Expectation, expectation_of
-from s2m2.data.picture import Picture
 from s2m2.data.sources import survey_source
 from s2m2.data.sources.listing import LeftOut
 from s2m2.data.sources.scanning import Flaw
 from s2m2.data.splitting import OF_SOURCE, split_classes, splits_origin
-from s2m2.data.table import TABLE_FILE, ImageTable, Split, open_table
 from s2m2.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Subject:
-    """A data set whose pictures can be read one by one."""
+    """A dataset whose images can be read one by one."""
 
     name: str
     place: str
     """Where it lies, as the user named it."""
-    labels: Int64[np.ndarray, " picture"]
+    labels: Int64[np.ndarray, " image"]
     class_names: tuple[str, ...]
     splits: Mapping[Split, tuple[int, ...]]
     """Class numbers of each split; empty where they could not be told."""
     read: Callable[[int], UInt8[np.ndarray, "height width 3"]]
-    """The picture of a row; raises `InputError` where it cannot be read."""
-    picture_name: Callable[[int], str]
-    """What to call the picture of a row: its path inside the source where it has one."""
-    pictures: tuple[Picture, ...] = ()
-    """Pictures on disk, by row; none where it is a table."""
-    table: ImageTable | None = None
-    """The table, where it is one; its digest is verified."""
+    """The image of a row; raises `InputError` where it cannot be read."""
+    image_name: Callable[[int], str]
+    """What to call the image of a row: its path inside the source where it has one."""
+    images: tuple[ListedImage, ...] = ()
+    """Images on disk, by row; none where it is a dataset."""
+    dataset: ImageDataset | None = None
+    """The dataset, where it is one; its digest is verified."""
     expected: Expectation | None = None
-    """What the data set of this name consists of."""
+    """What the dataset of this name consists of."""
     left_out: Mapping[LeftOut, int] = field(default_factory=dict)
-    """Files and pictures of the source that are passed over, by the reason."""
+    """Files and images of the source that are passed over, by the reason."""
     flaws: tuple[Flaw, ...] = ()
     """For what the source is refused by `s2m2 prepare`."""
     fault: str | None = None
-    """Why the data set cannot be prepared, though its pictures can be looked at."""
+    """Why the dataset cannot be prepared, though its images can be looked at."""
 
 
 def subject_of(
@@ -57,39 +57,39 @@ def subject_of(
     box: bool = False,
     rotated: bool = False,
 ) -> Subject:
-    """A drawn data set by name, a table by its folder, or pictures on disk. `DoctorConfig` describes the arguments.
+    """A drawn dataset by name, a dataset by its folder, or images on disk. `DoctorConfig` describes the arguments.
 
     Raises:
         InputError: it is none of these, or an argument does not go with it.
     """
     folder = Path(data).expanduser()
-    if data not in DRAWN and not (folder / TABLE_FILE).is_file():
+    if data not in DRAWN and not (folder / DATASET_FILE).is_file():
         return folder_subject(folder, dataset=dataset, splits=splits, seed=seed, box=box, rotated=rotated)
     for flag, given in (("splits", splits is not None), ("seed", seed != 0), ("box", box), ("rotated", rotated)):
         if given:
-            raise InputError(f"--{flag} is for pictures on disk, but {data} is a table already")
-    return table_subject(DRAWN[data]() if data in DRAWN else open_table(folder), place=data, dataset=dataset)
+            raise InputError(f"--{flag} is for images on disk, but {data} is a dataset already")
+    return dataset_subject(DRAWN[data]() if data in DRAWN else open_dataset(folder), place=data, named=dataset)
 
 
-def table_subject(table: ImageTable, *, place: str, dataset: str = "auto") -> Subject:
-    """A table; its settings tell which data set it was made of, unless `dataset` does.
+def dataset_subject(dataset: ImageDataset, *, place: str, named: str = "auto") -> Subject:
+    """A dataset; its settings tell which dataset it was made of, unless `named` does.
 
     Raises:
-        InputError: there is no data set of that name.
+        InputError: there is no dataset of that name.
     """
-    # Drawn tables have no source, and one way to be split.
-    found, splits = (place, OF_SOURCE) if place in DRAWN else (table.settings.get("dataset"), table.settings.get("splits"))
+    # Drawn datasets have no source, and one way to be split.
+    found, splits = (place, OF_SOURCE) if place in DRAWN else (dataset.settings.get("named"), dataset.settings.get("splits"))
     return Subject(
-        name=table.name,
+        name=dataset.name,
         place=place,
-        labels=table.labels,
-        class_names=table.class_names,
-        splits=table.splits,
-        read=lambda row: table.images[row],
-        picture_name=lambda row: f"{table.class_names[table.labels[row]]} #{row}",
-        table=table,
+        labels=dataset.labels,
+        class_names=dataset.class_names,
+        splits=dataset.splits,
+        read=lambda row: dataset.images[row],
+        image_name=lambda row: f"{dataset.class_names[dataset.labels[row]]} #{row}",
+        dataset=dataset,
         expected=expectation_of(
-            dataset, found if isinstance(found, str) else None, splits=str(splits), rotated=table.settings.get("rotated") is True
+            named, found if isinstance(found, str) else None, splits=str(splits), rotated=dataset.settings.get("rotated") is True
         ),
     )
 
@@ -97,10 +97,10 @@ def table_subject(table: ImageTable, *, place: str, dataset: str = "auto") -> Su
 def folder_subject(
     folder: Path, *, dataset: str = "auto", splits: str | None = None, seed: int = 0, box: bool = False, rotated: bool = False
 ) -> Subject:
-    """Pictures on disk. What is missing or cannot be split is a flaw or a fault of the subject rather than an error.
+    """Images on disk. What is missing or cannot be split is a flaw or a fault of the subject rather than an error.
 
     Raises:
-        InputError: there is no such folder, or nothing in it that is laid out as a data set, or no picture at all.
+        InputError: there is no such folder, or nothing in it that is laid out as a dataset, or no image at all.
     """
     listing = survey_source(folder, dataset, box=box, rotated=rotated)
     numbers: Mapping[Split, tuple[int, ...]] = {}
@@ -115,9 +115,9 @@ def folder_subject(
         labels=np.array(listing.labels, dtype=np.int64),
         class_names=listing.class_names,
         splits=numbers,
-        read=lambda row: decode_whole(listing.pictures[row]),
-        pictures=listing.pictures,
-        picture_name=lambda row: _name_inside(listing.root, listing.pictures[row]),
+        read=lambda row: decode_whole(listing.images[row]),
+        images=listing.images,
+        image_name=lambda row: _name_inside(listing.root, listing.images[row]),
         expected=expectation_of(dataset, listing.dataset, splits=splits_origin(splits, listing.splits), rotated=rotated),
         left_out=listing.left_out,
         flaws=listing.flaws,
@@ -125,6 +125,6 @@ def folder_subject(
     )
 
 
-def _name_inside(root: Path, picture: Picture) -> str:
-    name = picture.name.removeprefix(f"{root}/")
-    return f"{name} turned by {90 * picture.quarter_turns} degrees" if picture.quarter_turns else name
+def _name_inside(root: Path, image: ListedImage) -> str:
+    name = image.name.removeprefix(f"{root}/")
+    return f"{name} turned by {90 * image.rot90} degrees" if image.rot90 else name

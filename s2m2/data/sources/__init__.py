@@ -1,4 +1,4 @@
-"""Readers of pictures on disk, one per layout. Each returns a `Listing`; no picture is opened here."""
+"""Readers of images on disk, one per layout. Each returns a `Listing`; no image is opened here."""
 
 from s2m2.data.sources.cifar100 import download_cifar100
 from s2m2.data.sources.listing import Listing

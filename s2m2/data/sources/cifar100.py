@@ -1,6 +1,6 @@
 """CIFAR-100 as torchvision downloads it: the folder `cifar-100-python` with the pickles `train`, `test` and `meta`.
 
-CIFAR-FS and FC100 divide its 100 classes; each class has 500 pictures in `train` and 100 in `test`, 600 together.
+CIFAR-FS and FC100 divide its 100 classes; each class has 500 images in `train` and 100 in `test`, 600 together.
 """
 
 import hashlib
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from s2m2.data.picture import Picture, StoredPicture
+from s2m2.data.image import ListedImage, StoredImage
 from s2m2.data.sources.listing import Listing, listing_of
 from s2m2.data.sources.pickled import array_in, dict_in, list_in, texts_in
 from s2m2.data.sources.scanning import NaturalKey, natural_key
@@ -16,7 +16,7 @@ from s2m2.errors import InputError
 
 FOLDER = "cifar-100-python"
 COMPLETE = {"train": 50_000, "test": 10_000}
-"""Pictures in each file of the whole data set."""
+"""Images in each file of the whole dataset."""
 
 
 def find_root(folder: Path) -> Path | None:
@@ -27,8 +27,8 @@ def find_root(folder: Path) -> Path | None:
     return None
 
 
-def list_pictures(folder: Path) -> Listing:
-    """The pictures of CIFAR-100 by their fine classes, each class in natural order of the pictures' original file names.
+def list_images(folder: Path) -> Listing:
+    """The images of CIFAR-100 by their fine classes, each class in natural order of the images' original file names.
 
     Raises:
         InputError: the folder has another layout, or a file is damaged, of another shape or not the one that torchvision knows.
@@ -37,7 +37,7 @@ def list_pictures(folder: Path) -> Listing:
     if root is None:
         raise InputError(f"{folder} is not laid out as torchvision's CIFAR-100: it needs {FOLDER}/ with train, test and meta")
     names = texts_in(dict_in(root / "meta"), "fine_label_names", root / "meta")
-    found: dict[str, list[tuple[str, Picture]]] = {name: [] for name in names}
+    found: dict[str, list[tuple[str, ListedImage]]] = {name: [] for name in names}
     for file in ("train", "test"):
         path = root / file
         content = dict_in(path)
@@ -52,16 +52,16 @@ def list_pictures(folder: Path) -> Listing:
             _check(path)
         images = rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         for row, (label, name) in enumerate(zip(labels, files, strict=True)):
-            found[names[label]].append((name, StoredPicture(archive=path, row=row, content=images[row])))
-    # Sorted as the folders of Bertinetto's archive are, so that the same pictures become the same table.
-    classes = {name: [picture for _, picture in sorted(pairs, key=_file_order)] for name, pairs in found.items()}
+            found[names[label]].append((name, StoredImage(archive=path, row=row, content=images[row])))
+    # Sorted as the folders of Bertinetto's archive are, so that the same images become the same dataset.
+    classes = {name: [image for _, image in sorted(pairs, key=_file_order)] for name, pairs in found.items()}
     return listing_of(classes, "cifar100", root)
 
 
 def download_cifar100(root: Path) -> Path:
     """Have torchvision download CIFAR-100 into `root`, unless it is there, and check it. Returns the folder of its files.
 
-    torchvision's data set class is not constructed, as that would unpickle the files.
+    torchvision's dataset class is not constructed, as that would unpickle the files.
 
     Raises:
         InputError: the download fails, or what lies there is damaged.
@@ -97,5 +97,5 @@ def _check(path: Path) -> None:
         raise InputError(f"{path} is not the file that torchvision downloads, as its MD5 is {found} and not {known}")
 
 
-def _file_order(pair: tuple[str, Picture]) -> NaturalKey:
+def _file_order(pair: tuple[str, ListedImage]) -> NaturalKey:
     return natural_key(pair[0])

@@ -8,25 +8,25 @@ from s2m2.data.sources.scanning import scan_classes
 from s2m2.data.splitting import read_split_folder
 from s2m2.errors import InputError
 
-INSIDE = (Path(), Path("cifar100"), Path("cifarfs", "cifar100"))
+INSIZE = (Path(), Path("cifar100"), Path("cifarfs", "cifar100"))
 """Where the archive unpacks to; the last is learn2learn's."""
 SPLITS_FOLDER = Path("splits", "bertinetto")
 
 
 def find_root(folder: Path) -> Path | None:
     """The folder with `data` and `splits/bertinetto` in it: `folder` itself or one inside it."""
-    for inside in INSIDE:
+    for inside in INSIZE:
         root = folder / inside
         if (root / "data").is_dir() and (root / SPLITS_FOLDER).is_dir():
             return root
     return None
 
 
-def list_pictures(folder: Path) -> Listing:
-    """The pictures of CIFAR-FS, with the splits that the archive brings.
+def list_images(folder: Path) -> Listing:
+    """The images of CIFAR-FS, with the splits that the archive brings.
 
     Raises:
-        InputError: the folder has another layout, or no picture.
+        InputError: the folder has another layout, or no image.
     """
     root = find_root(folder)
     if root is None:

@@ -1,12 +1,12 @@
-"""Folders of class folders: `<root>/<class>/<picture>`, or `<root>/{train,val,test}/<class>/<picture>`, which brings its own splits."""
+"""Folders of class folders: `<root>/<class>/<image>`, or `<root>/{train,val,test}/<class>/<image>`, which brings its own splits."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from s2m2.data.dataset import SPLITS, Split
 from s2m2.data.sources.listing import Listing, list_class_folders
 from s2m2.data.sources.scanning import scan, scan_classes
-from s2m2.data.table import SPLITS, Split
 from s2m2.errors import InputError
 
 SPLIT_NAMES: dict[str, Split] = {
@@ -21,11 +21,11 @@ SPLIT_NAMES: dict[str, Split] = {
 """What people call the splits, in names of folders and files."""
 
 
-def list_pictures(root: Path) -> Listing:
-    """The pictures of all class folders in `root`; the folder gives its name to the data set.
+def list_images(root: Path) -> Listing:
+    """The images of all class folders in `root`; the folder gives its name to the dataset.
 
     Raises:
-        InputError: there is no such folder, it has no class folders, there is no picture in them, or a class is in two splits.
+        InputError: there is no such folder, it has no class folders, there is no image in them, or a class is in two splits.
     """
     name, content = root.resolve().name, scan_classes(root)
     folders = split_folders(root)
@@ -45,7 +45,7 @@ def list_pictures(root: Path) -> Listing:
 
 
 def split_folders(root: Path) -> Mapping[Split, Path] | None:
-    """The folders of the splits where `root` has nothing but such folders, two at least, and each holds folders and no picture.
+    """The folders of the splits where `root` has nothing but such folders, two at least, and each holds folders and no image.
 
     Raises:
         InputError: there is no folder `root`, or no folder in it.
@@ -60,7 +60,7 @@ def split_folders(root: Path) -> Mapping[Split, Path] | None:
         if split is None:
             return None
         content = scan(folder)
-        if content.pictures or not content.folders:
+        if content.images or not content.folders:
             return None
         found[split] = folder
     return found

@@ -3,42 +3,42 @@
 import math
 from pathlib import Path
 
-from s2m2.data.picture import Box, Picture, PictureFile
+from s2m2.data.image import Box, ImageFile, ListedImage
 from s2m2.data.sources.finding import Finder
 from s2m2.data.sources.listing import Listing, listing_of
 from s2m2.data.sources.scanning import natural_key
 from s2m2.data.splitting import read_packaged_list
 from s2m2.errors import InputError
 
-INSIDE = (Path(), Path("CUB_200_2011"), Path("cubirds200", "CUB_200_2011"))
+INSIZE = (Path(), Path("CUB_200_2011"), Path("cubirds200", "CUB_200_2011"))
 """Where the archive unpacks to; the last is learn2learn's."""
 
 
 def find_root(folder: Path) -> Path | None:
     """The folder with `images.txt` and `images` in it: `folder` itself or one inside it."""
-    for inside in INSIDE:
+    for inside in INSIZE:
         root = folder / inside
         if (root / "images.txt").is_file() and (root / "classes.txt").is_file() and (root / "images").is_dir():
             return root
     return None
 
 
-def list_pictures(folder: Path, *, box: bool = False) -> Listing:
-    """The pictures that `images.txt` lists, with the split of Chen et al. (ICLR 2019), which S2M2 uses.
+def list_images(folder: Path, *, box: bool = False) -> Listing:
+    """The images that `images.txt` lists, with the split of Chen et al. (ICLR 2019), which S2M2 uses.
 
     Args:
         folder: the tree, or the folder that it was unpacked in.
-        box: of each picture only what its bounding box encloses.
+        box: of each image only what its bounding box encloses.
 
     Raises:
-        InputError: the folder has another layout, a line of its files cannot be read, or there is no picture.
+        InputError: the folder has another layout, a line of its files cannot be read, or there is no image.
     """
     root = find_root(folder)
     if root is None:
         hint = "its class folders alone are read by --dataset own --splits cub"
         raise InputError(f"{folder} is not laid out as CUB-200-2011: it needs images.txt, classes.txt and images/<class>/*.jpg; {hint}")
     boxes = _boxes(root / "bounding_boxes.txt") if box else None
-    classes: dict[str, list[Picture]] = {name: [] for name in _numbered(root / "classes.txt").values()}
+    classes: dict[str, list[ListedImage]] = {name: [] for name in _numbered(root / "classes.txt").values()}
     files = _numbered(root / "images.txt")
     paths, flaws = Finder((root / "images",)).find_all(files.values(), str(root / "images.txt"))
     for number, file in sorted(files.items(), key=lambda item: natural_key(item[1])):
@@ -48,7 +48,7 @@ def list_pictures(folder: Path, *, box: bool = False) -> Listing:
         if boxes is not None and number not in boxes:
             raise InputError(f"{root / 'bounding_boxes.txt'} has no box for {file}")
         if file in paths:
-            classes[class_name].append(PictureFile(path=paths[file], box=None if boxes is None else boxes[number]))
+            classes[class_name].append(ImageFile(path=paths[file], box=None if boxes is None else boxes[number]))
     return listing_of(classes, "cub", root, splits=read_packaged_list("cub"), flaws=flaws, dataset="cub")
 
 
@@ -60,9 +60,9 @@ def _boxes(path: Path) -> dict[str, Box]:
             left, upper, width, height = map(float, content.split())
             box = math.floor(left), math.floor(upper), math.ceil(left + width), math.ceil(upper + height)
         except (ValueError, OverflowError) as error:
-            raise InputError(f"{path}: picture {number} has no box of four numbers but {content}") from error
+            raise InputError(f"{path}: image {number} has no box of four numbers but {content}") from error
         if box[0] < 0 or box[1] < 0 or width <= 0 or height <= 0:
-            raise InputError(f"{path}: the box of picture {number} is empty or begins outside the picture: {content}")
+            raise InputError(f"{path}: the box of image {number} is empty or begins outside the image: {content}")
         boxes[number] = box
     return boxes
 

@@ -1,4 +1,4 @@
-"""Lists of pictures: csv files with the columns `filename` and `label`, and the JSON files of S2M2 and of Chen et al. (ICLR 2019)."""
+"""Lists of images: csv files with the columns `filename` and `label`, and the JSON files of S2M2 and of Chen et al. (ICLR 2019)."""
 
 import csv
 import json
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from s2m2.data.picture import Picture, PictureFile
+from s2m2.data.dataset import SPLITS, Split
+from s2m2.data.image import ImageFile, ListedImage
 from s2m2.data.sources.class_folders import SPLIT_NAMES
 from s2m2.data.sources.finding import Finder
 from s2m2.data.sources.listing import Listing, listing_of
 from s2m2.data.sources.pickled import whole_numbers
 from s2m2.data.sources.scanning import Flaw, natural_key
-from s2m2.data.table import SPLITS, Split
 from s2m2.data.wording import first_named
 from s2m2.errors import InputError
 
@@ -23,27 +23,27 @@ KEYS = ("label_names", "image_names", "image_labels")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One picture of a list."""
+    """One image of a list."""
 
     file: str
     """Path as the list gives it."""
     label: str
 
 
-def list_pictures(file: Path) -> Listing:
-    """The pictures that one csv or JSON file lists; paths are relative to its folder, or to `images` in it.
+def list_images(file: Path) -> Listing:
+    """The images that one csv or JSON file lists; paths are relative to its folder, or to `images` in it.
 
     Raises:
-        InputError: the file has another shape, names a picture twice, or names no picture that is there.
+        InputError: the file has another shape, names an image twice, or names no image that is there.
     """
     return _listing({str(file): read_rows(file)}, {}, file.parent, file.stem)
 
 
 def list_split_files(folder: Path) -> Listing | None:
-    """The pictures of train.csv, val.csv and test.csv in a folder, or of base.json, val.json and novel.json; None: there are none.
+    """The images of train.csv, val.csv and test.csv in a folder, or of base.json, val.json and novel.json; None: there are none.
 
     Raises:
-        InputError: as `list_pictures`, or a class is in two of the files.
+        InputError: as `list_images`, or a class is in two of the files.
     """
     files = split_files(folder)
     if not files:
@@ -71,7 +71,7 @@ def split_files(folder: Path) -> dict[Split, Path]:
             file = folder / f"{stem}{suffix}"
             if file.is_file():
                 if split in found:
-                    raise InputError(f"{found[split]} and {file} are both lists of {split} pictures; keep one")
+                    raise InputError(f"{found[split]} and {file} are both lists of {split} images; keep one")
                 found[split] = file
         if len(found) > 1:
             return found
@@ -79,14 +79,14 @@ def split_files(folder: Path) -> dict[Split, Path]:
 
 
 def read_rows(file: Path) -> list[Row]:
-    """The pictures that a csv or JSON file lists, in its order.
+    """The images that a csv or JSON file lists, in its order.
 
     Raises:
         InputError: it cannot be read, or has another shape.
     """
     reader = {".csv": _read_csv, ".json": _read_json}.get(file.suffix.lower())
     if reader is None:
-        raise InputError(f"{file} is neither a folder nor a .csv or .json list of pictures")
+        raise InputError(f"{file} is neither a folder nor a .csv or .json list of images")
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             rows = reader(file, lines)
@@ -95,7 +95,7 @@ def read_rows(file: Path) -> list[Row]:
             raise
         raise InputError(f"cannot read list {file}: {getattr(error, 'strerror', None) or error}") from error
     if not rows:
-        raise InputError(f"{file} lists no picture")
+        raise InputError(f"{file} lists no image")
     return rows
 
 
@@ -120,7 +120,7 @@ def _read_csv(file: Path, lines: Any) -> list[Row]:
 def _read_json(file: Path, lines: Any) -> list[Row]:
     content = json.load(lines)
     if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in KEYS):
-        raise InputError(f"{file} is no list of pictures as S2M2 writes them: an object with the lists {', '.join(KEYS)}")
+        raise InputError(f"{file} is no list of images as S2M2 writes them: an object with the lists {', '.join(KEYS)}")
     names, files = content["label_names"], content["image_names"]
     for key in KEYS[:2]:
         if not all(isinstance(value, str) and value for value in content[key]):
@@ -152,19 +152,19 @@ def _named_labels(file: Path, names: Sequence[str], labels: Sequence[int]) -> Ma
 
 def _listing(rows: Mapping[str, Sequence[Row]], splits: Mapping[Split, Sequence[str]], root: Path, name: str) -> Listing:
     finder = Finder((root, root / "images"))
-    classes: dict[str, list[Picture]] = {}
+    classes: dict[str, list[ListedImage]] = {}
     seen: dict[Path, str] = {}
     flaws: list[Flaw] = []
     for origin, listed in rows.items():
         paths, missing = finder.find_all((row.file for row in listed), origin)
         flaws += missing
         for row in sorted(listed, key=lambda row: natural_key(row.file)):
-            pictures = classes.setdefault(row.label, [])
+            images = classes.setdefault(row.label, [])
             path = paths.get(row.file)
             if path is None:
                 continue
             if path in seen:
                 raise InputError(f"{path} is listed in {seen[path]} and again in {origin}")
             seen[path] = origin
-            pictures.append(PictureFile(path=path))
+            images.append(ImageFile(path=path))
     return listing_of(classes, name, root, splits=splits or None, flaws=flaws)

@@ -49,7 +49,7 @@ class Finder:
             else:
                 found[name] = path
         if twice:
-            raise InputError(f"{origin} names {len(twice):,} pictures more than once: {first_named(twice)}")
+            raise InputError(f"{origin} names {len(twice):,} images more than once: {first_named(twice)}")
         return found, missing_flaws(missing, f"{origin} names")
 
     def _at(self, folder: Path, name: str) -> Path | None:
@@ -72,6 +72,6 @@ class Finder:
 
 
 def missing_flaws(missing: Sequence[str], what: str) -> list[Flaw]:
-    """A flaw where pictures are missing; `what` begins the sentence: `train.csv names`."""
-    message = f"{what} {len(missing):,} pictures that are not there: {first_named(missing)}"
+    """A flaw where images are missing; `what` begins the sentence: `train.csv names`."""
+    message = f"{what} {len(missing):,} images that are not there: {first_named(missing)}"
     return [Flaw(kind="missing", message=message, items=tuple(missing))] if missing else []

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from s2m2.data.dataset import SPLITS
 from s2m2.data.sources.class_folders import split_folders
 from s2m2.data.sources.listing import Listing, list_class_folders
 from s2m2.data.sources.scanning import scan_classes
 from s2m2.data.splitting import read_packaged_list
-from s2m2.data.table import SPLITS
 from s2m2.errors import InputError
 
 CLASS_FOLDERS = (".", "images", "train", "ILSVRC/Data/CLS-LOC/train", "Data/CLS-LOC/train")
@@ -16,7 +16,7 @@ CLASS_FOLDERS = (".", "images", "train", "ILSVRC/Data/CLS-LOC/train", "Data/CLS-
 
 
 def list_ilsvrc_classes(root: Path, dataset: str, layouts: str) -> Listing:
-    """The pictures of the class folders that a data set's list names, with its split; folders of other classes are left alone.
+    """The images of the class folders that a dataset's list names, with its split; folders of other classes are left alone.
 
     Args:
         root: folder of the class folders, all in one place or under train, val and test.
@@ -24,7 +24,7 @@ def list_ilsvrc_classes(root: Path, dataset: str, layouts: str) -> Listing:
         layouts: what a folder may hold, for an error message.
 
     Raises:
-        InputError: no class of the list is there, or there is no picture in any.
+        InputError: no class of the list is there, or there is no image in any.
     """
     lists = read_packaged_list(dataset)
     listed = [name for split in SPLITS for name in lists[split]]

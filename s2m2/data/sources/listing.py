@@ -1,4 +1,4 @@
-"""`Listing`: what every reader of pictures on disk returns, and the rules by which all of them find classes and files."""
+"""`Listing`: what every reader of images on disk returns, and the rules by which all of them find classes and files."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,40 +6,40 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from s2m2.data.picture import Picture, PictureFile
+from s2m2.data.dataset import Split
+from s2m2.data.image import ImageFile, ListedImage
 from s2m2.data.sources.scanning import Content, Flaw, count_nested, natural_key, scan
-from s2m2.data.table import Split
 from s2m2.data.wording import count, verb
 from s2m2.errors import InputError
 
 LeftOut = Literal["others", "nested", "loose"]
 WHY_LEFT_OUT: dict[LeftOut, tuple[str, str]] = {
-    "others": ("file", "as the names are not those of pictures"),
-    "nested": ("picture", "as folders inside class folders are not entered"),
-    "loose": ("picture", "as what lies beside the class folders belongs to no class"),
+    "others": ("file", "as the names are not those of images"),
+    "nested": ("image", "as folders inside class folders are not entered"),
+    "loose": ("image", "as what lies beside the class folders belongs to no class"),
 }
 """What is passed over and counted: the noun and the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """Pictures on disk, none of them opened yet, class after class."""
+    """Images on disk, none of them opened yet, class after class."""
 
     name: str
-    """Name of the data set."""
+    """Name of the dataset."""
     root: Path
-    pictures: tuple[Picture, ...]
+    images: tuple[ListedImage, ...]
     labels: tuple[int, ...]
-    """Class number of each picture, an index of `class_names`."""
+    """Class number of each image, an index of `class_names`."""
     class_names: tuple[str, ...]
     splits: Mapping[Split, tuple[str, ...]] | None = None
-    """Class names of each split, where the layout or the data set brings them."""
+    """Class names of each split, where the layout or the dataset brings them."""
     left_out: Mapping[LeftOut, int] = field(default_factory=dict)
-    """Files and pictures that were passed over, by the reason; those above 0."""
+    """Files and images that were passed over, by the reason; those above 0."""
     flaws: tuple[Flaw, ...] = ()
-    """Why it cannot be prepared; whatever they name is not among the pictures."""
+    """Why it cannot be prepared; whatever they name is not among the images."""
     dataset: str | None = None
-    """The entry of `DATASETS` that this is, None for own pictures."""
+    """The entry of `DATASETS` that this is, None for own images."""
 
 
 def left_out_text(reason: LeftOut, number: int) -> str:
@@ -49,7 +49,7 @@ def left_out_text(reason: LeftOut, number: int) -> str:
 
 
 def listing_of(
-    classes: Mapping[str, Sequence[Picture]],
+    classes: Mapping[str, Sequence[ListedImage]],
     name: str,
     root: Path,
     *,
@@ -58,12 +58,12 @@ def listing_of(
     flaws: Sequence[Flaw] = (),
     dataset: str | None = None,
 ) -> Listing:
-    """A listing of the pictures of each class; classes in natural order, pictures in the order given.
+    """A listing of the images of each class; classes in natural order, images in the order given.
 
-    A class without a picture is a flaw, whether it is among those given or not.
+    A class without an image is a flaw, whether it is among those given or not.
 
     Raises:
-        InputError: there is no class, or no picture at all.
+        InputError: there is no class, or no image at all.
     """
     if not classes:
         raise InputError(f"{root} has no classes")
@@ -76,7 +76,7 @@ def listing_of(
     return Listing(
         name=name,
         root=root,
-        pictures=tuple(picture for class_name in names for picture in classes[class_name]),
+        images=tuple(image for class_name in names for image in classes[class_name]),
         labels=tuple(label for label, class_name in enumerate(names) for _ in classes[class_name]),
         class_names=tuple(names),
         splits=None if splits is None else {split: tuple(splits[split]) for split in splits},
@@ -87,19 +87,19 @@ def listing_of(
 
 
 def list_class_folders(folders: Mapping[str, Path], name: str, root: Path, *, above: Sequence[Content] = ()) -> Listing:
-    """List the pictures in the folder of each class, files in natural order.
+    """List the images in the folder of each class, files in natural order.
 
-    Hidden files are passed over in silence, files that are no pictures are counted, and so are pictures in folders inside a class folder,
+    Hidden files are passed over in silence, files that are no images are counted, and so are images in folders inside a class folder,
     which are not entered. Empty classes and what cannot be read are flaws.
 
     Args:
-        above: the folders that the class folders lie in, whose own pictures and flaws count.
+        above: the folders that the class folders lie in, whose own images and flaws count.
 
     Raises:
-        InputError: there is no class, or no picture at all.
+        InputError: there is no class, or no image at all.
     """
-    classes: dict[str, list[Picture]] = {}
-    left_out: Counter[LeftOut] = Counter({"loose": sum(len(content.pictures) for content in above)})
+    classes: dict[str, list[ListedImage]] = {}
+    left_out: Counter[LeftOut] = Counter({"loose": sum(len(content.images) for content in above)})
     flaws = [flaw for content in above for flaw in content.flaws]
     for class_name, folder in folders.items():
         classes[class_name] = []
@@ -108,15 +108,15 @@ def list_class_folders(folders: Mapping[str, Path], name: str, root: Path, *, ab
         except InputError as error:
             flaws += [Flaw(kind="folder", message=str(error), items=(str(folder),)), _empty(class_name, folder)]
             continue
-        classes[class_name] += [PictureFile(path=folder / file) for file in content.pictures]
+        classes[class_name] += [ImageFile(path=folder / file) for file in content.images]
         nested = count_nested(folder, content.folders)
         left_out.update({"others": content.others, "nested": nested})
         flaws += content.flaws
-        if not content.pictures:
+        if not content.images:
             flaws.append(_empty(class_name, folder, nested))
     return listing_of(classes, name, root, left_out=left_out, flaws=flaws)
 
 
 def _empty(class_name: str, folder: Path, nested: int = 0) -> Flaw:
     hint = f"; the {nested:,} in folders inside it are not read" if nested else ""
-    return Flaw(kind="empty", message=f"class {class_name} has no picture in {folder}{hint}", items=(class_name,))
+    return Flaw(kind="empty", message=f"class {class_name} has no image in {folder}{hint}", items=(class_name,))

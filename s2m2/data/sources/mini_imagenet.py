@@ -9,19 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from s2m2.data.picture import Picture, PictureFile
+from s2m2.data.dataset import SPLITS, Split
+from s2m2.data.image import ImageFile, ListedImage
 from s2m2.data.sources.file_lists import Row, read_rows, split_files
 from s2m2.data.sources.finding import Finder, missing_flaws
 from s2m2.data.sources.imagenet import CLASS_FOLDERS, find_class_folders, list_ilsvrc_classes
 from s2m2.data.sources.listing import Listing, listing_of
-from s2m2.data.sources.pickled import array_in, dict_in, picture_in, text, whole_numbers
+from s2m2.data.sources.pickled import array_in, dict_in, image_in, text, whole_numbers
 from s2m2.data.sources.scanning import natural_key, scan
 from s2m2.data.splitting import read_packaged_list
-from s2m2.data.table import SPLITS, Split
 from s2m2.data.wording import first_named
 from s2m2.errors import InputError
 
-PICTURES_PER_CLASS = 600
+IMAGES_PER_CLASS = 600
 CACHES: dict[Split, tuple[str, ...]] = {
     "base": ("mini-imagenet-cache-train.pkl",),
     "validation": ("mini-imagenet-cache-val.pkl", "mini-imagenet-cache-validation.pkl"),
@@ -29,15 +29,15 @@ CACHES: dict[Split, tuple[str, ...]] = {
 }
 """Pickle caches; learn2learn's has the longer name."""
 CSV_NAME = re.compile(r"(n\d{8})(\d{8})\.jpe?g", re.IGNORECASE)
-"""File names of the csv: the class and the rank of the picture in the sorted ILSVRC folder, from 1."""
+"""File names of the csv: the class and the rank of the image in the sorted ILSVRC folder, from 1."""
 LAYOUTS = (
-    "mini-imagenet-cache-{train,val,test}.pkl; train.csv, val.csv and test.csv beside the 84x84 pictures or ILSVRC's class folders; "
+    "mini-imagenet-cache-{train,val,test}.pkl; train.csv, val.csv and test.csv beside the 84x84 images or ILSVRC's class folders; "
     "or the 100 class folders, all together or under train, val and test"
 )
 
 
-def list_pictures(root: Path) -> Listing:
-    """The pictures of mini-ImageNet with their canonical split.
+def list_images(root: Path) -> Listing:
+    """The images of mini-ImageNet with their canonical split.
 
     Raises:
         InputError: the folder has none of the layouts, or what lies there is incomplete, damaged or of another shape.
@@ -70,8 +70,8 @@ def _caches(root: Path) -> dict[Split, list[Path]]:
     return {split: [root / name for name in CACHES[split] if (root / name).is_file()] for split in SPLITS}
 
 
-def _from_caches(root: Path) -> Mapping[str, Sequence[Picture]]:
-    classes: dict[str, list[Picture]] = {}
+def _from_caches(root: Path) -> Mapping[str, Sequence[ListedImage]]:
+    classes: dict[str, list[ListedImage]] = {}
     for split, paths in _caches(root).items():
         if len(paths) != 1:
             found = " and ".join(path.name for path in paths) if paths else "none"
@@ -79,11 +79,11 @@ def _from_caches(root: Path) -> Mapping[str, Sequence[Picture]]:
         content = dict_in(paths[0])
         images = array_in(content, "image_data", paths[0])
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
-            raise InputError(f"{paths[0]}: image_data is {images.dtype} {images.shape}, not uint8 of pictures, height, width, 3")
+            raise InputError(f"{paths[0]}: image_data is {images.dtype} {images.shape}, not uint8 of images, height, width, 3")
         for name, rows in _rows(content, len(images), paths[0]).items():
             if name in classes:
                 raise InputError(f"class {name} is in {paths[0].name} and in another cache of {root}")
-            classes[name] = [picture_in(paths[0], row, images[row]) for row in rows]
+            classes[name] = [image_in(paths[0], row, images[row]) for row in rows]
     return classes
 
 
@@ -101,20 +101,20 @@ def _rows(content: Mapping[str, object], count: int, path: Path) -> dict[str, li
 def _from_class_folders(root: Path) -> Listing:
     listing = list_ilsvrc_classes(root, "mini_imagenet", LAYOUTS)
     for label, count in Counter(listing.labels).items():
-        if count > PICTURES_PER_CLASS:
+        if count > IMAGES_PER_CLASS:
             hint = "to choose from ILSVRC, put train.csv, val.csv and test.csv of Ravi & Larochelle beside the class folders"
             name = listing.class_names[label]
-            raise InputError(f"class {name} has {count:,} pictures in {root}, mini-ImageNet {PICTURES_PER_CLASS}; {hint}")
+            raise InputError(f"class {name} has {count:,} images in {root}, mini-ImageNet {IMAGES_PER_CLASS}; {hint}")
     return listing
 
 
 def _from_lists(root: Path, files: Mapping[Split, Path]) -> Listing:
     missing = [split for split in SPLITS if split not in files]
     if missing:
-        raise InputError(f"{root} lists no {' and no '.join(missing)} pictures: mini-ImageNet needs train.csv, val.csv and test.csv")
+        raise InputError(f"{root} lists no {' and no '.join(missing)} images: mini-ImageNet needs train.csv, val.csv and test.csv")
     folders = [root / inside for inside in (*CLASS_FOLDERS, *(file.stem for file in files.values()))]
     finder = Finder(list(dict.fromkeys(folders)))
-    classes: dict[str, list[Picture]] = {}
+    classes: dict[str, list[ListedImage]] = {}
     lost: list[str] = []
     for split, file in files.items():
         by_class: dict[str, list[Row]] = {}
@@ -125,13 +125,13 @@ def _from_lists(root: Path, files: Mapping[Split, Path]) -> Listing:
                 raise InputError(f"class {name} is listed in {file} ({split}) and in another of the lists")
             names = sorted((row.file for row in rows), key=natural_key)
             if twice := sorted({one for one, next_ in pairwise(names) if one == next_}):
-                raise InputError(f"{file} names {len(twice):,} pictures more than once: {first_named(twice)}")
+                raise InputError(f"{file} names {len(twice):,} images more than once: {first_named(twice)}")
             found = [finder.find(one) or finder.find(f"{name}/{one}") for one in names]
             if any(found):
                 lost += [one for one, path in zip(names, found, strict=True) if path is None]
-                classes[name] = [PictureFile(path=path) for path in found if path is not None]
+                classes[name] = [ImageFile(path=path) for path in found if path is not None]
             elif (folder := find_class_folders(root, [name]).get(name)) is not None:
-                classes[name] = [PictureFile(path=path) for path in _by_rank(folder, names, file)]
+                classes[name] = [ImageFile(path=path) for path in _by_rank(folder, names, file)]
             else:
                 lost += names
                 classes[name] = []
@@ -139,15 +139,15 @@ def _from_lists(root: Path, files: Mapping[Split, Path]) -> Listing:
 
 
 def _by_rank(folder: Path, names: Sequence[str], file: Path) -> list[Path]:
-    """Pictures of ILSVRC, sorted by the number in their names (`n01532829_5.JPEG` comes before `n01532829_10.JPEG`)."""
-    pictures = scan(folder).pictures
+    """Images of ILSVRC, sorted by the number in their names (`n01532829_5.JPEG` comes before `n01532829_10.JPEG`)."""
+    images = scan(folder).images
     paths = []
     for name in names:
         matched = CSV_NAME.fullmatch(name)
         if matched is None or matched[1] != folder.name:
             raise InputError(f"{file} names {name}, which is not in {folder} and is not the class and a number of 8 digits")
         rank = int(matched[2])
-        if not 1 <= rank <= len(pictures):
-            raise InputError(f"{file} asks for picture {rank:,} of class {folder.name}, but {folder} has {len(pictures):,} pictures")
-        paths.append(folder / pictures[rank - 1])
+        if not 1 <= rank <= len(images):
+            raise InputError(f"{file} asks for image {rank:,} of class {folder.name}, but {folder} has {len(images):,} images")
+        paths.append(folder / images[rank - 1])
     return paths

@@ -3,31 +3,31 @@
 from dataclasses import replace
 from pathlib import Path
 
-from s2m2.data.picture import Picture
+from s2m2.data.image import ListedImage
 from s2m2.data.sources.listing import Listing, list_class_folders, listing_of
 from s2m2.data.sources.scanning import scan_classes
-from s2m2.data.splitting import TURNS, read_packaged_list, turned
+from s2m2.data.splitting import ROTATIONS, read_packaged_list, turned
 from s2m2.errors import InputError
 
 SETS = ("images_background", "images_evaluation")
-INSIDE = (Path(), Path("omniglot"), Path("omniglot-py"), Path("python"))
+INSIZE = (Path(), Path("omniglot"), Path("omniglot-py"), Path("python"))
 """Where the archives are unpacked to: torchvision's folder is `omniglot-py`, Lake's `python`."""
 
 
 def find_root(folder: Path) -> Path | None:
     """The folder with the two sets in it: `folder` itself or one inside it."""
-    for inside in INSIDE:
+    for inside in INSIZE:
         if all((folder / inside / part).is_dir() for part in SETS):
             return folder / inside
     return None
 
 
-def list_pictures(folder: Path, *, rotated: bool = False) -> Listing:
+def list_images(folder: Path, *, rotated: bool = False) -> Listing:
     """The 1,623 characters as classes `<alphabet>/<character>`, with the split of Vinyals et al. (NeurIPS 2016).
 
     Args:
         folder: the two sets, or the folder that they were unpacked in.
-        rotated: each character becomes four classes, `<alphabet>/<character>/rot000` to `rot270`, its pictures turned
+        rotated: each character becomes four classes, `<alphabet>/<character>/rot000` to `rot270`, its images turned
             counter-clockwise by so many degrees (Santoro et al., ICML 2016); the four are always in one split.
 
     Raises:
@@ -54,11 +54,11 @@ def list_pictures(folder: Path, *, rotated: bool = False) -> Listing:
 
 
 def _rotated(upright: Listing) -> Listing:
-    classes: dict[str, list[Picture]] = {turned(name, degrees): [] for name in upright.class_names for degrees in TURNS}
-    for picture, label in zip(upright.pictures, upright.labels, strict=True):
-        for turns, degrees in enumerate(TURNS):
-            classes[turned(upright.class_names[label], degrees)].append(replace(picture, quarter_turns=turns))
+    classes: dict[str, list[ListedImage]] = {turned(name, degrees): [] for name in upright.class_names for degrees in ROTATIONS}
+    for image, label in zip(upright.images, upright.labels, strict=True):
+        for turns, degrees in enumerate(ROTATIONS):
+            classes[turned(upright.class_names[label], degrees)].append(replace(image, rot90=turns))
     lists = upright.splits or {}
-    splits = {split: [turned(name, degrees) for name in lists[split] for degrees in TURNS] for split in lists}
+    splits = {split: [turned(name, degrees) for name in lists[split] for degrees in ROTATIONS] for split in lists}
     listing = listing_of(classes, "omniglot", upright.root, splits=splits, left_out=upright.left_out, dataset="omniglot")
     return replace(listing, flaws=upright.flaws)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from s2m2.data.picture import Extent, StoredPicture
+from s2m2.data.image import Extent, StoredImage
 from s2m2.data.sources.unpickling import place_in_file, read_pickle
 from s2m2.errors import InputError
 
@@ -56,11 +56,11 @@ def texts_in(content: Mapping[str, Any], key: str, path: Path) -> list[str]:
     return [text(item) for item in value]
 
 
-def picture_in(path: Path, row: int, content: np.ndarray | bytes) -> StoredPicture:
-    """A picture that a pickle holds, left in the file where its bytes lie there as they are."""
+def image_in(path: Path, row: int, content: np.ndarray | bytes) -> StoredImage:
+    """An image that a pickle holds, left in the file where its bytes lie there as they are."""
     start = place_in_file(content) if isinstance(content, np.ndarray) else None
     where = content if start is None or not isinstance(content, np.ndarray) else Extent(start=start, shape=content.shape)
-    return StoredPicture(archive=path, row=row, content=where)
+    return StoredImage(archive=path, row=row, content=where)
 
 
 def whole_numbers(value: object, what: str) -> list[int]:

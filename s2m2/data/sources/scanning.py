@@ -1,4 +1,4 @@
-"""What lies in a folder: class folders, pictures, and what is wrong with it."""
+"""What lies in a folder: class folders, images, and what is wrong with it."""
 
 import os
 import re
@@ -9,15 +9,15 @@ from typing import Literal
 
 from s2m2.errors import InputError
 
-PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 NaturalKey = tuple[tuple[str | tuple[int, str], ...], str]
 FlawKind = Literal["empty", "folder", "link", "missing"]
-"""A class without a picture, a folder that cannot be read, a link that cannot be followed, pictures that a list names in vain."""
+"""A class without an image, a folder that cannot be read, a link that cannot be followed, images that a list names in vain."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flaw:
-    """Something for which a source is refused, though its other pictures can be looked at."""
+    """Something for which a source is refused, though its other images can be looked at."""
 
     kind: FlawKind
     message: str
@@ -31,8 +31,8 @@ class Content:
     """What lies in a folder, hidden entries left out; names in natural order."""
 
     folders: tuple[str, ...]
-    pictures: tuple[str, ...]
-    """Files whose names are those of pictures."""
+    images: tuple[str, ...]
+    """Files whose names are those of images."""
     others: int
     """Other files."""
     flaws: tuple[Flaw, ...]
@@ -60,18 +60,18 @@ def scan(folder: Path) -> Content:
                 if entry.name.startswith("."):
                     continue
                 if entry.is_symlink() and (flaw := _broken(entry.path)):
-                    flaws.append(flaw)  # Otherwise a picture behind it would be missing in silence.
+                    flaws.append(flaw)  # Otherwise an image behind it would be missing in silence.
                 elif entry.is_dir():
                     folders.append(entry.name)
                 elif entry.is_file():
                     files.append(entry.name)
     except OSError as error:
         raise InputError(f"cannot read {error.filename or folder}: {error.strerror or error}") from error
-    pictures = [file for file in files if is_picture_name(file)]
+    images = [file for file in files if is_image_name(file)]
     return Content(
         folders=tuple(sorted(folders, key=natural_key)),
-        pictures=tuple(sorted(pictures, key=natural_key)),
-        others=len(files) - len(pictures),
+        images=tuple(sorted(images, key=natural_key)),
+        others=len(files) - len(images),
         flaws=tuple(sorted(flaws, key=lambda flaw: natural_key(flaw.items[0]))),
     )
 
@@ -91,14 +91,14 @@ def scan_classes(root: Path) -> Content:
 
 
 def count_nested(folder: Path, inside: Iterable[str]) -> int:
-    """Pictures in folders of a class folder, however deep, which are not read; links are not followed there."""
+    """Images in folders of a class folder, however deep, which are not read; links are not followed there."""
     deeper = (step for name in inside if not (folder / name).is_symlink() for step in os.walk(folder / name))
-    return sum(is_picture_name(file) for _, _, files in deeper for file in files)
+    return sum(is_image_name(file) for _, _, files in deeper for file in files)
 
 
-def is_picture_name(file: str) -> bool:
-    """Whether a file is taken for a picture, which its name decides; hidden files are not."""
-    return not file.startswith(".") and Path(file).suffix.lower() in PICTURE_SUFFIXES
+def is_image_name(file: str) -> bool:
+    """Whether a file is taken for an image, which its name decides; hidden files are not."""
+    return not file.startswith(".") and Path(file).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _broken(link: str) -> Flaw | None:

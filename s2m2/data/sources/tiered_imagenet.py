@@ -5,24 +5,24 @@ from pathlib import Path
 
 import numpy as np
 
-from s2m2.data.picture import Picture
+from s2m2.data.dataset import Split
+from s2m2.data.image import ListedImage
 from s2m2.data.sources.imagenet import list_ilsvrc_classes
 from s2m2.data.sources.listing import Listing, listing_of
-from s2m2.data.sources.pickled import dict_in, list_in, picture_in, texts_in
+from s2m2.data.sources.pickled import dict_in, image_in, list_in, texts_in
 from s2m2.data.sources.unpickling import read_pickle
 from s2m2.data.splitting import read_packaged_list
-from s2m2.data.table import Split
 from s2m2.errors import InputError
 
 STEMS: dict[Split, str] = {"base": "train", "validation": "val", "novel": "test"}
-INSIDE = (Path(), Path("tiered-imagenet"))
+INSIZE = (Path(), Path("tiered-imagenet"))
 LAYOUTS = (
     "{train,val,test}_images_png.pkl with {train,val,test}_labels.pkl, or ILSVRC's class folders, all together or under train, val and test"
 )
 
 
-def list_pictures(folder: Path) -> Listing:
-    """The pictures of tieredImageNet with their canonical split.
+def list_images(folder: Path) -> Listing:
+    """The images of tieredImageNet with their canonical split.
 
     Of the pickles, `class_names.txt` and `synsets.txt` beside them tell which class has which name; without these two, classes keep
     the names that the pickles give them, and the pickles tell the splits.
@@ -38,37 +38,37 @@ def list_pictures(folder: Path) -> Listing:
 
 def find_root(folder: Path) -> Path | None:
     """The folder with the pickles of one split at least: `folder` itself or the `tiered-imagenet` in it."""
-    for inside in INSIDE:
+    for inside in INSIZE:
         if any((folder / inside / f"{stem}_images_png.pkl").is_file() for stem in STEMS.values()):
             return folder / inside
     return None
 
 
 def _from_pickles(root: Path) -> Listing:
-    classes: dict[str, Sequence[Picture]] = {}
+    classes: dict[str, Sequence[ListedImage]] = {}
     splits: dict[Split, tuple[str, ...]] = {}
     for split, stem in STEMS.items():
-        by_label = _pictures(root / f"{stem}_images_png.pkl", root / f"{stem}_labels.pkl")
+        by_label = _images(root / f"{stem}_images_png.pkl", root / f"{stem}_labels.pkl")
         names = _names(root, split, root / f"{stem}_labels.pkl", sorted(by_label))
         if both := sorted(set(names.values()) & set(classes)):
             raise InputError(f"class {both[0]} is in {stem}_labels.pkl and in another split of {root}")
-        classes |= {names[label]: pictures for label, pictures in by_label.items()}
+        classes |= {names[label]: images for label, images in by_label.items()}
         splits[split] = tuple(names.values())
     return listing_of(classes, "tiered_imagenet", root, splits=splits, dataset="tiered_imagenet")
 
 
-def _pictures(images: Path, labels: Path) -> dict[int, list[Picture]]:
+def _images(images: Path, labels: Path) -> dict[int, list[ListedImage]]:
     content = read_pickle(images)
     if not isinstance(content, list) or not all(_is_encoded(item) for item in content):
-        raise InputError(f"{images} holds no list of pictures as PNG bytes")
+        raise InputError(f"{images} holds no list of images as PNG bytes")
     numbers = list_in(dict_in(labels), "label_specific", labels)
     if len(numbers) != len(content):
-        raise InputError(f"{images} holds {len(content):,} pictures, but {labels} {len(numbers):,} labels")
-    found: dict[int, list[Picture]] = {}
+        raise InputError(f"{images} holds {len(content):,} images, but {labels} {len(numbers):,} labels")
+    found: dict[int, list[ListedImage]] = {}
     for row, (item, label) in enumerate(zip(content, numbers, strict=True)):
         # OpenCV makes a column of the bytes; flat, it still is the same memory.
         encoded = item.reshape(-1) if isinstance(item, np.ndarray) else item
-        found.setdefault(label, []).append(picture_in(images, row, encoded))
+        found.setdefault(label, []).append(image_in(images, row, encoded))
     return found
 
 

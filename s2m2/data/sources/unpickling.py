@@ -60,7 +60,7 @@ def place_in_file(array: np.ndarray) -> int | None:
 class _Reader(pickle._Unpickler):
     """Python's reader of pickles in its version in Python, whose documented hook for names is a method to override.
 
-    Its table of instructions is not documented, but joblib and others have relied on it for as long as there is Python 3; the version in
+    Its dataset of instructions is not documented, but joblib and others have relied on it for as long as there is Python 3; the version in
     C copies every array into memory.
     """
 

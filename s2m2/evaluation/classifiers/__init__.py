@@ -1,4 +1,4 @@
-"""Few-shot heads, one a file, behind the `FewShotClassifier` protocol."""
+"""Few-shot classifiers, one a file, behind the `FewShotClassifier` protocol."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -11,11 +11,11 @@ from s2m2.evaluation.classifiers.alpha_tim import AlphaTIM
 from s2m2.evaluation.classifiers.bd_cspn import BDCSPN
 from s2m2.evaluation.classifiers.converged_cosine import ConvergedCosine
 from s2m2.evaluation.classifiers.cosine import CosineClassifier
+from s2m2.evaluation.classifiers.cosine_centroid import cosine_centroid
 from s2m2.evaluation.classifiers.distribution_calibration import distribution_calibration
 from s2m2.evaluation.classifiers.laplacian_shot import laplacian_shot
 from s2m2.evaluation.classifiers.linear_svm import LinearSvm
 from s2m2.evaluation.classifiers.logistic_regression import LogisticRegression
-from s2m2.evaluation.classifiers.nearest_direction import nearest_direction
 from s2m2.evaluation.classifiers.nearest_mean import nearest_mean
 from s2m2.evaluation.classifiers.protocol import FewShotClassifier
 from s2m2.evaluation.classifiers.pt_map import PTMap
@@ -23,9 +23,9 @@ from s2m2.evaluation.classifiers.ridge import Ridge
 from s2m2.evaluation.classifiers.soft_kmeans import SoftKMeans
 from s2m2.evaluation.classifiers.tim import TIM
 from s2m2.evaluation.classifiers.transductive_finetuning import TransductiveFinetuning
-from s2m2.evaluation.tasks import BLOCKS, LARGEST_GATHER
+from s2m2.evaluation.tasks import BLOCKS, MAX_GATHER
 from s2m2.recipe import EvaluateConfig
-from s2m2.recipe.heads import HeadName
+from s2m2.recipe.classifiers import ClassifierName
 from s2m2.recipe.tasks import ProtocolName
 
 BALANCED: tuple[ProtocolName, ...] = ("fixed",)
@@ -34,27 +34,27 @@ BALANCED: tuple[ProtocolName, ...] = ("fixed",)
 
 @dataclass(frozen=True, kw_only=True)
 class JobSize:
-    """How many tasks one thread takes on, and how many of them a head meets at once."""
+    """How many tasks one thread takes on, and how many of them a classifier meets at once."""
 
     blocks: int = BLOCKS
     """Blocks of tasks that are one job."""
-    largest_gather: int = LARGEST_GATHER
-    """Numbers that the head meets at once, at most."""
+    max_gather: int = MAX_GATHER
+    """Numbers that the classifier meets at once, at most."""
 
 
-ONE_PRODUCT = JobSize(blocks=1, largest_gather=2**23)
-"""For heads that are little more than one matrix product: what they meet at once then about fits a processor's cache."""
-MANY_STEPS = JobSize(blocks=1, largest_gather=2**22)
-"""For heads of many steps: enough tasks that a step's arithmetic outweighs its calls, few enough that memory stays small."""
-SMALL_STEPS = JobSize(blocks=1, largest_gather=2**23)
-"""For heads whose steps are tens of calls on a few numbers a task: threads that run side by side wait for the interpreter at each call."""
-WHOLE_GPU = JobSize(largest_gather=2**27)
-"""On a GPU an operation takes as long for some hundred tasks as for one, so heads that draw nothing meet 512 MB of features at once."""
+ONE_PRODUCT = JobSize(blocks=1, max_gather=2**23)
+"""For classifiers that are little more than one matrix product: what they meet at once then about fits a processor's cache."""
+MANY_STEPS = JobSize(blocks=1, max_gather=2**22)
+"""For classifiers of many steps: enough tasks that a step's arithmetic outweighs its calls, few enough that memory stays small."""
+SMALL_STEPS = JobSize(blocks=1, max_gather=2**23)
+"""For classifiers whose steps are tens of calls on a few numbers a task: threads that run side by side wait for the interpreter at each call."""
+WHOLE_GPU = JobSize(max_gather=2**27)
+"""On a GPU an operation takes as long for some hundred tasks as for one, so classifiers that draw nothing meet 512 MB of features at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """A few-shot head of the catalogue."""
+    """A few-shot classifier of the catalog."""
 
     title: str
     """What a reader calls it."""
@@ -79,12 +79,12 @@ class Head:
         return self.job if self.draws or device.type == "cpu" else WHOLE_GPU
 
 
-HEADS: Mapping[HeadName, Head] = {
+CLASSIFIERS: Mapping[ClassifierName, Head] = {
     "cosine": Head(
         title="cosine classifier", build=lambda config, base: CosineClassifier(config=config.cosine), settings="cosine", draws=True
     ),
     "nearest_mean": Head(title="nearest class mean", build=lambda config, base: nearest_mean, job=ONE_PRODUCT),
-    "nearest_cosine": Head(title="nearest class mean by cosine", build=lambda config, base: nearest_direction, job=ONE_PRODUCT),
+    "cosine_centroid": Head(title="nearest class mean by cosine", build=lambda config, base: cosine_centroid, job=ONE_PRODUCT),
     "cosine_converged": Head(
         title="cosine classifier, converged",
         build=lambda config, base: ConvergedCosine(config=config.cosine_converged),
@@ -162,31 +162,31 @@ HEADS: Mapping[HeadName, Head] = {
 }
 
 
-def build_classifier(name: HeadName, config: EvaluateConfig, base: BaseStatistics | None = None) -> FewShotClassifier:
-    """The few-shot head of a name; `base` is what the features of the base classes are like, where the head needs it."""
-    return HEADS[name].build(config, base)
+def build_classifier(name: ClassifierName, config: EvaluateConfig, base: BaseStatistics | None = None) -> FewShotClassifier:
+    """The few-shot classifier of a name; `base` is what the features of the base classes are like, where the classifier needs it."""
+    return CLASSIFIERS[name].build(config, base)
 
 
-def balance_warning(name: HeadName, protocol: ProtocolName | None, config: EvaluateConfig) -> str | None:
-    """What to tell a user whose tasks may break the head's assumption that every class has as many queries; None if there is nothing.
+def balance_warning(name: ClassifierName, protocol: ProtocolName | None, config: EvaluateConfig) -> str | None:
+    """What to tell a user whose tasks may break the classifier's assumption that every class has as many queries; None if there is nothing.
 
     Args:
         protocol: how the tasks are drawn; None: they come from files.
     """
-    if not HEADS[name].assumes_balance(config) or protocol in BALANCED:
+    if not CLASSIFIERS[name].assumes_balance(config) or protocol in BALANCED:
         return None
     tasks = f"tasks of protocol {protocol}" if protocol is not None else "tasks of --evaluate.tasks_from"
-    return f"{HEADS[name].title} (head {name}) assumes as many queries of every class, which {tasks} may not have; alpha_tim does not"
+    return f"{CLASSIFIERS[name].title} (classifier {name}) assumes as many queries of every class, which {tasks} may not have; alpha_tim does not"
 
 
-def classifier_settings(name: HeadName, config: EvaluateConfig) -> dict[str, Any]:
-    """What else shapes the scores of a head, to be kept with them."""
-    field = HEADS[name].settings
+def classifier_settings(name: ClassifierName, config: EvaluateConfig) -> dict[str, Any]:
+    """What else shapes the scores of a classifier, to be kept with them."""
+    field = CLASSIFIERS[name].settings
     return asdict(getattr(config, field)) if field is not None else {}
 
 
 __all__ = [
-    "HEADS",
+    "CLASSIFIERS",
     "CosineClassifier",
     "FewShotClassifier",
     "Head",

@@ -10,7 +10,7 @@ from torch import Tensor
 from s2m2.seeding import generator_for
 
 PAGE_ROWS = 2048
-LARGEST_STORE = 2**28
+MAX_STORE = 2**28
 """Numbers that are kept, 1 GB of float32; what was not used for longest is forgotten first and drawn again when it is wanted."""
 
 
@@ -26,7 +26,7 @@ class BaseNoise:
     def __init__(self, factors: Float[Tensor, "class rank dim"], seed: int) -> None:
         self.factors, self.seed = factors, seed
         self.pages: OrderedDict[tuple[int, int], Tensor] = OrderedDict()
-        self.most = max(LARGEST_STORE // (PAGE_ROWS * factors.shape[2]), 1)
+        self.most = max(MAX_STORE // (PAGE_ROWS * factors.shape[2]), 1)
         self.lock = Lock()
 
     def add_to(self, target: Float[Tensor, "row dim"], number: int, start: int, scale: float) -> None:

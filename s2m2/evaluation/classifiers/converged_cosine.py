@@ -27,7 +27,7 @@ class ConvergedCosine:
 
     def __call__(self, tasks: FewShotTasks, generator: torch.Generator) -> Float[Tensor, "task query way"]:
         """Fit, and return the logits of the queries."""
-        span = support_span(tasks.support * (self.config.scale / _lengths(tasks.support)), centred=False)
+        span = support_span(tasks.support * (self.config.scale / _lengths(tasks.support)), centerd=False)
         strength = 1 / (tasks.support.shape[1] * self.config.weight_decay)
         fit = fit_logistic(span.gram, tasks.labels, tasks.ways, inverse_penalty=strength, intercept=False)
         return span.scores(tasks.query, fit.coefficients, fit.intercepts) * (self.config.scale / _lengths(tasks.query))

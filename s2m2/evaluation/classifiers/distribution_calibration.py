@@ -16,20 +16,20 @@ from s2m2.recipe.inductive import CalibratedConfig
 
 
 def distribution_calibration(config: CalibratedConfig, base: BaseStatistics | None, seed: int) -> FewShotClassifier:
-    """The head with its statistics.
+    """The classifier with its statistics.
 
     Args:
         seed: of the noise that tasks share.
 
     Raises:
-        InputError: there are no base features, or fewer base classes than neighbours.
+        InputError: there are no base features, or fewer base classes than neighbors.
     """
     if base is None or base.class_factors is None:
         raise InputError(
-            "head calibrated draws on features of the base classes, which are not at hand; --base-features gives those of --features"
+            "classifier calibrated draws on features of the base classes, which are not at hand; --base-features gives those of --features"
         )
-    if config.neighbours > len(base.class_means):
-        raise InputError(f"--evaluate.calibrated.neighbours is {config.neighbours}, but there are {len(base.class_means)} base classes")
+    if config.neighbors > len(base.class_means):
+        raise InputError(f"--evaluate.calibrated.neighbors is {config.neighbors}, but there are {len(base.class_means)} base classes")
     return DistributionCalibration(config=config, class_means=base.class_means, noise=BaseNoise(base.class_factors, seed))
 
 
@@ -77,18 +77,18 @@ class DistributionCalibration:
         self, support: Float[Tensor, "item dim"], counts: Int64[Tensor, " item"], generator: torch.Generator
     ) -> Float[Tensor, "draw dim"]:
         """As many features around each support item of one task as `counts` says."""
-        neighbours = self.config.neighbours
+        neighbors = self.config.neighbors
         means = self.class_means.to(support)
-        nearest = torch.cdist(support[None], means[None]).squeeze(0).topk(neighbours, largest=False).indices
-        centres = (support + means[nearest].sum(1)) / (neighbours + 1)
+        nearest = torch.cdist(support[None], means[None]).squeeze(0).topk(neighbors, largest=False).indices
+        centers = (support + means[nearest].sum(1)) / (neighbors + 1)
         start = int(torch.randint(self.noise.rows, (1,), generator=generator, device=generator.device))
-        drawn = centres.repeat_interleave(counts, dim=0)
+        drawn = centers.repeat_interleave(counts, dim=0)
         common = torch.randn(len(drawn), generator=generator, device=generator.device).to(drawn)
         drawn += self.config.spread**0.5 * common[:, None]
         parts, used = drawn.split(counts.tolist()), dict.fromkeys(nearest.flatten().tolist(), start)
         for part, classes in zip(parts, nearest.tolist(), strict=True):
             for number in classes:
-                self.noise.add_to(part, number, used[number], neighbours**-0.5)
+                self.noise.add_to(part, number, used[number], neighbors**-0.5)
                 used[number] += len(part)
         return drawn
 
@@ -98,6 +98,6 @@ def _power(features: Float[Tensor, "*rows dim"], power: float) -> Float[Tensor, 
         return features
     if bool((features < 0).any()):
         raise InputError(
-            "head calibrated takes a power of features, of which some are negative; --evaluate.transforms rectify changes that"
+            "classifier calibrated takes a power of features, of which some are negative; --evaluate.transforms rectify changes that"
         )
     return features**power

@@ -1,4 +1,4 @@
-"""LaplacianShot, Laplacian regularised inference (Ziko et al., ICML 2020)."""
+"""LaplacianShot, Laplacian regularized inference (Ziko et al., ICML 2020)."""
 
 from dataclasses import dataclass, replace
 
@@ -20,44 +20,44 @@ RECTIFICATION_SCALE = 10.0
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LaplacianShot:
-    """Nearest class means, with nearest neighbours among the queries encouraged to agree (Ziko et al., eq. 1 to 9).
+    """Nearest class means, with nearest neighbors among the queries encouraged to agree (Ziko et al., eq. 1 to 9).
 
     It assumes balanced queries where it rectifies, as BD-CSPN does; without that it does not.
     """
 
     config: LaplacianShotConfig
     base_mean: Float[Tensor, " dim"] | None
-    """Mean base feature; None where features are not centred."""
+    """Mean base feature; None where features are not centerd."""
 
     def __call__(self, tasks: FewShotTasks, generator: torch.Generator) -> Float[Tensor, "task query way"]:
         """Descend on the energy, and return the logits of the last update."""
         config, members = self.config, tasks.one_hot()
         support, query = self._unit(tasks.support), self._unit(tasks.query)
-        neighbours = nearest_neighbours(query, config.neighbours - 1)
+        neighbors = nearest_neighbors(query, config.neighbors - 1)
         if config.rectify:
             query = shifted_queries(support, query)
             means = rectified_means(support, members, query, scale=RECTIFICATION_SCALE, most=0)
         else:
             means = replace(tasks, support=support).class_means()
         unary = query.square().sum(-1, keepdim=True) - closeness_from_origin(query, means)
-        return bound_updates(unary.mT.contiguous(), neighbours, config).mT
+        return bound_updates(unary.mT.contiguous(), neighbors, config).mT
 
     def _unit(self, features: Float[Tensor, "task item dim"]) -> Float[Tensor, "task item dim"]:
         return F.normalize(features if self.base_mean is None else features - self.base_mean.to(features), dim=-1)
 
 
 def laplacian_shot(config: LaplacianShotConfig, base: BaseStatistics | None) -> LaplacianShot:
-    """The head for features of which the base statistics are known, or not.
+    """The classifier for features of which the base statistics are known, or not.
 
     Raises:
-        InputError: it is to centre features, but there are no base statistics.
+        InputError: it is to center features, but there are no base statistics.
     """
-    if config.centre and base is None:
+    if config.center and base is None:
         raise InputError(
-            "head laplacian_shot subtracts the mean of the base features, which are not at hand; "
-            "--base-features gives those of --features, and --evaluate.laplacian_shot.centre false does without"
+            "classifier laplacian_shot subtracts the mean of the base features, which are not at hand; "
+            "--base-features gives those of --features, and --evaluate.laplacian_shot.center false does without"
         )
-    return LaplacianShot(config=config, base_mean=base.mean if config.centre and base is not None else None)
+    return LaplacianShot(config=config, base_mean=base.mean if config.center and base is not None else None)
 
 
 def closeness_from_origin(query: Float[Tensor, "task query dim"], means: Float[Tensor, "task way dim"]) -> Float[Tensor, "task query way"]:
@@ -65,7 +65,7 @@ def closeness_from_origin(query: Float[Tensor, "task query dim"], means: Float[T
     return torch.baddbmm(means.square().sum(-1)[:, None], query, means.mT, beta=-1, alpha=2)
 
 
-def nearest_neighbours(query: Float[Tensor, "task query dim"], count: int) -> Float[Tensor, "task neighbour query"]:
+def nearest_neighbors(query: Float[Tensor, "task query dim"], count: int) -> Float[Tensor, "task neighbor query"]:
     """1 where one of the `count` queries nearest to a query (last axis), itself left out, else 0; columns, not rows, add up to it."""
     nearness = closeness(query, query)
     nearness.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
@@ -74,7 +74,7 @@ def nearest_neighbours(query: Float[Tensor, "task query dim"], count: int) -> Fl
 
 
 def bound_updates(
-    unary: Float[Tensor, "task way query"], neighbours: Float[Tensor, "task neighbour query"], config: LaplacianShotConfig
+    unary: Float[Tensor, "task way query"], neighbors: Float[Tensor, "task neighbor query"], config: LaplacianShotConfig
 ) -> Float[Tensor, "task way query"]:
     """Logits -a + lambda W y of the last of the updates y = softmax(-a + lambda W y) (Ziko et al., eq. 9).
 
@@ -82,13 +82,13 @@ def bound_updates(
     more than the tolerance; it then stays as it is while others go on.
     """
     logits = unary.neg()
-    agreement = torch.softmax(logits, dim=1) @ neighbours
+    agreement = torch.softmax(logits, dim=1) @ neighbors
     energy = unary.new_full((len(unary), 1, 1), torch.inf)
     running: Bool[Tensor, "task 1 1"] = torch.ones_like(energy, dtype=torch.bool)
     for number in range(config.steps):
         logits = torch.where(running, torch.add(-unary, agreement, alpha=config.weight), logits)
         shares = torch.softmax(logits, dim=1)
-        agreement = shares @ neighbours
+        agreement = shares @ neighbors
         terms = torch.xlogy(shares, shares) + shares * (unary - config.weight * agreement)
         previous, energy = energy, terms.sum((1, 2), keepdim=True)
         if number > 1:

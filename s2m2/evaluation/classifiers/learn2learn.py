@@ -1,4 +1,4 @@
-"""learn2learn's few-shot heads behind the protocol, one task at a time, as a check of ours. They need the extra `learn2learn`."""
+"""learn2learn's few-shot classifiers behind the protocol, one task at a time, as a check of ours. They need the extra `learn2learn`."""
 
 import torch
 from jaxtyping import Float
@@ -38,7 +38,7 @@ def learn2learn_svm(*, normalize: bool = True, penalty: float = 0.1) -> FewShotC
     classes = import_learn2learn().nn
     # Where qpth is missing, learn2learn has something else by this name, which raises when it is called.
     if isinstance(classes.metaoptnet.QPFunction, import_learn2learn().utils._ImportRaiser):
-        raise InputError("learn2learn's SVM head needs qpth; `pip install cvxpy && pip install --no-deps qpth` installs it")
+        raise InputError("learn2learn's SVM classifier needs qpth; `pip install cvxpy && pip install --no-deps qpth` installs it")
 
     def score(tasks: FewShotTasks, generator: torch.Generator) -> Float[Tensor, "task query way"]:
         scores = []

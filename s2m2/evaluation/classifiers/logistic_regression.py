@@ -25,6 +25,6 @@ class LogisticRegression:
 
     def __call__(self, tasks: FewShotTasks, generator: torch.Generator) -> Float[Tensor, "task query way"]:
         """Fit, and return the logits of the queries."""
-        span = support_span(tasks.support, centred=True)
+        span = support_span(tasks.support, centerd=True)
         fit = fit_logistic(span.gram, tasks.labels, tasks.ways, inverse_penalty=self.config.inverse_penalty, intercept=True)
         return span.scores(tasks.query, fit.coefficients, fit.intercepts)

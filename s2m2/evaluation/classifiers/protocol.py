@@ -1,4 +1,4 @@
-"""The seam between the evaluation and a few-shot head."""
+"""The seam between the evaluation and a few-shot classifier."""
 
 from typing import Protocol, runtime_checkable
 
@@ -11,10 +11,10 @@ from s2m2.evaluation.tasks import FewShotTasks
 
 @runtime_checkable
 class FewShotClassifier(Protocol):
-    """A head: it meets the support features of a block of tasks and scores their query features.
+    """A classifier: it meets the support features of a block of tasks and scores their query features.
 
     Entry c of the last axis of the scores is way c of a task; the largest is the prediction, and the softmax of the scores is what
-    the head gives as probabilities. A head looks at each task alone, and an inductive one at each query alone. What it draws comes
+    the classifier gives as probabilities. A classifier looks at each task alone, and an inductive one at each query alone. What it draws comes
     from `generator`, in such an order that the first tasks of a block are scored alike however many follow. It leaves the features
     as they are.
     """

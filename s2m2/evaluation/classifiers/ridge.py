@@ -15,7 +15,7 @@ from s2m2.recipe.inductive import RidgeConfig
 class Ridge:
     """The closed form of R2D2 (Bertinetto et al., ICLR 2019, section 3.2), W = X' (X X' + penalty)^-1 Y, with an intercept.
 
-    Y is 1 for the class of an item and -1 for the others, and the intercept is not penalised, as in scikit-learn's `RidgeClassifier`:
+    Y is 1 for the class of an item and -1 for the others, and the intercept is not penalized, as in scikit-learn's `RidgeClassifier`:
     both are taken about their means over the support.
     """
 
@@ -23,7 +23,7 @@ class Ridge:
 
     def __call__(self, tasks: FewShotTasks, generator: torch.Generator) -> Float[Tensor, "task query way"]:
         """Fit, and return the regression's values of the queries."""
-        span = support_span(tasks.support, centred=True)
+        span = support_span(tasks.support, centerd=True)
         targets = 2 * where_doubles_are(tasks.one_hot()).mT.double() - 1
         level = targets.mean(1)
         system = span.gram.clone()

@@ -21,7 +21,7 @@ class TransductiveFinetuning:
     no weight by more than 0.0025: it stays near its start, the nearest class mean by cosine. The paper also feeds it the logits of
     the base classes rather than features.
 
-    Features go through a ReLU first, as the logits do in the paper's start (eq. 6): what is negative in them, as after centring, is lost.
+    Features go through a ReLU first, as the logits do in the paper's start (eq. 6): what is negative in them, as after centering, is lost.
 
     It does not assume balanced queries: nothing asks for an even mean prediction.
     """

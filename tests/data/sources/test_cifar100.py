@@ -16,9 +16,9 @@ NAMES = sorted(name for listed in classes_of("cifar_fs").values() for name in li
 
 
 def write_cifar100(root: Path) -> Path:
-    """Two pictures of each class in `train`, one in `test`, as rows of 1,024 red, green and blue values."""
+    """Two images of each class in `train`, one in `test`, as rows of 1,024 red, green and blue values."""
     for seed, (file, each) in enumerate((("train", 2), ("test", 1))):
-        images, labels = noise(100 * each, side=32, seed=seed), [*range(100)] * each
+        images, labels = noise(100 * each, size=32, seed=seed), [*range(100)] * each
         content = {
             b"data": images.transpose(0, 3, 1, 2).reshape(-1, 3072),
             b"fine_labels": labels,
@@ -34,11 +34,11 @@ def write_cifar100(root: Path) -> Path:
 def test_torchvisions_cifar_100_becomes_either_data_set(tmp_path: Path, dataset: str, name: str, base: int) -> None:
     write_cifar100(tmp_path / "cifar-100-python")
     listing = list_source(tmp_path, dataset)
-    assert (listing.name, listing.dataset, listing.class_names, len(listing.pictures)) == (name, name, tuple(NAMES), 300)
+    assert (listing.name, listing.dataset, listing.class_names, len(listing.images)) == (name, name, tuple(NAMES), 300)
     assert len(split_classes(listing.class_names, None, 0, listing.splits)["base"]) == base
     found = pixels(listing, "bee", 32)
     place = NAMES.index("bee")
-    test, train = noise(100, side=32, seed=1), noise(200, side=32)
+    test, train = noise(100, size=32, seed=1), noise(200, size=32)
     # In the order of file names: test_s_9, train_s_8, train_s_9.
     np.testing.assert_array_equal(found, [test[place], train[100 + place], train[place]])
 
@@ -48,14 +48,14 @@ def test_torchvisions_cifar_100_becomes_either_data_set(tmp_path: Path, dataset:
     [
         ({b"fine_labels": [100] * 200}, "train has fine_labels outside 0 to 99"),
         ({b"fine_labels": [0]}, "train must hold as many rows of 3,072 bytes"),
-        ({b"data": noise(200, side=4).reshape(200, -1)}, "train must hold as many rows of 3,072 bytes"),
+        ({b"data": noise(200, size=4).reshape(200, -1)}, "train must hold as many rows of 3,072 bytes"),
         ({b"filenames": 3}, "train: filenames is no list of names"),
     ],
 )
 def test_a_file_of_cifar_100_of_another_shape_is_an_error(tmp_path: Path, change: dict[bytes, Any], message: str) -> None:
     write_cifar100(tmp_path)
     labels = [*range(100)] * 2
-    content = {b"data": noise(200, side=32).reshape(200, -1), b"fine_labels": labels, b"filenames": [b"a"] * 200}
+    content = {b"data": noise(200, size=32).reshape(200, -1), b"fine_labels": labels, b"filenames": [b"a"] * 200}
     write_pickle(tmp_path / "train", content | change, 2)
     with pytest.raises(InputError, match=message):
         list_source(tmp_path, "fc100")
@@ -68,7 +68,7 @@ def test_a_complete_file_must_be_the_one_that_torchvision_knows(tmp_path: Path, 
         list_source(tmp_path, "cifar_fs")
     torchvision = pytest.importorskip("torchvision.datasets")
     monkeypatch.setattr(torchvision.CIFAR100, "train_list", [["train", hashlib.md5((tmp_path / "train").read_bytes()).hexdigest()]])
-    assert len(list_source(tmp_path, "cifar_fs").pictures) == 300
+    assert len(list_source(tmp_path, "cifar_fs").images) == 300
 
 
 def test_a_download_fetches_what_is_missing_checks_it_and_names_what_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

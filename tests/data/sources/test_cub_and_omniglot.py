@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s2m2.data.decoding import decode_picture
+from s2m2.data.decoding import decode_image
 from s2m2.data.sources import list_source
 from s2m2.data.splitting import read_packaged_list, split_classes, unturned
 from s2m2.errors import InputError
-from tests.data.pictures import noise_image
+from tests.data.images import noise_image
 from tests.data.sources.trees import classes_of, touch
 
 BIRDS = sorted(name for listed in classes_of("cub").values() for name in listed)
 
 
 def write_cub(root: Path) -> Path:
-    """One picture of each class and a second of the first, in another order in `images.txt` than in the folders."""
+    """One image of each class and a second of the first, in another order in `images.txt` than in the folders."""
     files = [f"{name}/{name[4:]}_0001.jpg" for name in BIRDS] + [f"{BIRDS[0]}/{BIRDS[0][4:]}_0000.jpg"]
     touch(root / "images", files)
     lines = {
@@ -34,35 +34,35 @@ def write_cub(root: Path) -> Path:
 def test_cub_is_recognised_with_s2m2s_split(tmp_path: Path, inside: str) -> None:
     write_cub(tmp_path / inside)
     listing = list_source(tmp_path)
-    assert (listing.name, listing.class_names, len(listing.pictures)) == ("cub", tuple(BIRDS), 201)
-    assert [Path(picture.name).name for picture in listing.pictures[:2]] == [f"{BIRDS[0][4:]}_000{number}.jpg" for number in (0, 1)]
+    assert (listing.name, listing.class_names, len(listing.images)) == ("cub", tuple(BIRDS), 201)
+    assert [Path(image.name).name for image in listing.images[:2]] == [f"{BIRDS[0][4:]}_000{number}.jpg" for number in (0, 1)]
     splits = split_classes(listing.class_names, None, 0, listing.splits)
     assert splits == split_classes(listing.class_names, "cub", 0)
     assert splits["base"] == tuple(range(0, 200, 2))
     assert splits["novel"] == tuple(range(3, 200, 4))
 
 
-def test_a_bounding_box_is_what_is_left_of_a_picture(tmp_path: Path) -> None:
+def test_a_bounding_box_is_what_is_left_of_a_image(tmp_path: Path) -> None:
     write_cub(tmp_path)
     noise_image(20, 30).save(tmp_path / "images" / BIRDS[0] / f"{BIRDS[0][4:]}_0000.jpg", "png")
-    picture = list_source(tmp_path, box=True).pictures[0]
-    assert picture.box == (2, 3, 6, 9)
+    image = list_source(tmp_path, box=True).images[0]
+    assert image.box == (2, 3, 6, 9)
     expected = Image.fromarray(np.asarray(noise_image(20, 30))[3:9, 2:6]).resize((6, 6), Image.Resampling.BICUBIC)
-    np.testing.assert_array_equal(decode_picture(picture, 6), np.asarray(expected))
-    assert list_source(tmp_path).pictures[0].box is None
+    np.testing.assert_array_equal(decode_image(image, 6), np.asarray(expected))
+    assert list_source(tmp_path).images[0].box is None
 
 
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
-        ("images.txt", "_0001.jpg\n2 ", "_0009.jpg\n2 ", r"images\.txt names 1 pictures that are not there: 001\.Black.*_0009\.jpg"),
+        ("images.txt", "_0001.jpg\n2 ", "_0009.jpg\n2 ", r"images\.txt names 1 images that are not there: 001\.Black.*_0009\.jpg"),
         ("images.txt", "3 003", "2 003", r"images\.txt, line 3: 2 003\.Sooty.* is no new number"),
         ("images.txt", "3 003", "003", r"images\.txt, line 3: .* is no new number with something behind it"),
         ("classes.txt", "3 003.Sooty", "3 003.Sunny", r"images\.txt names 003\.Sooty.*, but .*classes\.txt has no class 003\.Sooty"),
-        ("bounding_boxes.txt", "3 2.0 3.5", "3 2.0", r"bounding_boxes\.txt: picture 3 has no box of four numbers but 2\.0 4\.0"),
-        ("bounding_boxes.txt", "3 2.0 3.5", "3 2.0 nan", r"picture 3 has no box of four numbers"),
-        ("bounding_boxes.txt", "3 2.0 3.5", "3 -2.0 3.5", r"the box of picture 3 is empty or begins outside"),
-        ("bounding_boxes.txt", "3 2.0 3.5 4.0", "3 2.0 3.5 0.0", r"the box of picture 3 is empty or begins outside"),
+        ("bounding_boxes.txt", "3 2.0 3.5", "3 2.0", r"bounding_boxes\.txt: image 3 has no box of four numbers but 2\.0 4\.0"),
+        ("bounding_boxes.txt", "3 2.0 3.5", "3 2.0 nan", r"image 3 has no box of four numbers"),
+        ("bounding_boxes.txt", "3 2.0 3.5", "3 -2.0 3.5", r"the box of image 3 is empty or begins outside"),
+        ("bounding_boxes.txt", "3 2.0 3.5 4.0", "3 2.0 3.5 0.0", r"the box of image 3 is empty or begins outside"),
         ("bounding_boxes.txt", "3 2.0 3.5 4.0 5.0\n", "", r"bounding_boxes\.txt has no box for 003\.Sooty"),
     ],
 )
@@ -84,7 +84,7 @@ def test_cub_without_its_files_is_an_error_naming_them(tmp_path: Path) -> None:
 
 
 def write_omniglot(root: Path) -> Path:
-    """One picture of every character; the alphabets of the first 30 names are in the background set."""
+    """One image of every character; the alphabets of the first 30 names are in the background set."""
     names = [name for listed in classes_of("omniglot").values() for name in listed]
     background = sorted({name.split("/")[0] for name in names})[:30]
     part = {name: "images_background" if name.split("/")[0] in background else "images_evaluation" for name in names}
@@ -111,10 +111,10 @@ def test_omniglot_is_recognised_with_vinyals_split(tmp_path: Path, inside: str) 
 
 def test_rotated_characters_are_classes_of_their_own_that_stay_in_one_split(tmp_path: Path) -> None:
     listing = list_source(write_omniglot(tmp_path), rotated=True)
-    assert (len(listing.class_names), len(listing.pictures)) == (6492, 6492)
+    assert (len(listing.class_names), len(listing.images)) == (6492, 6492)
     assert listing.class_names[:4] == tuple(f"Alphabet_of_the_Magi/character01/rot{degrees}" for degrees in ("000", "090", "180", "270"))
-    assert [picture.quarter_turns for picture in listing.pictures[:4]] == [0, 1, 2, 3]
-    assert len({picture.name for picture in listing.pictures[:4]}) == 1
+    assert [image.rot90 for image in listing.images[:4]] == [0, 1, 2, 3]
+    assert len({image.name for image in listing.images[:4]}) == 1
     lists = split_classes(listing.class_names, None, 0, listing.splits)
     assert [len(numbers) for numbers in lists.values()] == [4 * 1028, 4 * 172, 4 * 423]
     assert split_classes(listing.class_names, "omniglot", 0) == lists
@@ -129,8 +129,8 @@ def test_a_turn_of_the_pixels_is_counter_clockwise(tmp_path: Path) -> None:
     pixels = np.zeros((4, 4), np.uint8)
     pixels[0, 3] = 255
     Image.fromarray(pixels).save(next((root / "images_background" / "Alphabet_of_the_Magi" / "character01").iterdir()))
-    turned = [decode_picture(picture, 4)[..., 0] for picture in list_source(root, rotated=True).pictures[:4]]
-    assert [tuple(int(place[0]) for place in np.nonzero(picture)) for picture in turned] == [(0, 3), (0, 0), (3, 0), (3, 3)]
+    turned = [decode_image(image, 4)[..., 0] for image in list_source(root, rotated=True).images[:4]]
+    assert [tuple(int(place[0]) for place in np.nonzero(image)) for image in turned] == [(0, 3), (0, 0), (3, 0), (3, 3)]
 
 
 def test_a_character_twice_or_empty_and_another_layout_are_errors(tmp_path: Path) -> None:
@@ -143,5 +143,5 @@ def test_a_character_twice_or_empty_and_another_layout_are_errors(tmp_path: Path
     (root / "images_evaluation" / "Greek" / "character01" / "1.png").unlink()
     (root / "images_evaluation" / "Greek" / "character99").mkdir()
     (root / "images_evaluation" / "Greek" / "character01").rmdir()
-    with pytest.raises(InputError, match=r"class Greek/character99 has no picture in .*character99"):
+    with pytest.raises(InputError, match=r"class Greek/character99 has no image in .*character99"):
         list_source(root)

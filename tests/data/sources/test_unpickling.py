@@ -18,7 +18,7 @@ from tests.data.sources.trees import write_pickle
 
 RANDOM = np.random.default_rng(0)
 ARRAYS = {
-    "pictures": RANDOM.integers(0, 256, (2, 5, 5, 3), dtype=np.uint8),
+    "images": RANDOM.integers(0, 256, (2, 5, 5, 3), dtype=np.uint8),
     "columns first": np.asfortranarray(RANDOM.normal(size=(3, 4))),
     "a part": RANDOM.normal(size=(6, 4))[::2, 1:],
     "big-endian": np.arange(5, dtype=">i4"),
@@ -74,7 +74,7 @@ def test_other_dicts_and_sets_come_out_plain(tmp_path: Path) -> None:
 def test_a_pickle_of_python_2_is_read(tmp_path: Path) -> None:
     (tmp_path / "old.pkl").write_bytes(PYTHON_2)
     names, pixels = map(dict, read_pickle(tmp_path / "old.pkl"))  # type: ignore[call-overload]
-    assert names == {"names": "Ã©a"}  # Latin-1, as NumPy needs it; the readers of data sets mend texts.
+    assert names == {"names": "Ã©a"}  # Latin-1, as NumPy needs it; the readers of datasets mend texts.
     np.testing.assert_array_equal(pixels["pixels"], [[0, 1, 2], [253, 254, 255]])
 
 

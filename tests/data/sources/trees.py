@@ -1,4 +1,4 @@
-"""Tiny trees of files in the layouts of the data sets. Pictures are empty files unless pixels matter, as no reader opens any."""
+"""Tiny trees of files in the layouts of the datasets. Images are empty files unless pixels matter, as no reader opens any."""
 
 import io
 import os
@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from s2m2.data.decoding import decode_picture
+from s2m2.data.dataset import SPLITS
+from s2m2.data.decoding import decode_image
 from s2m2.data.sources import Listing
 from s2m2.data.splitting import read_packaged_list
-from s2m2.data.table import SPLITS
 
 STEMS = {"base": "train", "validation": "val", "novel": "test"}
 
@@ -43,9 +43,9 @@ def classes_of(name: str) -> dict[str, tuple[str, ...]]:
     return {STEMS[split]: lists[split] for split in SPLITS}
 
 
-def noise(count: int, side: int = 84, seed: int = 0) -> np.ndarray:
-    """Random pictures."""
-    return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+def noise(count: int, size: int = 84, seed: int = 0) -> np.ndarray:
+    """Random images."""
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
 
 def png(pixels: np.ndarray) -> np.ndarray:
@@ -67,12 +67,12 @@ def write_lists(root: Path, rows: Mapping[str, Iterable[tuple[str, str]]]) -> Pa
 def by_class(listing: Listing) -> dict[str, list[str]]:
     """File names of each class, in the listing's order."""
     found: dict[str, list[str]] = {name: [] for name in listing.class_names}
-    for picture, label in zip(listing.pictures, listing.labels, strict=True):
-        found[listing.class_names[label]].append(Path(picture.name).name)
+    for image, label in zip(listing.images, listing.labels, strict=True):
+        found[listing.class_names[label]].append(Path(image.name).name)
     return found
 
 
-def pixels(listing: Listing, class_name: str, side: int) -> list[np.ndarray]:
-    """The decoded pictures of a class."""
+def pixels(listing: Listing, class_name: str, size: int) -> list[np.ndarray]:
+    """The decoded images of a class."""
     number = listing.class_names.index(class_name)
-    return [decode_picture(picture, side) for picture, label in zip(listing.pictures, listing.labels, strict=True) if label == number]
+    return [decode_image(image, size) for image, label in zip(listing.images, listing.labels, strict=True) if label == number]

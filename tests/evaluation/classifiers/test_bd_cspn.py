@@ -13,8 +13,8 @@ from tests.reference import transductive as reference
 @pytest.mark.parametrize("tasks", [EVEN, ONE_SHOT, UNEQUAL])
 @pytest.mark.parametrize("settings", [{}, {"pseudo_labels": 0}, {"pseudo_labels": 2, "scale": 3.0}])
 def test_it_equals_plain_loops(tasks: FewShotTasks, settings: dict[str, float]) -> None:
-    head = BDCSPN(config=BDCSPNConfig(**settings))
-    assert_equals_twin(head, partial(reference.bd_cspn, **settings), tasks)
+    classifier = BDCSPN(config=BDCSPNConfig(**settings))
+    assert_equals_twin(classifier, partial(reference.bd_cspn, **settings), tasks)
 
 
 def test_the_most_confident_queries_alone_are_another_choice_than_all() -> None:

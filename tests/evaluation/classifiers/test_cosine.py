@@ -26,13 +26,13 @@ def test_the_papers_schedule_gives_the_predictions_of_a_plain_loop_over_tasks() 
 
 
 def test_the_first_tasks_of_a_block_score_alike_however_many_follow() -> None:
-    tasks, head = made_up_tasks(40), CosineClassifier(config=CONFIG)
-    torch.testing.assert_close(head(tasks, generator_for(7))[:7], head(first(tasks, 7), generator_for(7)))
+    tasks, classifier = made_up_tasks(40), CosineClassifier(config=CONFIG)
+    torch.testing.assert_close(classifier(tasks, generator_for(7))[:7], classifier(first(tasks, 7), generator_for(7)))
 
 
 def test_another_stream_gives_other_scores() -> None:
-    tasks, head = made_up_tasks(), CosineClassifier(config=CONFIG)
-    assert not torch.allclose(head(tasks, generator_for(7)), head(tasks, generator_for(8)), atol=1e-3)
+    tasks, classifier = made_up_tasks(), CosineClassifier(config=CONFIG)
+    assert not torch.allclose(classifier(tasks, generator_for(7)), classifier(tasks, generator_for(8)), atol=1e-3)
 
 
 def test_classes_in_clusters_of_their_own_are_told_apart_without_error() -> None:
@@ -42,5 +42,5 @@ def test_classes_in_clusters_of_their_own_are_told_apart_without_error() -> None
 
 
 def test_the_scale_bounds_the_logits_of_an_untrained_head() -> None:
-    head = CosineClassifier(config=CosineClassifierConfig(epochs=1, learning_rate=1e-9, scale=3.0))
-    assert 0 < head(made_up_tasks(), generator_for(7)).abs().max() <= 3.0  # no start direction is longer than 1
+    classifier = CosineClassifier(config=CosineClassifierConfig(epochs=1, learning_rate=1e-9, scale=3.0))
+    assert 0 < classifier(made_up_tasks(), generator_for(7)).abs().max() <= 3.0  # no start direction is longer than 1

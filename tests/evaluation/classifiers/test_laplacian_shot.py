@@ -15,26 +15,26 @@ from tests.evaluation.classifiers.transductive import EVEN, ONE_SHOT, UNEQUAL, a
 from tests.reference import transductive as reference
 from tests.reference.evaluate import first
 
-CHANGES = [{}, {"rectify": False}, {"weight": 2.0, "neighbours": 5, "tolerance": 1e-3}, {"steps": 1}, {"weight": 0.0, "steps": 5}]
+CHANGES = [{}, {"rectify": False}, {"weight": 2.0, "neighbors": 5, "tolerance": 1e-3}, {"steps": 1}, {"weight": 0.0, "steps": 5}]
 
 
 @pytest.mark.parametrize("tasks", [EVEN, ONE_SHOT, UNEQUAL])
 @pytest.mark.parametrize("settings", CHANGES)
 def test_it_equals_plain_loops(tasks: FewShotTasks, settings: dict[str, float]) -> None:
     mean = torch.rand(tasks.query.shape[2], generator=generator_for(0)).double() / 2
-    head = LaplacianShot(config=LaplacianShotConfig(**settings), base_mean=mean)
-    assert_equals_twin(head, partial(reference.laplacian_shot, base_mean=mean.numpy(), **settings), tasks)
+    classifier = LaplacianShot(config=LaplacianShotConfig(**settings), base_mean=mean)
+    assert_equals_twin(classifier, partial(reference.laplacian_shot, base_mean=mean.numpy(), **settings), tasks)
 
 
 def test_a_task_ends_by_itself_whatever_others_do() -> None:
-    head = LaplacianShot(config=LaplacianShotConfig(tolerance=0.05, weight=1.5, rectify=False), base_mean=None)
-    alone = torch.cat([scores_of(head, first(EVEN, 1))])
-    torch.testing.assert_close(scores_of(head, EVEN)[:1], alone)
-    assert_equals_twin(head, partial(reference.laplacian_shot, tolerance=0.05, weight=1.5, rectify=False), EVEN)
+    classifier = LaplacianShot(config=LaplacianShotConfig(tolerance=0.05, weight=1.5, rectify=False), base_mean=None)
+    alone = torch.cat([scores_of(classifier, first(EVEN, 1))])
+    torch.testing.assert_close(scores_of(classifier, EVEN)[:1], alone)
+    assert_equals_twin(classifier, partial(reference.laplacian_shot, tolerance=0.05, weight=1.5, rectify=False), EVEN)
 
 
-def test_neighbours_pull_a_query_to_their_class() -> None:
-    """The last query lies nearer to the first class, but its neighbours are of the second."""
+def test_neighbors_pull_a_query_to_their_class() -> None:
+    """The last query lies nearer to the first class, but its neighbors are of the second."""
     query = torch.tensor([[1.0, 0.0], [0.98, 0.2], [0.0, 1.0], [0.55, 0.83], [0.6, 0.8], [0.75, 0.66]])
     tasks = FewShotTasks(
         support=torch.tensor([[[1.0, 0.05], [0.0, 1.0]]]), labels=torch.tensor([[0, 1]]), query=query[None], ways=2, shots=1
@@ -47,10 +47,10 @@ def test_neighbours_pull_a_query_to_their_class() -> None:
 
 
 def test_centring_needs_base_features_and_takes_their_mean() -> None:
-    with pytest.raises(InputError, match=r"evaluate\.laplacian_shot\.centre false"):
+    with pytest.raises(InputError, match=r"evaluate\.laplacian_shot\.center false"):
         build_classifier("laplacian_shot", EvaluateConfig())
     base = BaseStatistics(mean=torch.full((40,), 0.5), class_means=torch.zeros(1, 40), fingerprint="")
-    centred = build_classifier("laplacian_shot", EvaluateConfig(), base)
-    plain = build_classifier("laplacian_shot", EvaluateConfig(laplacian_shot=LaplacianShotConfig(centre=False)))
+    centerd = build_classifier("laplacian_shot", EvaluateConfig(), base)
+    plain = build_classifier("laplacian_shot", EvaluateConfig(laplacian_shot=LaplacianShotConfig(center=False)))
     shifted = FewShotTasks(support=EVEN.support + 0.5, labels=EVEN.labels, query=EVEN.query + 0.5, ways=3, shots=2)
-    torch.testing.assert_close(scores_of(centred, shifted), scores_of(plain, EVEN), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(scores_of(centerd, shifted), scores_of(plain, EVEN), rtol=1e-4, atol=1e-4)

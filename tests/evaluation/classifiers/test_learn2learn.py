@@ -1,4 +1,4 @@
-"""learn2learn's heads beside independent ones."""
+"""learn2learn's classifiers beside independent ones."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,16 +23,16 @@ l2l: Any = import_learn2learn()
 def some_tasks(ways: int = 3, shots: int = 2, tasks: int = 4, dim: int = 5) -> FewShotTasks:
     generator = generator_for(1, "tasks")
     labels = torch.arange(ways).repeat_interleave(shots).expand(tasks, -1)
-    centres = torch.randn(tasks, ways, dim, generator=generator)
-    support = centres.repeat_interleave(shots, dim=1) + 0.7 * torch.randn(tasks, ways * shots, dim, generator=generator)
-    query = centres.repeat(1, 3, 1) + 0.7 * torch.randn(tasks, 3 * ways, dim, generator=generator)
+    centers = torch.randn(tasks, ways, dim, generator=generator)
+    support = centers.repeat_interleave(shots, dim=1) + 0.7 * torch.randn(tasks, ways * shots, dim, generator=generator)
+    query = centers.repeat(1, 3, 1) + 0.7 * torch.randn(tasks, 3 * ways, dim, generator=generator)
     return FewShotTasks(support=support, labels=labels, query=query, ways=ways, shots=shots)
 
 
 @pytest.mark.parametrize("shots", [1, 5])
 def test_the_nearest_mean_is_learn2learns_prototypical_classifier(shots: int) -> None:
     tasks = some_tasks(ways=5, shots=shots, tasks=20, dim=64)
-    theirs, ours = (head(tasks, generator_for(0)) for head in (learn2learn_prototypes(), nearest_mean))
+    theirs, ours = (classifier(tasks, generator_for(0)) for classifier in (learn2learn_prototypes(), nearest_mean))
     # Ours leaves out a term that the classes of a query share, which probabilities do not depend on.
     torch.testing.assert_close(ours.log_softmax(-1), theirs.log_softmax(-1), rtol=1e-4, atol=1e-4)
     assert torch.equal(ours.argmax(-1), theirs.argmax(-1))

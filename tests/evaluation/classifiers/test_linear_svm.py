@@ -36,5 +36,5 @@ def test_the_margins_condition_holds_at_the_minimum(scale: float) -> None:
 
 def test_parts_of_a_large_block_are_fitted_like_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = scores_of(TASKS)
-    monkeypatch.setattr("s2m2.functional.linear.LARGEST_STEP", 2 * 4 * 12**2)
+    monkeypatch.setattr("s2m2.functional.linear.MAX_STEP", 2 * 4 * 12**2)
     torch.testing.assert_close(scores_of(TASKS), whole)

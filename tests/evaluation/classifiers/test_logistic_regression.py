@@ -44,9 +44,9 @@ def test_classes_that_fall_together_or_lie_far_apart_are_fitted_to_the_minimum(s
 
 @pytest.mark.parametrize("shots", [1, 5])
 def test_the_minimum_is_reached_in_few_steps_on_features_of_float32(shots: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("s2m2.functional.logistic.MOST_STEPS", 15)
+    monkeypatch.setattr("s2m2.functional.logistic.MAX_STEPS", 15)
     tasks = made_up_tasks(20, ways=5, shots=shots, dim=640, spread=2.0, shift=1.0)
-    span = support_span(tasks.support, centred=True)
+    span = support_span(tasks.support, centerd=True)
     fit = fit_logistic(span.gram, tasks.labels, 5, inverse_penalty=1.0, intercept=True)
     chances = (span.gram @ fit.coefficients + fit.intercepts[:, None]).softmax(-1)
     missing = torch.nn.functional.one_hot(tasks.labels, 5) - chances - fit.coefficients
@@ -67,5 +67,5 @@ def test_equal_support_of_all_classes_gives_equal_chances() -> None:
 
 def test_parts_of_a_large_block_are_fitted_like_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = log_chances(TASKS)
-    monkeypatch.setattr("s2m2.functional.linear.LARGEST_STEP", 2 * 4 * 12**2)
+    monkeypatch.setattr("s2m2.functional.linear.MAX_STEP", 2 * 4 * 12**2)
     torch.testing.assert_close(log_chances(TASKS), whole)

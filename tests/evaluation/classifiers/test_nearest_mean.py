@@ -5,7 +5,7 @@ from sklearn.neighbors import NearestCentroid
 from s2m2.evaluation.classifiers import nearest_mean
 from s2m2.evaluation.tasks import FewShotTasks
 from s2m2.seeding import generator_for
-from tests.reference.evaluate import changed, each, made_up_tasks, made_up_unequal_tasks, relabelled
+from tests.reference.evaluate import changed, each, made_up_tasks, made_up_unequal_tasks, relabeled
 from tests.reference.nearest_mean import squared_distances
 
 TASKS = made_up_tasks(6, shots=3, dim=10)
@@ -41,7 +41,7 @@ def test_turning_all_features_changes_no_score() -> None:
 def test_reordering_the_classes_reorders_the_scores() -> None:
     order = [2, 0, 3, 1]
     # What the classes of a query share may differ; it is nothing to the probabilities.
-    torch.testing.assert_close(scores_of(relabelled(TASKS, order)).softmax(-1), scores_of(TASKS)[..., order].softmax(-1))
+    torch.testing.assert_close(scores_of(relabeled(TASKS, order)).softmax(-1), scores_of(TASKS)[..., order].softmax(-1))
 
 
 def test_nothing_is_drawn() -> None:

@@ -13,7 +13,7 @@ from tests.reference.evaluate import changed
 
 
 @pytest.mark.parametrize("tasks", [EVEN, ONE_SHOT, UNEQUAL])
-@pytest.mark.parametrize("settings", [{}, {"centre": False, "rate": 0.4, "steps": 5}, {"power": 0.0, "scale": 3.0, "tolerance": 1e-4}])
+@pytest.mark.parametrize("settings", [{}, {"center": False, "rate": 0.4, "steps": 5}, {"power": 0.0, "scale": 3.0, "tolerance": 1e-4}])
 def test_it_equals_plain_loops(tasks: FewShotTasks, settings: dict[str, float]) -> None:
     assert_equals_twin(PTMap(config=PTMapConfig(**settings)), partial(reference.pt_map, **settings), tasks, single=0.1)
 

@@ -14,8 +14,8 @@ from tests.reference import transductive as reference
 @pytest.mark.parametrize("tasks", [EVEN, ONE_SHOT, UNEQUAL])
 @pytest.mark.parametrize("settings", [{}, {"steps": 4, "scale": 0.1}])
 def test_it_equals_plain_loops(tasks: FewShotTasks, settings: dict[str, float]) -> None:
-    head = SoftKMeans(config=SoftKMeansConfig(**settings))
-    assert_equals_twin(head, partial(reference.soft_kmeans, **settings), tasks)
+    classifier = SoftKMeans(config=SoftKMeansConfig(**settings))
+    assert_equals_twin(classifier, partial(reference.soft_kmeans, **settings), tasks)
 
 
 def test_without_a_step_it_is_the_nearest_class_mean() -> None:

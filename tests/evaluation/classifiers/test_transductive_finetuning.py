@@ -12,8 +12,8 @@ from tests.reference import transductive as reference
 @pytest.mark.parametrize("tasks", [EVEN, ONE_SHOT, UNEQUAL])
 @pytest.mark.parametrize("settings", [{}, {"epochs": 40, "learning_rate": 0.01, "scale": 5.0}])
 def test_it_equals_autograd_and_torchs_adam(tasks: FewShotTasks, settings: dict[str, float]) -> None:
-    head = TransductiveFinetuning(config=TransductiveFinetuningConfig(**settings))
-    assert_equals_twin(head, partial(reference.transductive_finetuning, **settings), tasks)
+    classifier = TransductiveFinetuning(config=TransductiveFinetuningConfig(**settings))
+    assert_equals_twin(classifier, partial(reference.transductive_finetuning, **settings), tasks)
 
 
 def test_at_the_papers_learning_rate_it_stays_near_its_start() -> None:

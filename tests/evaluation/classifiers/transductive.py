@@ -1,4 +1,4 @@
-"""What the tests of the transductive heads share."""
+"""What the tests of the transductive classifiers share."""
 
 from collections.abc import Callable
 
@@ -26,19 +26,21 @@ ONE_SHOT = positive(made_up_tasks(3, ways=4, shots=1, queries=5, dim=12))
 UNEQUAL = positive(made_up_unequal_tasks(3, dim=12))
 
 
-def scores_of(head: FewShotClassifier, tasks: FewShotTasks) -> Tensor:
-    return head(tasks, generator_for(0))
+def scores_of(classifier: FewShotClassifier, tasks: FewShotTasks) -> Tensor:
+    return classifier(tasks, generator_for(0))
 
 
-def assert_equals_twin(head: FewShotClassifier, twin: Twin, tasks: FewShotTasks, tolerance: float = 1e-8, single: float = 2e-3) -> None:
-    """Fail unless the head gives the probabilities of its twin in float64, and close ones and its predictions in float32."""
+def assert_equals_twin(
+    classifier: FewShotClassifier, twin: Twin, tasks: FewShotTasks, tolerance: float = 1e-8, single: float = 2e-3
+) -> None:
+    """Fail unless the classifier gives the probabilities of its twin in float64, and close ones and its predictions in float32."""
     expected = [
         torch.from_numpy(log_chances(twin(support.numpy(), labels.numpy(), query.numpy(), tasks.ways)))
         for support, labels, query in each(tasks)
     ]
-    exact = scores_of(head, changed(tasks, Tensor.double)).log_softmax(-1)
+    exact = scores_of(classifier, changed(tasks, Tensor.double)).log_softmax(-1)
     torch.testing.assert_close(exact, torch.stack(expected), rtol=tolerance, atol=tolerance)
-    scores = scores_of(head, tasks)
+    scores = scores_of(classifier, tasks)
     assert scores.dtype == torch.float32
     torch.testing.assert_close(scores.double().log_softmax(-1), torch.stack(expected), rtol=single, atol=single)
     assert torch.equal(scores.argmax(-1), torch.stack(expected).argmax(-1))
@@ -48,14 +50,14 @@ def clustered_tasks(queries: tuple[int, ...] = (10, 10, 10), count: int = 40, no
     """One-shot tasks whose queries form clusters that one support item tells little of; positive features."""
     generator = generator_for(0, "clusters", *queries)
     ways = len(queries)
-    centres = torch.rand(count, ways, dim, generator=generator) * 2
+    centers = torch.rand(count, ways, dim, generator=generator) * 2
     way = torch.arange(ways).repeat_interleave(torch.tensor(queries))
-    support = centres + noise * torch.randn(count, ways, dim, generator=generator)
-    query = centres[:, way] + noise / 2 * torch.randn(count, len(way), dim, generator=generator)
+    support = centers + noise * torch.randn(count, ways, dim, generator=generator)
+    query = centers[:, way] + noise / 2 * torch.randn(count, len(way), dim, generator=generator)
     labels = torch.arange(ways).expand(count, -1)
     return FewShotTasks(support=support.abs(), labels=labels, query=query.abs(), ways=ways, shots=1)
 
 
-def accuracy(head: FewShotClassifier, tasks: FewShotTasks, queries: tuple[int, ...] = (10, 10, 10)) -> float:
+def accuracy(classifier: FewShotClassifier, tasks: FewShotTasks, queries: tuple[int, ...] = (10, 10, 10)) -> float:
     way = torch.arange(len(queries)).repeat_interleave(torch.tensor(queries))
-    return float((scores_of(head, tasks).argmax(-1) == way).float().mean())
+    return float((scores_of(classifier, tasks).argmax(-1) == way).float().mean())

@@ -3,20 +3,20 @@ from dataclasses import replace
 import pytest
 import torch
 
-from s2m2.analysis.pictures import choose_pictures, draw_by_class, draw_some
+from s2m2.analysis.images import choose_images, draw_by_class, draw_some
 from s2m2.data.base_classes import split_base
-from s2m2.data.catalog import ImageTables
-from s2m2.data.table import ImageTable
+from s2m2.data.catalog import ImageDatasets
+from s2m2.data.dataset import ImageDataset
 from s2m2.errors import InputError
-from s2m2.recipe import AnalyseConfig, DataConfig, Recipe
+from s2m2.recipe import AnalyzeConfig, DataConfig, Recipe
 from s2m2.seeding import generator_for
 
 
 def recipe(**data: float) -> Recipe:
-    return Recipe(data=DataConfig(**data), analyse=AnalyseConfig(classes=5, pictures=3, predictions=40))
+    return Recipe(data=DataConfig(**data), analyze=AnalyzeConfig(classes=5, images=3, predictions=40))
 
 
-def test_so_many_pictures_of_so_many_classes_are_drawn_and_none_of_single_ones() -> None:
+def test_so_many_images_of_so_many_classes_are_drawn_and_none_of_single_ones() -> None:
     labels = torch.tensor([0, 1, 1, 1, 2, 2, 3, 4, 4, 4, 4])
     for seed in range(10):
         places = draw_by_class(labels, 2, 3, generator_for(seed))
@@ -37,8 +37,8 @@ def test_at_most_so_many_of_a_number_are_drawn() -> None:
     assert len(drawn) == 10
 
 
-def test_without_held_out_pictures_those_of_training_are_measured(small_glyphs: ImageTable) -> None:
-    found = choose_pictures(recipe(), ImageTables.of_one(small_glyphs))
+def test_without_held_out_images_those_of_training_are_measured(small_glyphs: ImageDataset) -> None:
+    found = choose_images(recipe(), ImageDatasets.of_one(small_glyphs))
     assert (found.base_from, found.head_from, found.trained, found.true_labels) == ("trained", "trained", None, None)
     assert len(found.base.rows) == 15
     assert len(found.head.rows) == 40
@@ -46,26 +46,26 @@ def test_without_held_out_pictures_those_of_training_are_measured(small_glyphs: 
     assert torch.equal(numbers[found.base.labels], torch.from_numpy(small_glyphs.labels)[found.base.rows])
     assert found.novel is not None
     assert set(small_glyphs.labels[found.novel.rows.numpy()]) <= set(small_glyphs.splits["novel"])
-    again = choose_pictures(recipe(), ImageTables.of_one(small_glyphs))
+    again = choose_images(recipe(), ImageDatasets.of_one(small_glyphs))
     assert torch.equal(again.base.rows, found.base.rows)
 
 
-def test_held_out_pictures_are_measured_where_there_are_any(small_glyphs: ImageTable) -> None:
-    asked = recipe(held_out=0.25)
+def test_held_out_images_are_measured_where_there_are_any(small_glyphs: ImageDataset) -> None:
+    asked = recipe(holdout_fraction=0.25)
     held = set(split_base(small_glyphs, asked.data, 0).held_rows.tolist())
-    found = choose_pictures(asked, ImageTables.of_one(small_glyphs))
+    found = choose_images(asked, ImageDatasets.of_one(small_glyphs))
     assert (found.base_from, found.head_from) == ("held out", "held out")
     assert set(found.base.rows.tolist()) | set(found.head.rows.tolist()) <= held
 
 
-def test_one_held_out_picture_a_class_leaves_the_representation_to_those_of_training(small_glyphs: ImageTable) -> None:
-    found = choose_pictures(recipe(held_out=0.125), ImageTables.of_one(small_glyphs))
+def test_one_held_out_image_a_class_leaves_the_representation_to_those_of_training(small_glyphs: ImageDataset) -> None:
+    found = choose_images(recipe(holdout_fraction=0.125), ImageDatasets.of_one(small_glyphs))
     assert (found.base_from, found.head_from) == ("trained", "held out")
     assert len(found.base.rows) == 15
 
 
-def test_corrupted_labels_are_given_beside_the_true_ones(small_glyphs: ImageTable) -> None:
-    found = choose_pictures(recipe(corrupt_labels=0.5), ImageTables.of_one(small_glyphs))
+def test_corrupted_labels_are_given_beside_the_true_ones(small_glyphs: ImageDataset) -> None:
+    found = choose_images(recipe(label_noise=0.5), ImageDatasets.of_one(small_glyphs))
     assert found.trained is not None
     assert found.true_labels is not None
     wrong = found.trained.labels != found.true_labels
@@ -75,13 +75,13 @@ def test_corrupted_labels_are_given_beside_the_true_ones(small_glyphs: ImageTabl
     assert torch.equal(numbers[found.base.labels], torch.from_numpy(small_glyphs.labels)[found.base.rows])  # not the wrong ones
 
 
-def test_classes_of_one_picture_each_cannot_be_compared(small_glyphs: ImageTable) -> None:
+def test_classes_of_one_image_each_cannot_be_compared(small_glyphs: ImageDataset) -> None:
     first = [int((small_glyphs.labels == label).argmax()) for label in range(len(small_glyphs.class_names))]
     single = replace(small_glyphs, images=small_glyphs.images[first], labels=small_glyphs.labels[first])
-    with pytest.raises(InputError, match="no base class of glyphs has two pictures"):
-        choose_pictures(recipe(), ImageTables.of_one(single))
+    with pytest.raises(InputError, match="no base class of glyphs has two images"):
+        choose_images(recipe(), ImageDatasets.of_one(single))
 
 
-def test_a_table_without_novel_classes_has_no_novel_pictures(small_glyphs: ImageTable) -> None:
+def test_a_table_without_novel_classes_has_no_novel_images(small_glyphs: ImageDataset) -> None:
     table = replace(small_glyphs, splits={**small_glyphs.splits, "novel": ()})
-    assert choose_pictures(recipe(), ImageTables.of_one(table)).novel is None
+    assert choose_images(recipe(), ImageDatasets.of_one(table)).novel is None

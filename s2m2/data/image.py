@@ -1,4 +1,4 @@
-"""One picture of a listing: where its pixels come from, before anything is opened."""
+"""One image of a listing: where its pixels come from, before anything is opened."""
 
 import io
 import math
@@ -9,19 +9,19 @@ import numpy as np
 from PIL import Image
 
 Box = tuple[int, int, int, int]
-"""Left, upper, right and lower edge in pixels of the stored picture; right and lower are the first pixels outside."""
+"""Left, upper, right and lower edge in pixels of the stored image; right and lower are the first pixels outside."""
 Stamp = tuple[str | int | Box | None, ...]
-"""What changes when a picture does, without its pixels being read."""
+"""What changes when an image does, without its pixels being read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PictureFile:
-    """A picture in a file of its own."""
+class ImageFile:
+    """An image in a file of its own."""
 
     path: Path
     box: Box | None = None
     """Part that counts; None: all of it."""
-    quarter_turns: int = 0
+    rot90: int = 0
     """Counter-clockwise turns by 90 degrees after everything else."""
 
     @property
@@ -30,22 +30,22 @@ class PictureFile:
         return str(self.path)
 
     def open(self) -> Image.Image:
-        """The picture, its pixels not read yet."""
+        """The image, its pixels not read yet."""
         return Image.open(self.path)
 
     def stamp(self) -> Stamp:
         """Name, length, time of change, and what counts of it."""
-        return self.name, *_file_stamp(self.path), self.box, self.quarter_turns
+        return self.name, *_file_stamp(self.path), self.box, self.rot90
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Extent:
-    """Bytes of a larger file, read when the picture is opened."""
+    """Bytes of a larger file, read when the image is opened."""
 
     start: int
     """Their place in the file, in bytes from its beginning."""
     shape: tuple[int, ...]
-    """Height, width and 3 of pixels; of an encoded picture its length in bytes alone."""
+    """Height, width and 3 of pixels; of an encoded image its length in bytes alone."""
 
     def read(self, archive: Path) -> np.ndarray:
         """The bytes in their shape.
@@ -64,16 +64,16 @@ class Extent:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class StoredPicture:
-    """A picture inside a larger file."""
+class StoredImage:
+    """An image inside a larger file."""
 
     archive: Path
     row: int
     """Place in the archive, from 0."""
     content: np.ndarray | bytes | Extent
-    """Pixels, uint8 "height width 3", or an encoded picture such as PNG: bytes, or a flat array of them; or where in the archive."""
+    """Pixels, uint8 "height width 3", or an encoded image such as PNG: bytes, or a flat array of them; or where in the archive."""
     box: Box | None = None
-    quarter_turns: int = 0
+    rot90: int = 0
 
     @property
     def name(self) -> str:
@@ -81,18 +81,18 @@ class StoredPicture:
         return f"{self.archive}#{self.row}"
 
     def open(self) -> Image.Image:
-        """The picture."""
+        """The image."""
         content = self.content.read(self.archive) if isinstance(self.content, Extent) else self.content
         if isinstance(content, np.ndarray) and content.ndim == 3:
             return Image.fromarray(content)
         return Image.open(io.BytesIO(content if isinstance(content, bytes) else content.tobytes()))
 
     def stamp(self) -> Stamp:
-        """Name, length and time of change of the archive, and what counts of the picture."""
-        return self.name, *_file_stamp(self.archive), self.box, self.quarter_turns
+        """Name, length and time of change of the archive, and what counts of the image."""
+        return self.name, *_file_stamp(self.archive), self.box, self.rot90
 
 
-Picture = PictureFile | StoredPicture
+ListedImage = ImageFile | StoredImage
 
 
 def _file_stamp(path: Path) -> tuple[int, int]:

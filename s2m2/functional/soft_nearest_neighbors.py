@@ -1,7 +1,7 @@
-"""The soft nearest neighbour loss: how entangled the classes of a representation are (Frosst, Papernot and Hinton, ICML 2019, 1902.01889).
+"""The soft nearest neighbor loss: how entangled the classes of a representation are (Frosst, Papernot and Hinton, ICML 2019, 1902.01889).
 
-An item draws a neighbour j among all others with a probability that falls with the squared distance, exp(-|x_i - x_j|^2 / T); the
-loss is the mean of -log of the probability that the neighbour is of the item's own class. 0: every class keeps to itself; at T -> infinity
+An item draws a neighbor j among all others with a probability that falls with the squared distance, exp(-|x_i - x_j|^2 / T); the
+loss is the mean of -log of the probability that the neighbor is of the item's own class. 0: every class keeps to itself; at T -> infinity
 it is log((items - 1) / (others of the class)), whatever the representation.
 """
 
@@ -28,15 +28,15 @@ class LeastLoss(NamedTuple):
     """In units of the squared distance."""
 
 
-def soft_nearest_neighbour_loss(
+def soft_nearest_neighbor_loss(
     features: Float[Tensor, "item dim"], labels: Int64[Tensor, " item"], temperature: float
 ) -> Float64[Tensor, ""]:
     """The loss at a fixed temperature (Frosst et al., equation 1), in nats, with gradient.
 
         -1/b sum_i log( sum_{j != i, y_j = y_i} exp(-|x_i - x_j|^2 / T) / sum_{k != i} exp(-|x_i - x_k|^2 / T) )
 
-    Items whose class no other item has, `alone`, could not find a neighbour of their own: they are left out of the mean, and stay
-    neighbours of the others. Memory: a few matrices "item item" in float64, whatever the dimension.
+    Items whose class no other item has, `alone`, could not find a neighbor of their own: they are left out of the mean, and stay
+    neighbors of the others. Memory: a few matrices "item item" in float64, whatever the dimension.
 
     Args:
         temperature: above 0, in units of the squared distance.
@@ -44,25 +44,25 @@ def soft_nearest_neighbour_loss(
     Raises:
         ValueError: no two items have the same label.
     """
-    return _Neighbours(squared_distances(features), labels).loss(temperature)
+    return _Neighbors(squared_distances(features), labels).loss(temperature)
 
 
-def least_soft_nearest_neighbour_loss(features: Float[Tensor, "item dim"], labels: Int64[Tensor, " item"]) -> LeastLoss:
+def least_soft_nearest_neighbor_loss(features: Float[Tensor, "item dim"], labels: Int64[Tensor, " item"]) -> LeastLoss:
     """The loss at the temperature that makes it least (Frosst et al., equation 2), which compares layers of different scale.
 
     The loss need not be convex in 1 / T, so temperatures from 1e-4 to 1e4 mean squared distances are tried on a log grid, and the
-    best one is refined between its neighbours. Scaling the features scales the temperature and leaves the loss as it is.
+    best one is refined between its neighbors. Scaling the features scales the temperature and leaves the loss as it is.
 
     Raises:
         ValueError: no two items have the same label.
     """
     with torch.no_grad():
         squared = squared_distances(features)
-        items, neighbours = len(squared), _Neighbours(squared, labels)
+        items, neighbors = len(squared), _Neighbors(squared, labels)
         scale = float(squared.sum()) / max(items * (items - 1), 1) or 1.0  # items that are all the same have no scale
 
         def loss(logarithm: float) -> float:
-            return float(neighbours.loss(scale * math.exp(logarithm)))
+            return float(neighbors.loss(scale * math.exp(logarithm)))
 
         grid = torch.linspace(math.log(COLDEST), math.log(HOTTEST), TEMPERATURES).tolist()
         losses = [loss(logarithm) for logarithm in grid]
@@ -95,14 +95,14 @@ def squared_distances(features: Float[Tensor, "item dim"]) -> Float64[Tensor, "i
     return (lengths[:, None] + lengths - 2 * total).clamp(min=0)
 
 
-class _Neighbours:
+class _Neighbors:
     """Squared distances of the items that have others of their class: to all others, and to those of their class alone."""
 
     def __init__(self, squared: Float64[Tensor, "item item"], labels: Int64[Tensor, " item"]) -> None:
         labels = labels.to(squared.device)
         counted = ~alone(labels)
         if not bool(counted.any()):
-            raise ValueError("no two items have the same label, so none has a neighbour of its own class")
+            raise ValueError("no two items have the same label, so none has a neighbor of its own class")
         itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)[counted]
         others_class = labels[counted, None] != labels
         self.to_all = squared[counted].masked_fill(itself, math.inf)

@@ -6,11 +6,11 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from s2m2.functional.soft_nearest_neighbours import (
-    _Neighbours,
+from s2m2.functional.soft_nearest_neighbors import (
+    _Neighbors,
     alone,
-    least_soft_nearest_neighbour_loss,
-    soft_nearest_neighbour_loss,
+    least_soft_nearest_neighbor_loss,
+    soft_nearest_neighbor_loss,
     squared_distances,
 )
 from s2m2.seeding import generator_for
@@ -29,49 +29,49 @@ def clouds(spread: float = 1.0, items: int = 30, dim: int = 6, classes: int = 3)
 @pytest.mark.parametrize("dim", [2, 40])
 def test_the_loss_equals_the_slow_twins(temperature: float, dim: int) -> None:
     features, labels = clouds(dim=dim)
-    expected = slow.soft_nearest_neighbour_loss(features.numpy(), labels.tolist(), temperature)
-    assert float(soft_nearest_neighbour_loss(features, labels, temperature)) == pytest.approx(expected, rel=1e-10)
+    expected = slow.soft_nearest_neighbor_loss(features.numpy(), labels.tolist(), temperature)
+    assert float(soft_nearest_neighbor_loss(features, labels, temperature)) == pytest.approx(expected, rel=1e-10)
 
 
 def test_the_gradient_of_the_loss_at_a_fixed_temperature_is_right() -> None:
     features, labels = clouds(items=6, dim=2)
     features[3] = features[5]  # two items in one place
-    assert torch.autograd.gradcheck(lambda values: soft_nearest_neighbour_loss(values, labels, 1.5), features.requires_grad_())
+    assert torch.autograd.gradcheck(lambda values: soft_nearest_neighbor_loss(values, labels, 1.5), features.requires_grad_())
 
 
-def test_items_without_another_of_their_class_are_left_out_but_stay_neighbours() -> None:
+def test_items_without_another_of_their_class_are_left_out_but_stay_neighbors() -> None:
     features, labels = clouds(items=12)
     labels = torch.tensor([0, 0, 1, 1, 8, 0, 1, 9, 0, 1, 0, 1])
     assert alone(labels).nonzero().flatten().tolist() == [4, 7]
-    found = float(soft_nearest_neighbour_loss(features, labels, 2.0))
-    assert found == pytest.approx(slow.soft_nearest_neighbour_loss(features.numpy(), labels.tolist(), 2.0), rel=1e-10)
+    found = float(soft_nearest_neighbor_loss(features, labels, 2.0))
+    assert found == pytest.approx(slow.soft_nearest_neighbor_loss(features.numpy(), labels.tolist(), 2.0), rel=1e-10)
     others = ~alone(labels)
-    assert found != pytest.approx(float(soft_nearest_neighbour_loss(features[others], labels[others], 2.0)), rel=1e-3)
+    assert found != pytest.approx(float(soft_nearest_neighbor_loss(features[others], labels[others], 2.0)), rel=1e-3)
 
 
 def test_classes_of_one_item_each_have_no_loss() -> None:
-    for loss in (lambda values, labels: soft_nearest_neighbour_loss(values, labels, 1.0), least_soft_nearest_neighbour_loss):
+    for loss in (lambda values, labels: soft_nearest_neighbor_loss(values, labels, 1.0), least_soft_nearest_neighbor_loss):
         with pytest.raises(ValueError, match="no two items"):
             loss(torch.randn(3, 2), torch.arange(3))
 
 
 def test_the_loss_is_finite_however_cold_and_known_however_hot() -> None:
     features, labels = clouds(items=20)
-    assert math.isfinite(float(soft_nearest_neighbour_loss(1000 * features, labels, 1e-6)))
+    assert math.isfinite(float(soft_nearest_neighbor_loss(1000 * features, labels, 1e-6)))
     own = [int((labels == label).sum()) - 1 for label in labels]
     expected = sum(math.log(19 / count) for count in own) / 20
-    assert float(soft_nearest_neighbour_loss(features, labels, 1e12)) == pytest.approx(expected, abs=1e-9)
+    assert float(soft_nearest_neighbor_loss(features, labels, 1e12)) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("spread", [0.3, 1.0, 3.0])
 def test_no_temperature_has_a_smaller_loss_than_the_least(spread: float) -> None:
     features, labels = clouds(spread)
-    found = least_soft_nearest_neighbour_loss(features, labels)
-    assert float(soft_nearest_neighbour_loss(features, labels, found.temperature)) == pytest.approx(found.loss, rel=1e-12)
+    found = least_soft_nearest_neighbor_loss(features, labels)
+    assert float(soft_nearest_neighbor_loss(features, labels, found.temperature)) == pytest.approx(found.loss, rel=1e-12)
     scale = float(squared_distances(features).sum()) / (30 * 29)
 
     def twin(logarithm: float) -> float:
-        return slow.soft_nearest_neighbour_loss(features.numpy(), labels.tolist(), scale * math.exp(logarithm))
+        return slow.soft_nearest_neighbor_loss(features.numpy(), labels.tolist(), scale * math.exp(logarithm))
 
     assert found.loss <= min(twin(logarithm) for logarithm in np.linspace(-4, math.log(1e4), 60)) + 1e-9
     bounds = (math.log(found.temperature / scale) - 1, min(math.log(found.temperature / scale) + 1, math.log(1e4)))
@@ -80,28 +80,28 @@ def test_no_temperature_has_a_smaller_loss_than_the_least(spread: float) -> None
 
 
 def test_of_several_valleys_the_deepest_is_found() -> None:
-    # Pairs of one class stand in two rows far apart, with more pairs of one class in each. The nearest neighbour is of the item's own
+    # Pairs of one class stand in two rows far apart, with more pairs of one class in each. The nearest neighbor is of the item's own
     # class, and most of the row is; but the pairs beside it are not.
     classes = [int(place in (0, 2, 4)) for place in range(8)]
     pairs = [(3.0 * place, 1 - own) for place, own in enumerate(classes)] + [(1000 + 3.0 * place, own) for place, own in enumerate(classes)]
     features = torch.tensor([[place + offset] for place, _ in pairs for offset in (0.0, 0.1)], dtype=torch.float64)
     labels = torch.tensor([own for _, own in pairs]).repeat_interleave(2)
     scale = float(squared_distances(features).sum()) / (32 * 31)
-    grid = [float(soft_nearest_neighbour_loss(features, labels, scale * math.exp(log))) for log in np.linspace(-9.2, 9.2, 200)]
+    grid = [float(soft_nearest_neighbor_loss(features, labels, scale * math.exp(log))) for log in np.linspace(-9.2, 9.2, 200)]
     valleys = [now for before, now, after in zip(grid, grid[1:], grid[2:], strict=False) if before > now < after]
     assert len(valleys) >= 2
-    assert least_soft_nearest_neighbour_loss(features, labels).loss <= min(grid) + 1e-9
+    assert least_soft_nearest_neighbor_loss(features, labels).loss <= min(grid) + 1e-9
 
 
 def test_the_least_loss_does_not_depend_on_scale_and_place() -> None:
     features, labels = clouds()
-    one, other = (least_soft_nearest_neighbour_loss(values, labels) for values in (features, 100 * features + 7))
+    one, other = (least_soft_nearest_neighbor_loss(values, labels) for values in (features, 100 * features + 7))
     assert other.loss == pytest.approx(one.loss, rel=1e-6)
     assert other.temperature == pytest.approx(1e4 * one.temperature, rel=1e-2)
 
 
 def test_entangled_classes_have_a_greater_least_loss_than_separate_ones() -> None:
-    losses = [least_soft_nearest_neighbour_loss(*clouds(spread)).loss for spread in (0.1, 0.5, 2.0)]
+    losses = [least_soft_nearest_neighbor_loss(*clouds(spread)).loss for spread in (0.1, 0.5, 2.0)]
     assert losses == sorted(losses)
     assert losses[0] < 0.05 < losses[2]
 
@@ -112,9 +112,9 @@ def test_rounding_takes_no_loss_below_zero_and_leaves_the_gradient_alone() -> No
         generator = generator_for(seed, "rounding")
         features, labels = torch.randn(40, 6, generator=generator, dtype=torch.float64), torch.arange(40) % 2
         features = features + 40 * labels[:, None]
-        neighbours = _Neighbours(squared_distances(features), labels)
-        negative += int(bool(((-neighbours.to_all / 5).logsumexp(1) < (-neighbours.to_own / 5).logsumexp(1)).any()))
-        for loss in (soft_nearest_neighbour_loss(features, labels, 5.0), least_soft_nearest_neighbour_loss(features, labels).loss):
+        neighbors = _Neighbors(squared_distances(features), labels)
+        negative += int(bool(((-neighbors.to_all / 5).logsumexp(1) < (-neighbors.to_own / 5).logsumexp(1)).any()))
+        for loss in (soft_nearest_neighbor_loss(features, labels, 5.0), least_soft_nearest_neighbor_loss(features, labels).loss):
             assert float(loss) >= 0
             assert f"{float(loss):.3f}" == "0.000"
     assert negative > 0
@@ -122,11 +122,11 @@ def test_rounding_takes_no_loss_below_zero_and_leaves_the_gradient_alone() -> No
         torch.randn(9, 3, generator=generator_for(0), dtype=torch.float64).requires_grad_(),
         torch.zeros(9, dtype=torch.int64),
     )
-    assert torch.autograd.gradcheck(lambda values: soft_nearest_neighbour_loss(values, nobody, 2.0), one_class)
+    assert torch.autograd.gradcheck(lambda values: soft_nearest_neighbor_loss(values, nobody, 2.0), one_class)
 
 
 def test_items_that_are_all_the_same_have_the_loss_of_chance() -> None:
-    found = least_soft_nearest_neighbour_loss(torch.full((8, 5), 3.3), torch.arange(8) % 2)
+    found = least_soft_nearest_neighbor_loss(torch.full((8, 5), 3.3), torch.arange(8) % 2)
     assert found.loss == pytest.approx(math.log(7 / 3))
 
 

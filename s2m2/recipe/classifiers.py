@@ -1,11 +1,11 @@
-"""Names of the few-shot heads."""
+"""Names of the few-shot classifiers."""
 
 from typing import Literal
 
-HeadName = Literal[
+ClassifierName = Literal[
     "cosine",
     "nearest_mean",
-    "nearest_cosine",
+    "cosine_centroid",
     "cosine_converged",
     "logistic",
     "svm",

@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from s2m2.data.catalog import ImageTables
+from s2m2.data.catalog import ImageDatasets
 from s2m2.data.episodes import EpisodeIndices
 from s2m2.evaluation import evaluate
-from s2m2.evaluation.features import FeatureTable
-from s2m2.reporting.pictures import FRAME, LARGEST, RIGHT, WRONG, DrawnTask, Tile, draw_task, picture_tile, resized, sample_splits
+from s2m2.evaluation.features import FeatureSet
+from s2m2.reporting.images import FRAME, LARGEST, RIGHT, WRONG, DrawnTask, Tile, draw_task, image_tile, resized, sample_splits
 from tests.reporting.made_up import made_up_table, made_up_task
 
 
@@ -31,14 +31,14 @@ def test_right_queries_have_green_frames_and_wrong_ones_red_frames_with_the_pred
             assert tile.note == ("" if right else example.class_names[answer])
 
 
-def test_the_picture_inside_a_frame_is_the_query_with_every_pixel_a_square():
+def test_the_image_inside_a_frame_is_the_query_with_every_pixel_a_square():
     example = made_up_task(made_up_table())
     drawn = pixels(draw_task(example)[2].queries[3])[FRAME:-FRAME, FRAME:-FRAME]
     np.testing.assert_array_equal(drawn[::2, ::2], example.query[2][3])
     np.testing.assert_array_equal(drawn[1::2, 1::2], example.query[2][3])
 
 
-def test_support_pictures_have_no_frame():
+def test_support_images_have_no_frame():
     example = made_up_task(made_up_table())
     np.testing.assert_array_equal(pixels(draw_task(example)[1].support[0])[::2, ::2], example.support[1][0])
 
@@ -63,19 +63,19 @@ def test_a_task_of_many_classes_is_drawn_in_part():
 
 
 @pytest.mark.parametrize(("side", "drawn"), [(28, 56), (32, 64), (84, 84), (300, LARGEST)])
-def test_small_pictures_are_enlarged_by_a_whole_factor_and_large_ones_reduced(side, drawn):
-    assert resized(np.zeros((side, side, 3), dtype=np.uint8)).shape == (drawn, drawn, 3)
+def test_small_images_are_enlarged_by_a_whole_factor_and_large_ones_reduced(size, drawn):
+    assert resized(np.zeros((size, size, 3), dtype=np.uint8)).shape == (drawn, drawn, 3)
 
 
 def test_a_tile_knows_its_size():
-    tile = picture_tile(np.zeros((32, 16, 3), dtype=np.uint8), alt="black", frame=RIGHT)
+    tile = image_tile(np.zeros((32, 16, 3), dtype=np.uint8), alt="black", frame=RIGHT)
     assert pixels(tile).shape == (tile.height, tile.width, 3)
 
 
-def test_samples_show_classes_of_each_split_with_their_own_pictures():
+def test_samples_show_classes_of_each_split_with_their_own_images():
     table = made_up_table()
-    samples = sample_splits(ImageTables.of_one(table), classes=2, pictures=3)
-    assert [(part.split, part.classes, part.pictures) for part in samples] == [("base", 5, 40), ("validation", 2, 16), ("novel", 3, 24)]
+    samples = sample_splits(ImageDatasets.of_one(table), classes=2, images=3)
+    assert [(part.split, part.classes, part.images) for part in samples] == [("base", 5, 40), ("validation", 2, 16), ("novel", 3, 24)]
     for part in samples:
         assert len(part.sample) == 2
         for shown in part.sample:
@@ -88,16 +88,16 @@ def test_samples_show_classes_of_each_split_with_their_own_pictures():
 
 def test_a_split_without_classes_is_left_out():
     table = made_up_table()
-    assert [part.split for part in sample_splits(ImageTables.of_one(replace(table, splits={**table.splits, "validation": ()})))] == [
+    assert [part.split for part in sample_splits(ImageDatasets.of_one(replace(table, splits={**table.splits, "validation": ()})))] == [
         "base",
         "novel",
     ]
 
 
-def test_the_pictures_of_an_evaluated_task_are_those_of_its_rows():
+def test_the_images_of_an_evaluated_task_are_those_of_its_rows():
     table = made_up_table()
     rows = torch.from_numpy(table.rows("novel"))
-    known = FeatureTable(
+    known = FeatureSet(
         features=torch.zeros(len(rows), 2),
         labels=torch.from_numpy(table.labels)[rows],
         rows=rows,
@@ -114,9 +114,9 @@ def test_the_pictures_of_an_evaluated_task_are_those_of_its_rows():
         shots=1,
     )
     task = evaluate.ExampleTask(episode=episode, predicted=torch.tensor([0, 1, 1, 0]))
-    example = DrawnTask.from_evaluation(lambda row: table.images[row], known, task, head="cosine", features="finetune")
+    example = DrawnTask.from_evaluation(lambda row: table.images[row], known, task, classifier="cosine", features="finetune")
     assert example.class_names == ("class 9", "class 7")
     for drawn, expected in ((example.support, [[72], [58]]), (example.query, [[73, 76, 79], [56]])):
-        for pictures, rows_of_way in zip(drawn, expected, strict=True):
-            np.testing.assert_array_equal(pictures, table.images[rows_of_way])
+        for images, rows_of_way in zip(drawn, expected, strict=True):
+            np.testing.assert_array_equal(images, table.images[rows_of_way])
     assert (example.right, example.queries) == (3, 4)

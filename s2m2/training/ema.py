@@ -1,4 +1,4 @@
-"""A moving average of the weights, which often generalises better than the last of them (Polyak and Juditsky, SIAM 1992)."""
+"""A moving average of the weights, which often generalizes better than the last of them (Polyak and Juditsky, SIAM 1992)."""
 
 from copy import deepcopy
 from itertools import chain

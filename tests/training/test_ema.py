@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from s2m2.seeding import generator_for
-from s2m2.training.averaging import MovingAverage
+from s2m2.training.ema import MovingAverage
 
 
 @pytest.mark.parametrize("decay", [0.5, 0.999])

@@ -1,4 +1,4 @@
-"""Tiny picture files for the tests of this folder."""
+"""Tiny image files for the tests of this folder."""
 
 import os
 import signal
@@ -8,12 +8,12 @@ import numpy as np
 from PIL import Image
 
 
-def write_pictures(root: Path, classes: dict[str, int], side: int = 8) -> Path:
-    """A folder of class folders with so many PNG pictures each, every picture of one colour that tells class and place."""
+def write_images(root: Path, classes: dict[str, int], size: int = 8) -> Path:
+    """A folder of class folders with so many PNG images each, every image of one color that tells class and place."""
     for label, (name, count) in enumerate(classes.items()):
         (root / name).mkdir(parents=True)
         for place in range(count):
-            Image.new("RGB", (side, side), (label, place, 100)).save(root / name / f"{place}.png")
+            Image.new("RGB", (size, size), (label, place, 100)).save(root / name / f"{place}.png")
     return root
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from s2m2.evaluation.tasks import FewShotTasks
 
 
-def nearest_direction(tasks: FewShotTasks, generator: torch.Generator) -> Float[Tensor, "task query way"]:
+def cosine_centroid(tasks: FewShotTasks, generator: torch.Generator) -> Float[Tensor, "task query way"]:
     """Score by the cosine of the angle between a query and each class mean, the mean being that of the features as they come."""
     means = F.normalize(tasks.class_means(), dim=-1)
     lengths = torch.linalg.vector_norm(tasks.query, dim=-1, keepdim=True)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from s2m2.data.decoding import decode_picture
-from s2m2.data.picture import Extent, StoredPicture
+from s2m2.data.decoding import decode_image
+from s2m2.data.image import Extent, StoredImage
 from s2m2.data.sources import list_source
 from s2m2.data.splitting import read_packaged_list, split_classes
 from s2m2.errors import InputError
@@ -16,7 +16,7 @@ from tests.data.sources.trees import STEMS, classes_of, noise, pixels, png, touc
 
 
 def write_mini(root: Path, protocol: int = 4, validation: str = "val") -> dict[str, dict[str, Any]]:
-    """Two pictures of each class, the classes in turn, so that the rows of a class are not neighbours."""
+    """Two images of each class, the classes in turn, so that the rows of a class are not neighbors."""
     written = {}
     for seed, (stem, names) in enumerate(classes_of("mini_imagenet").items()):
         count = len(names)
@@ -31,7 +31,7 @@ def write_mini(root: Path, protocol: int = 4, validation: str = "val") -> dict[s
 def test_mini_imagenet_caches_are_recognised_with_every_pixel(tmp_path: Path, protocol: int, validation: str) -> None:
     written = write_mini(tmp_path, protocol, validation)
     listing = list_source(tmp_path)
-    assert (listing.name, listing.dataset, len(listing.class_names), len(listing.pictures)) == ("mini_imagenet", "mini_imagenet", 100, 200)
+    assert (listing.name, listing.dataset, len(listing.class_names), len(listing.images)) == ("mini_imagenet", "mini_imagenet", 100, 200)
     assert listing.splits == read_packaged_list("mini_imagenet")
     for stem, names in classes_of("mini_imagenet").items():
         for name in (names[0], names[-1]):
@@ -42,15 +42,15 @@ def test_mini_imagenet_caches_are_recognised_with_every_pixel(tmp_path: Path, pr
 @pytest.mark.parametrize("protocol", [3, 4, 5])
 def test_pixels_of_a_cache_stay_in_its_file(tmp_path: Path, protocol: int) -> None:
     written = write_mini(tmp_path, protocol)
-    stored = [picture for picture in list_source(tmp_path).pictures if isinstance(picture, StoredPicture)]
+    stored = [image for image in list_source(tmp_path).images if isinstance(image, StoredImage)]
     assert len(stored) == 200
-    for picture in stored[::17]:
-        assert isinstance(picture.content, Extent)
-        stem = picture.archive.stem.rpartition("-")[2]
-        np.testing.assert_array_equal(picture.content.read(picture.archive), written[stem]["image_data"][picture.row])
+    for image in stored[::17]:
+        assert isinstance(image.content, Extent)
+        stem = image.archive.stem.rpartition("-")[2]
+        np.testing.assert_array_equal(image.content.read(image.archive), written[stem]["image_data"][image.row])
     os.truncate(stored[-1].archive, 1000)
     with pytest.raises(InputError, match=rf"{stored[-1].archive.name}#{stored[-1].row}: the file has become shorter"):
-        decode_picture(stored[-1], 84)
+        decode_image(stored[-1], 84)
 
 
 @pytest.mark.parametrize(
@@ -93,14 +93,14 @@ def test_a_list_instead_of_a_dict_and_a_missing_entry_are_named(tmp_path: Path) 
 
 
 def write_tiered(root: Path, *, flat: bool = False) -> dict[str, list[np.ndarray]]:
-    """Two pictures of each class; ILSVRC has two classes that are called crane, one of which is in tieredImageNet."""
+    """Two images of each class; ILSVRC has two classes that are called crane, one of which is in tieredImageNet."""
     written = {}
     lines: list[tuple[str, str]] = [("n99999999", "crane")]
     for seed, (stem, names) in enumerate(classes_of("tiered_imagenet").items()):
         texts = ["crane" if name == "n02012849" else f"name of {name}" for name in names]
         lines += zip(names, texts, strict=True)
-        written[stem] = list(noise(2 * len(names), side=6, seed=seed))
-        encoded = [png(picture) for picture in written[stem]]
+        written[stem] = list(noise(2 * len(names), size=6, seed=seed))
+        encoded = [png(image) for image in written[stem]]
         write_pickle(root / f"{stem}_images_png.pkl", [item[:, 0].tobytes() for item in encoded] if flat else encoded, 2)
         labels = {"label_specific": np.arange(2 * len(names), dtype=np.int32) // 2, "label_specific_str": texts}
         write_pickle(root / f"{stem}_labels.pkl", labels | {"label_general": np.zeros(2 * len(names), np.int32)}, 2)
@@ -113,7 +113,7 @@ def write_tiered(root: Path, *, flat: bool = False) -> dict[str, list[np.ndarray
 def test_tiered_imagenet_pickles_are_recognised_with_every_pixel(tmp_path: Path, inside: str, flat: bool) -> None:
     written = write_tiered(tmp_path / inside, flat=flat)
     listing = list_source(tmp_path)
-    assert (listing.dataset, len(listing.class_names), len(listing.pictures)) == ("tiered_imagenet", 608, 1216)
+    assert (listing.dataset, len(listing.class_names), len(listing.images)) == ("tiered_imagenet", 608, 1216)
     lists = read_packaged_list("tiered_imagenet")
     assert listing.splits is not None
     for split, stem in STEMS.items():
@@ -134,10 +134,10 @@ def test_without_the_lists_of_names_classes_keep_those_of_the_pickles(tmp_path: 
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("val_labels.pkl", {"label_specific": [0]}, r"val_images_png\.pkl holds 194 pictures, but .*val_labels\.pkl 1 labels"),
+        ("val_labels.pkl", {"label_specific": [0]}, r"val_images_png\.pkl holds 194 images, but .*val_labels\.pkl 1 labels"),
         ("val_labels.pkl", {"labels": [0]}, r"val_labels\.pkl has no entry label_specific, but labels"),
         ("val_labels.pkl", {"label_specific": [9] * 194, "label_specific_str": ["a"]}, r"val_labels\.pkl has labels outside 0 to 0"),
-        ("val_images_png.pkl", [noise(1, 6)], r"val_images_png\.pkl holds no list of pictures as PNG bytes"),
+        ("val_images_png.pkl", [noise(1, 6)], r"val_images_png\.pkl holds no list of images as PNG bytes"),
         ("val_images_png.pkl", [np.array(7, np.uint8)], r"val_images_png\.pkl holds no list"),
         ("val_images_png.pkl", {}, r"val_images_png\.pkl holds no list"),
     ],
@@ -153,14 +153,14 @@ def write_fc100(root: Path, *, original: bool) -> None:
     names = sorted(name for listed in classes_of("fc100").values() for name in listed)
     for stem, listed in classes_of("fc100").items():
         numbers = [names.index(name) if original else place for place, name in enumerate(listed)]
-        write_pickle(root / f"FC100_{stem}.pickle", {"data": noise(len(numbers), side=32), "labels": numbers}, 2)
+        write_pickle(root / f"FC100_{stem}.pickle", {"data": noise(len(numbers), size=32), "labels": numbers}, 2)
 
 
 @pytest.mark.parametrize("original", [True, False])
 def test_fc100_pickles_have_the_classes_of_cifar_100_where_their_numbers_tell(tmp_path: Path, original: bool) -> None:
     write_fc100(tmp_path, original=original)
     listing = list_source(tmp_path)
-    assert (listing.name, len(listing.class_names), len(listing.pictures)) == ("fc100", 100, 100)
+    assert (listing.name, len(listing.class_names), len(listing.images)) == ("fc100", 100, 100)
     splits = split_classes(listing.class_names, "fc100" if original else None, 0, listing.splits)
     assert [len(numbers) for numbers in splits.values()] == [60, 20, 20]
     assert ("apple" in listing.class_names) == original

@@ -11,10 +11,10 @@ from s2m2.models.heads import CosineHead, LinearHead
 
 
 @torch.no_grad()
-def initialise(module: nn.Module, generator: torch.Generator) -> None:
-    """Draw every parameter of a backbone or head anew, and reset the statistics of its batch normalisation.
+def initialize(module: nn.Module, generator: torch.Generator) -> None:
+    """Draw every parameter of a backbone or head anew, and reset the statistics of its batch normalization.
 
-    Convolutions: N(0, sqrt(2 / (k * k * out))), which S2M2 uses (He et al., ICCV 2015, over the outputs); batch normalisation:
+    Convolutions: N(0, sqrt(2 / (k * k * out))), which S2M2 uses (He et al., ICCV 2015, over the outputs); batch normalization:
     ones and zeros; heads: their own `draw`. Module and generator are on one device; drawing on the CPU and then moving the
     module gives every device the same weights.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from s2m2.cli import main
-from tests.data.pictures import noise_image
+from tests.data.images import noise_image
 
 Spoil = Callable[[Path], list[str] | None]
 """Spoils the sources in a folder; returns the arguments, None for the usual ones."""
@@ -32,7 +32,7 @@ def cut(name: str, keep: float) -> Spoil:
     return spoil
 
 
-def arguments(*more: str, source: str = "source", output: str = "table") -> Spoil:
+def arguments(*more: str, source: str = "source", output: str = "dataset") -> Spoil:
     def spoil(root: Path) -> list[str]:
         return ["prepare", str(root / source), "--output", str(root / output), *(part.replace("ROOT", str(root)) for part in more)]
 
@@ -44,11 +44,11 @@ def link(name: str, target: str) -> Spoil:
 
 
 def listed(text: str | bytes, file: str = "list.csv") -> Spoil:
-    """A list of pictures as the source."""
+    """A list of images as the source."""
 
     def spoil(root: Path) -> list[str]:
         (root / "source" / file).write_bytes(text if isinstance(text, bytes) else text.encode())
-        return ["prepare", str(root / "source" / file), "--output", str(root / "table")]
+        return ["prepare", str(root / "source" / file), "--output", str(root / "dataset")]
 
     return spoil
 
@@ -56,7 +56,7 @@ def listed(text: str | bytes, file: str = "list.csv") -> Spoil:
 def split_lists(content: object) -> Spoil:
     def spoil(root: Path) -> list[str]:
         (root / "lists.json").write_text(content if isinstance(content, str) else json.dumps(content))
-        return ["prepare", str(root / "source"), "--output", str(root / "table"), "--splits", str(root / "lists.json")]
+        return ["prepare", str(root / "source"), "--output", str(root / "dataset"), "--splits", str(root / "lists.json")]
 
     return spoil
 
@@ -117,13 +117,13 @@ def source_loop(root: Path) -> None:
 
 
 def holiday(root: Path) -> list[str] | None:
-    (root / "table").mkdir()
-    noise_image(8, 8).save(root / "table" / "holiday.jpg")
+    (root / "dataset").mkdir()
+    noise_image(8, 8).save(root / "dataset" / "holiday.jpg")
     return arguments("--overwrite", "true")(root)
 
 
 def existing(root: Path) -> None:
-    assert main(["prepare", str(root / "source"), "--output", str(root / "table")]) == 0
+    assert main(["prepare", str(root / "source"), "--output", str(root / "dataset")]) == 0
 
 
 def no_val_txt(root: Path) -> list[str] | None:
@@ -131,11 +131,11 @@ def no_val_txt(root: Path) -> list[str] | None:
     (root / "splits" / "bertinetto").mkdir(parents=True)
     for name in ("train", "test"):
         (root / "splits" / "bertinetto" / f"{name}.txt").write_text("a\n")
-    return ["prepare", str(root), "--output", str(root.parent / f"{root.name} table")]
+    return ["prepare", str(root), "--output", str(root.parent / f"{root.name} dataset")]
 
 
-def cub_without_a_picture(root: Path) -> list[str] | None:
+def cub_without_a_image(root: Path) -> list[str] | None:
     (root / "source").rename(root / "images")
     (root / "classes.txt").write_text("1 a\n2 b\n3 c\n4 d\n5 é\n")
     (root / "images.txt").write_text("1 a/0.png\n2 a/none.jpg\n")
-    return ["prepare", str(root), "--output", str(root.parent / f"{root.name} table")]
+    return ["prepare", str(root), "--output", str(root.parent / f"{root.name} dataset")]
