@@ -1,6 +1,6 @@
 """Compute the golden values anew: `OMP_NUM_THREADS=1 python -m tests.golden.regenerate`, from the root of the repository.
 
-The first values are those of s2m2 0.1.0, of 2026-11-27, computed on Linux x86-64 (AMD EPYC) with torch 2.15.0 and NumPy 2.4/2.5; the
+The first values are those of s2m2 0.1.0, of 2026-11-27, computed on Linux x86-64 (AMD EPYC) with torch 2.15.0 and NumPy 2.4.6; the
 file states what the present ones were computed with.
 
 Values are golden because nobody changes them in passing: a commit that changes a number states which, by how much and why. Values
@@ -24,7 +24,7 @@ def main() -> None:
             "torch": torch.__version__,
             "numpy": np.__version__,
             "python": platform.python_version(),
-            "platform": platform.platform(),
+            "platform": f"{platform.system()} {platform.machine()}",
         },
         "classifiers": {name: values.accuracies_of(case) for name, case in values.classifier_cases().items()},
         "tasks": {f"{protocol}, seed {seed}": values.digest_of(protocol, seed) for protocol in values.PROTOCOLS for seed in values.SEEDS},

@@ -12,7 +12,7 @@ from tests.golden import adapter, values
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CASES = values.classifier_cases()
-# Measured on 2026-11-27, one thread, seed 0: untrained 0.238, after pretraining 0.490, after fine-tuning 0.740 (interval +-0.01 over tasks).
+# Measured on 2026-11-27, one thread, seed 0: untrained 0.238, after pretraining 0.490, after fine-tuning 0.740 (+-0.01).
 # So a run without pretraining misses the first floor, and one whose fine-tuning does nothing the second.
 FLOORS = {"pretrain": 0.38, "finetune": 0.64}
 
