@@ -14,18 +14,18 @@ from torch import Tensor, nn
 
 from s2m2.cli import main
 from s2m2.data.episodes import EpisodeSpec
-from s2m2.data.glyphs import glyph_table
+from s2m2.data.glyphs import glyph_dataset
 from s2m2.data.sampling import iterate_episodes
 from s2m2.evaluation.base_statistics import base_statistics
-from s2m2.evaluation.classifiers import HEADS, build_classifier
+from s2m2.evaluation.classifiers import CLASSIFIERS, build_classifier
 from s2m2.evaluation.evaluate import sampler_for, score_tasks
-from s2m2.evaluation.features import FeatureTable
-from s2m2.models import build_backbone, initialise
+from s2m2.evaluation.features import FeatureSet
+from s2m2.models import build_backbone, initialize
 from s2m2.recipe import DataConfig, EvaluateConfig, FinetuneConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe
 from s2m2.recipe.mixing import MixConfig
 from s2m2.seeding import generator_for
 from s2m2.training.build import finetune_objective, pretrain_objective
-from s2m2.training.stage import BasePictures, StageSettings
+from s2m2.training.stage import StageSettings, TrainingImages
 from s2m2.training.step import TrainingStep, prepare
 
 CLASSES, IMAGES, DIM = 20, 40, 64
@@ -36,14 +36,14 @@ NAMES = (
     (r"^stages\.(\d+)\.0\.", r"block\1.convolution."),
     (r"^stages\.(\d+)\.1\.", r"block\1.normalization."),
     (r"^class_head\.", "class_classifier."),
-    (r"^turn_head\.", "rotation_classifier."),
+    (r"^rotation_head\.", "rotation_classifier."),
 )
 """Patterns that lead from the names of a state dict to those of the golden values."""
 
 
 def classifier_names() -> list[str]:
     """All few-shot classifiers."""
-    return list(HEADS)
+    return list(CLASSIFIERS)
 
 
 def made_up_features(seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -74,18 +74,20 @@ def score_classifier(
     for field, changes in (settings or {}).items():
         part = getattr(config, field)
         config = EvaluateConfig(**{field: type(part)(**changes)})  # type: ignore[arg-type]
-    table = _table(*(features or made_up_features()), "novel")
-    base = base_statistics(_table(*made_up_features(1), "base"), covariances=name == "calibrated") if HEADS[name].needs_base else None
+    dataset = _dataset(*(features or made_up_features()), "novel")
+    base = (
+        base_statistics(_dataset(*made_up_features(1), "base"), covariances=name == "calibrated") if CLASSIFIERS[name].needs_base else None
+    )
     spec = EpisodeSpec(ways=5, shots=shots, queries=QUERIES, tasks=tasks, seed=0, protocol=protocol)  # type: ignore[arg-type]
-    accuracies = score_tasks(table, spec, build_classifier(name, config, base), head=name)  # type: ignore[arg-type]
-    source = sampler_for(table, spec)
+    accuracies = score_tasks(dataset, spec, build_classifier(name, config, base), name=name)  # type: ignore[arg-type]
+    source = sampler_for(dataset, spec)
     counts = [count for number in range(source.blocks) for part in source.block(number) for count in [part.query.shape[1]] * len(part)]
     return accuracies.tolist(), counts
 
 
-def _table(features: Tensor, labels: Tensor, fingerprint: str) -> FeatureTable:
+def _dataset(features: Tensor, labels: Tensor, fingerprint: str) -> FeatureSet:
     names = tuple(f"class{number}" for number in range(CLASSES))
-    return FeatureTable(features=features, labels=labels, rows=torch.arange(len(labels)), class_names=names, fingerprint=fingerprint)
+    return FeatureSet(features=features, labels=labels, rows=torch.arange(len(labels)), class_names=names, fingerprint=fingerprint)
 
 
 def sampled_tasks(protocol: str, seed: int) -> list[dict[str, Tensor]]:
@@ -110,27 +112,27 @@ def train_steps(objective: str, *, steps: int = 20, rate: float = 0.003) -> tupl
     Args:
         objective: supervised, rotation, exemplar, mixup (of input images), or finetune (manifold mixup with rotation beside it).
     """
-    classes, side = 8, 32
+    classes, size = 8, 32
     numbers = np.random.default_rng(2)
-    images = torch.from_numpy(numbers.integers(0, 256, (96, side, side, 3), dtype=np.uint8))
+    images = torch.from_numpy(numbers.integers(0, 256, (96, size, size, 3), dtype=np.uint8))
     labels = torch.arange(len(images)) % classes
     optimizer = OptimizerConfig(learning_rate=rate)
     first = "rotation" if objective == "finetune" else objective
     mix = MixConfig(stages=(0,)) if objective == "mixup" else MixConfig()
     recipe = Recipe(
-        data=DataConfig(image_size=side, resize=1.15),
+        data=DataConfig(image_size=size, resize_ratio=1.15),
         model=ModelConfig(backbone="conv4", width=8),
         pretrain=PretrainConfig(objective=first, mix=mix, batch_size=16, epochs=10, optimizer=optimizer),  # type: ignore[arg-type]
         finetune=FinetuneConfig(batch_size=16, epochs=10, optimizer=optimizer),
     )
-    backbone = build_backbone(recipe.model, side, generator_for(0, "backbone"))
+    backbone = build_backbone(recipe.model, size, generator_for(0, "backbone"))
     heads = pretrain_objective(recipe, backbone.feature_dim, classes)
-    initialise(heads, generator_for(0, "heads"))
+    initialize(heads, generator_for(0, "heads"))
     config, whole = (recipe.finetune, finetune_objective(recipe, heads)) if objective == "finetune" else (recipe.pretrain, heads)
     settings = StageSettings.of(recipe, config)
     fabric = Fabric(accelerator="cpu", devices=1)
     moved = prepare(fabric, backbone, whole, settings)
-    step = TrainingStep(fabric, moved, BasePictures(images=images, rows=torch.arange(len(images)), labels=labels), settings)
+    step = TrainingStep(fabric, moved, TrainingImages(images=images, rows=torch.arange(len(images)), labels=labels), settings)
     step.networks.train()
     before = _plain_state(moved.networks)
     for number in range(steps):
@@ -161,10 +163,10 @@ def quick_pipeline(path: Path, **changes: str) -> dict[str, float]:
         path: an empty folder.
         changes: other settings, with `__` for the dots of a path.
     """
-    glyph_table(path / "cache", classes=50, images_per_class=60)
-    table = next(folder for folder in (path / "cache").iterdir() if not folder.name.startswith("."))
+    glyph_dataset(path / "cache", classes=50, images_per_class=60)
+    dataset = next(folder for folder in (path / "cache").iterdir() if not folder.name.startswith("."))
     settings = {
-        "data.table": str(table),
+        "data.path": str(dataset),
         "run-dir": str(path / "run"),
         "model.width": "16",
         "model.scale": "10",
@@ -179,7 +181,7 @@ def quick_pipeline(path: Path, **changes: str) -> dict[str, float]:
         "finetune.optimizer.learning_rate": "0.02",
         "finetune.validation.tasks": "100",
         "evaluate.shots": "5",
-        "evaluate.heads": "cosine",
+        "evaluate.classifiers": "cosine",
         "evaluate.tasks": "300",
         "evaluate.details": "false",
         "runtime.threads": "1",
