@@ -3,10 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from s2m2.commands.card_results import results_of
 from s2m2.evaluation.results import save_results
 from s2m2.evaluation.trained import load_backbone
 from s2m2.recipe import DataConfig, ModelConfig, Recipe
+from s2m2.reports.exporting import card_results
 from tests.evaluation.random_run import random_run
 from tests.reporting.made_up import made_up_results
 
@@ -22,7 +22,7 @@ def test_results_that_state_no_weights_have_to_be_younger_than_the_stage(tmp_pat
     for change in (crops, queries):
         for place, created in enumerate((before, after, "")):
             save_results(run.results, replace(change, seed=place, created=created))
-    kept, left_out = results_of(run, load_backbone(run.path))
+    kept, left_out = card_results(run, load_backbone(run.path))
     assert left_out == 4
     assert {result.created for result in kept if result.features != "finetune" or "+" in result.data_digest} == {after}
     assert len(kept) == 3

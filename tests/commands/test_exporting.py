@@ -15,14 +15,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from s2m2.cli import main
-from s2m2.commands.card_results import results_of
 from s2m2.commands.evaluation import evaluate_run
-from s2m2.commands.exporting import shareable
-from s2m2.commands.session import open_session
 from s2m2.evaluation.results import TaskResults, load_results, save_results
 from s2m2.evaluation.trained import load_backbone
+from s2m2.pipeline import open_session
 from s2m2.recipe import DataConfig, EvaluateConfig, ModelConfig, Recipe, RuntimeConfig, read_recipe
+from s2m2.reports.exporting import card_results
 from s2m2.runs.directory import RunDirectory
+from s2m2.runs.sharing import shareable
 from tests.evaluation.random_run import INTERVAL, OUTCOME, random_run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -36,7 +36,7 @@ def finished(glyph_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ru
     recipe = Recipe(
         data=DataConfig(path=str(glyph_folder), image_size=28, resize_ratio=1.15),
         model=ModelConfig(width=8),
-        evaluate=EvaluateConfig(heads=("nearest_mean", "ridge"), shots=(1,), queries=3, tasks=30, selection_tasks=20, unknown=2),
+        evaluate=EvaluateConfig(classifiers=("nearest_mean", "ridge"), shots=(1,), queries=3, tasks=30, selection_tasks=20, unknown=2),
         runtime=RuntimeConfig(accelerator="cpu", threads=1),
     )
     run = random_run(tmp_path_factory.mktemp("runs") / "tiny", recipe, "pretrain", "finetune")
@@ -114,9 +114,9 @@ def test_an_export_in_half_the_bits_is_close(finished: RunDirectory, tmp_path: P
 def test_an_export_in_float16_scores_nearly_as_its_run(finished: RunDirectory, glyph_folder: Path, tmp_path: Path) -> None:
     folder = RunDirectory(export(finished, tmp_path / "out", "--precision", "float16"))
     recipe = read_recipe(folder.recipe)
-    here = replace(recipe, data=replace(recipe.data, dataset=str(glyph_folder)), runtime=RuntimeConfig(accelerator="cpu", threads=1))
+    here = replace(recipe, data=replace(recipe.data, path=str(glyph_folder)), runtime=RuntimeConfig(accelerator="cpu", threads=1))
     evaluate_run(open_session(here, folder.path))
-    ours, theirs = ({result.head: result for result in results(run, "finetune").values()} for run in (folder, finished))
+    ours, theirs = ({result.classifier: result for result in results(run, "finetune").values()} for run in (folder, finished))
     assert ours.keys() == theirs.keys()
     for head, result in ours.items():
         assert result.fingerprint != theirs[head].fingerprint
@@ -147,7 +147,7 @@ def test_the_scores_of_the_card_are_those_of_the_results(finished: RunDirectory,
     for one in stated:
         score = f"{100 * one['mean']:.2f} ± {100 * one['interval']:.2f} | ± {100 * one['class_interval']:.2f}"
         kind = f"{one['ways']}-way {one['shots']}-shot | {one['protocol']} | {one['queries']} | {one['tasks']}, {one['seed']}"
-        expected.add(f"| novel, `glyphs` | {kind} | finetune | {one['head']} | none | {score} |")
+        expected.add(f"| novel, `glyphs` | {kind} | finetune | {one['classifier']} | none | {score} |")
     assert len(expected) == 2
     assert set(ROW.findall(card(exported))) == expected
 
@@ -168,12 +168,12 @@ def test_the_card_states_weights_data_and_selection(finished: RunDirectory, expo
 
 
 def test_scores_of_other_weights_are_left_out_and_counted(copied: RunDirectory) -> None:
-    kept, left_out = results_of(copied, load_backbone(copied.path))
+    kept, left_out = card_results(copied, load_backbone(copied.path))
     assert (len(kept), left_out) == (2, 0)
     one = next(iter(results(copied, "finetune").values()))
     save_results(copied.results, replace(one, fingerprint="0" * 64, created="2099-01-01T00:00:00+00:00"))
     save_results(copied.results, replace(one, features="finetune-ensemble2", created="2099-01-01T00:00:00+00:00"))
-    again, left_out = results_of(copied, load_backbone(copied.path))
+    again, left_out = card_results(copied, load_backbone(copied.path))
     assert ([result.file_name for result in again], left_out) == ([result.file_name for result in kept], 2)
     folder = export(copied, copied.path.with_name("out"))
     assert "Left out: 2 of the run's results" in card(folder)
