@@ -158,7 +158,7 @@ def test_equal_weights_are_equal_bytes(tmp_path: Path) -> None:
         ("backbone.stages.0.heads.weight", "backbone.stages.0.heads.weight"),
         ("objective.class_head.norm", "heads.classifier.norm"),
         ("objective.beside.class_head.norm", "heads.classifier.norm"),
-        ("objective.beside.rotation_head.bias", "heads.rotation.bias"),
+        ("objective.beside.turn_head.bias", "heads.rotation.bias"),
         ("module.objective.beside.rotation_head.bias", "heads.rotation.bias"),
         ("module.backbone.stages.0.0.weight", "backbone.stages.0.0.weight"),
         ("auxiliary.heads.classifier.norm", "heads.classifier.norm"),
