@@ -19,8 +19,8 @@ from s2m2.errors import InputError, is_out_of_memory
 from s2m2.io import replace_file, write_tensors, write_text
 
 HEADS = {"class_head": "classifier", "turn_head": "rotation", "rotation_head": "rotation"}
-"""Heads of version 0.1.0, and of modules, and their keys in files. Where they stand in an objective does not matter: `objective.beside.class_head.norm`,
-`module.objective.class_head.norm` and `heads.classifier.norm` are one key."""
+"""Heads of version 0.1.0, and of modules, and their keys in files. Their place in an objective does not matter:
+`objective.beside.class_head.norm`, `module.objective.class_head.norm` and `heads.classifier.norm` are one key."""
 
 
 @dataclass(frozen=True, kw_only=True)

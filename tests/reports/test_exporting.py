@@ -24,6 +24,7 @@ from s2m2.reports.exporting import card_results
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.sharing import shareable
 from tests.evaluation.random_run import INTERVAL, OUTCOME, random_run
+from tests.reporting.made_up import made_up_results
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = ["--runtime.accelerator", "cpu"]
@@ -240,3 +241,20 @@ def test_the_size_is_printed_and_others_may_read_the_weights(
     modes = {stat.S_IMODE(path.stat().st_mode) for path in sizes}
     assert len(modes) == 1
     assert {path.name for path in sizes} == {"README.md", "recipe.yaml", "imported.json", "outcome.json", "best.safetensors"}
+
+
+def test_results_that_state_no_weights_have_to_be_younger_than_the_stage(tmp_path: Path) -> None:
+    recipe = Recipe(data=DataConfig(image_size=28, resize_ratio=1.15), model=ModelConfig(width=4))
+    run = random_run(tmp_path, recipe, "finetune")
+    one = made_up_results("finetune", "ridge", 1, 0.6)
+    one = replace(one, fingerprint=load_backbone(run.path).fingerprint_on(one.data_digest, one.split))
+    save_results(run.results, one)
+    before, after = "2001-01-01T00:00:00+00:00", "2099-01-01T00:00:00+00:00"
+    crops, queries = replace(one, features="finetune-crops30"), replace(one, data_digest=f"{one.data_digest}+{'e' * 64}")
+    for change in (crops, queries):
+        for place, created in enumerate((before, after, "")):
+            save_results(run.results, replace(change, seed=place, created=created))
+    kept, left_out = card_results(run, load_backbone(run.path))
+    assert left_out == 4
+    assert {result.created for result in kept if result.features != "finetune" or "+" in result.data_digest} == {after}
+    assert len(kept) == 3
