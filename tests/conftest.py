@@ -68,9 +68,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _isolated_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Neither the working directory nor the caches of the user, also for fixtures of modules."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # the processes of one call draw the glyphs once
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         patch.chdir(folder)
-        patch.setenv("S2M2_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        patch.setenv("S2M2_CACHE", str(shared / "cache"))
         yield
 
 

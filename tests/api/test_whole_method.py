@@ -76,8 +76,11 @@ def test_quiet_ends_with_its_block_and_hides_progress_bars(capsys: pytest.Captur
     assert capsys.readouterr().out == "shown\n"
 
 
-def test_one_stage_at_a_time_gives_the_same_scores(finished: s2m2.Run, glyph_folder: Path, tmp_path: Path) -> None:
+def test_one_stage_at_a_time_gives_the_same_scores(
+    finished: s2m2.Run, glyph_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     first = s2m2.pretrain(tiny(glyph_folder), tmp_path / "run")
+    assert capfd.readouterr() == ("", "")
     assert (list(first.outcomes), list(first.results)) == (["pretrain"], [])
     assert list(s2m2.finetune(path=tmp_path / "run").outcomes) == ["pretrain", "finetune"]
     assert s2m2.evaluate_run(path=tmp_path / "run").scores == finished.scores

@@ -7,11 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import nn
 
+from s2m2.data.dataset import ImageDataset
 from s2m2.errors import InputError
 from s2m2.models import LinearHead
+from s2m2.pipeline import fresh_networks
+from s2m2.recipe import DataConfig, ModelConfig, Recipe
 from s2m2.runs.checkpoint import (
     Outcome,
     Progress,
@@ -26,7 +31,10 @@ from s2m2.runs.checkpoint import (
     save_outcome,
     save_tensors,
 )
+from s2m2.training.optimizer import build_optimizer
 from tests.models.tiny import tiny_backbone
+
+VERSION_010 = Path(__file__).with_name("version_010")
 
 
 def networks() -> tuple[nn.Module, nn.Module, torch.optim.Optimizer]:
@@ -226,3 +234,30 @@ def test_a_head_is_found_wherever_its_objective_has_it(tmp_path: Path, within: s
     for name, wrong in (("class_head", LinearHead(4, 5)), ("norm_head", LinearHead(4, 3))):
         with pytest.raises(InputError, match=f"does not hold the {name} head of this network"):
             load_head(tmp_path / "best.safetensors", name, wrong)
+
+
+def test_files_of_version_010_are_read_into_the_networks_of_today(small_glyphs: ImageDataset) -> None:
+    # Written by 0.1.0: fine-tuning with rotation, conv4 of width 4, 32 classes, killed after 1 of 12 epochs.
+    recipe = Recipe(data=DataConfig(image_size=28), model=ModelConfig(width=4))
+    backbone, objective = fresh_networks(recipe, small_glyphs, Fabric(accelerator="cpu", devices=1))
+    stored = load_file(VERSION_010 / "best.safetensors")
+    assert "objective.beside.turn_head.weight" in stored
+    load_best(VERSION_010 / "best.safetensors", backbone, objective)
+    values = {flat_key(f"backbone.{name}"): value for name, value in backbone.state_dict().items()}
+    values |= {flat_key(name): value for name, value in objective.state_dict().items()}
+    assert values.keys() == {flat_key(name) for name in stored}
+    assert all(torch.equal(values[flat_key(name)], value) for name, value in stored.items())
+
+    state = torch.load(VERSION_010 / "last.pt", weights_only=True)
+    optimizer = build_optimizer(recipe.finetune.optimizer, nn.ModuleList([backbone, objective]))
+    progress = load_last(VERSION_010 / "last.pt", backbone, objective, optimizer)
+    assert (progress.step, progress.best_epoch) == (state["progress"]["step"], state["progress"]["best_epoch"])
+    assert torch.equal(objective.state_dict()[rotation_weight(objective)], state["objective"]["beside.turn_head.weight"])
+    assert torch.equal(next(backbone.parameters()), next(iter(state["backbone"].values())))
+    assert {flat_key(name) for name in state["average"]} == {*values, "n_averaged"}
+
+
+def rotation_weight(objective: nn.Module) -> str:
+    """The key of the rotation head's weight in the objective."""
+    (key,) = (name for name in objective.state_dict() if flat_key(name) == "heads.rotation.weight")
+    return key
