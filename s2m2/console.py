@@ -1,4 +1,4 @@
-"""What a person sees while waiting: one style of progress bar for everything long."""
+"""Terminal output: the console of all commands, one style of progress bar, and silence for calls from Python."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,33 +20,44 @@ from rich.table import Column
 from rich.text import Text
 
 console = Console(highlight=False)
-"""Where commands print. Errors go to standard error instead."""
+"""Standard output of all commands. Errors go to standard error instead."""
 
 Advance = Callable[[int], None]
-"""Tells a progress bar that so many more items are done."""
+"""Advances a progress bar by a number of items."""
+
+
+@contextmanager
+def quiet(silent: bool = True) -> Iterator[None]:
+    """No console output and no progress bars inside; `quiet(False)` changes nothing."""
+    before = console.quiet
+    console.quiet = before or silent
+    try:
+        yield
+    finally:
+        console.quiet = before
 
 
 class RateColumn(ProgressColumn):
-    """Items a second, over the last while."""
+    """Items per second, over the last few seconds."""
 
     def __init__(self, unit: str) -> None:
         super().__init__()
         self.unit = unit
 
     def render(self, task: Task) -> Text:
-        """The rate as text, blank until there is one."""
+        """The rate as text; empty before the first measurement."""
         speed = task.finished_speed or task.speed
         return Text(f"{speed:,.0f} {self.unit}/s" if speed else "", style="progress.data.speed")
 
 
 @contextmanager
 def progress_bar(description: str, total: int, unit: str, *, shown: bool = True, done: int = 0) -> Iterator[Advance]:
-    """A bar with count, rate, elapsed time and time left; it goes when the work is done, so that only results stay on screen.
+    """A bar with count, rate, elapsed and remaining time; it disappears at the end, so that only results stay on screen.
 
     Args:
-        unit: what is counted, in the plural.
-        shown: False draws nothing (other processes than the first); nor is anything drawn into a file or pipe.
-        done: items done before, by a run that is continued.
+        unit: name of the items, in the plural.
+        shown: False shows nothing (processes other than the first). Files, pipes and `quiet` show nothing either.
+        done: items done by earlier starts of a resumed run.
     """
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -57,30 +68,30 @@ def progress_bar(description: str, total: int, unit: str, *, shown: bool = True,
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not _is_visible(shown)) as progress:
         task = progress.add_task(encodable(description), total=total, completed=done)
         yield lambda count: progress.advance(task, count)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProgressLine:
-    """A progress bar that is told how the work goes."""
+    """A progress bar with a status text."""
 
     progress: Progress
     task: TaskID
 
     def advance(self, count: int) -> None:
-        """So many more items are done."""
+        """Add finished items."""
         self.progress.advance(self.task, count)
 
     def tell(self, description: str, status: str) -> None:
-        """What is under way, and how it goes."""
+        """Update the description and the status."""
         self.progress.update(self.task, description=encodable(description), status=encodable(status))
 
 
 @contextmanager
 def progress_line(description: str, total: int, unit: str, *, shown: bool = True, done: int = 0) -> Iterator[ProgressLine]:
-    """A bar for work of hours: what is under way, rate and time left, then a text that `tell` brings up to date. See `progress_bar`."""
+    """A bar for hours of work: description, rate, time left, and a status that `tell` updates. Arguments as for `progress_bar`."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=12),
@@ -89,16 +100,20 @@ def progress_line(description: str, total: int, unit: str, *, shown: bool = True
         TextColumn("left"),
         TextColumn("{task.fields[status]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
     )
-    with Progress(*columns, console=console, transient=True, expand=True, disable=not (shown and console.is_terminal)) as progress:
+    with Progress(*columns, console=console, transient=True, expand=True, disable=not _is_visible(shown)) as progress:
         task = progress.add_task(encodable(description), total=total, completed=done, status="")
         yield ProgressLine(progress=progress, task=task)
 
 
+def _is_visible(shown: bool) -> bool:
+    return shown and console.is_terminal and not console.quiet
+
+
 def literal(text: str, style: str = "") -> Text:
-    """Text with names of files or classes in it, shown as it is: square brackets pass for no markup, `:car:` for no image."""
+    """Text with names of files or classes, without interpretation of square brackets as markup or of `:car:` as an emoji."""
     return Text(encodable(text), style=style)
 
 
 def encodable(text: str) -> str:
-    """The same with escapes for bytes of file names that are no UTF-8, which no terminal takes."""
+    """The text with escapes for bytes of file names that are not UTF-8, which terminals refuse."""
     return text.encode(errors="backslashreplace").decode()

@@ -1,15 +1,26 @@
-"""What all tests share: processes with a thread each, a small table of real drawings, and training that repeats bit for bit."""
+"""Shared by all tests: isolation from the user's machine, one thread per process, markers, and a small dataset of glyphs."""
 
 import os
+import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-# The tests are shared out among processes, and many start processes of their own: with more threads each, they wait for one another.
-# Set before torch and NumPy are imported, and inherited by every process that a test starts.
+# Set before torch and NumPy are imported, and inherited by every process that a test starts. Tests are distributed over processes, and
+# many start processes of their own: with more threads each, they would wait for one another.
 for library in ("OMP", "MKL", "OPENBLAS"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+# Variables of launchers, services and terminals that would change what tests see.
+OUTSIDE = re.compile(
+    r"(SLURM|MASTER|TORCHELASTIC|WANDB|MLFLOW|S2M2|HF|XDG)_.*"
+    r"|RANK|LOCAL_RANK|NODE_RANK|WORLD_SIZE|LOCAL_WORLD_SIZE|COLUMNS|LINES|FORCE_COLOR|NO_COLOR"
+)
+TEST_DATA = str(Path(os.environ.get("S2M2_TEST_DATA", "real-images")).absolute())
+for variable in [name for name in os.environ if OUTSIDE.fullmatch(name)]:
+    del os.environ[variable]
+os.environ["S2M2_TEST_DATA"] = TEST_DATA
 
 import torch  # noqa: E402
 
@@ -17,14 +28,17 @@ from s2m2.data.dataset import ImageDataset, open_dataset  # noqa: E402
 from s2m2.data.glyphs import glyph_dataset  # noqa: E402
 
 MAX_PROCESSES = 4
-"""Each imports torch anew, and a container may see many more processors than it is given."""
-LONGEST = ("test_kill.py", "test_processes.py", "test_pipeline.py", "test_recipes.py", "test_domains.py")
-"""Modules that are begun first, lest one of them be all that is left at the end."""
+"""Each imports torch for itself, and a container may report many more processors than it has."""
+LONGEST = ("test_kill.py", "test_processes.py", "test_pipeline.py", "test_recipes.py", "test_domains.py", "test_whole_method.py")
+"""Modules that start first, so that none of them is all that is left at the end."""
+SLOW = ("integration/", "benchmarks/", "golden/", "api/test_whole_method.py", "commands/test_domains.py", "reports/test_exporting.py")
+"""Folders and modules that `pytest -m fast` leaves out, beside tests marked `slow`."""
+TESTS = Path(__file__).parent
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Share the tests out among processes, a module to one of them, so that what it sets up is set up once; named files run in this one."""
+    """Distribute the tests over processes, a module to one of them, so that its fixtures are set up once; named files run in this one."""
     if not config.pluginmanager.hasplugin("xdist") or hasattr(config, "workerinput"):
         return
     option = config.option
@@ -34,14 +48,43 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         option.dist, option.loadscopereorder = "loadscope", False
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The markers, for `--strict-markers`."""
+    config.addinivalue_line("markers", "slow: takes more than about five seconds; `pytest -m fast` leaves it out")
+    config.addinivalue_line("markers", "fast: every test that is not slow; set automatically")
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are selected by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest modules first, all else in its order."""
+    """Mark every test as slow or fast; the longest modules first, all else in its order."""
+    for item in items:
+        if item.path.is_relative_to(TESTS) and item.path.relative_to(TESTS).as_posix().startswith(SLOW):
+            item.add_marker("slow")
+        if item.get_closest_marker("slow") is None:
+            item.add_marker("fast")
     items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _isolated_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Neither the working directory nor the caches of the user, also for fixtures of modules."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # the processes of one call draw the glyphs once
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.chdir(folder)
+        patch.setenv("S2M2_CACHE", str(shared / "cache"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _isolated_test(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty working directory for each test."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
 
 
 @pytest.fixture(scope="session")
 def glyph_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a table of 50 glyphs, 8 images each: 32 base, 8 validation and 10 novel classes."""
+    """A folder with a dataset of 50 glyphs, 8 images each: 32 base, 8 validation and 10 novel classes."""
     cache = tmp_path_factory.mktemp("glyphs")
     glyph_dataset(cache, classes=50, images_per_class=8)
     return next(folder for folder in cache.iterdir() if not folder.name.startswith("."))
@@ -49,7 +92,7 @@ def glyph_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small_glyphs(glyph_folder: Path) -> ImageDataset:
-    """That table, opened."""
+    """That dataset, opened."""
     return open_dataset(glyph_folder)
 
 

@@ -1,84 +1,63 @@
-"""`pretrain`, `finetune`, `evaluate`, `analyze` and `run`: which stages, in which order, and what is printed of them."""
+"""`pretrain`, `finetune`, `evaluate`, `analyze` and `run`: one stage or all of them, and their printed results."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+from s2m2 import pipeline
 from s2m2.commands.analysis import analyze_run, check_images, check_trained
-from s2m2.commands.evaluation import check_tasks, evaluate_run
-from s2m2.commands.features import check_ensemble, check_features
-from s2m2.commands.session import Session, first_process_alone, open_session
-from s2m2.commands.training import check_finetuning, check_pretrained, check_pretraining, finetune_stage, pretrain_stage
 from s2m2.console import console
-from s2m2.errors import InputError
 from s2m2.recipe import Recipe
 from s2m2.reporting.analysis_tables import analysis_tables
 from s2m2.reporting.report import write_report
 from s2m2.reporting.score_table import score_table
-from s2m2.runs.provenance import hardware_of, record
+from s2m2.runs.directory import RunDirectory
+from s2m2.runs.session import first_process_alone
 
 
 def pretrain(recipe: Recipe, path: Path) -> None:
     """Stage 1."""
-    session = open_session(recipe, path, check_pretraining, trains=True)
-    pretrain_stage(session)
-    if first_process_alone(session):
-        _report(session)
+    print_run(pipeline.pretrain(recipe, path, verbose=True))
 
 
 def finetune(recipe: Recipe, path: Path) -> None:
     """Stage 2, from the best weights of stage 1."""
-    if recipe.finetune.epochs == 0:
-        raise InputError("--finetune.epochs is 0, so there is nothing to fine-tune")
-    session = open_session(recipe, path, check_pretrained, check_finetuning, trains=True)
-    finetune_stage(session)
-    if first_process_alone(session):
-        _report(session)
+    print_run(pipeline.finetune(recipe, path, verbose=True))
 
 
 def evaluate(recipe: Recipe, path: Path) -> None:
-    """Few-shot scores, printed, saved and reported."""
-    session = open_session(recipe, path, check_tasks, check_features, check_ensemble)
-    if first_process_alone(session):
-        _evaluate(session)
+    """Few-shot scores."""
+    print_run(pipeline.evaluate_run(recipe, path, verbose=True))
+
+
+def run(recipe: Recipe, path: Path) -> None:
+    """All three stages."""
+    finished = pipeline.run(recipe, path, verbose=True)
+    print_run(finished)
+    if finished.report is not None:
+        console.print(f"{finished.seconds:.0f} s in all")
+
+
+def print_run(finished: pipeline.Run) -> None:
+    """Scores and places of files, on the first process."""
+    if finished.report is None:
+        return
+    if finished.results:
+        console.print(score_table(list(finished.results)))
+    console.print(f"report: {finished.report}", soft_wrap=True)
+    if finished.results:
+        directory = RunDirectory(finished.path)
+        console.print(f"scores: {directory.scores_csv}, {directory.scores_markdown}", soft_wrap=True)
 
 
 def analyze(recipe: Recipe, path: Path) -> None:
-    """What was learned, measured on the weights of every finished stage, printed, saved and reported."""
+    """Measures of the representation after every finished stage."""
     check_trained(path)
-    session = open_session(recipe, path, check_images)
+    session = pipeline.open_session(recipe, path, check_images)
     if first_process_alone(session):
         analysis = analyze_run(session)
         console.print(analysis_tables(analysis))
         console.print(f"analysis: {session.run.analysis}", soft_wrap=True)
-        _report(session)
-
-
-def run(recipe: Recipe, path: Path) -> None:
-    """All three stages; each that is finished already is passed over."""
-    began = time.monotonic()
-    session = open_session(recipe, path, check_pretraining, check_finetuning, check_tasks, check_ensemble, trains=True)
-    pretrain_stage(session)
-    if recipe.finetune.epochs:
-        finetune_stage(session)
-    if first_process_alone(session):
-        _evaluate(session)
-        console.print(f"{time.monotonic() - began:.0f} s in all")
-
-
-def _evaluate(session: Session) -> None:
-    began = time.monotonic()
-    results, example = evaluate_run(session)
-    seconds, dataset = round(time.monotonic() - began, 1), session.dataset
-    facts = {"seconds": seconds, "hardware": hardware_of(session.fabric.device)}
-    record(session.run, evaluate=facts, data={"name": dataset.name, "digest": dataset.digest})
-    console.print(score_table(results))
-    report = write_report(session.run, session.datasets, example)
-    console.print(f"report: {report}\nscores: {session.run.scores_csv}, {session.run.scores_markdown}", soft_wrap=True)
-
-
-def _report(session: Session) -> None:
-    console.print(f"report: {write_report(session.run, session.datasets)}", soft_wrap=True)
+        console.print(f"report: {write_report(session.run, session.datasets)}", soft_wrap=True)
 
 
 STAGES: dict[str, Callable[[Recipe, Path], None]] = {
@@ -88,4 +67,4 @@ STAGES: dict[str, Callable[[Recipe, Path], None]] = {
     "analyze": analyze,
     "run": run,
 }
-"""What serves each subcommand."""
+"""Function of each subcommand."""

@@ -1,1 +1,1 @@
-"""Everything that touches the disk of a run: the directory, the checkpoints, the metrics, the provenance."""
+"""A run on disk: directory, checkpoints, metrics, provenance, and trained backbones from it."""

@@ -1,7 +1,8 @@
-"""Checkpoints of a training stage: the state to continue from, and the best weights.
+"""Checkpoints of a training stage: the state to resume from, and the best weights.
 
-Both are written whole or not at all. `last.pt` is read with `weights_only=True`; `best.safetensors` holds tensors alone, named
-`backbone.*` and `objective.*`, with a few words about them as metadata.
+Both are written atomically. `last.pt` is read with `weights_only=True`; `best.safetensors` holds tensors and a few words of metadata.
+In both, tensors have flat keys: `backbone.*`, `heads.classifier.*`, `heads.rotation.*`. Files of version 0.1.0 and exports made by it
+are read through the same map (`flat_key`).
 """
 
 import json
@@ -12,45 +13,78 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from s2m2.errors import InputError, is_out_of_memory
-from s2m2.files import replacing, write_text
+from s2m2.io import replace_file, write_tensors, write_text
+
+HEADS = {"class_head": "classifier", "turn_head": "rotation", "rotation_head": "rotation"}
+"""Heads of version 0.1.0, and of modules, and their keys in files. Their place in an objective does not matter:
+`objective.beside.class_head.norm`, `module.objective.class_head.norm` and `heads.classifier.norm` are one key."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a training stage has come."""
+    """Progress of a training stage."""
 
     step: int = 0
     """Optimization steps done."""
     best_score: float = -1.0
     """Best validation score so far, a fraction; -1 before the first."""
     best_epoch: int = 0
-    """Epochs done when it was reached."""
+    """Epochs done at that score."""
     waited: int = 0
     """Validations since then."""
     seconds: float = 0.0
-    """Seconds of training so far, over all starts."""
+    """Seconds of training, over all starts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a training stage ended."""
+    """Outcome of a training stage."""
 
     epochs: int
     """Epochs trained."""
     best_epoch: int
-    """Epochs after which the kept weights were reached; 0 is the start of the stage."""
+    """Epochs done at the best weights; 0 is the start of the stage."""
     best_score: float = -1.0
-    """Their validation score, a fraction; -1 where nobody knows it."""
+    """Their validation score, a fraction; -1 if unknown."""
     stopped_early: bool = False
     """Patience ended the stage before its last epoch."""
     seconds: float = 0.0
     """Seconds of training."""
     imported: str = ""
-    """Name of the file that the weights were imported from, in place of a training here."""
+    """Source of imported weights; empty after training."""
+
+
+def flat_key(key: str) -> str:
+    """The key of a tensor in our files, for its key in a module, in a file of version 0.1.0, or in a file of ours."""
+    names = key.split(".")
+    for position, name in enumerate(names):
+        if name in ("backbone", "heads"):
+            return ".".join(names[position:])
+        if name in HEADS:
+            return ".".join(["heads", HEADS[name], *names[position + 1 :]])
+    return key
+
+
+def _flat_state(backbone: nn.Module, objective: nn.Module) -> dict[str, Tensor]:
+    states = {"backbone": backbone.state_dict(), "heads": objective.state_dict()}
+    return {flat_key(f"backbone.{name}"): value for name, value in states["backbone"].items()} | {
+        flat_key(name): value for name, value in states["heads"].items()
+    }
+
+
+def _load_flat(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str = "") -> None:
+    """Load tensors by flat keys into a module, whose own keys follow `prefix`.
+
+    Raises:
+        RuntimeError: keys or shapes differ.
+    """
+    keys = {name: flat_key(f"{prefix}{name}") for name in module.state_dict()}
+    part = {name: tensors[key] for name, key in keys.items() if key in tensors}
+    unexpected = set(tensors) - set(keys.values())
+    module.load_state_dict({**part, **{key: tensors[key] for key in unexpected}})
 
 
 def save_last(
@@ -61,22 +95,21 @@ def save_last(
     progress: Progress,
     average: nn.Module | None = None,
 ) -> None:
-    """Write the state to continue from; of a moving average of the weights too, where there is one."""
+    """Write the state to resume from, with the moving average of the weights if there is one."""
     state = {
-        "backbone": backbone.state_dict(),
-        "objective": objective.state_dict(),
+        "weights": _flat_state(backbone, objective),
         "optimizer": optimizer.state_dict(),
         "progress": asdict(progress),
-        **({"average": average.state_dict()} if average is not None else {}),
+        **({"average": {flat_key(name): value for name, value in average.state_dict().items()}} if average is not None else {}),
     }
-    with replacing(path) as temporary:
+    with replace_file(path) as temporary:
         torch.save(state, temporary)
 
 
 def load_last(
     path: Path, backbone: nn.Module, objective: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None = None
 ) -> Progress:
-    """Restore the state to continue from; without a checkpoint, nothing is restored and the progress is none.
+    """Restore the state to resume from. Without a checkpoint nothing is restored, and the progress is that of the start.
 
     Raises:
         InputError: the file cannot be read, or belongs to another network.
@@ -85,54 +118,59 @@ def load_last(
         return Progress()
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        backbone.load_state_dict(state["backbone"])
-        objective.load_state_dict(state["objective"])
-        for kept, group in zip(state["optimizer"]["param_groups"], optimizer.param_groups, strict=True):
-            kept["fused"] = group["fused"]  # of this device, not of that one; by it torch decides where the count of steps goes
+        weights = state["weights"] if "weights" in state else _weights_of_010(state)
+        _load_flat(backbone, _part(weights, "backbone."), "backbone.")
+        _load_flat(objective, {name: value for name, value in weights.items() if not name.startswith("backbone.")})
+        for saved, group in zip(state["optimizer"]["param_groups"], optimizer.param_groups, strict=True):
+            saved["fused"] = group["fused"]  # of this device, not of the saving one; torch places the step counter by it
         optimizer.load_state_dict(state["optimizer"])
         _lay_out_like_weights(optimizer)
         if average is not None:
-            average.load_state_dict(state["average"])
+            _load_flat(average, {flat_key(name): value for name, value in state["average"].items()})
         return Progress(**state["progress"])
     except Exception as error:  # torch.load raises many kinds for a damaged file, all with the same meaning here
         if is_out_of_memory(error):
             raise  # the file is sound
-        raise InputError(f"{path} cannot be continued from ({_first_line(error)}); delete it to start this stage anew") from error
+        raise InputError(f"{path} cannot be continued from ({_first_line(error)}); delete it to restart this stage") from error
+
+
+def _weights_of_010(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Flat weights of a checkpoint of version 0.1.0, with a state per module."""
+    parts = ("backbone", "objective")
+    return {flat_key(f"{part}.{name}"): value for part in parts for name, value in state[part].items()}
 
 
 def _lay_out_like_weights(optimizer: torch.optim.Optimizer) -> None:
-    """Give what the optimizer remembers of each weight its memory order, which may be another than that of the file.
+    """Give the optimizer's state of each weight the memory order of that weight, which may differ from the file's.
 
-    A run may go on in another order, and the fused optimizers of a GPU refuse weights and memories that differ in it.
+    A run may resume in another order, and the fused optimizers of a GPU refuse weights and states of different orders.
     """
-    for weight, kept in optimizer.state.items():
-        for name, value in kept.items():
+    for weight, state in optimizer.state.items():
+        for name, value in state.items():
             if isinstance(value, Tensor) and value.shape == weight.shape and value.stride() != weight.stride():
-                kept[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
+                state[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
 def save_best(path: Path, backbone: nn.Module, objective: nn.Module, about: Mapping[str, Any]) -> None:
     """Write the best weights, with a few words about them (stage, epoch, score)."""
-    parts = {"backbone": backbone, "objective": objective}
-    save_tensors(path, {f"{part}.{name}": value for part, module in parts.items() for name, value in module.state_dict().items()}, about)
+    save_tensors(path, _flat_state(backbone, objective), about)
 
 
 def save_tensors(path: Path, values: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-    """Write tensors under the names `backbone.*` and `objective.*` as weights of a stage, with a few words about them."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in values.items()}
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={key: str(value) for key, value in about.items()})
+    """Write tensors as the weights of a stage, with a few words about them. Equal content gives equal bytes."""
+    write_tensors(path, {flat_key(name): value for name, value in values.items()}, {key: str(value) for key, value in about.items()})
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The weights of a stage under the names `backbone.*` and `objective.*`, and the words about them.
+    """The weights of a stage by flat keys, and the words about them.
 
     Raises:
         InputError: the file is missing or damaged.
     """
     try:
         with safe_open(path, framework="pt") as stored:
-            return {name: stored.get_tensor(name) for name in stored.keys()}, dict(stored.metadata() or {})  # noqa: SIM118 (not a mapping)
+            names = stored.keys()
+            return {flat_key(name): stored.get_tensor(name) for name in names}, dict(stored.metadata() or {})
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} does not hold weights of this network ({_first_line(error)})") from error
 
@@ -145,25 +183,25 @@ def load_best(path: Path, backbone: nn.Module, objective: nn.Module | None = Non
     """
     tensors, _ = read_tensors(path)
     try:
-        backbone.load_state_dict(_part(tensors, "backbone."))
+        _load_flat(backbone, _part(tensors, "backbone."), "backbone.")
         if objective is not None:
-            objective.load_state_dict(_part(tensors, "objective."))
+            _load_flat(objective, {name: value for name, value in tensors.items() if not name.startswith("backbone.")})
     except RuntimeError as error:
         raise InputError(f"{path} does not hold weights of this network ({_first_line(error)})") from error
 
 
 def load_head(path: Path, name: str, head: nn.Module) -> None:
-    """Load one head from the best weights of a stage, wherever in its objective it is.
+    """Load one head, `classifier` or `rotation`, from the best weights of a stage.
 
     Raises:
         InputError: the file is missing or damaged, or has no such head.
     """
+    prefix = f"heads.{HEADS.get(name, name)}."
+    tensors, _ = read_tensors(path)
     try:
-        with safe_open(path, framework="pt") as stored:
-            places = {key.rsplit(f".{name}.", 1)[1]: key for key in stored.keys() if key.startswith("objective.") and f".{name}." in key}  # noqa: SIM118
-            head.load_state_dict({own: stored.get_tensor(key) for own, key in places.items()})
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise InputError(f"{path} does not hold the {name} of this network ({_first_line(error)})") from error
+        head.load_state_dict({key.removeprefix(prefix): value for key, value in _part(tensors, prefix).items()})
+    except RuntimeError as error:
+        raise InputError(f"{path} does not hold the {name} head of this network ({_first_line(error)})") from error
 
 
 def save_outcome(path: Path, outcome: Outcome) -> None:
@@ -172,7 +210,7 @@ def save_outcome(path: Path, outcome: Outcome) -> None:
 
 
 def load_outcome(path: Path) -> Outcome | None:
-    """How a stage ended, or None while it has not.
+    """The outcome of a stage; None before its end.
 
     Raises:
         InputError: the file is damaged.
@@ -182,11 +220,11 @@ def load_outcome(path: Path) -> Outcome | None:
     try:
         return Outcome(**json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
-        raise InputError(f"{path} is damaged ({_first_line(error)}); delete it, and the stage ends again from its checkpoint") from error
+        raise InputError(f"{path} is damaged ({_first_line(error)}); delete it, and the stage resumes from its last checkpoint") from error
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    return {name: value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _first_line(error: Exception) -> str:

@@ -1,14 +1,20 @@
-"""`RunDirectory`: the one place that knows the file names of a run, and whose recipe the run follows."""
+"""`RunDirectory`: the file names of a run, its recipe, and the lock of its training."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from s2m2.errors import InputError
-from s2m2.files import write_text
+from s2m2.io import write_text
 from s2m2.recipe import Recipe, differences, read_recipe, recipe_to_yaml
 
 FREE_TO_CHANGE = ("evaluate", "analyze", "runtime")
-"""Branches of the recipe that do not change what is trained, and so may differ from one call to the next."""
+"""Sections of the recipe that do not affect training, and so may differ between calls."""
+STAGES = ("pretrain", "finetune")
+"""Training stages in their order."""
 
 
 @dataclass(frozen=True)
@@ -19,67 +25,67 @@ class RunDirectory:
 
     @property
     def recipe(self) -> Path:
-        """The recipe, every setting stated."""
+        """The recipe with every setting."""
         return self.path / "recipe.yaml"
 
     @property
     def provenance(self) -> Path:
-        """Versions, hardware, data and times of what was done here."""
+        """Versions, hardware, data and times."""
         return self.path / "provenance.json"
 
     @property
     def imported(self) -> Path:
-        """Where the weights of an imported run came from; other runs have none."""
+        """Source of the weights of an imported or exported run; trained runs have none."""
         return self.path / "imported.json"
 
     @property
     def metrics(self) -> Path:
-        """Losses and validation scores, one JSON object a line."""
+        """Losses and validation scores, one JSON object per line."""
         return self.path / "metrics.jsonl"
 
     @property
     def metrics_csv(self) -> Path:
-        """The same as a dataset, where it is wished."""
+        """The metrics as a table, with logger `csv`."""
         return self.path / "metrics.csv"
 
     @property
     def loggers(self) -> Path:
-        """The ids that Weights & Biases and MLflow know this run by, and the last step that each was given."""
+        """Ids of this run at Weights & Biases and MLflow, and the last step logged to each."""
         return self.path / "loggers.json"
 
     @property
     def mlflow(self) -> Path:
-        """MLflow's database, where its figures go nowhere else."""
+        """MLflow's database, without a tracking server."""
         return self.path / "mlflow.db"
 
     @property
     def tensorboard(self) -> Path:
-        """The same as TensorBoard events."""
+        """The metrics as TensorBoard events."""
         return self.path / "tensorboard"
 
     @property
     def features(self) -> Path:
-        """Cached features, named by their fingerprint."""
+        """Cached features, by fingerprint."""
         return self.path / "features"
 
     @property
     def results(self) -> Path:
-        """Few-shot results, a JSON file each."""
+        """Few-shot results, one JSON file each."""
         return self.path / "results"
 
     @property
     def analysis(self) -> Path:
-        """What `s2m2 analyze` measured."""
+        """Measurements of `s2m2 analyze`."""
         return self.path / "analysis.json"
 
     @property
     def report(self) -> Path:
-        """The report of the run, one self-contained page."""
+        """The report, one self-contained page."""
         return self.path / "report.html"
 
     @property
     def scores_csv(self) -> Path:
-        """All scores, a line each, for programs."""
+        """All scores, one line each, for programs."""
         return self.path / "scores.csv"
 
     @property
@@ -89,39 +95,39 @@ class RunDirectory:
 
     @property
     def training_lock(self) -> Path:
-        """There while a process trains."""
+        """Present while a process trains."""
         return self.path / ".training.lock"
 
     def last(self, stage: str) -> Path:
-        """The state to continue a training stage from."""
+        """The state from which a training stage resumes."""
         return self.path / "checkpoints" / stage / "last.pt"
 
     def best(self, stage: str) -> Path:
-        """The best validated weights of a training stage."""
+        """The weights of a training stage with the best validation score."""
         return self.path / "checkpoints" / stage / "best.safetensors"
 
     def outcome(self, stage: str) -> Path:
-        """How a finished training stage ended; there once it is finished."""
+        """The outcome of a finished training stage."""
         return self.path / "checkpoints" / stage / "outcome.json"
 
 
 def open_run(path: Path, recipe: Recipe) -> RunDirectory:
     """Start or continue the run of a recipe in a directory.
 
-    A run that has trained keeps the settings that shaped its weights; those of `evaluate` and `runtime` may change. An imported run
-    that has not trained takes other images too, and its recipe is brought up to date.
+    A trained run keeps the settings that shaped its weights; `evaluate`, `analyze` and `runtime` may change. An imported run without
+    training here also takes other images; its recipe is updated.
 
     Raises:
-        InputError: the directory holds a run of another recipe (the first setting that differs is named), or other files.
+        InputError: the directory holds a run of another recipe (the first different setting is named), or other files.
     """
     run = RunDirectory(path)
     if path.exists() and not path.is_dir():
         raise InputError(f"--run {path} is a file, not a directory")
     if run.recipe.is_file():
-        kept, untrained = read_recipe(run.recipe), run.imported.is_file() and not run.metrics.is_file()
-        for setting, ours, theirs in differences(recipe, kept, ignore=(*FREE_TO_CHANGE, "data") if untrained else FREE_TO_CHANGE):
-            raise InputError(f"--run {path} holds a run with {setting} {theirs}, not {ours}; name another directory with --run")
-        if untrained and recipe.data != kept.data:
+        stored, untrained = read_recipe(run.recipe), run.imported.is_file() and not run.metrics.is_file()
+        for setting, new, old in differences(recipe, stored, ignore=(*FREE_TO_CHANGE, "data") if untrained else FREE_TO_CHANGE):
+            raise InputError(f"--run {path} holds a run with {setting} {old}, not {new}; name another directory with --run")
+        if untrained and recipe.data != stored.data:
             write_text(run.recipe, recipe_to_yaml(recipe))
     elif path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()):
         raise InputError(f"--run {path} is not empty and holds no run; name another directory")
@@ -131,3 +137,23 @@ def open_run(path: Path, recipe: Recipe) -> RunDirectory:
         except OSError as error:
             raise InputError(f"--run {path} cannot be written: {error.strerror}") from error
     return run
+
+
+@contextmanager
+def training_lock(run: RunDirectory) -> Iterator[bool]:
+    """Lock a run for training; False where another process holds the lock. A lock ends with its process."""
+    lock = FileLock(run.training_lock, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    except (OSError, NotImplementedError):
+        yield True  # a disk without locks; write errors are reported where they occur
+        return
+    try:
+        yield True
+    finally:
+        with suppress(OSError):  # before the release, so that no other process's lock is removed
+            run.training_lock.unlink()
+        lock.release()

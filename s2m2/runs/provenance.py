@@ -1,4 +1,4 @@
-"""What it takes to say later where a figure came from: versions, hardware, data, command, times."""
+"""Provenance of a run: versions, hardware, data, command, times."""
 
 import json
 import os
@@ -13,16 +13,16 @@ from typing import Any
 import torch
 
 from s2m2.errors import InputError
-from s2m2.files import write_text
+from s2m2.io import write_text
 from s2m2.runs.directory import RunDirectory
 
 PACKAGES = ("s2m2", "torch", "torchvision", "numpy", "lightning-fabric")
 
 
 def record(run: RunDirectory, **facts: Any) -> dict[str, Any]:
-    """Add facts to the provenance of a run, beside those of the machine, and return all of it."""
-    known = read_provenance(run)
-    known.update(
+    """Add facts and those of the machine to the provenance of a run, and return all of it."""
+    provenance = read_provenance(run)
+    provenance.update(
         command=" ".join(["s2m2", *sys.argv[1:]]),
         updated=datetime.now(UTC).isoformat(timespec="seconds"),
         python=platform.python_version(),
@@ -35,29 +35,29 @@ def record(run: RunDirectory, **facts: Any) -> dict[str, Any]:
         },
         **facts,
     )
-    known.setdefault("started", known["updated"])
-    write_text(run.provenance, json.dumps(known, indent=2) + "\n")
-    return known
+    provenance.setdefault("started", provenance["updated"])
+    write_text(run.provenance, json.dumps(provenance, indent=2) + "\n")
+    return provenance
 
 
 def read_provenance(run: RunDirectory) -> dict[str, Any]:
-    """What is recorded so far."""
+    """The facts recorded so far."""
     try:
         return dict(json.loads(run.provenance.read_text(encoding="utf-8"))) if run.provenance.exists() else {}
     except (ValueError, TypeError) as error:
-        raise InputError(f"{run.provenance} is damaged ({error}); delete it to start its record anew") from error
+        raise InputError(f"{run.provenance} is damaged ({error}); delete it to start a new record") from error
 
 
 def hardware_of(device: torch.device, processes: int = 1) -> str:
-    """What computes, in words: the GPUs that are used, or the processor with its cores."""
+    """The device in words: the GPUs in use, or the processor with its cores."""
     if device.type != "cuda":
         return f"{_processor()}, {os.cpu_count()} cores"
     return f"{processes} x " * (processes > 1) + torch.cuda.get_device_name(device)
 
 
-def trained_on(known: Mapping[str, Any], stages: Iterable[str]) -> str:
-    """The hardware that some stages ended on, as far as it is recorded."""
-    return "; ".join(dict.fromkeys(known[stage]["hardware"] for stage in stages if "hardware" in known.get(stage, {})))
+def trained_on(provenance: Mapping[str, Any], stages: Iterable[str]) -> str:
+    """The recorded hardware on which some stages ended."""
+    return "; ".join(dict.fromkeys(provenance[stage]["hardware"] for stage in stages if "hardware" in provenance.get(stage, {})))
 
 
 def _processor() -> str:

@@ -11,11 +11,11 @@ from safetensors.torch import load_file
 from s2m2.cli import main
 from s2m2.recipe import read_recipe
 from s2m2.runs.directory import RunDirectory
-from s2m2.runs.metrics import read_metrics
+from s2m2.runs.logging import read_metrics
 from tests.integration.tiny import SCORED_BRIEFLY, flat_state, tiny_flags
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-KEYS = {"dataset", "split", "head", "ways", "shots", "queries", "tasks", "seed", "mean", "interval", "per_task"}
+KEYS = {"dataset", "split", "classifier", "ways", "shots", "queries", "tasks", "seed", "mean", "interval", "per_task"}
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +52,9 @@ def test_results_state_what_was_measured_as_fractions(finished: RunDirectory) ->
 
 def test_fine_tuning_begins_with_the_best_of_pretraining_and_its_heads(finished: RunDirectory) -> None:
     before, after = load_file(finished.best("pretrain")), load_file(finished.best("finetune"))
-    backbone = {name for name in before if name.startswith("backbone.")}
-    heads = {name.replace("objective.", "objective.beside.") for name in before if name.startswith("objective.")}
-    assert set(after) == backbone | heads
+    assert set(after) == set(before)
+    heads = {"heads.classifier.direction", "heads.classifier.norm", "heads.rotation.weight", "heads.rotation.bias"}
+    assert {name for name in before if not name.startswith("backbone.")} == heads
     scores = [(row["stage"], row["step"], row["score"]) for row in read_metrics(finished.metrics) if row["kind"] == "validation"]
     best = max(score for stage, _, score in scores if stage == "pretrain")
     assert ("finetune", 0, best) in scores
@@ -99,7 +99,7 @@ def test_other_ways_and_shots_need_no_training_and_no_recipe(finished: RunDirect
 
 
 def test_the_same_recipe_gives_the_same_scores(finished: RunDirectory, glyph_folder: Path, tmp_path: Path) -> None:
-    assert main(["run", *tiny_flags(glyph_folder, tmp_path / "again", evaluate__heads="cosine", evaluate__shots="5")]) == 0
+    assert main(["run", *tiny_flags(glyph_folder, tmp_path / "again", evaluate__classifiers="cosine", evaluate__shots="5")]) == 0
     name = "novel-finetune-cosine-5way-5shot-*.json"
     (ours,), (theirs,) = (
         [json.loads(path.read_text()) for path in (folder / "results").glob(name)] for folder in (finished.path, tmp_path / "again")

@@ -27,7 +27,7 @@ TINY = {
     "runtime.accelerator": "cpu",
 }
 
-SCORED_BRIEFLY = {"evaluate__heads": "nearest_mean", "evaluate__shots": "1", "evaluate__details": "false"}
+SCORED_BRIEFLY = {"evaluate__classifiers": "nearest_mean", "evaluate__shots": "1", "evaluate__details": "false"}
 """Changes for runs of which the weights are looked at."""
 
 
@@ -50,7 +50,7 @@ def command(*arguments: str) -> list[str]:
 def flat_state(checkpoint: Path) -> dict[str, Tensor]:
     """Every tensor of the state that a stage ended with: weights, heads, their moving average and what the optimizer remembers."""
     state = torch.load(checkpoint, weights_only=True)
-    parts = [part for part in ("backbone", "objective", "average") if part in state]
+    parts = [part for part in ("weights", "average") if part in state]
     tensors = {f"{part}.{name}": value for part in parts for name, value in state[part].items()}
     for number, entry in state["optimizer"]["state"].items():
         tensors |= {f"optimizer.{number}.{name}": value for name, value in entry.items() if isinstance(value, Tensor)}

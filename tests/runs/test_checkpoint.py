@@ -1,28 +1,40 @@
 """Checkpoints: whole, exact, safe to read, and clear when they cannot be used."""
 
+import json
 import pickle
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import nn
 
+from s2m2.data.dataset import ImageDataset
 from s2m2.errors import InputError
 from s2m2.models import LinearHead
+from s2m2.pipeline import fresh_networks
+from s2m2.recipe import DataConfig, ModelConfig, Recipe
 from s2m2.runs.checkpoint import (
     Outcome,
     Progress,
+    flat_key,
     load_best,
     load_head,
     load_last,
     load_outcome,
+    read_tensors,
     save_best,
     save_last,
     save_outcome,
     save_tensors,
 )
+from s2m2.training.optimizer import build_optimizer
 from tests.models.tiny import tiny_backbone
+
+VERSION_010 = Path(__file__).with_name("version_010")
 
 
 def networks() -> tuple[nn.Module, nn.Module, torch.optim.Optimizer]:
@@ -123,15 +135,68 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
 
 def test_best_weights_are_named_by_part_and_say_what_they_are(tmp_path: Path) -> None:
     backbone, head, _ = networks()
-    save_best(tmp_path / "best.safetensors", backbone, head, {"stage": "pretrain", "epoch": 3})
+    save_best(tmp_path / "best.safetensors", backbone, nn.ModuleDict({"class_head": head}), {"stage": "pretrain", "epoch": 3})
     with safe_open(tmp_path / "best.safetensors", framework="pt") as stored:
-        assert {name.split(".")[0] for name in stored.keys()} == {"backbone", "objective"}  # noqa: SIM118
+        names = set(stored.keys())
+        assert {name for name in names if not name.startswith("backbone.")} == {"heads.classifier.weight", "heads.classifier.bias"}
         assert stored.metadata() == {"stage": "pretrain", "epoch": "3"}
-    other = tiny_backbone("conv4")
+    other, other_head = tiny_backbone("conv4"), LinearHead(4, 3)
     with torch.no_grad():
         next(other.parameters()).add_(1)
-    load_best(tmp_path / "best.safetensors", other, LinearHead(4, 3))
+    load_best(tmp_path / "best.safetensors", other, nn.ModuleDict({"heads": nn.ModuleDict({"classifier": other_head})}))
     assert torch.equal(next(other.parameters()), next(backbone.parameters()))
+    assert torch.equal(other_head.weight, head.weight)
+
+
+def test_equal_weights_are_equal_bytes(tmp_path: Path) -> None:
+    backbone, head, _ = networks()
+    about = {name: f"value of {name}" for name in ("stage", "epoch", "validation_score", "class", "é", "x", "y", "z")}
+    for name, order in (("one", list(about)), ("two", list(reversed(about)))):
+        save_best(tmp_path / name, backbone, head, {key: about[key] for key in order})
+    content = (tmp_path / "one").read_bytes()
+    assert content == (tmp_path / "two").read_bytes()
+    names = list(json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"])
+    assert names == sorted(about)
+    assert read_tensors(tmp_path / "one")[1] == about
+
+
+@pytest.mark.parametrize(
+    ("stored", "flat"),
+    [
+        ("backbone.stages.0.heads.weight", "backbone.stages.0.heads.weight"),
+        ("objective.class_head.norm", "heads.classifier.norm"),
+        ("objective.beside.class_head.norm", "heads.classifier.norm"),
+        ("objective.beside.turn_head.bias", "heads.rotation.bias"),
+        ("module.objective.beside.rotation_head.bias", "heads.rotation.bias"),
+        ("module.backbone.stages.0.0.weight", "backbone.stages.0.0.weight"),
+        ("auxiliary.heads.classifier.norm", "heads.classifier.norm"),
+        ("heads.rotation.bias", "heads.rotation.bias"),
+        ("n_averaged", "n_averaged"),
+    ],
+)
+def test_keys_of_modules_and_of_older_files_are_flat_keys(stored: str, flat: str) -> None:
+    assert flat_key(stored) == flat
+
+
+def test_a_checkpoint_of_version_010_is_resumed(tmp_path: Path) -> None:
+    backbone, head, optimizer = moved_networks()
+    average = nn.ModuleDict({"module": nn.ModuleDict({"backbone": backbone, "objective": nn.ModuleDict({"class_head": head})})})
+    state = {
+        "backbone": backbone.state_dict(),
+        "objective": {f"beside.class_head.{name}": value for name, value in head.state_dict().items()},
+        "optimizer": optimizer.state_dict(),
+        "progress": {"step": 7},
+        "average": average.state_dict(),
+    }
+    torch.save(state, tmp_path / "last.pt")
+    other_backbone, other_head, other_optimizer = networks()
+    objective = nn.ModuleDict({"heads": nn.ModuleDict({"classifier": other_head})})
+    other_average = deepcopy(nn.ModuleDict({"module": nn.ModuleDict({"backbone": other_backbone, "objective": objective})}))
+    assert load_last(tmp_path / "last.pt", other_backbone, objective, other_optimizer, other_average).step == 7
+    assert torch.equal(other_head.weight, head.weight)
+    assert str(optimizer.state_dict()) == str(other_optimizer.state_dict())
+    for value, expected in zip(other_average.state_dict().values(), average.state_dict().values(), strict=True):
+        assert torch.equal(value, expected)
 
 
 def test_an_error_while_writing_leaves_the_old_checkpoint_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,5 +232,32 @@ def test_a_head_is_found_wherever_its_objective_has_it(tmp_path: Path, within: s
     load_head(tmp_path / "best.safetensors", "class_head", other)
     assert all(torch.equal(other.state_dict()[name], value + 1) for name, value in head.state_dict().items())
     for name, wrong in (("class_head", LinearHead(4, 5)), ("norm_head", LinearHead(4, 3))):
-        with pytest.raises(InputError, match=f"does not hold the {name} of this network"):
+        with pytest.raises(InputError, match=f"does not hold the {name} head of this network"):
             load_head(tmp_path / "best.safetensors", name, wrong)
+
+
+def test_files_of_version_010_are_read_into_the_networks_of_today(small_glyphs: ImageDataset) -> None:
+    # Written by 0.1.0: fine-tuning with rotation, conv4 of width 4, 32 classes, killed after 1 of 12 epochs.
+    recipe = Recipe(data=DataConfig(image_size=28), model=ModelConfig(width=4))
+    backbone, objective = fresh_networks(recipe, small_glyphs, Fabric(accelerator="cpu", devices=1))
+    stored = load_file(VERSION_010 / "best.safetensors")
+    assert "objective.beside.turn_head.weight" in stored
+    load_best(VERSION_010 / "best.safetensors", backbone, objective)
+    values = {flat_key(f"backbone.{name}"): value for name, value in backbone.state_dict().items()}
+    values |= {flat_key(name): value for name, value in objective.state_dict().items()}
+    assert values.keys() == {flat_key(name) for name in stored}
+    assert all(torch.equal(values[flat_key(name)], value) for name, value in stored.items())
+
+    state = torch.load(VERSION_010 / "last.pt", weights_only=True)
+    optimizer = build_optimizer(recipe.finetune.optimizer, nn.ModuleList([backbone, objective]))
+    progress = load_last(VERSION_010 / "last.pt", backbone, objective, optimizer)
+    assert (progress.step, progress.best_epoch) == (state["progress"]["step"], state["progress"]["best_epoch"])
+    assert torch.equal(objective.state_dict()[rotation_weight(objective)], state["objective"]["beside.turn_head.weight"])
+    assert torch.equal(next(backbone.parameters()), next(iter(state["backbone"].values())))
+    assert {flat_key(name) for name in state["average"]} == {*values, "n_averaged"}
+
+
+def rotation_weight(objective: nn.Module) -> str:
+    """The key of the rotation head's weight in the objective."""
+    (key,) = (name for name in objective.state_dict() if flat_key(name) == "heads.rotation.weight")
+    return key

@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 
 from s2m2.cli import main
-from s2m2.runs.directory import RunDirectory
-from s2m2.runs.lock import training_lock
+from s2m2.runs.directory import RunDirectory, training_lock
 from tests.integration.tiny import tiny_flags
 
 HOLD = """
 import sys
 from pathlib import Path
 from s2m2.runs.directory import RunDirectory
-from s2m2.runs.lock import training_lock
+from s2m2.runs.directory import training_lock
 with training_lock(RunDirectory(Path(sys.argv[1]))) as held:
     print(held, flush=True)
     sys.stdin.read()

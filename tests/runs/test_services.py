@@ -11,17 +11,16 @@ from typing import Any
 import pytest
 
 from s2m2.errors import InputError
-from s2m2.files import write_text
+from s2m2.io import write_text
 from s2m2.runs.directory import RunDirectory
-from s2m2.runs.metrics import MetricLog, read_metrics
-from s2m2.runs.rows import PLACE
+from s2m2.runs.logging import POSITION, MetricLog, read_metrics
 
 pytestmark = pytest.mark.filterwarnings("default")  # the clients' own
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from s2m2.runs.directory import RunDirectory
-from s2m2.runs.metrics import MetricLog
+from s2m2.runs.logging import MetricLog
 
 with MetricLog(RunDirectory(Path(sys.argv[1])), "pretrain", 0, loggers=(sys.argv[2],)) as log:
     for step in (5, 10, 15, 20):
@@ -68,7 +67,7 @@ def figures(run: RunDirectory) -> dict[tuple[str, int], float]:
         (f"{row['stage']}/{row['kind']}/{name}", row["step"]): value
         for row in read_metrics(run.metrics)
         for name, value in row.items()
-        if name not in PLACE
+        if name not in POSITION
     }
 
 
@@ -115,7 +114,7 @@ def test_wandb_has_one_run_with_every_figure_and_the_recipe(tmp_path: Path, offl
 
 def test_mlflow_in_the_run_directory_needs_what_keeps_a_database(offline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow")
-    from s2m2.runs import sinks
+    from s2m2.runs import logging as sinks
 
     monkeypatch.setattr(sinks.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"mlflow, whose database in the run directory needs sqlalchemy and alembic: pip install"):

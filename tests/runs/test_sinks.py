@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from s2m2.errors import InputError
-from s2m2.files import write_text
+from s2m2.io import write_text
 from s2m2.runs.directory import RunDirectory
-from s2m2.runs.metrics import MetricLog, read_metrics
-from s2m2.runs.sinks import check_loggers
+from s2m2.runs.logging import MetricLog, check_loggers, read_metrics
 
 
 class FakeWandb(ModuleType):
@@ -142,7 +141,7 @@ def test_a_service_is_given_what_it_missed_and_nothing_twice(
 ) -> None:
     run = RunDirectory(tmp_path)
     now = 0.0
-    monkeypatch.setattr("s2m2.runs.services.time.monotonic", lambda: now)
+    monkeypatch.setattr("s2m2.runs.logging.time.monotonic", lambda: now)
     killed = MetricLog(run, "pretrain", 0, loggers=("wandb", "mlflow"))
     for step in (1, 2, 3, 4):
         killed.write("train", step, step / 4, loss=1 / step)
@@ -183,7 +182,7 @@ def test_a_service_that_is_lost_does_not_end_the_training(
         log.write("train", 2, 0.2, loss=2.0)
         log.write("train", 3, 0.3, loss=1.0)
     assert [row["loss"] for row in read_metrics(run.metrics)] == [3.0, 2.0, 1.0]
-    assert capsys.readouterr().out.count("mlflow takes no more figures (no route)") == 1
+    assert capsys.readouterr().out.count("mlflow takes no more metrics (no route)") == 1
 
 
 def test_a_service_that_refuses_at_the_start_is_one_clear_line(tmp_path: Path, wandb: FakeWandb, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from s2m2.runs.directory import RunDirectory
-from s2m2.runs.metrics import MetricLog, read_metrics
+from s2m2.runs.logging import MetricLog, read_metrics
 
 
 def write(run: RunDirectory, stage: str, resumed_at: int, steps: list[int]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from s2m2.cli import main
-from s2m2.files import write_text
+from s2m2.io import write_text
 from s2m2.recipe import DataConfig, ModelConfig, Recipe
 from s2m2.runs.directory import RunDirectory
 from tests.evaluation.random_run import random_run
@@ -89,7 +89,7 @@ def test_an_export_that_is_stopped_leaves_nothing(
     def stop(*_: object) -> str:
         raise error
 
-    monkeypatch.setattr("s2m2.commands.exporting.model_card", stop)
+    monkeypatch.setattr("s2m2.reports.exporting.model_card", stop)
     assert main(["export", "--run", str(run.path), "--output", str(run.path.with_name("new") / "out")]) == code
     assert list(run.path.parent.iterdir()) == [run.path]
     said = capsys.readouterr().err

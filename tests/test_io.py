@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from s2m2.files import appearing
+from s2m2.io import create_folder
 
 
 def test_a_folder_appears_at_the_end_with_all_that_was_written(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b" / "folder"
-    with appearing(folder) as partial:
+    with create_folder(folder) as partial:
         (partial / "inner").mkdir()
         (partial / "inner" / "file").write_text("content")
         assert not folder.exists()
@@ -20,7 +20,7 @@ def test_a_folder_appears_at_the_end_with_all_that_was_written(tmp_path: Path) -
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_an_error_leaves_neither_folder_nor_those_above_it(tmp_path: Path, error: type[BaseException]) -> None:
     def fail() -> None:
-        with appearing(tmp_path / "a" / "b" / "folder") as partial:
+        with create_folder(tmp_path / "a" / "b" / "folder") as partial:
             (partial / "file").touch()
             raise error
 
@@ -31,7 +31,7 @@ def test_an_error_leaves_neither_folder_nor_those_above_it(tmp_path: Path, error
 
 def test_what_others_put_there_meanwhile_stays(tmp_path: Path) -> None:
     def fail() -> None:
-        with appearing(tmp_path / "a" / "folder"):
+        with create_folder(tmp_path / "a" / "folder"):
             (tmp_path / "a" / "theirs").touch()
             raise ZeroDivisionError
 
@@ -42,7 +42,7 @@ def test_what_others_put_there_meanwhile_stays(tmp_path: Path) -> None:
 
 def test_a_folder_that_has_come_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     def write() -> None:
-        with appearing(tmp_path / "folder"):
+        with create_folder(tmp_path / "folder"):
             (tmp_path / "folder").mkdir()
             (tmp_path / "folder" / "theirs").touch()
 

@@ -50,9 +50,8 @@ def test_a_run_says_where_it_came_from_and_keeps_the_heads(tmp_path: Path) -> No
     model = read_recipe(run.recipe).model
     assert (model.backbone, model.width, model.scale) == ("wrn28_10", WIDTH, 10.0)
     with safe_open(run.best("finetune"), framework="pt") as stored:
-        heads = {name for name in stored.keys() if name.startswith("objective.")}  # noqa: SIM118 (not a mapping)
-    parts = ("class_head.direction", "class_head.norm", "rotation_head.weight", "rotation_head.bias")
-    assert heads == {f"objective.beside.{part}" for part in parts}
+        heads = {name for name in stored.keys() if name.startswith("heads.")}  # noqa: SIM118 (not a mapping)
+    assert heads == {"heads.classifier.direction", "heads.classifier.norm", "heads.rotation.weight", "heads.rotation.bias"}
 
 
 def test_an_imported_run_is_scored_on_images_that_are_named_later(tmp_path: Path, glyph_folder: Path) -> None:

@@ -15,15 +15,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from s2m2.cli import main
-from s2m2.commands.card_results import results_of
 from s2m2.commands.evaluation import evaluate_run
-from s2m2.commands.exporting import shareable
-from s2m2.commands.session import open_session
 from s2m2.evaluation.results import TaskResults, load_results, save_results
 from s2m2.evaluation.trained import load_backbone
+from s2m2.pipeline import open_session
 from s2m2.recipe import DataConfig, EvaluateConfig, ModelConfig, Recipe, RuntimeConfig, read_recipe
+from s2m2.reports.exporting import card_results
 from s2m2.runs.directory import RunDirectory
+from s2m2.runs.sharing import shareable
 from tests.evaluation.random_run import INTERVAL, OUTCOME, random_run
+from tests.reporting.made_up import made_up_results
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = ["--runtime.accelerator", "cpu"]
@@ -36,7 +37,7 @@ def finished(glyph_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ru
     recipe = Recipe(
         data=DataConfig(path=str(glyph_folder), image_size=28, resize_ratio=1.15),
         model=ModelConfig(width=8),
-        evaluate=EvaluateConfig(heads=("nearest_mean", "ridge"), shots=(1,), queries=3, tasks=30, selection_tasks=20, unknown=2),
+        evaluate=EvaluateConfig(classifiers=("nearest_mean", "ridge"), shots=(1,), queries=3, tasks=30, selection_tasks=20, unknown=2),
         runtime=RuntimeConfig(accelerator="cpu", threads=1),
     )
     run = random_run(tmp_path_factory.mktemp("runs") / "tiny", recipe, "pretrain", "finetune")
@@ -114,9 +115,9 @@ def test_an_export_in_half_the_bits_is_close(finished: RunDirectory, tmp_path: P
 def test_an_export_in_float16_scores_nearly_as_its_run(finished: RunDirectory, glyph_folder: Path, tmp_path: Path) -> None:
     folder = RunDirectory(export(finished, tmp_path / "out", "--precision", "float16"))
     recipe = read_recipe(folder.recipe)
-    here = replace(recipe, data=replace(recipe.data, dataset=str(glyph_folder)), runtime=RuntimeConfig(accelerator="cpu", threads=1))
+    here = replace(recipe, data=replace(recipe.data, path=str(glyph_folder)), runtime=RuntimeConfig(accelerator="cpu", threads=1))
     evaluate_run(open_session(here, folder.path))
-    ours, theirs = ({result.head: result for result in results(run, "finetune").values()} for run in (folder, finished))
+    ours, theirs = ({result.classifier: result for result in results(run, "finetune").values()} for run in (folder, finished))
     assert ours.keys() == theirs.keys()
     for head, result in ours.items():
         assert result.fingerprint != theirs[head].fingerprint
@@ -147,7 +148,7 @@ def test_the_scores_of_the_card_are_those_of_the_results(finished: RunDirectory,
     for one in stated:
         score = f"{100 * one['mean']:.2f} ± {100 * one['interval']:.2f} | ± {100 * one['class_interval']:.2f}"
         kind = f"{one['ways']}-way {one['shots']}-shot | {one['protocol']} | {one['queries']} | {one['tasks']}, {one['seed']}"
-        expected.add(f"| novel, `glyphs` | {kind} | finetune | {one['head']} | none | {score} |")
+        expected.add(f"| novel, `glyphs` | {kind} | finetune | {one['classifier']} | none | {score} |")
     assert len(expected) == 2
     assert set(ROW.findall(card(exported))) == expected
 
@@ -168,12 +169,12 @@ def test_the_card_states_weights_data_and_selection(finished: RunDirectory, expo
 
 
 def test_scores_of_other_weights_are_left_out_and_counted(copied: RunDirectory) -> None:
-    kept, left_out = results_of(copied, load_backbone(copied.path))
+    kept, left_out = card_results(copied, load_backbone(copied.path))
     assert (len(kept), left_out) == (2, 0)
     one = next(iter(results(copied, "finetune").values()))
     save_results(copied.results, replace(one, fingerprint="0" * 64, created="2099-01-01T00:00:00+00:00"))
     save_results(copied.results, replace(one, features="finetune-ensemble2", created="2099-01-01T00:00:00+00:00"))
-    again, left_out = results_of(copied, load_backbone(copied.path))
+    again, left_out = card_results(copied, load_backbone(copied.path))
     assert ([result.file_name for result in again], left_out) == ([result.file_name for result in kept], 2)
     folder = export(copied, copied.path.with_name("out"))
     assert "Left out: 2 of the run's results" in card(folder)
@@ -240,3 +241,20 @@ def test_the_size_is_printed_and_others_may_read_the_weights(
     modes = {stat.S_IMODE(path.stat().st_mode) for path in sizes}
     assert len(modes) == 1
     assert {path.name for path in sizes} == {"README.md", "recipe.yaml", "imported.json", "outcome.json", "best.safetensors"}
+
+
+def test_results_that_state_no_weights_have_to_be_younger_than_the_stage(tmp_path: Path) -> None:
+    recipe = Recipe(data=DataConfig(image_size=28, resize_ratio=1.15), model=ModelConfig(width=4))
+    run = random_run(tmp_path, recipe, "finetune")
+    one = made_up_results("finetune", "ridge", 1, 0.6)
+    one = replace(one, fingerprint=load_backbone(run.path).fingerprint_on(one.data_digest, one.split))
+    save_results(run.results, one)
+    before, after = "2001-01-01T00:00:00+00:00", "2099-01-01T00:00:00+00:00"
+    crops, queries = replace(one, features="finetune-crops30"), replace(one, data_digest=f"{one.data_digest}+{'e' * 64}")
+    for change in (crops, queries):
+        for place, created in enumerate((before, after, "")):
+            save_results(run.results, replace(change, seed=place, created=created))
+    kept, left_out = card_results(run, load_backbone(run.path))
+    assert left_out == 4
+    assert {result.created for result in kept if result.features != "finetune" or "+" in result.data_digest} == {after}
+    assert len(kept) == 3

@@ -1,0 +1,328 @@
+"""The whole method over a run directory: pretrain, fine-tune, evaluate. Functions for Python; the command line prints what they return.
+
+Everything that can be checked is checked first: a refused call writes nothing.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentError
+from lightning_fabric import Fabric
+from torch import nn
+
+from s2m2.commands.device import build_fabric
+from s2m2.commands.evaluation import check_tasks, check_validation, validator
+from s2m2.commands.evaluation import evaluate_run as score_session
+from s2m2.commands.features import check_ensemble, check_features
+from s2m2.console import console, quiet
+from s2m2.data.base_classes import split_base
+from s2m2.data.catalog import ImageDatasets, load_datasets
+from s2m2.data.dataset import ImageDataset
+from s2m2.data.sizes import settle_size
+from s2m2.errors import InputError
+from s2m2.evaluation.results import TaskResults
+from s2m2.models import Backbone, build_backbone, initialize
+from s2m2.recipe import FinetuneConfig, PretrainConfig, Recipe, build_recipe, one_line, read_recipe, recipe_parser
+from s2m2.reporting.report import write_report
+from s2m2.runs.checkpoint import Outcome, load_best, load_outcome
+from s2m2.runs.directory import STAGES, RunDirectory
+from s2m2.runs.loading import LoadedBackbone, load
+from s2m2.runs.logging import check_loggers
+from s2m2.runs.provenance import hardware_of, record
+from s2m2.runs.session import Check, Session, alone, begin_session, first_process_alone
+from s2m2.seeding import generator_for
+from s2m2.training.build import Pretraining, finetune_objective, pretrain_objective
+from s2m2.training.checks import check_stage
+from s2m2.training.collectives import gather_images
+from s2m2.training.compiling import compile_networks
+from s2m2.training.loop import train_stage
+from s2m2.training.stage import StageSettings, TrainingImages
+
+AnyRecipe = str | Path | Recipe | Mapping[str, Any] | None
+"""A recipe file, a recipe, its settings as a mapping, or None: the recipe of the run at `path` if there is one, else the defaults."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Run:
+    """What a call has written into a run directory."""
+
+    path: Path
+    recipe: Recipe
+    """With the image size resolved."""
+    outcomes: Mapping[str, Outcome]
+    """How each finished training stage ended, by its name."""
+    results: Sequence[TaskResults]
+    """Few-shot results of this call, one for each combination of features, classifier and kind of tasks."""
+    report: Path | None
+    """`report.html`; None on processes other than the first."""
+    seconds: float
+    """Duration of the call."""
+
+    def backbone(self, stage: str | None = None) -> LoadedBackbone:
+        """The trained backbone of a stage; None: the last finished one."""
+        return load(self.path, stage=stage)
+
+    @property
+    def scores(self) -> list[dict[str, Any]]:
+        """Results as a table, one row each, for `pandas.DataFrame`: accuracies and 95 % intervals are fractions."""
+        names = ("features", "classifier", "protocol", "ways", "shots", "queries", "tasks", "mean", "interval", "class_interval")
+        return [{name: getattr(result, name) for name in names} for result in self.results]
+
+
+def pretrain(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bool = False, **settings: Any) -> Run:
+    """Stage 1: train a backbone on base classes with self-supervision. Arguments as for `run`."""
+    with quiet(not verbose):
+        began = time.monotonic()
+        session = open_session(*_request(recipe, path, settings), check_pretraining, trains=True)
+        pretrain_stage(session)
+        return _finish(session, began)
+
+
+def finetune(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bool = False, **settings: Any) -> Run:
+    """Stage 2: fine-tune the best weights of stage 1 with manifold mixup. Arguments as for `run`."""
+    with quiet(not verbose):
+        began = time.monotonic()
+        chosen, folder = _request(recipe, path, settings)
+        if chosen.finetune.epochs == 0:
+            raise InputError("--finetune.epochs is 0, so there is nothing to fine-tune")
+        session = open_session(chosen, folder, check_pretrained, check_finetuning, trains=True)
+        finetune_stage(session)
+        return _finish(session, began)
+
+
+def evaluate_run(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bool = False, **settings: Any) -> Run:
+    """Few-shot scores of a trained run, saved and reported. Arguments as for `run`."""
+    with quiet(not verbose):
+        began = time.monotonic()
+        session = open_session(*_request(recipe, path, settings), check_tasks, check_features, check_ensemble)
+        return _finish(session, began, scores=True)
+
+
+def run(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bool = False, **settings: Any) -> Run:
+    """Pretrain, fine-tune, evaluate and report; finished stages are skipped, an interrupted one resumes.
+
+    Args:
+        recipe: a YAML file, a `Recipe`, a mapping of settings, or None: the recipe of the run at `path`, or the embedded quick one.
+        path: run directory; by default `runs/NAME` of a recipe file, else `runs/quick`.
+        verbose: print progress, as the command line does.
+        settings: settings that override the recipe, as nested mappings (`pretrain={"epochs": 2}`) or by dotted names
+            (`**{"pretrain.epochs": 2}`). `backbone="module:object"` is short for `model.backbone`, and `classifier="module:object"`
+            (or a list of names) for `evaluate.classifiers`.
+
+    Raises:
+        InputError: a setting, the device, the images or the run directory cannot be used. Nothing is written then.
+        FloatingPointError: a loss is not finite; the message names the step and the last good checkpoint.
+    """
+    with quiet(not verbose):
+        began = time.monotonic()
+        checks = (check_pretraining, check_finetuning, check_tasks, check_ensemble)
+        session = open_session(*_request(recipe, path, settings), *checks, trains=True)
+        pretrain_stage(session)
+        if session.recipe.finetune.epochs:
+            finetune_stage(session)
+        return _finish(session, began, scores=True)
+
+
+def _finish(session: Session, began: float, *, scores: bool = False) -> Run:
+    """Evaluate and report on the first process."""
+    results: Sequence[TaskResults] = ()
+    report = None
+    if first_process_alone(session):
+        results, example = _evaluate(session) if scores else ((), None)
+        report = write_report(session.run, session.datasets, example)
+    ended = {stage: load_outcome(session.run.outcome(stage)) for stage in STAGES}
+    return Run(
+        path=session.run.path,
+        recipe=session.recipe,
+        outcomes={stage: outcome for stage, outcome in ended.items() if outcome is not None},
+        results=results,
+        report=report,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _evaluate(session: Session) -> tuple[Sequence[TaskResults], Any]:
+    began = time.monotonic()
+    results, example = score_session(session)
+    facts = {"seconds": round(time.monotonic() - began, 1), "hardware": hardware_of(session.fabric.device)}
+    record(session.run, evaluate=facts, data={"name": session.dataset.name, "digest": session.dataset.digest})
+    return results, example
+
+
+# Recipes
+
+
+def _request(recipe: AnyRecipe, path: Path | str | None, settings: Mapping[str, Any]) -> tuple[Recipe, Path]:
+    """The recipe with all settings, and the run directory."""
+    folder = Path(path).expanduser() if path is not None else default_path(recipe)
+    if recipe is None and RunDirectory(folder).recipe.is_file():
+        recipe = RunDirectory(folder).recipe
+    return as_recipe(recipe, **settings), folder
+
+
+def default_path(recipe: AnyRecipe = None) -> Path:
+    """The run directory of a recipe file, `runs/FOLDER-NAME`; `runs/quick` without one."""
+    if not isinstance(recipe, str | Path):
+        return Path("runs", "quick")
+    file = Path(recipe).resolve()
+    return Path("runs", f"{file.parent.name}-{file.stem}")
+
+
+def as_recipe(recipe: AnyRecipe = None, **settings: Any) -> Recipe:
+    """The recipe of a file, a mapping or the defaults, with settings over it; see `run`.
+
+    Raises:
+        InputError: an unknown setting, or a value of the wrong type or range.
+    """
+    base = Recipe() if recipe is None or isinstance(recipe, Mapping) else recipe
+    if isinstance(base, str | Path):
+        base = read_recipe(Path(base).expanduser())
+    if not isinstance(base, Recipe):
+        raise InputError(f"recipe is of type {type(base).__name__}, but must be a file, a Recipe or a mapping of settings")
+    shortcuts = {"backbone": "model.backbone", "classifier": "evaluate.classifiers"}
+    changes = {**(recipe if isinstance(recipe, Mapping) else {}), **{shortcuts.get(name, name): value for name, value in settings.items()}}
+    if isinstance(changes.get("evaluate.classifiers"), str):
+        changes["evaluate.classifiers"] = [changes["evaluate.classifiers"]]
+    if not changes:
+        return base
+    try:
+        parser = recipe_parser()
+        tree = _plain(asdict(base))
+        for name, value in changes.items():
+            _merge(tree, str(name).split("."), value)
+        return build_recipe(parser.instantiate(parser.parse_object(tree)))
+    except (ArgumentError, ValueError) as error:
+        raise InputError(one_line(error)) from error
+
+
+def _merge(tree: dict[str, Any], names: list[str], value: Any) -> None:
+    """Put a setting into a tree; a mapping changes only the settings that it names."""
+    name, *rest = names
+    if rest or isinstance(value, Mapping):
+        branch = tree.setdefault(name, {})
+        if not isinstance(branch, dict):
+            raise InputError(f"{name} is a single setting, not a section")
+        for key, item in {".".join(rest): value}.items() if rest else value.items():
+            _merge(branch, str(key).split("."), item)
+    else:
+        tree[name] = _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """Settings in the types that YAML has."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Path):
+        return str(value)
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+# Sessions
+
+
+def open_session(recipe: Recipe, path: Path, *checks: Check, trains: bool = False) -> Session:
+    """Check everything that can be checked, then open the run directory: a call that fails leaves no trace.
+
+    Args:
+        trains: the session trains the run, so no other process may.
+
+    Raises:
+        InputError: the device, the images or the directory cannot be used, another process trains the run, or a check fails.
+    """
+    fabric = build_fabric(recipe.runtime)
+    datasets = load_datasets(recipe.data, recipe.evaluate)
+    # From here on the recipe states the image size, so that the run keeps it whatever the defaults of a dataset become.
+    recipe = replace(recipe, data=settle_size(recipe.data, datasets.base))
+    for check in checks:
+        check(recipe, datasets, RunDirectory(path))
+    return begin_session(recipe, RunDirectory(path), fabric, datasets, trains=trains)
+
+
+def check_pretraining(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory) -> None:
+    """Raise `InputError` if stage 1 could not train, validate or log."""
+    check_loggers(recipe.runtime.loggers)
+    check_stage(recipe, recipe.pretrain, datasets.base)
+    check_validation(recipe.pretrain, datasets.validation)
+
+
+def check_finetuning(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory) -> None:
+    """Raise `InputError` if stage 2 could not train, validate or log."""
+    check_loggers(recipe.runtime.loggers)
+    if recipe.finetune.epochs:
+        check_stage(recipe, recipe.finetune, datasets.base)
+        check_validation(recipe.finetune, datasets.validation)
+
+
+def check_pretrained(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory) -> None:
+    """Raise `InputError` if stage 1 is not finished."""
+    if load_outcome(run.outcome("pretrain")) is None:
+        raise InputError(f"--run {run.path} has no finished pretraining to fine-tune; `s2m2 pretrain` does it")
+
+
+# Stages
+
+
+def pretrain_stage(session: Session) -> Outcome:
+    """Stage 1 from random weights."""
+    backbone, objective = fresh_networks(session.recipe, session.dataset, session.fabric)
+    return _train(session, session.recipe.pretrain, backbone, objective)
+
+
+def finetune_stage(session: Session) -> Outcome:
+    """Stage 2 from the best weights of stage 1, with its heads."""
+    backbone, objective = fresh_networks(session.recipe, session.dataset, session.fabric)
+    load_best(session.run.best("pretrain"), backbone, objective)
+    return _train(session, session.recipe.finetune, backbone, finetune_objective(session.recipe, objective))
+
+
+def fresh_networks(recipe: Recipe, dataset: ImageDataset, fabric: Fabric) -> tuple[Backbone, Pretraining]:
+    """Backbone and objective of stage 1 with initial weights, on the CPU."""
+    backbone = build_backbone(recipe.model, recipe.data.size, generator_for(recipe.seed, "backbone"))
+    gather = gather_images if fabric.world_size > 1 else None
+    objective = pretrain_objective(recipe, backbone.feature_dim, len(dataset.splits["base"]), gather)
+    initialize(objective, generator_for(recipe.seed, "heads"))
+    return backbone, objective
+
+
+def _train(session: Session, config: PretrainConfig | FinetuneConfig, backbone: Backbone, objective: nn.Module) -> Outcome:
+    recipe, run, fabric = session.recipe, session.run, session.fabric
+    say: Callable[[str], None] = partial(console.print, markup=False, soft_wrap=True) if fabric.is_global_zero else lambda text: None
+    done = load_outcome(run.outcome(config.stage))
+    if done is not None:
+        finished = f"finished before, after {done.epochs} epochs (best validation {done.best_score:.2%})"
+        say(f"{config.stage}: {f'imported from {done.imported}' if done.imported else finished}")
+        return done
+    compile_where_asked(recipe, fabric, backbone, objective)
+    settings, images = StageSettings.of(recipe, config), base_images(recipe, session.dataset)
+    validate = validator(recipe, session.datasets.validation, config.validation, fabric)
+    hardware = hardware_of(fabric.device, fabric.world_size)
+    with alone(fabric, run):
+        say(f"{config.stage}: {len(images.rows):,} images, on {hardware}, {recipe.runtime.precision}")
+        outcome = train_stage(fabric, run, backbone, objective, images, settings, validate)
+    if fabric.is_global_zero:
+        record(run, **{config.stage: {**asdict(outcome), "hardware": hardware}, "runtime": asdict(recipe.runtime)})
+    if outcome.best_epoch == 0:
+        say(f"{config.stage}: no epoch beat the initial weights of the stage, so these are kept")
+    ended = f"stopped early after {outcome.epochs} epochs" if outcome.stopped_early else f"{outcome.epochs} epochs"
+    best = f"best validation {outcome.best_score:.2%} after epoch {outcome.best_epoch}"
+    say(f"{config.stage}: {ended}, {best}, {outcome.seconds:.0f} s")
+    return outcome
+
+
+def compile_where_asked(recipe: Recipe, fabric: Fabric, backbone: Backbone, objective: nn.Module) -> None:
+    """Compile the networks if the recipe asks for it; on several devices a warning says that it is left out."""
+    if recipe.runtime.compile and fabric.world_size == 1:
+        compile_networks(backbone, objective)
+    elif recipe.runtime.compile and fabric.is_global_zero:
+        warning = "warning: --runtime.compile is left out, as statistics shared by several devices cannot be compiled"
+        console.print(warning, markup=False, soft_wrap=True)
+
+
+def base_images(recipe: Recipe, dataset: ImageDataset) -> TrainingImages:
+    """The images of both training stages."""
+    base = split_base(dataset, recipe.data, recipe.seed)
+    return TrainingImages(images=dataset.image_tensor(), rows=base.rows, labels=base.labels)

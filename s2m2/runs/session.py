@@ -1,0 +1,79 @@
+"""`Session`: what the stages of one call share, and the lock that keeps other calls away from the same run."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch.distributed as dist
+from lightning_fabric import Fabric
+
+from s2m2.data.catalog import ImageDatasets
+from s2m2.data.dataset import ImageDataset
+from s2m2.errors import InputError
+from s2m2.recipe import Recipe
+from s2m2.runs.directory import RunDirectory, open_run, training_lock
+from s2m2.runs.provenance import record
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Session:
+    """A recipe, its images, the device and the run directory."""
+
+    recipe: Recipe
+    """With the image size resolved."""
+    run: RunDirectory
+    fabric: Fabric
+    datasets: ImageDatasets
+
+    @property
+    def dataset(self) -> ImageDataset:
+        """The images of the base classes."""
+        return self.datasets.base
+
+
+Check = Callable[[Recipe, ImageDatasets, RunDirectory], None]
+"""Raises `InputError` where a stage could not start."""
+
+
+def begin_session(recipe: Recipe, run: RunDirectory, fabric: Fabric, datasets: ImageDatasets, *, trains: bool) -> Session:
+    """Open the run directory on the first process, once the recipe is checked.
+
+    Args:
+        trains: the session trains the run, so no other process may.
+
+    Raises:
+        InputError: the directory cannot be used, or another process trains the run.
+    """
+    if trains:
+        with alone(fabric, run):
+            pass  # before anything is written; every stage locks the run again
+    if fabric.is_global_zero:
+        open_run(run.path, recipe)
+        record(run)  # now, as the provenance includes the time of the start
+    fabric.barrier()  # the other processes read what the first one writes
+    return Session(recipe=recipe, run=run, fabric=fabric, datasets=datasets)
+
+
+@contextmanager
+def alone(fabric: Fabric, run: RunDirectory) -> Iterator[None]:
+    """Keep other calls from training this run: each would overwrite the progress of the other.
+
+    Raises:
+        InputError: another process trains the run; on all processes of this call.
+    """
+    locks = fabric.is_global_zero and run.path.is_dir()
+    with training_lock(run) if locks else nullcontext(enter_result=True) as locked:
+        if not fabric.broadcast(locked):
+            raise InputError(f"--run {run.path} is being trained by another process")
+        yield
+
+
+def first_process_alone(session: Session) -> bool:
+    """End the joint work of all processes; True on the first one, which evaluates and reports.
+
+    The others leave at once: waiting for it would exceed the time limit of a collective.
+    """
+    if dist.is_initialized():
+        session.fabric.barrier()
+        dist.destroy_process_group()
+    return session.fabric.is_global_zero
