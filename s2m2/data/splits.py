@@ -1,4 +1,4 @@
-"""Which classes are base, validation and novel: by a class list, by the user's own file, or by shares drawn from a seed."""
+"""Which classes are base, validation and novel: by a class list, by the user's own file, or at random by fractions."""
 
 import json
 import re
@@ -16,80 +16,84 @@ from s2m2.seeds import seed_for
 ClassLists = Mapping[Split, Sequence[str]]
 JSON_KEYS: dict[Split, tuple[str, ...]] = {"base": ("base", "train"), "validation": ("validation", "val"), "novel": ("novel", "test")}
 TEXT_FILES: dict[Split, str] = {"base": "train.txt", "validation": "val.txt", "novel": "test.txt"}
-DEFAULT_SHARES = (0.64, 0.16, 0.2)
-"""Shares of classes for base, validation and novel: those of CIFAR-FS and mini-ImageNet."""
+DEFAULT_FRACTIONS = (0.64, 0.16, 0.2)
+"""Fractions of classes for base, validation and novel: those of CIFAR-FS and mini-ImageNet."""
 ROTATIONS = (0, 90, 180, 270)
-"""Degrees, counter-clockwise, by which the images of one class make four classes (Omniglot)."""
-TURNED = re.compile(rf"(.+)/rot(?:{'|'.join(f'{degrees:03d}' for degrees in ROTATIONS)})", re.DOTALL)
-OF_SOURCE, BY_SHARES = "of the source", "shares"
-"""What the settings of a dataset call splits that its source brought, and those that were drawn."""
+"""Degrees, counter-clockwise, of the four classes that the images of one class make (Omniglot)."""
+ROTATED_NAME = re.compile(rf"(.+)/rot(?:{'|'.join(f'{degrees:03d}' for degrees in ROTATIONS)})", re.DOTALL)
+OF_SOURCE, BY_FRACTIONS = "of the source", "shares"
+"""Origin of splits in the settings of a dataset, whose digest has these words."""
 
 
-def split_classes(class_names: Sequence[str], splits: str | None, seed: int, own: ClassLists | None = None) -> dict[Split, tuple[int, ...]]:
+def split_classes(
+    class_names: Sequence[str], splits: str | None, seed: int, source_lists: ClassLists | None = None
+) -> dict[Split, tuple[int, ...]]:
     """Class numbers of each split.
 
     Args:
         class_names: all classes, by number.
-        splits: three shares such as `0.64,0.16,0.2`, the name of a packaged class list such as `cifar_fs`, or the path of a file or
-            folder of class lists. None: the source's own, else the usual shares.
-        seed: of the draw of shares.
-        own: class names of each split, where the source brings them.
+        splits: three fractions such as `0.64,0.16,0.2`, the name of a packaged class list such as `cifar_fs`, or the path of a file or
+            folder of class lists. None: the lists of the source, else the usual fractions.
+        seed: of random splits.
+        source_lists: class names of each split, if the source brings them.
 
     Raises:
-        InputError: the text is none of these, a class is in two splits, in none, or not among the images.
+        InputError: `splits` is none of these, or a class is in two splits, in none, or has no images.
     """
     if splits is None:
-        return split_by_lists(class_names, own, "the source") if own is not None else split_by_shares(class_names, DEFAULT_SHARES, seed)
-    shares = _shares(splits)
-    if shares is not None:
-        return split_by_shares(class_names, shares, seed)
+        if source_lists is not None:
+            return split_by_lists(class_names, source_lists, "the source")
+        return split_at_random(class_names, DEFAULT_FRACTIONS, seed)
+    fractions = _fractions(splits)
+    if fractions is not None:
+        return split_at_random(class_names, fractions, seed)
     if splits in packaged_lists():
         return split_by_lists(class_names, read_packaged_list(splits), f"class list {splits}")
     path = Path(splits).expanduser()
     if not path.exists():
-        known = ", ".join(packaged_lists())
-        raise InputError(f"--splits is {splits}, but must be three shares such as 0.64,0.16,0.2, a file, a folder, or one of {known}")
+        lists = ", ".join(packaged_lists())
+        raise InputError(f"--splits is {splits}, but must be three fractions such as 0.64,0.16,0.2, a file, a folder, or one of {lists}")
     return split_by_lists(class_names, read_split_folder(path) if path.is_dir() else read_split_file(path), str(path))
 
 
-def splits_origin(splits: str | None, own: ClassLists | None) -> str:
-    """Where splits come from, for the settings of a dataset; arguments as for `split_classes`.
+def splits_origin(splits: str | None, source_lists: ClassLists | None) -> str:
+    """Origin of the splits, for the settings of a dataset; arguments as for `split_classes`.
 
-    Of a path the last part, so that a dataset is the same wherever its class lists lay.
+    Of a path the last part, so that a dataset does not depend on the folder of its class lists.
     """
-    return Path(splits).name if splits else BY_SHARES if own is None else OF_SOURCE
+    return Path(splits).name if splits else BY_FRACTIONS if source_lists is None else OF_SOURCE
 
 
-def split_by_shares(class_names: Sequence[str], shares: Sequence[float], seed: int) -> dict[Split, tuple[int, ...]]:
-    """Draw the classes of each split. The draw depends on the seed and the number of classes alone.
+def split_at_random(class_names: Sequence[str], fractions: Sequence[float], seed: int) -> dict[Split, tuple[int, ...]]:
+    """Random classes for each split, a function of the seed and the number of classes alone.
 
-    The four turns of a class count as one class, so that they come into one split. Counts are the shares rounded by largest
-    remainder, so that they add up.
+    The four rotations of a class count as one class and stay in one split. Counts are the fractions rounded by largest remainder, so
+    that they add up.
 
     Raises:
-        InputError: the shares do not add up to 1, or one above 0 comes to no class at all.
+        InputError: the fractions do not add up to 1, or one above 0 comes to no class at all.
     """
-    if len(shares) != len(SPLITS) or not all(0 <= share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-6:
-        raise InputError(f"--splits is {list(shares)}, but must be three shares of 0 or more that add up to 1")
+    if len(fractions) != len(SPLITS) or not all(0 <= fraction <= 1 for fraction in fractions) or abs(sum(fractions) - 1) > 1e-6:
+        raise InputError(f"--splits is {list(fractions)}, but must be three fractions of 0 or more that add up to 1")
     families: dict[str, list[int]] = {}
     for number, name in enumerate(class_names):
-        families.setdefault(unturned(name), []).append(number)
-    exact = [share * len(families) for share in shares]
-    counts = [int(share + 1e-9) for share in exact]
-    by_remainder = sorted(range(len(SPLITS)), key=lambda place: counts[place] - exact[place])
-    for place in by_remainder[: len(families) - sum(counts)]:
-        counts[place] += 1
-    for split, share, count in zip(SPLITS, shares, counts, strict=True):
-        if share > 0 and count == 0:
+        families.setdefault(unrotated_name(name), []).append(number)
+    exact = [fraction * len(families) for fraction in fractions]
+    counts = [int(count + 1e-9) for count in exact]
+    by_remainder = sorted(range(len(SPLITS)), key=lambda index: counts[index] - exact[index])
+    for index in by_remainder[: len(families) - sum(counts)]:
+        counts[index] += 1
+    for split, fraction, count in zip(SPLITS, fractions, counts, strict=True):
+        if fraction > 0 and count == 0:
             enough = len(families) >= len(SPLITS)
-            hint = "give --splits three other shares, such as 0.5,0.25,0.25" if enough else "there must be three classes or more"
-            raise InputError(f"a share of {share} of {len(families)} classes leaves no {split} class; {hint}")
+            hint = "give --splits three other fractions, such as 0.5,0.25,0.25" if enough else "there must be three classes or more"
+            raise InputError(f"a fraction of {fraction} of {len(families)} classes leaves no {split} class; {hint}")
     order = sorted(range(len(families)), key=lambda number: seed_for(seed, "splits", number))
     members = list(families.values())
     splits: dict[Split, tuple[int, ...]] = {}
-    for place, split in enumerate(SPLITS):
-        start = sum(counts[:place])
-        splits[split] = tuple(sorted(number for family in order[start : start + counts[place]] for number in members[family]))
+    for index, split in enumerate(SPLITS):
+        start = sum(counts[:index])
+        splits[split] = tuple(sorted(number for family in order[start : start + counts[index]] for number in members[family]))
     return splits
 
 
@@ -98,21 +102,21 @@ def split_by_lists(class_names: Sequence[str], lists: ClassLists, origin: str) -
 
     Args:
         class_names: all classes, by number.
-        lists: class names of each split; a name also stands for its four turns.
-        origin: what to call the lists in an error message.
+        lists: class names of each split; a name also stands for its four rotations.
+        origin: of the lists, for an error message.
 
     Raises:
         InputError: a class is listed twice, is in no list, or has no images.
     """
-    known = set(class_names)
-    lists = {split: [turn for name in lists[split] for turn in _rotations_among(name, known)] for split in SPLITS}
+    names = set(class_names)
+    lists = {split: [rotated for name in lists[split] for rotated in _rotations_among(name, names)] for split in SPLITS}
     for split in SPLITS:
         _refuse((name for name, count in Counter(lists[split]).items() if count > 1), f"{origin} names twice as {split}")
     for one, other in combinations(SPLITS, 2):
         _refuse(set(lists[one]) & set(lists[other]), f"{origin} has both in {one} and in {other}")
     listed = {name for split in SPLITS for name in lists[split]}
-    _refuse(listed - known, f"{origin} names, but without images,")
-    _refuse(known - listed, f"{origin} leaves out")
+    _refuse(listed - names, f"{origin} names, but without images,")
+    _refuse(names - listed, f"{origin} leaves out")
     numbers = {name: number for number, name in enumerate(class_names)}
     return {split: tuple(sorted(numbers[name] for name in lists[split])) for split in SPLITS}
 
@@ -131,14 +135,14 @@ def read_packaged_list(name: str) -> dict[Split, tuple[str, ...]]:
     return _lists(flat, f"class list {name}")
 
 
-def turned(name: str, degrees: int) -> str:
-    """The name of a class whose images are turned."""
+def rotated_name(name: str, degrees: int) -> str:
+    """The name of a class of rotated images."""
     return f"{name}/rot{degrees:03d}"
 
 
-def unturned(name: str) -> str:
-    """The name of a class before its images were turned."""
-    matched = TURNED.fullmatch(name)
+def unrotated_name(name: str) -> str:
+    """The name of a class without its rotation."""
+    matched = ROTATED_NAME.fullmatch(name)
     return matched[1] if matched else name
 
 
@@ -188,11 +192,11 @@ def _flat(sets: Mapping[str, Mapping[str, Sequence[str]]]) -> list[str]:
 
 
 def _rotations_among(name: str, class_names: Collection[str]) -> list[str]:
-    turns = [turned(name, degrees) for degrees in ROTATIONS]
-    return turns if name not in class_names and turns[0] in class_names else [name]
+    rotated = [rotated_name(name, degrees) for degrees in ROTATIONS]
+    return rotated if name not in class_names and rotated[0] in class_names else [name]
 
 
-def _shares(text: str) -> tuple[float, ...] | None:
+def _fractions(text: str) -> tuple[float, ...] | None:
     try:
         return tuple(float(part) for part in text.replace(",", " ").split())
     except ValueError:
