@@ -1,2 +1,4 @@
 # shim
-from s2m2.data.batches import BaseSplit, split_base  # noqa: F401
+from s2m2.data.batches import BaseSplit, split_base
+
+__all__ = ["BaseSplit", "split_base"]

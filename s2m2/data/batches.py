@@ -206,6 +206,11 @@ class BatchReader:
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" and not is_resident else None
         self._ahead: tuple[int, Future[tuple[Batch, torch.cuda.Event | None]]] | None = None
 
+    @property
+    def rows(self) -> Int64[Tensor, " item"]:  # shim
+        """As `indices`."""
+        return self.indices
+
     def __call__(self, step: int) -> Batch:
         """The batch of one step on this process. Steps may come in any order; one after the other is fast."""
         if self._thread is None:

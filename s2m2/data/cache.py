@@ -1,2 +1,4 @@
 # shim
-from s2m2.data.dataset import CACHE_VARIABLE, user_cache  # noqa: F401
+from s2m2.data.dataset import CACHE_VARIABLE, user_cache
+
+__all__ = ["CACHE_VARIABLE", "user_cache"]

@@ -1,2 +1,4 @@
 # shim
-from s2m2.data.prepare import prepare  # noqa: F401
+from s2m2.data.prepare import prepare
+
+__all__ = ["prepare"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from s2m2.cli import main
-from tests.data.images import noise_image
+from tests.data.files import noise_image
 
 
 @pytest.fixture

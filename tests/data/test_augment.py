@@ -1,4 +1,4 @@
-"""Augmentation: equal to torchvision image by image, independent of how a batch is shared, exact where it must be."""
+"""Augmentation: equal to torchvision image by image, independent of the number of processes, exact where it must be."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import torch
 import torchvision.transforms.v2.functional as tv
 from torch import Tensor
 
-from s2m2.data.augment import Augmentation, apply_augmentation, augment, draw_augmentation, evaluation_view, normalize, resampling
+from s2m2.data.augment import Augmentation, apply_augmentation, augment, evaluation_view, normalize, resampling, sample_augmentation
 from s2m2.recipe import AugmentConfig, DataConfig
 from s2m2.seeding import StepStream, generator_for
 from tests.reference.augment import augment_by_torchvision
@@ -22,7 +22,7 @@ def random_images(count: int = 24, height: int = 40, width: int = 36) -> Tensor:
 @pytest.mark.parametrize(("height", "width", "size"), [(40, 36, 32), (32, 32, 32), (84, 84, 40), (30, 50, 64)])
 def test_a_batch_is_augmented_as_torchvision_would_one_by_one(height: int, width: int, size: int) -> None:
     images = random_images(24, height, width)
-    drawn = draw_augmentation(PAPER, height, width, 24, generator_for(1))
+    drawn = sample_augmentation(PAPER, height, width, 24, generator_for(1))
     # 4e-4: torchvision's gray has weights of four digits (0.2989 red), ours are BT.601's three (0.299).
     torch.testing.assert_close(
         apply_augmentation(images, drawn, size).double(), augment_by_torchvision(images, drawn, size), atol=4e-4, rtol=0
@@ -41,7 +41,7 @@ def test_a_whole_crop_of_the_same_size_is_the_image_bit_for_bit() -> None:
 
 
 def test_crops_lie_inside_the_image_and_keep_to_the_area_and_ratio() -> None:
-    drawn = draw_augmentation(PAPER, 84, 60, 4000, generator_for(2))
+    drawn = sample_augmentation(PAPER, 84, 60, 4000, generator_for(2))
     assert (drawn.top >= 0).all()
     assert (drawn.left >= 0).all()
     assert (drawn.top + drawn.height <= 84).all()
@@ -55,7 +55,7 @@ def test_crops_lie_inside_the_image_and_keep_to_the_area_and_ratio() -> None:
 
 
 def test_half_of_the_images_are_mirrored_and_jitter_fills_its_range() -> None:
-    drawn = draw_augmentation(AugmentConfig(flip=0.5), 32, 32, 10_000, generator_for(3))
+    drawn = sample_augmentation(AugmentConfig(flip=0.5), 32, 32, 10_000, generator_for(3))
     assert abs(drawn.flip.float().mean() - 0.5) < 0.03
     assert drawn.jitter.min() < 0.601
     assert drawn.jitter.max() > 1.399
@@ -70,7 +70,7 @@ def test_without_randomness_only_the_normalization_is_left() -> None:
     torch.testing.assert_close(augment(images, off, stream), expected, atol=1e-5, rtol=0)
 
 
-def test_the_shares_of_two_processes_are_the_batch_of_one() -> None:
+def test_the_fractions_of_two_processes_are_the_batch_of_one() -> None:
     images, config = random_images(16), DataConfig(image_size=32, resize_ratio=1.15)
     stream = StepStream(seed=0, stage="pretrain", step=5, batch_size=16)
     shares = [augment(images[8 * rank : 8 * rank + 8], config, replace(stream, rank=rank, world_size=2)) for rank in (0, 1)]
@@ -90,7 +90,7 @@ def test_steps_and_views_differ_and_repeat() -> None:
 
 def test_a_mirrored_image_is_the_mirror_image_of_the_crop() -> None:
     images = random_images(4)
-    drawn = draw_augmentation(PAPER, 40, 36, 4, generator_for(4))
+    drawn = sample_augmentation(PAPER, 40, 36, 4, generator_for(4))
     plain, mirrored = (
         apply_augmentation(images, Augmentation(**{**vars(drawn), "flip": torch.full((4,), flip)}), 32) for flip in (False, True)
     )

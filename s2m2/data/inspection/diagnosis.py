@@ -248,7 +248,9 @@ def small_splits(subject: Subject, ways: int) -> Iterator[Finding]:
 def small_classes(subject: Subject, usable_counts: Int64[np.ndarray, " class"], shots: int, queries: int) -> Iterator[Finding]:
     """Classes with too few readable images for a task, by split."""
     need = shots + queries
-    for split, numbers in (dict(subject.splits) or {"": tuple(range(len(subject.class_names)))}).items():
+    whole: dict[str, tuple[int, ...]] = {"": tuple(range(len(subject.class_names)))}
+    splits: dict[str, tuple[int, ...]] = {split: subject.splits[split] for split in subject.splits} or whole
+    for split, numbers in splits.items():
         small = [number for number in numbers if usable_counts[number] < need]
         if small:
             of = f" of {split}" if split else ""

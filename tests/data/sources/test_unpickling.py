@@ -12,9 +12,9 @@ import pytest
 
 from s2m2.data.sources import read_pickle, unpickling
 from s2m2.data.sources.pickled import dict_in, list_in
-from s2m2.data.sources.unpickling import place_in_file
+from s2m2.data.sources.unpickling import offset_in_file
 from s2m2.errors import InputError
-from tests.data.sources.trees import write_pickle
+from tests.data.files import write_pickle
 
 RANDOM = np.random.default_rng(0)
 ARRAYS = {
@@ -92,10 +92,10 @@ def test_long_bytes_stay_in_the_file_wherever_they_lie_there_as_they_are(tmp_pat
         found = read["pixels"] if isinstance(read, dict) else read[1]["pixels"]
         for part, expected in ((found, PIXELS), (found[3], PIXELS[3]), (found[3].reshape(-1), PIXELS[3].reshape(-1))):
             np.testing.assert_array_equal(part, expected)
-            start = place_in_file(part)
+            start = offset_in_file(part)
             assert start is not None
             assert file.read_bytes()[start : start + part.nbytes] == expected.tobytes()
-        assert place_in_file(found[:, 1:]) is None, "in pieces"
+        assert offset_in_file(found[:, 1:]) is None, "in pieces"
         if isinstance(read, dict):
             assert bytes(read["behind"]) == content["behind"]
             np.testing.assert_array_equal(read["again"], PIXELS[2:])
@@ -105,7 +105,7 @@ def test_bytes_that_a_pickle_has_as_text_are_read_into_memory(tmp_path: Path) ->
     for protocol in (0, 1, 2):
         found: Any = read_pickle(write_pickle(tmp_path / "a.pkl", PIXELS, protocol))
         np.testing.assert_array_equal(found, PIXELS)
-        assert place_in_file(found) is None
+        assert offset_in_file(found) is None
 
 
 def test_long_numbers_that_lie_askew_and_long_containers_of_bytes_are_read(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Class folders, Bertinetto's CIFAR-FS, and how datasets are recognized; the other layouts are tested in `sources/`."""
+"""Class folders, also under folders of splits, and the choice of the reader."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,9 @@ import pytest
 
 from s2m2.data.sources import READERS, list_source, survey_source
 from s2m2.data.sources.listing import natural_key
-from s2m2.data.splitting import read_packaged_list, split_classes
+from s2m2.data.splits import split_classes
 from s2m2.errors import InputError
-from tests.data.sources.trees import by_class, touch
+from tests.data.files import by_class, touch
 
 
 def test_classes_and_files_come_in_natural_order(tmp_path: Path) -> None:
@@ -143,35 +143,6 @@ def test_class_folders_may_be_called_like_splits(tmp_path: Path, files: list[str
     listing = list_source(tmp_path)
     assert listing.splits is None
     assert {"train", "test"} <= set(listing.class_names)
-
-
-def write_cifar_fs(root: Path) -> Path:
-    touch(root / "data", (f"{name}/0.png" for listed in read_packaged_list("cifar_fs").values() for name in listed))
-    (root / "splits" / "bertinetto").mkdir(parents=True)
-    for file, split in (("train", "base"), ("val", "validation"), ("test", "novel")):
-        names = read_packaged_list("cifar_fs")[split]  # type: ignore[index]
-        (root / "splits" / "bertinetto" / f"{file}.txt").write_text("\n".join(names) + "\n")
-    return root
-
-
-@pytest.mark.parametrize("inside", [".", "cifar100", "cifarfs/cifar100"])
-def test_bertinettos_folder_is_cifar_fs_or_when_told_fc100(tmp_path: Path, inside: str) -> None:
-    write_cifar_fs(tmp_path / inside)
-    for dataset, name in (("auto", "cifar_fs"), ("cifar_fs", "cifar_fs"), ("fc100", "fc100")):
-        listing = list_source(tmp_path, dataset)
-        assert (listing.name, listing.dataset, len(listing.class_names)) == (name, name, 100)
-        assert split_classes(listing.class_names, None, 0, listing.splits) == split_classes(listing.class_names, name, 0)
-
-
-def test_a_class_that_the_folders_lists_name_must_have_images(tmp_path: Path) -> None:
-    root = write_cifar_fs(tmp_path)
-    (root / "data" / "bee" / "0.png").unlink()
-    with pytest.raises(InputError, match=r"class bee has no image in .*bee"):
-        list_source(root)
-    (root / "splits" / "bertinetto" / "val.txt").unlink()
-    touch(root, ["data/bee/0.png"])
-    with pytest.raises(InputError, match=r"cannot read class list .*val\.txt"):
-        list_source(root)
 
 
 def test_every_reader_says_what_it_needs_of_a_folder_of_something_else(tmp_path: Path) -> None:

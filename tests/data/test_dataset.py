@@ -1,3 +1,5 @@
+"""Opening a prepared dataset: its content, its digest, and every way in which it can be damaged."""
+
 import json
 import time
 from dataclasses import replace
@@ -6,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from s2m2.data.dataset import DATASET_FILE, IMAGES_FILE, LABELS_FILE, ImageDataset, dataset_digest, open_dataset
+from s2m2.data.dataset import DATASET_FILE, IMAGES_FILE, LABELS_FILE, OLD_DATASET_FILE, ImageDataset, dataset_digest, open_dataset
 from s2m2.data.writing import DatasetContents, write_dataset
 from s2m2.errors import InputError
+from tests.data.files import complaint, tree
 
 
 @pytest.fixture
@@ -26,17 +30,17 @@ def dataset(tmp_path: Path) -> ImageDataset:
     return write_dataset(tmp_path / "dataset", contents, [images])
 
 
-def test_rows_are_those_of_the_classes_of_a_split(dataset: ImageDataset) -> None:
-    assert dataset.rows("base").tolist() == [0, 1, 4, 5]
-    assert dataset.rows("validation").tolist() == [2, 3]
+def test_indices_are_those_of_the_classes_of_a_split(dataset: ImageDataset) -> None:
+    assert dataset.indices("base").tolist() == [0, 1, 4, 5]
+    assert dataset.indices("validation").tolist() == [2, 3]
 
 
-def test_an_empty_split_is_an_error_naming_data_set_and_split(dataset: ImageDataset) -> None:
+def test_an_empty_split_is_an_error_naming_dataset_and_split(dataset: ImageDataset) -> None:
     with pytest.raises(InputError, match="dataset six has no novel classes"):
-        dataset.rows("novel")
+        dataset.indices("novel")
 
 
-def test_an_opened_table_is_the_written_one(dataset: ImageDataset, tmp_path: Path) -> None:
+def test_an_opened_dataset_is_the_written_one(dataset: ImageDataset, tmp_path: Path) -> None:
     opened = open_dataset(tmp_path / "dataset")
     np.testing.assert_array_equal(opened.images, dataset.images)
     np.testing.assert_array_equal(opened.labels, dataset.labels)
@@ -44,7 +48,7 @@ def test_an_opened_table_is_the_written_one(dataset: ImageDataset, tmp_path: Pat
     assert opened.splits == {"base": (0, 2), "validation": (1,), "novel": ()}
 
 
-def test_the_tensor_shares_memory_and_never_changes_the_file(dataset: ImageDataset, tmp_path: Path) -> None:
+def test_the_tensor_fractions_memory_and_never_changes_the_file(dataset: ImageDataset, tmp_path: Path) -> None:
     dataset.image_tensor()[0, 0, 0, 0] ^= 255
     assert open_dataset(tmp_path / "dataset").images[0, 0, 0, 0] != dataset.images[0, 0, 0, 0]
 
@@ -80,6 +84,26 @@ def test_a_file_cut_short_is_an_error_of_one_line(dataset: ImageDataset, tmp_pat
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("file", [IMAGES_FILE, LABELS_FILE, DATASET_FILE])
+def test_a_missing_file_is_an_error_naming_it(dataset: ImageDataset, tmp_path: Path, file: str) -> None:
+    (tmp_path / "dataset" / file).unlink()
+    with pytest.raises(InputError, match=rf"is not a dataset .*: it has no {file}"):
+        open_dataset(tmp_path / "dataset")
+
+
+def test_a_dataset_of_s2m2_0_1_0_opens(dataset: ImageDataset, tmp_path: Path) -> None:
+    (tmp_path / "dataset" / DATASET_FILE).rename(tmp_path / "dataset" / OLD_DATASET_FILE)
+    assert open_dataset(tmp_path / "dataset").digest == dataset.digest
+
+
+def test_labeled_images_are_those_of_a_split(dataset: ImageDataset) -> None:
+    labeled = dataset.labeled("base")
+    assert (labeled.indices.tolist(), labeled.labels.tolist(), labeled.class_names) == ([0, 1, 4, 5], [0, 0, 2, 2], dataset.class_names)
+    selected = labeled.select(torch.tensor([3, 0]))
+    assert (len(labeled), len(selected)) == (4, 2)
+    np.testing.assert_array_equal(selected.images[selected.indices].numpy(), dataset.images[[5, 0]])
+
+
 def test_a_file_that_is_too_long_is_an_error(dataset: ImageDataset, tmp_path: Path) -> None:
     path = tmp_path / "dataset" / IMAGES_FILE
     path.write_bytes(path.read_bytes() + b"x")
@@ -90,7 +114,7 @@ def test_a_file_that_is_too_long_is_an_error(dataset: ImageDataset, tmp_path: Pa
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"format": 99}, "has format 99"),
+        ({"format": 2}, r"dataset\.json has format 2, not 1"),
         ({"format": 0}, "has format 0, not 1; prepare the dataset again"),
         ({"images": 7}, "does not hold the 7 images"),
         ({"class_names": ["a", "b"]}, r"labels\.npy has a label that is none of the 2 classes"),
@@ -134,7 +158,7 @@ def test_another_array_is_an_error_naming_its_file(dataset: ImageDataset, tmp_pa
         open_dataset(tmp_path / "dataset")
 
 
-def test_a_table_larger_than_memory_opens_at_once(tmp_path: Path) -> None:
+def test_a_dataset_larger_than_memory_opens_at_once(tmp_path: Path) -> None:
     """A sparse file of a terabyte takes no space; it could not be mapped if memory were set aside for it."""
     count = 450_000
     size = 860
@@ -154,3 +178,14 @@ def test_a_table_larger_than_memory_opens_at_once(tmp_path: Path) -> None:
     assert dataset.images.nbytes > 0.99e12
     assert not dataset.image_tensor()[-1].any()
     assert min(seconds) < 0.05
+
+
+@pytest.mark.parametrize(("file", "keep", "says"), [(IMAGES_FILE, 300, "images.npy is cut short"), (DATASET_FILE, 30, "is not a dataset")])
+def test_a_damaged_dataset_is_named_before_a_run_begins(
+    dataset: ImageDataset, tmp_path: Path, capfd: pytest.CaptureFixture[str], file: str, keep: int, says: str
+) -> None:
+    path = tmp_path / "dataset" / file
+    path.write_bytes(path.read_bytes()[:keep])
+    before = tree(tmp_path)
+    assert says in complaint(["pretrain", "--run", str(tmp_path / "run"), "--data.path", str(tmp_path / "dataset")], capfd)
+    assert tree(tmp_path) == before

@@ -1,4 +1,4 @@
-"""Real CUB, Omniglot, CIFAR-FS and FC100, where they are at hand: exact counts, a part of each prepared, the known equal images."""
+"""Real CUB, Omniglot, CIFAR-FS and FC100, from the folder in S2M2_TEST_DATA: exact counts, pixels, digests, known equal images."""
 
 import os
 import tarfile
@@ -9,14 +9,15 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from s2m2.data.dataset import SPLITS
-from s2m2.data.datasets import DATASETS
 from s2m2.data.inspection import diagnose, folder_subject, observe
-from s2m2.data.preparation import prepare
+from s2m2.data.prepare import prepare
 from s2m2.data.sources import Listing, list_source
-from s2m2.data.splitting import split_classes
-from tests.data.sources.trees import touch
+from s2m2.data.splits import read_packaged_list, split_classes
+from s2m2.data.standard_datasets import DATASETS
+from tests.data.files import touch
 
 ROOT = Path(os.environ.get("S2M2_TEST_DATA", "real-images"))
 ARCHIVES = {
@@ -61,7 +62,7 @@ def counts_of(listing: Listing, images: Callable[[str], int]) -> tuple[dict[str,
 
 
 @needs("cub")
-def test_cub_has_its_exact_counts_and_a_part_becomes_a_table(tmp_path: Path) -> None:
+def test_cub_has_its_exact_counts_and_a_part_becomes_a_dataset(tmp_path: Path) -> None:
     found = {path.name: number for path, number in a_part("cub", tmp_path, 2).items()}
     listing_file = tmp_path / "CUB_200_2011" / "images.txt"
     lines = listing_file.read_text().splitlines()
@@ -80,7 +81,7 @@ def test_cub_has_its_exact_counts_and_a_part_becomes_a_table(tmp_path: Path) -> 
 
 
 @needs("omniglot")
-def test_omniglot_has_its_exact_counts_and_a_part_becomes_a_table(tmp_path: Path) -> None:
+def test_omniglot_has_its_exact_counts_and_a_part_becomes_a_dataset(tmp_path: Path) -> None:
     found = {f"{path.parent.name}/{path.name}": number for path, number in a_part("omniglot", tmp_path, 1).items()}
     assert set(found.values()) == {20}
     listing = list_source(tmp_path)
@@ -128,3 +129,31 @@ def test_cifar_fs_and_fc100_have_their_exact_counts_and_known_equal_images(tmp_p
     names = [PurePosixPath(image.name).relative_to(tmp_path).as_posix() for image in subject.images]
     groups = {frozenset(names[row] for row in group) for finding in sets.values() for group in finding.groups}
     assert groups == pairs
+
+
+ARCHIVE = ROOT / "cifar_fs" / "val.tar"
+pytestmark = pytest.mark.skipif(not ARCHIVE.is_file(), reason=f"no real images: {ARCHIVE} is missing; set S2M2_TEST_DATA")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("real")
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+def test_the_validation_classes_become_a_dataset_of_their_exact_pixels(root: Path, tmp_path: Path) -> None:
+    dataset = prepare(root / "cifar100" / "data", tmp_path / "dataset", splits="0.5,0.25,0.25", name="cifar_fs validation")
+    assert dataset.images.shape == (9600, 32, 32, 3)
+    assert dataset.class_names == tuple(sorted(read_packaged_list("cifar_fs")["validation"]))
+    assert (np.bincount(dataset.labels) == 600).all()
+    files = sorted((root / "cifar100" / "data" / "beaver").iterdir())
+    for place in (0, 17, 599):
+        np.testing.assert_array_equal(dataset.images[place], np.asarray(Image.open(files[place])))
+
+
+def test_the_whole_list_over_a_part_of_the_classes_names_the_missing_ones(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"class list cifar_fs names, but without images,: apple, .* and 79 more"):
+        prepare(root / "cifar100" / "data", tmp_path / "dataset", splits="cifar_fs")
+    assert list(tmp_path.iterdir()) == []

@@ -1,18 +1,60 @@
-"""Tiny trees of files in the layouts of the datasets. Images are empty files unless pixels matter, as no reader opens any."""
+"""Small image files and trees in the layouts of the datasets, and the command line as a user sees it."""
 
 import io
 import os
 import pickle
+import signal
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from s2m2.cli import main
 from s2m2.data.dataset import SPLITS
-from s2m2.data.decoding import decode_image
+from s2m2.data.decode import decode_image
 from s2m2.data.sources import Listing
-from s2m2.data.splitting import read_packaged_list
+from s2m2.data.splits import read_packaged_list
+
+
+def write_images(root: Path, classes: dict[str, int], size: int = 8) -> Path:
+    """A folder of class folders with so many PNG images each, every image of one color that tells class and place."""
+    for label, (name, count) in enumerate(classes.items()):
+        (root / name).mkdir(parents=True)
+        for place in range(count):
+            Image.new("RGB", (size, size), (label, place, 100)).save(root / name / f"{place}.png")
+    return root
+
+
+def noise_image(width: int, height: int, seed: int = 0) -> Image.Image:
+    """Random pixels, which compress badly, so that cutting the file short cuts pixels off."""
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def die(*arguments: object, **options: object) -> None:
+    """End this process as the system does when memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def tree(folder: Path) -> set[str]:
+    """Everything below a folder, and what its files hold."""
+    found = set()
+    for parent, folders, files in os.walk(folder):
+        found |= {str(Path(parent, name)) for name in folders}
+        found |= {f"{Path(parent, name)} {Path(parent, name).lstat().st_size}" for name in files}
+    return found
+
+
+def complaint(arguments: list[str], capfd: pytest.CaptureFixture[str], code: int = 2) -> str:
+    """The one line that a call leaves on standard error."""
+    capfd.readouterr()
+    assert main(arguments) == code
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith(f"s2m2 {arguments[0]}: ")
+    return lines[0]
+
 
 STEMS = {"base": "train", "validation": "val", "novel": "test"}
 

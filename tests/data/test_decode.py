@@ -1,3 +1,5 @@
+"""Decoding of image files of any kind to squares of RGB bytes."""
+
 from pathlib import Path
 from typing import Any
 
@@ -5,10 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s2m2.data.decoding import decode_image, image_size
-from s2m2.data.image import ImageFile
+from s2m2.data.decode import ImageFile, decode_image, image_size
 from s2m2.errors import InputError
-from tests.data.images import noise_image
+from tests.data.files import noise_image
 
 
 def decoded(path: Path, image: Image.Image, size: int = 8, **options: Any) -> np.ndarray:
@@ -21,7 +22,7 @@ def test_an_rgb_image_of_the_right_size_keeps_every_byte(tmp_path: Path) -> None
     np.testing.assert_array_equal(decoded(tmp_path / "a.png", image), np.asarray(image))
 
 
-def test_grey_is_repeated_over_the_channels(tmp_path: Path) -> None:
+def test_gray_is_repeated_over_the_channels(tmp_path: Path) -> None:
     gray = noise_image(8, 8).convert("L")
     np.testing.assert_array_equal(decoded(tmp_path / "a.png", gray), np.asarray(gray)[..., None].repeat(3, axis=2))
 
@@ -65,7 +66,7 @@ def test_an_adobe_jpeg_stores_cmyk_inverted_and_still_shows_its_colors(tmp_path:
 
 
 @pytest.mark.parametrize(("gray", "alpha", "expected"), [(40, 255, 40), (40, 0, 255), (0, 128, 127)])
-def test_grey_with_transparency_lies_on_white(tmp_path: Path, gray: int, alpha: int, expected: int) -> None:
+def test_gray_with_transparency_lies_on_white(tmp_path: Path, gray: int, alpha: int, expected: int) -> None:
     assert np.abs(decoded(tmp_path / "a.png", Image.new("LA", (8, 8), (gray, alpha))).astype(int) - expected).max() <= 1
 
 
@@ -119,7 +120,7 @@ UPRIGHT = {
 @pytest.mark.parametrize(
     ("suffix", "mode"), [("png", "RGB"), ("jpg", "RGB"), ("jpg", "CMYK"), ("webp", "RGB"), ("tif", "I;16"), ("png", "P")]
 )
-def test_a_image_is_turned_as_exif_says(tmp_path: Path, orientation: int, suffix: str, mode: str) -> None:
+def test_an_image_is_rotated_as_exif_says(tmp_path: Path, orientation: int, suffix: str, mode: str) -> None:
     pixels = np.zeros((32, 32), dtype=np.uint8)
     pixels[:16, :16], pixels[:16, 16:] = 255, 128
     stored = Image.fromarray(pixels.astype(np.uint16) << 8) if mode == "I;16" else Image.fromarray(pixels).convert("RGB")
@@ -185,7 +186,7 @@ def test_a_large_jpeg_decoded_at_a_fraction_looks_like_the_whole_one(tmp_path: P
     assert np.abs(fraction.astype(int) - whole).mean() < 1.5
 
 
-def test_a_image_that_is_not_square_is_squeezed_whole(tmp_path: Path) -> None:
+def test_an_image_that_is_not_square_is_squeezed_whole(tmp_path: Path) -> None:
     wide = np.zeros((8, 32, 3), dtype=np.uint8)
     wide[:, 16:] = 255
     image = decoded(tmp_path / "a.png", Image.fromarray(wide))

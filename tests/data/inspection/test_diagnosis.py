@@ -10,7 +10,7 @@ import pytest
 from s2m2.data.dataset import ImageDataset, dataset_digest
 from s2m2.data.inspection import Diagnosis, Subject, dataset_subject, diagnose, folder_subject, observe, subject_of
 from s2m2.errors import InputError
-from tests.data.images import noise_image
+from tests.data.files import noise_image
 
 SPLITS = {"base": ["apple"], "validation": ["bear"], "novel": ["cup"]}
 
@@ -48,7 +48,7 @@ def table_diagnosis(dataset: ImageDataset, **task: int) -> Diagnosis:
     return diagnosis_of(dataset_subject(dataset, place="dataset"), **task)
 
 
-def test_a_sound_table_has_notes_only() -> None:
+def test_a_sound_dataset_has_notes_only() -> None:
     diagnosis = table_diagnosis(noise_table())
     assert diagnosis.exit_code == 0
     assert not diagnosis.of("finding")
@@ -87,7 +87,7 @@ def test_equal_images_are_told_apart_by_where_they_lie() -> None:
         assert all(f"#{row} (" in found[title].items[0] for row in groups)
 
 
-def test_one_flipped_bit_makes_a_table_unusable() -> None:
+def test_one_flipped_bit_makes_a_dataset_unusable() -> None:
     dataset = noise_table((40, 50, 60))
     dataset.images[133, 4, 4, 1] ^= 8
     diagnosis = table_diagnosis(dataset)
@@ -120,7 +120,7 @@ def test_classes_without_images_and_names_used_twice_are_findings_and_classes_in
     assert ("1 class is in no split", ("b",)) in [(finding.title, finding.items) for finding in diagnosis.of("note")]
 
 
-def test_counts_are_compared_with_those_of_the_data_set_that_a_table_was_made_of() -> None:
+def test_counts_are_compared_with_those_of_the_dataset_that_a_dataset_was_made_of() -> None:
     dataset = noise_table(dataset="cifar_fs", splits="of the source")
     (finding,) = [finding for finding in table_diagnosis(dataset).of("finding") if "CIFAR-FS" in finding.title]
     assert "base: 6 images, but 38,400 expected, 38,394 missing" in finding.items
@@ -131,7 +131,7 @@ def test_counts_are_compared_with_those_of_the_data_set_that_a_table_was_made_of
     assert [item.split(":")[0] for item in finding.items] == ["all", "all"]
 
 
-def test_turned_classes_are_expected_four_times() -> None:
+def test_rotated_classes_are_expected_four_times() -> None:
     subject = dataset_subject(noise_table(dataset="omniglot", splits="of the source", rotated=True), place="dataset")
     assert subject.expected is not None
     assert subject.expected.classes == {"base": 4112, "validation": 688, "novel": 1692, "all": 6492}
@@ -186,7 +186,7 @@ def test_class_lists_that_do_not_fit_are_said_and_the_images_are_looked_at_all_t
     ]
 
 
-def test_one_color_grey_and_unequal_sizes_are_notes(tmp_path: Path) -> None:
+def test_one_color_gray_and_unequal_sizes_are_notes(tmp_path: Path) -> None:
     root = folder(tmp_path / "source")
     noise_image(30, 20).convert("L").save(root / "apple" / "gray.png")
     noise_image(3, 2).resize((5, 5), box=(0, 0, 0.1, 0.1), resample=0).save(root / "apple" / "plain.png")
@@ -208,6 +208,6 @@ def test_one_color_grey_and_unequal_sizes_are_notes(tmp_path: Path) -> None:
         ({"dataset": "imagenet21k"}, "--dataset"),
     ],
 )
-def test_settings_that_a_table_has_no_use_for_are_refused(glyph_folder: Path, settings: dict[str, object], says: str) -> None:
+def test_settings_that_a_dataset_has_no_use_for_are_refused(glyph_folder: Path, settings: dict[str, object], says: str) -> None:
     with pytest.raises(InputError, match=says):
         subject_of(str(glyph_folder), **settings)  # type: ignore[arg-type]

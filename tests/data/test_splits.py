@@ -1,10 +1,12 @@
+"""Class lists and random splits."""
+
 import json
 from pathlib import Path
 
 import pytest
 
 from s2m2.data.dataset import SPLITS
-from s2m2.data.splitting import ROTATIONS, ClassLists, packaged_lists, read_packaged_list, split_classes, turned, unturned
+from s2m2.data.splits import ROTATIONS, ClassLists, packaged_lists, read_packaged_list, rotated_name, split_classes, unrotated_name
 from s2m2.errors import InputError
 
 NAMES = tuple("abcdefghij")
@@ -17,7 +19,7 @@ def written(path: Path, content: object) -> str:
     return str(path)
 
 
-def test_shares_use_every_class_once_and_repeat_with_the_seed() -> None:
+def test_fractions_use_every_class_once_and_repeat_with_the_seed() -> None:
     splits = split_classes(NAMES, "0.6,0.2,0.2", seed=1)
     assert [len(splits[split]) for split in SPLITS] == [6, 2, 2]
     assert sorted(number for split in SPLITS for number in splits[split]) == list(range(10))
@@ -25,7 +27,7 @@ def test_shares_use_every_class_once_and_repeat_with_the_seed() -> None:
     assert any(split_classes(NAMES, "0.6,0.2,0.2", seed=seed) != splits for seed in range(2, 5))
 
 
-def test_shares_are_rounded_so_that_they_add_up() -> None:
+def test_fractions_are_rounded_so_that_they_add_up() -> None:
     counts = {
         count: [len(numbers) for numbers in split_classes(range_of_names(count), None, seed=0).values()] for count in (5, 7, 100, 1623)
     }
@@ -41,20 +43,20 @@ def test_all_classes_may_be_novel() -> None:
 
 
 @pytest.mark.parametrize("shares", ["0.5,0.5,0.5", "1,0", "-0.5,0.5,1", "0.2", "nan,0,1"])
-def test_shares_that_are_none_are_an_error(shares: str) -> None:
+def test_fractions_that_are_none_are_an_error(shares: str) -> None:
     with pytest.raises(InputError, match=r"--splits is .* add up to 1"):
         split_classes(NAMES, shares, seed=0)
 
 
-def test_a_share_without_a_class_is_an_error_naming_the_split() -> None:
-    with pytest.raises(InputError, match=r"a share of 0\.16 of 2 classes leaves no validation class"):
+def test_a_fraction_without_a_class_is_an_error_naming_the_split() -> None:
+    with pytest.raises(InputError, match=r"a fraction of 0\.16 of 2 classes leaves no validation class"):
         split_classes(NAMES[:2], None, seed=0)
 
 
-def test_the_lists_of_the_source_come_before_shares() -> None:
-    own: ClassLists = {"base": tuple("abcdef"), "validation": tuple("gh"), "novel": tuple("ij")}
-    assert split_classes(NAMES, None, seed=0, own=own) == NUMBERS
-    assert split_classes(NAMES, "0,0,1", seed=0, own=own)["base"] == ()
+def test_the_lists_of_the_source_come_before_fractions() -> None:
+    lists: ClassLists = {"base": tuple("abcdef"), "validation": tuple("gh"), "novel": tuple("ij")}
+    assert split_classes(NAMES, None, seed=0, source_lists=lists) == NUMBERS
+    assert split_classes(NAMES, "0,0,1", seed=0, source_lists=lists)["base"] == ()
 
 
 @pytest.mark.parametrize("keys", [("base", "val", "novel"), ("base", "validation", "novel"), ("train", "val", "test")])
@@ -145,10 +147,10 @@ def test_the_list_of_omniglot_names_alphabet_and_character() -> None:
     assert lists["base"][0] == "Alphabet_of_the_Magi/character01"
 
 
-TURNED = [turned(name, degrees) for name in NAMES for degrees in ROTATIONS]
+TURNED = [rotated_name(name, degrees) for name in NAMES for degrees in ROTATIONS]
 
 
-def test_a_listed_class_stands_for_its_four_turns_too(tmp_path: Path) -> None:
+def test_a_listed_class_stands_for_its_four_rotations_too(tmp_path: Path) -> None:
     expected = {split: tuple(4 * number + turn for number in numbers for turn in range(4)) for split, numbers in NUMBERS.items()}
     assert split_classes(TURNED, written(tmp_path / "mine.json", LISTS), seed=0) == expected
     with pytest.raises(InputError, match=r"leaves out: j/rot000, j/rot090, j/rot180, j/rot270$"):
@@ -157,14 +159,14 @@ def test_a_listed_class_stands_for_its_four_turns_too(tmp_path: Path) -> None:
         split_classes(TURNED, written(tmp_path / "mine.json", LISTS | {"novel": ["i", "j", "i"]}), seed=0)
 
 
-def test_shares_keep_the_four_turns_of_a_class_together() -> None:
+def test_fractions_keep_the_four_rotations_of_a_class_together() -> None:
     upright = split_classes(NAMES, "0.5,0.3,0.2", seed=5)
     splits = split_classes(TURNED, "0.5,0.3,0.2", seed=5)
     assert splits == {split: tuple(4 * number + turn for number in numbers for turn in range(4)) for split, numbers in upright.items()}
 
 
-def test_only_the_four_turns_of_a_name_are_taken_for_turns() -> None:
-    assert [unturned(name) for name in ("a/b/rot090", "a/rot000", "a/rot45", "a/rot090/c", "rot090", "/rot090", "a")] == [
+def test_only_the_four_rotations_of_a_name_are_taken_for_rotations() -> None:
+    assert [unrotated_name(name) for name in ("a/b/rot090", "a/rot000", "a/rot45", "a/rot090/c", "rot090", "/rot090", "a")] == [
         "a/b",
         "a",
         "a/rot45",

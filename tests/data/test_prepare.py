@@ -1,3 +1,5 @@
+"""`prepare`: images on disk become a dataset, with any number of processes, after an interruption and after changes."""
+
 import itertools
 import os
 import subprocess
@@ -9,12 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s2m2.data import decoding, pool, preparation
-from s2m2.data.dataset import SPLITS
-from s2m2.data.image import ImageFile
-from s2m2.data.preparation import prepare
+from s2m2.data import decode, pool
+from s2m2.data import prepare as preparation
+from s2m2.data.dataset import DATASET_FILE, OLD_DATASET_FILE, SPLITS, open_dataset
+from s2m2.data.decode import ImageFile
+from s2m2.data.prepare import prepare
 from s2m2.errors import InputError
-from tests.data.images import die, noise_image, write_images
+from tests.data.files import die, noise_image, write_images
 
 CLASSES = {"a": 3, "b": 2, "c10": 4, "c9": 1, "d": 2}
 
@@ -24,7 +27,7 @@ def source(tmp_path: Path) -> Path:
     return write_images(tmp_path / "source", CLASSES)
 
 
-def test_class_folders_become_a_table(source: Path, tmp_path: Path) -> None:
+def test_class_folders_become_a_dataset(source: Path, tmp_path: Path) -> None:
     dataset = prepare(source, tmp_path / "out" / "dataset")
     assert dataset.name == "source"
     assert dataset.class_names == ("a", "b", "c9", "c10", "d")
@@ -36,13 +39,28 @@ def test_class_folders_become_a_table(source: Path, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["dataset"]
 
 
-def test_files_that_are_no_images_are_left_out_aloud(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_digest_is_that_of_s2m2_0_1_0(source: Path, tmp_path: Path) -> None:
+    digest = "550f6959d6fc858044b54701cfeec1ce59eb4c49402a332f14b670bda46c78fc"
+    assert prepare(source, tmp_path / "dataset").digest == digest
+
+
+def test_a_dataset_of_s2m2_0_1_0_is_replaced_only_where_that_is_asked_for(source: Path, tmp_path: Path) -> None:
+    digest = prepare(source, tmp_path / "dataset").digest
+    (tmp_path / "dataset" / DATASET_FILE).rename(tmp_path / "dataset" / OLD_DATASET_FILE)
+    assert open_dataset(tmp_path / "dataset").digest == digest
+    with pytest.raises(InputError, match=r"dataset exists; .*--overwrite"):
+        prepare(source, tmp_path / "dataset", size=9)
+    prepare(source, tmp_path / "dataset", size=9, overwrite=True)
+    assert sorted(path.name for path in (tmp_path / "dataset").iterdir()) == [DATASET_FILE, "images.npy", "labels.npy"]
+
+
+def test_files_that_are_no_images_are_left_out_and_counted(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (source / "a" / "notes.txt").write_text("")
     assert len(prepare(source, tmp_path / "dataset").images) == 12
     assert "1 file is left out" in capsys.readouterr().out
 
 
-def test_images_that_are_passed_over_are_counted_aloud(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_that_are_passed_over_are_counted_and_counted(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_images(source / "a", {"more": 3})
     noise_image(8, 8).save(source / "loose.png")
     assert len(prepare(source, tmp_path / "dataset").images) == 12
@@ -86,7 +104,7 @@ def test_own_images_of_different_sizes_become_92_pixels_unless_told(source: Path
     assert prepare(source, tmp_path / "told", size=10).images.shape == (13, 10, 10, 3)
 
 
-@pytest.mark.parametrize(("size", "side"), [((12, 8), 92), ((256, 256), 256), ((257, 257), 92)])
+@pytest.mark.parametrize(("shape", "size"), [((12, 8), 92), ((256, 256), 256), ((257, 257), 92)])
 def test_equal_images_stay_as_they_are_if_they_are_square_and_not_too_large(tmp_path: Path, shape: tuple[int, int], size: int) -> None:
     for name in "abcde":
         (tmp_path / "source" / name).mkdir(parents=True)
@@ -103,7 +121,7 @@ def test_the_settings_change_the_digest_and_are_kept(source: Path, tmp_path: Pat
     }  # fmt: skip
 
 
-def test_cifar_fs_is_recognised_with_its_own_splits(source: Path, tmp_path: Path) -> None:
+def test_cifar_fs_is_recognized_with_its_own_splits(source: Path, tmp_path: Path) -> None:
     root = tmp_path / "cifar100"
     (root / "splits" / "bertinetto").mkdir(parents=True)
     source.rename(root / "data")
@@ -136,12 +154,12 @@ def test_several_damaged_images_are_named_at_once(source: Path, tmp_path: Path, 
 
 def stop_after(images: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C as soon as so many images were decoded, one at a time."""
-    decode, count = decoding.decode_image, itertools.count()
+    decode_image, count = decode.decode_image, itertools.count()
 
     def decode_or_stop(*arguments: Any) -> np.ndarray:
         if next(count) == images:
             raise KeyboardInterrupt
-        return decode(*arguments)
+        return decode_image(*arguments)
 
     monkeypatch.setattr(pool, "PIECE", 1)
     monkeypatch.setattr(pool, "decode_image", decode_or_stop)
@@ -159,11 +177,11 @@ def test_an_interrupted_preparation_continues(
         assert not (tmp_path / "dataset").exists()
     assert prepare(source, tmp_path / "dataset").digest == whole
     assert "continuing with 11 of 12 images" in capsys.readouterr().out
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "dataset", "whole"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "source", "whole"]
 
 
 @pytest.mark.parametrize("change", ["size", "fit", "image", "class", "version"])
-def test_after_a_change_preparation_starts_anew(
+def test_after_a_change_preparation_starts_again(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], change: str
 ) -> None:
     stop_after(5, monkeypatch)
@@ -185,7 +203,7 @@ def test_after_a_change_preparation_starts_anew(
 
 
 def test_a_script_without_torch_can_prepare(source: Path, tmp_path: Path) -> None:
-    script = "import sys; from pathlib import Path; from s2m2.data.preparation import prepare; prepare(*map(Path, sys.argv[1:]))"
+    script = "import sys; from pathlib import Path; from s2m2.data.prepare import prepare; prepare(*map(Path, sys.argv[1:]))"
     script += "; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script, str(source), str(tmp_path / "dataset")], check=False).returncode == 0
 
@@ -198,14 +216,14 @@ def test_overlapping_splits_are_an_error_before_anything_is_written(source: Path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lists.json", "source"]
 
 
-def test_an_existing_table_is_kept_unless_told(source: Path, tmp_path: Path) -> None:
+def test_an_existing_dataset_is_kept_unless_told(source: Path, tmp_path: Path) -> None:
     prepare(source, tmp_path / "dataset")
     with pytest.raises(InputError, match="dataset exists"):
         prepare(source, tmp_path / "dataset", size=9)
     assert prepare(source, tmp_path / "dataset", size=9, overwrite=True).images.shape[1] == 9
 
 
-def test_a_table_inside_its_source_is_an_error(source: Path) -> None:
+def test_a_dataset_inside_its_source_is_an_error(source: Path) -> None:
     with pytest.raises(InputError, match="lies inside --source"):
         prepare(source, source / "dataset")
     assert not (source / "dataset").exists()
@@ -217,14 +235,14 @@ def test_a_missing_source_is_an_error_naming_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_a_table_goes_where_a_link_leads(source: Path, tmp_path: Path, there: bool) -> None:
+def test_a_dataset_goes_where_a_link_leads(source: Path, tmp_path: Path, there: bool) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "dataset").symlink_to(tmp_path / "disk" / "real")
     if there:
         prepare(source, tmp_path / "disk" / "real")
     for size in (9, 10):
         assert prepare(source, tmp_path / "dataset", size=size, overwrite=there or size == 10).images.shape[1] == size
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "source", "dataset"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "disk", "source"]
     assert (tmp_path / "dataset").is_symlink()
     assert [path.name for path in (tmp_path / "disk").iterdir()] == ["real"]
 

@@ -1,6 +1,9 @@
-"""What a hurried or hostile user gives `s2m2 prepare`: each gets one line that names the culprit, and no partial output."""
+"""Wrong input to `s2m2 prepare`: one line that names the fault, and no partial output."""
 
+import json
 import os
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,33 +11,142 @@ from PIL import Image
 
 from s2m2.cli import main
 from s2m2.data.dataset import open_dataset
-from tests.data.command_line import complaint, tree
-from tests.data.corrupted import (
-    Spoil,
-    arguments,
-    bomb,
-    both,
-    cub_without_a_image,
-    cut,
-    empty_source,
-    existing,
-    floats,
-    holiday,
-    link,
-    listed,
-    moved,
-    no_classes,
-    no_val_txt,
-    put,
-    source_loop,
-    split_lists,
-    wrong_checksum,
-)
-from tests.data.images import write_images
+from tests.data.files import complaint, noise_image, tree, write_images
+
+Fault = Callable[[Path], list[str] | None]
+"""Faults the sources in a folder; returns the arguments, None for the usual ones."""
+
+
+def put(name: str, content: bytes | str) -> Fault:
+    def fault(root: Path) -> None:
+        path = root / "source" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    return fault
+
+
+def cut(name: str, keep: float) -> Fault:
+    def fault(root: Path) -> None:
+        path = root / "source" / name
+        noise_image(64, 64).save(path)
+        path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
+
+    return fault
+
+
+def arguments(*more: str, source: str = "source", output: str = "dataset") -> Fault:
+    def fault(root: Path) -> list[str]:
+        return ["prepare", str(root / source), "--output", str(root / output), *(part.replace("ROOT", str(root)) for part in more)]
+
+    return fault
+
+
+def link(name: str, target: str) -> Fault:
+    return lambda root: (root / "source" / name).symlink_to(root / "source" / target)
+
+
+def listed(text: str | bytes, file: str = "list.csv") -> Fault:
+    """A list of images as the source."""
+
+    def fault(root: Path) -> list[str]:
+        (root / "source" / file).write_bytes(text if isinstance(text, bytes) else text.encode())
+        return ["prepare", str(root / "source" / file), "--output", str(root / "dataset")]
+
+    return fault
+
+
+def split_lists(content: object) -> Fault:
+    def fault(root: Path) -> list[str]:
+        (root / "lists.json").write_text(content if isinstance(content, str) else json.dumps(content))
+        return ["prepare", str(root / "source"), "--output", str(root / "dataset"), "--splits", str(root / "lists.json")]
+
+    return fault
+
+
+def moved(*moves: tuple[str, str]) -> Fault:
+    """Class folders under other folders, as in train/a and val/a."""
+
+    def fault(root: Path) -> None:
+        for before, after in moves:
+            (root / "source" / after).parent.mkdir(exist_ok=True)
+            (root / "source" / before).rename(root / "source" / after)
+
+    return fault
+
+
+def both(first: Fault, second: Fault) -> Fault:
+    def fault(root: Path) -> list[str] | None:
+        return second(root) or first(root)
+
+    return fault
+
+
+def bomb(root: Path) -> None:
+    """A small PNG file that says it has 30,000 x 30,000 pixels."""
+    path = root / "source" / "a" / "bomb.png"
+    Image.new("1", (8, 8)).save(path)
+    content = bytearray(path.read_bytes())
+    content[16:24] = (30_000).to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    path.write_bytes(content)
+
+
+def wrong_checksum(root: Path) -> None:
+    path = root / "source" / "a" / "7.png"
+    noise_image(32, 32).save(path)
+    content = bytearray(path.read_bytes())
+    content[200] ^= 255
+    path.write_bytes(content)
+
+
+def floats(root: Path) -> None:
+    Image.new("F", (8, 8), 0.5).save(root / "source" / "a" / "depth.tif")
+
+
+def empty_source(root: Path) -> None:
+    (root / "source").rename(root / "other")
+    (root / "source").mkdir()
+
+
+def no_classes(root: Path) -> None:
+    empty_source(root)
+    noise_image(8, 8).save(root / "source" / "0.png")
+
+
+def source_loop(root: Path) -> None:
+    (root / "source").rename(root / "other")
+    (root / "source").symlink_to(root / "source")
+
+
+def holiday(root: Path) -> list[str] | None:
+    (root / "dataset").mkdir()
+    noise_image(8, 8).save(root / "dataset" / "holiday.jpg")
+    return arguments("--overwrite", "true")(root)
+
+
+def existing(root: Path) -> None:
+    assert main(["prepare", str(root / "source"), "--output", str(root / "dataset")]) == 0
+
+
+def no_val_txt(root: Path) -> list[str] | None:
+    (root / "source").rename(root / "data")
+    (root / "splits" / "bertinetto").mkdir(parents=True)
+    for name in ("train", "test"):
+        (root / "splits" / "bertinetto" / f"{name}.txt").write_text("a\n")
+    return ["prepare", str(root), "--output", str(root.parent / f"{root.name} dataset")]
+
+
+def cub_without_a_image(root: Path) -> list[str] | None:
+    (root / "source").rename(root / "images")
+    (root / "classes.txt").write_text("1 a\n2 b\n3 c\n4 d\n5 é\n")
+    (root / "images.txt").write_text("1 a/0.png\n2 a/none.jpg\n")
+    return ["prepare", str(root), "--output", str(root.parent / f"{root.name} dataset")]
+
 
 A, B, C, D, E = "abcdé"
 FAIR = {"base": [A, B], "validation": [C], "novel": [D, E]}
-CASES: dict[str, tuple[Spoil, str]] = {
+CASES: dict[str, tuple[Fault, str]] = {
     # The source.
     "no source": (lambda root: ["prepare", "--output", str(root / "dataset")], "source"),
     "no output": (lambda root: ["prepare", str(root / "source")], "output"),
@@ -97,7 +209,7 @@ CASES: dict[str, tuple[Spoil, str]] = {
     "json of another shape": (listed("[1, 2]", "list.json"), "list.json is no list of images"),
     # Splits.
     "unknown splits": (arguments("--splits", "cifarfs"), "--splits is cifarfs"),
-    "shares that do not add up": (arguments("--splits", "0.6,0.3,0.2"), "--splits is [0.6, 0.3, 0.2]"),
+    "fractions that do not add up": (arguments("--splits", "0.6,0.3,0.2"), "--splits is [0.6, 0.3, 0.2]"),
     "shares of which one leaves no class": (arguments("--splits", "0.98,0.01,0.01"), "--splits"),
     "class list over other classes": (arguments("--splits", "cifar_fs"), "class list cifar_fs names, but without images,: apple"),
     "split lists that are no JSON": (split_lists("base: a"), "lists.json"),
@@ -149,9 +261,9 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_one_line_names_the_culprit_and_nothing_is_left(root: Path, capfd: pytest.CaptureFixture[str], case: str) -> None:
-    spoil, names = CASES[case]
-    given = spoil(root) or ["prepare", str(root / "source"), "--output", str(root / "dataset")]
+def test_one_line_names_the_fault_and_nothing_is_left(root: Path, capfd: pytest.CaptureFixture[str], case: str) -> None:
+    fault, names = CASES[case]
+    given = fault(root) or ["prepare", str(root / "source"), "--output", str(root / "dataset")]
     before = tree(root.parent)
     assert names in complaint(given, capfd)
     assert tree(root.parent) == before

@@ -1,4 +1,4 @@
-"""CIFAR-100 as torchvision downloads it, in the exact shape of its pickles; only the network is made up."""
+"""CIFAR-FS and FC100: torchvision's CIFAR-100, Bertinetto's archive, learn2learn's pickles; only the network is made up."""
 
 import hashlib
 from pathlib import Path
@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from s2m2.data.sources import cifar100, download_cifar100, list_source
-from s2m2.data.splitting import split_classes
+from s2m2.data.sources import cifar, download_cifar100, list_source
+from s2m2.data.splits import read_packaged_list, split_classes
 from s2m2.errors import InputError
-from tests.data.sources.trees import classes_of, noise, pixels, write_pickle
+from tests.data.files import classes_of, noise, pixels, touch, write_pickle
 
 NAMES = sorted(name for listed in classes_of("cifar_fs").values() for name in listed)
 
@@ -31,7 +31,7 @@ def write_cifar100(root: Path) -> Path:
 
 
 @pytest.mark.parametrize(("dataset", "name", "base"), [("auto", "cifar_fs", 64), ("cifar_fs", "cifar_fs", 64), ("fc100", "fc100", 60)])
-def test_torchvisions_cifar_100_becomes_either_data_set(tmp_path: Path, dataset: str, name: str, base: int) -> None:
+def test_torchvisions_cifar_100_becomes_either_dataset(tmp_path: Path, dataset: str, name: str, base: int) -> None:
     write_cifar100(tmp_path / "cifar-100-python")
     listing = list_source(tmp_path, dataset)
     assert (listing.name, listing.dataset, listing.class_names, len(listing.images)) == (name, name, tuple(NAMES), 300)
@@ -63,7 +63,7 @@ def test_a_file_of_cifar_100_of_another_shape_is_an_error(tmp_path: Path, change
 
 def test_a_complete_file_must_be_the_one_that_torchvision_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_cifar100(tmp_path)
-    monkeypatch.setattr(cifar100, "COMPLETE", {"train": 200, "test": 10_000})
+    monkeypatch.setattr(cifar, "CIFAR100_IMAGES", {"train": 200, "test": 10_000})
     with pytest.raises(InputError, match=r"train is not the file that torchvision downloads, as its MD5 is .* not 16019d7e"):
         list_source(tmp_path, "cifar_fs")
     torchvision = pytest.importorskip("torchvision.datasets")
@@ -95,3 +95,59 @@ def test_a_download_fetches_what_is_missing_checks_it_and_names_what_fails(tmp_p
     monkeypatch.setattr(torchvision.utils, "download_and_extract_archive", fail)
     with pytest.raises(InputError, match=r"cannot download CIFAR-100 to .*elsewhere: no route to host"):
         download_cifar100(tmp_path / "elsewhere")
+
+
+def write_cifar_fs(root: Path) -> Path:
+    touch(root / "data", (f"{name}/0.png" for listed in read_packaged_list("cifar_fs").values() for name in listed))
+    (root / "splits" / "bertinetto").mkdir(parents=True)
+    for file, split in (("train", "base"), ("val", "validation"), ("test", "novel")):
+        names = read_packaged_list("cifar_fs")[split]  # type: ignore[index]
+        (root / "splits" / "bertinetto" / f"{file}.txt").write_text("\n".join(names) + "\n")
+    return root
+
+
+@pytest.mark.parametrize("inside", [".", "cifar100", "cifarfs/cifar100"])
+def test_bertinettos_folder_is_cifar_fs_or_when_told_fc100(tmp_path: Path, inside: str) -> None:
+    write_cifar_fs(tmp_path / inside)
+    for dataset, name in (("auto", "cifar_fs"), ("cifar_fs", "cifar_fs"), ("fc100", "fc100")):
+        listing = list_source(tmp_path, dataset)
+        assert (listing.name, listing.dataset, len(listing.class_names)) == (name, name, 100)
+        assert split_classes(listing.class_names, None, 0, listing.splits) == split_classes(listing.class_names, name, 0)
+
+
+def test_a_class_that_the_folders_lists_name_must_have_images(tmp_path: Path) -> None:
+    root = write_cifar_fs(tmp_path)
+    (root / "data" / "bee" / "0.png").unlink()
+    with pytest.raises(InputError, match=r"class bee has no image in .*bee"):
+        list_source(root)
+    (root / "splits" / "bertinetto" / "val.txt").unlink()
+    touch(root, ["data/bee/0.png"])
+    with pytest.raises(InputError, match=r"cannot read class list .*val\.txt"):
+        list_source(root)
+
+
+def write_fc100(root: Path, *, original: bool) -> None:
+    names = sorted(name for listed in classes_of("fc100").values() for name in listed)
+    for stem, listed in classes_of("fc100").items():
+        numbers = [names.index(name) if original else place for place, name in enumerate(listed)]
+        write_pickle(root / f"FC100_{stem}.pickle", {"data": noise(len(numbers), size=32), "labels": numbers}, 2)
+
+
+@pytest.mark.parametrize("original", [True, False])
+def test_fc100_pickles_have_the_classes_of_cifar_100_where_their_numbers_tell(tmp_path: Path, original: bool) -> None:
+    write_fc100(tmp_path, original=original)
+    listing = list_source(tmp_path)
+    assert (listing.name, len(listing.class_names), len(listing.images)) == ("fc100", 100, 100)
+    splits = split_classes(listing.class_names, "fc100" if original else None, 0, listing.splits)
+    assert [len(numbers) for numbers in splits.values()] == [60, 20, 20]
+    assert ("apple" in listing.class_names) == original
+    (tmp_path / "FC100_val.pickle").unlink()
+    with pytest.raises(InputError, match=r"cannot read .*FC100_val\.pickle"):
+        list_source(tmp_path)
+
+
+def test_folders_without_the_files_are_named_with_what_they_need(tmp_path: Path) -> None:
+    touch(tmp_path, ["a/0.png"])
+    for dataset in ("cifar_fs", "fc100"):
+        with pytest.raises(InputError, match=rf"not laid out as {dataset}: it needs .*torchvision's cifar-100-python"):
+            list_source(tmp_path, dataset)
