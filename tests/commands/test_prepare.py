@@ -39,7 +39,7 @@ def test_a_download_comes_first_and_goes_into_the_source(tmp_path: Path, monkeyp
     assert len(open_dataset(output).images) == 6
 
 
-def test_a_download_that_fails_leaves_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_that_fails_leaves_no_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(root: Path) -> Path:
         raise InputError("no route")
 

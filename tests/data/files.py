@@ -19,11 +19,11 @@ from s2m2.data.splits import read_packaged_list
 
 
 def write_images(root: Path, classes: dict[str, int], size: int = 8) -> Path:
-    """A folder of class folders with so many PNG images each, every image of one color that tells class and place."""
+    """A folder of class folders with so many PNG images each, every image of one color that tells its class and index."""
     for label, (name, count) in enumerate(classes.items()):
         (root / name).mkdir(parents=True)
-        for place in range(count):
-            Image.new("RGB", (size, size), (label, place, 100)).save(root / name / f"{place}.png")
+        for index in range(count):
+            Image.new("RGB", (size, size), (label, index, 100)).save(root / name / f"{index}.png")
     return root
 
 
@@ -39,11 +39,11 @@ def die(*arguments: object, **options: object) -> None:
 
 def tree(folder: Path) -> set[str]:
     """Everything below a folder, and what its files hold."""
-    found = set()
+    entries = set()
     for parent, folders, files in os.walk(folder):
-        found |= {str(Path(parent, name)) for name in folders}
-        found |= {f"{Path(parent, name)} {Path(parent, name).lstat().st_size}" for name in files}
-    return found
+        entries |= {str(Path(parent, name)) for name in folders}
+        entries |= {f"{Path(parent, name)} {Path(parent, name).lstat().st_size}" for name in files}
+    return entries
 
 
 def complaint(arguments: list[str], capfd: pytest.CaptureFixture[str], code: int = 2) -> str:
@@ -108,10 +108,10 @@ def write_lists(root: Path, rows: Mapping[str, Iterable[tuple[str, str]]]) -> Pa
 
 def by_class(listing: Listing) -> dict[str, list[str]]:
     """File names of each class, in the listing's order."""
-    found: dict[str, list[str]] = {name: [] for name in listing.class_names}
+    entries: dict[str, list[str]] = {name: [] for name in listing.class_names}
     for image, label in zip(listing.images, listing.labels, strict=True):
-        found[listing.class_names[label]].append(Path(image.name).name)
-    return found
+        entries[listing.class_names[label]].append(Path(image.name).name)
+    return entries
 
 
 def pixels(listing: Listing, class_name: str, size: int) -> list[np.ndarray]:

@@ -92,9 +92,9 @@ def test_an_epoch_meets_each_image_at_most_once() -> None:
     streams = [
         StepStream(seed=0, stage="pretrain", step=step, batch_size=10, rank=rank, world_size=2) for step in range(10) for rank in (0, 1)
     ]
-    met = torch.cat([local_batch(order, stream.step, stream) for stream in streams])
-    assert len(met) == steps_per_epoch(103, 10) * 10 == 100
-    assert len(met.unique()) == 100
+    items = torch.cat([local_batch(order, stream.step, stream) for stream in streams])
+    assert len(items) == steps_per_epoch(103, 10) * 10 == 100
+    assert len(items.unique()) == 100
 
 
 def test_what_is_left_out_changes_with_the_epoch() -> None:
@@ -135,21 +135,21 @@ def test_two_batches_of_a_step_have_orders_of_their_own() -> None:
 
 
 def reader(images: Tensor, end: int = 15, batches: int = 1) -> BatchReader:
-    """Steps over the 53 last images, whose classes are the numbers of their rows times 2: 5 steps an epoch."""
-    rows = torch.arange(4, 57)
-    return BatchReader(images, rows, 2 * rows, stream_of, torch.device("cpu"), batches=batches, end=end)
+    """Steps over the 53 last images, whose classes are twice their indices: 5 steps an epoch."""
+    indices = torch.arange(4, 57)
+    return BatchReader(images, indices, 2 * indices, stream_of, torch.device("cpu"), batches=batches, end=end)
 
 
 @pytest.mark.parametrize("batches", [1, 2])
 def test_what_is_read_ahead_is_what_a_step_would_fetch_itself(tmp_path: Path, batches: int) -> None:
-    images, rows = mapped_images(tmp_path), torch.arange(4, 57)
+    images, indices = mapped_images(tmp_path), torch.arange(4, 57)
     read = reader(images, batches=batches)
     for step in range(15):  # three epochs
         orders = [epoch_order(53, 3, "pretrain", step // 5, batch) for batch in range(batches)]
         items = torch.cat([local_batch(order, step % 5, stream_of(step)) for order in orders])
-        found = read(step)
-        assert torch.equal(found.images, images[rows[items]])
-        assert torch.equal(found.labels, 2 * rows[items])
+        batch = read(step)
+        assert torch.equal(batch.images, images[indices[items]])
+        assert torch.equal(batch.labels, 2 * indices[items])
 
 
 def test_a_run_that_is_continued_reads_from_where_it_left_off(tmp_path: Path) -> None:
@@ -171,14 +171,14 @@ def test_nothing_is_read_beyond_the_last_step_nor_changed_behind_a_steps_back(tm
         asked.append(step)
         return stream_of(step)
 
-    rows = torch.arange(57)
-    read = BatchReader(mapped_images(tmp_path), rows, rows, watched, torch.device("cpu"), end=4)
+    indices = torch.arange(57)
+    read = BatchReader(mapped_images(tmp_path), indices, indices, watched, torch.device("cpu"), end=4)
     first = read(0)
-    kept = first.images.clone()
+    copy = first.images.clone()
     for step in range(1, 4):
         read(step)
     assert asked == [0, 1, 2, 3]
-    assert torch.equal(first.images, kept)
+    assert torch.equal(first.images, copy)
 
 
 def test_an_image_that_cannot_be_read_is_an_error_in_the_step_that_needs_it() -> None:
@@ -187,8 +187,8 @@ def test_an_image_that_cannot_be_read_is_an_error_in_the_step_that_needs_it() ->
             raise OSError("no such block")
         return stream_of(step)
 
-    rows = torch.arange(20)
-    read = BatchReader(torch.zeros(20, 2, 2, 3, dtype=torch.uint8), rows, rows, broken, torch.device("cpu"), end=4)
+    indices = torch.arange(20)
+    read = BatchReader(torch.zeros(20, 2, 2, 3, dtype=torch.uint8), indices, indices, broken, torch.device("cpu"), end=4)
     read(0)
     with pytest.raises(OSError, match="no such block"):
         read(1)
@@ -196,6 +196,6 @@ def test_an_image_that_cannot_be_read_is_an_error_in_the_step_that_needs_it() ->
 
 def test_processes_fraction_the_items_of_a_step() -> None:
     whole = StepItems(53, stream_of, 1, torch.device("cpu"))
-    shares = [StepItems(53, lambda step, rank=rank: stream_of(step, rank, 2), 1, torch.device("cpu")) for rank in (0, 1)]
+    parts = [StepItems(53, lambda step, rank=rank: stream_of(step, rank, 2), 1, torch.device("cpu")) for rank in (0, 1)]
     for step in (0, 4, 5, 11):
-        assert torch.equal(torch.cat([share(step) for share in shares]), whole(step))
+        assert torch.equal(torch.cat([part(step) for part in parts]), whole(step))

@@ -137,7 +137,7 @@ def no_val_txt(root: Path) -> list[str] | None:
     return ["prepare", str(root), "--output", str(root.parent / f"{root.name} dataset")]
 
 
-def cub_without_a_image(root: Path) -> list[str] | None:
+def cub_without_an_image(root: Path) -> list[str] | None:
     (root / "source").rename(root / "images")
     (root / "classes.txt").write_text("1 a\n2 b\n3 c\n4 d\n5 é\n")
     (root / "images.txt").write_text("1 a/0.png\n2 a/none.jpg\n")
@@ -210,7 +210,7 @@ CASES: dict[str, tuple[Fault, str]] = {
     # Splits.
     "unknown splits": (arguments("--splits", "cifarfs"), "--splits is cifarfs"),
     "fractions that do not add up": (arguments("--splits", "0.6,0.3,0.2"), "--splits is [0.6, 0.3, 0.2]"),
-    "shares of which one leaves no class": (arguments("--splits", "0.98,0.01,0.01"), "--splits"),
+    "fractions of which one leaves no class": (arguments("--splits", "0.98,0.01,0.01"), "--splits"),
     "class list over other classes": (arguments("--splits", "cifar_fs"), "class list cifar_fs names, but without images,: apple"),
     "split lists that are no JSON": (split_lists("base: a"), "lists.json"),
     "split lists without novel classes": (split_lists({"base": [A], "validation": [B]}), "lists.json has no list novel"),
@@ -230,7 +230,7 @@ CASES: dict[str, tuple[Fault, str]] = {
     "boxes of own images": (arguments("--box", "true"), "--box is for cub only"),
     "rotations of own images": (arguments("--rotated", "true"), "--rotated is for omniglot only"),
     "cifar_fs without val.txt": (no_val_txt, "val.txt"),
-    "cub without an image": (cub_without_a_image, "a/none.jpg"),
+    "cub without an image": (cub_without_an_image, "a/none.jpg"),
     # Flags.
     "size 0": (arguments("--size", "0"), "--size is 0"),
     "size of a poster": (arguments("--size", "100000"), "--size is 100000"),
@@ -263,9 +263,9 @@ def root(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("case", CASES)
 def test_one_line_names_the_fault_and_nothing_is_left(root: Path, capfd: pytest.CaptureFixture[str], case: str) -> None:
     fault, names = CASES[case]
-    given = fault(root) or ["prepare", str(root / "source"), "--output", str(root / "dataset")]
+    call = fault(root) or ["prepare", str(root / "source"), "--output", str(root / "dataset")]
     before = tree(root.parent)
-    assert names in complaint(given, capfd)
+    assert names in complaint(call, capfd)
     assert tree(root.parent) == before
 
 

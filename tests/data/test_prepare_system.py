@@ -78,7 +78,7 @@ def test_what_may_not_be_read(public: Path, capfd: pytest.CaptureFixture[str], c
 
 
 def test_a_disk_with_too_little_space(root: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing.shutil, "disk_usage", lambda place: SimpleNamespace(free=1_000_000))
+    monkeypatch.setattr(writing.shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000))
     before = tree(root)
     said = complaint(["prepare", str(root / "source"), "--output", str(root / "dataset"), "--size", "300"], capfd)
     assert f"too little space for {root}" in said
@@ -120,12 +120,12 @@ def test_two_calls_at_once(root: Path, capfd: pytest.CaptureFixture[str]) -> Non
 
 def test_ctrl_c(root: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     call = ["prepare", str(root / "source"), "--output", str(root / "dataset")]
-    decode, seen = pool.decode_image, []
+    decode, calls = pool.decode_image, []
 
     def decode_five(*given: Any) -> np.ndarray:
-        if len(seen) == 5:
+        if len(calls) == 5:
             raise KeyboardInterrupt
-        seen.append(given)
+        calls.append(given)
         return decode(*given)
 
     monkeypatch.setattr(pool, "decode_image", decode_five)
@@ -202,8 +202,8 @@ def write_mini(root: Path, each: int) -> Path:
     """The three caches, so many images of every class in each."""
     for stem, names in classes_of("mini_imagenet").items():
         images = np.full((each * len(names), 84, 84, 3), 7, dtype=np.uint8)
-        rows = {name: list(range(place, len(images), len(names))) for place, name in enumerate(names)}
-        write_pickle(root / f"mini-imagenet-cache-{stem}.pkl", {"image_data": images, "class_dict": rows}, 4)
+        indices = {name: list(range(index, len(images), len(names))) for index, name in enumerate(names)}
+        write_pickle(root / f"mini-imagenet-cache-{stem}.pkl", {"image_data": images, "class_dict": indices}, 4)
     return root
 
 

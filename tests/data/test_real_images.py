@@ -94,22 +94,22 @@ def test_omniglot_has_its_exact_counts_and_a_part_becomes_a_dataset(tmp_path: Pa
 
 @needs("cifar_fs")
 def test_cifar_fs_and_fc100_have_their_exact_counts_and_known_equal_images(tmp_path: Path) -> None:
-    places: dict[str, tuple[Path, int, int]] = {}
+    locations: dict[str, tuple[Path, int, int]] = {}
     by_content: dict[bytes, list[str]] = defaultdict(list)
     for archive, member in members("cifar_fs"):
         if member.name.endswith(".png"):
             stream = archive.extractfile(member)
             assert stream is not None
             by_content[sha256(stream.read()).digest()].append(member.name)
-            places[member.name] = Path(str(archive.name)), member.offset_data, member.size
+            locations[member.name] = Path(str(archive.name)), member.offset_data, member.size
         else:
             archive.extract(member, tmp_path, filter="data")
-    found = Counter(PurePosixPath(name).parent.name for name in places)
+    found = Counter(PurePosixPath(name).parent.name for name in locations)
     assert set(found.values()) == {600}
     pairs = {frozenset(names) for names in by_content.values() if len(names) > 1}
-    firsts = {PurePosixPath(name).parent: name for name in places}.values()
+    firsts = {PurePosixPath(name).parent: name for name in locations}.values()
     for name in {*firsts, *(name for pair in pairs for name in pair)}:
-        file, start, length = places[name]
+        file, start, length = locations[name]
         with file.open("rb") as content:
             content.seek(start)
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -149,8 +149,8 @@ def test_the_validation_classes_become_a_dataset_of_their_exact_pixels(root: Pat
     assert dataset.class_names == tuple(sorted(read_packaged_list("cifar_fs")["validation"]))
     assert (np.bincount(dataset.labels) == 600).all()
     files = sorted((root / "cifar100" / "data" / "beaver").iterdir())
-    for place in (0, 17, 599):
-        np.testing.assert_array_equal(dataset.images[place], np.asarray(Image.open(files[place])))
+    for index in (0, 17, 599):
+        np.testing.assert_array_equal(dataset.images[index], np.asarray(Image.open(files[index])))
 
 
 def test_the_whole_list_over_a_part_of_the_classes_names_the_missing_ones(root: Path, tmp_path: Path) -> None:

@@ -42,10 +42,10 @@ def test_all_classes_may_be_novel() -> None:
     assert split_classes(NAMES, "0,0,1", seed=0) == {"base": (), "validation": (), "novel": tuple(range(10))}
 
 
-@pytest.mark.parametrize("shares", ["0.5,0.5,0.5", "1,0", "-0.5,0.5,1", "0.2", "nan,0,1"])
-def test_fractions_that_are_none_are_an_error(shares: str) -> None:
+@pytest.mark.parametrize("fractions", ["0.5,0.5,0.5", "1,0", "-0.5,0.5,1", "0.2", "nan,0,1"])
+def test_fractions_that_are_none_are_an_error(fractions: str) -> None:
     with pytest.raises(InputError, match=r"--splits is .* add up to 1"):
-        split_classes(NAMES, shares, seed=0)
+        split_classes(NAMES, fractions, seed=0)
 
 
 def test_a_fraction_without_a_class_is_an_error_naming_the_split() -> None:
@@ -147,21 +147,21 @@ def test_the_list_of_omniglot_names_alphabet_and_character() -> None:
     assert lists["base"][0] == "Alphabet_of_the_Magi/character01"
 
 
-TURNED = [rotated_name(name, degrees) for name in NAMES for degrees in ROTATIONS]
+ROTATED = [rotated_name(name, degrees) for name in NAMES for degrees in ROTATIONS]
 
 
 def test_a_listed_class_stands_for_its_four_rotations_too(tmp_path: Path) -> None:
     expected = {split: tuple(4 * number + turn for number in numbers for turn in range(4)) for split, numbers in NUMBERS.items()}
-    assert split_classes(TURNED, written(tmp_path / "mine.json", LISTS), seed=0) == expected
+    assert split_classes(ROTATED, written(tmp_path / "mine.json", LISTS), seed=0) == expected
     with pytest.raises(InputError, match=r"leaves out: j/rot000, j/rot090, j/rot180, j/rot270$"):
-        split_classes(TURNED, written(tmp_path / "mine.json", LISTS | {"novel": ["i"]}), seed=0)
+        split_classes(ROTATED, written(tmp_path / "mine.json", LISTS | {"novel": ["i"]}), seed=0)
     with pytest.raises(InputError, match="names twice as novel: i/rot000, "):
-        split_classes(TURNED, written(tmp_path / "mine.json", LISTS | {"novel": ["i", "j", "i"]}), seed=0)
+        split_classes(ROTATED, written(tmp_path / "mine.json", LISTS | {"novel": ["i", "j", "i"]}), seed=0)
 
 
 def test_fractions_keep_the_four_rotations_of_a_class_together() -> None:
     upright = split_classes(NAMES, "0.5,0.3,0.2", seed=5)
-    splits = split_classes(TURNED, "0.5,0.3,0.2", seed=5)
+    splits = split_classes(ROTATED, "0.5,0.3,0.2", seed=5)
     assert splits == {split: tuple(4 * number + turn for number in numbers for turn in range(4)) for split, numbers in upright.items()}
 
 

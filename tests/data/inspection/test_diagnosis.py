@@ -15,7 +15,7 @@ from tests.data.files import noise_image
 SPLITS = {"base": ["apple"], "validation": ["bear"], "novel": ["cup"]}
 
 
-def noise_table(
+def noise_dataset(
     counts: tuple[int, ...] = (6, 4, 5), parts: tuple[tuple[int, ...], ...] = ((0,), (1,), (2,)), **settings: object
 ) -> ImageDataset:
     rng = np.random.default_rng(3)
@@ -30,8 +30,8 @@ def noise_table(
 def folder(root: Path, count: int = 5) -> Path:
     for label, name in enumerate(("apple", "bear", "cup")):
         (root / name).mkdir(parents=True)
-        for place in range(count):
-            noise_image(9, 8, seed=100 * label + place).save(root / name / f"{place}.png")
+        for index in range(count):
+            noise_image(9, 8, seed=100 * label + index).save(root / name / f"{index}.png")
     (root.parent / "lists.json").write_text(json.dumps(SPLITS))
     return root
 
@@ -44,12 +44,12 @@ def diagnosis_of(subject: Subject, ways: int = 1, shots: int = 1, queries: int =
     return diagnose(subject, observe(subject, workers=2), ways=ways, shots=shots, queries=queries)
 
 
-def table_diagnosis(dataset: ImageDataset, **task: int) -> Diagnosis:
+def dataset_diagnosis(dataset: ImageDataset, **task: int) -> Diagnosis:
     return diagnosis_of(dataset_subject(dataset, place="dataset"), **task)
 
 
 def test_a_sound_dataset_has_notes_only() -> None:
-    diagnosis = table_diagnosis(noise_table())
+    diagnosis = dataset_diagnosis(noise_dataset())
     assert diagnosis.exit_code == 0
     assert not diagnosis.of("finding")
     assert not diagnosis.of("unusable")
@@ -63,54 +63,59 @@ def test_a_sound_dataset_has_notes_only() -> None:
 
 
 def test_mean_and_deviation_of_a_split_are_those_of_numpy() -> None:
-    dataset = noise_table((90, 70, 40))
-    parts = {part.name: part for part in table_diagnosis(dataset).parts}
-    for name, rows in {"base": dataset.labels == 0, "novel": dataset.labels == 2, "all": np.ones(200, dtype=bool)}.items():
-        scaled = dataset.images[rows].astype(np.float64) / 255
+    dataset = noise_dataset((90, 70, 40))
+    parts = {part.name: part for part in dataset_diagnosis(dataset).parts}
+    for name, indices in {"base": dataset.labels == 0, "novel": dataset.labels == 2, "all": np.ones(200, dtype=bool)}.items():
+        scaled = dataset.images[indices].astype(np.float64) / 255
         np.testing.assert_allclose(parts[name].mean, scaled.mean(axis=(0, 1, 2)), rtol=1e-10)
         np.testing.assert_allclose(parts[name].deviation, scaled.std(axis=(0, 1, 2)), rtol=1e-10)
 
 
 def test_equal_images_are_told_apart_by_where_they_lie() -> None:
-    dataset = noise_table((6, 4, 5, 4), parts=((0, 3), (1,), (2,)))
-    rows = [np.flatnonzero(dataset.labels == number) for number in range(4)]
-    for one, other in ((rows[0][0], rows[0][1]), (rows[0][2], rows[3][1]), (rows[1][0], rows[2][4]), (rows[1][0], rows[2][3])):
+    dataset = noise_dataset((6, 4, 5, 4), parts=((0, 3), (1,), (2,)))
+    a, b, c, d = (np.flatnonzero(dataset.labels == number) for number in range(4))
+    for one, other in (
+        (a[0], a[1]),
+        (a[2], d[1]),
+        (b[0], c[4]),
+        (b[0], c[3]),
+    ):
         dataset.images[other] = dataset.images[one]
-    found = {finding.title: finding for finding in table_diagnosis(dataset).of("finding")}
+    found = {finding.title: finding for finding in dataset_diagnosis(dataset).of("finding")}
     assert len(found) == 3
     for title, groups in {
-        "1 set of exactly equal images in different splits, 3 images in all": [rows[1][0], rows[2][3], rows[2][4]],
-        "1 set of exactly equal images in different classes of one split, 2 images in all": [rows[0][2], rows[3][1]],
-        "1 set of exactly equal images inside one class, 2 images in all": [rows[0][0], rows[0][1]],
+        "1 set of exactly equal images in different splits, 3 images in all": [b[0], c[3], c[4]],
+        "1 set of exactly equal images in different classes of one split, 2 images in all": [a[2], d[1]],
+        "1 set of exactly equal images inside one class, 2 images in all": [a[0], a[1]],
     }.items():
         assert found[title].groups == (tuple(sorted(map(int, groups))),)
-        assert all(f"#{row} (" in found[title].items[0] for row in groups)
+        assert all(f"#{index} (" in found[title].items[0] for index in groups)
 
 
 def test_one_flipped_bit_makes_a_dataset_unusable() -> None:
-    dataset = noise_table((40, 50, 60))
+    dataset = noise_dataset((40, 50, 60))
     dataset.images[133, 4, 4, 1] ^= 8
-    diagnosis = table_diagnosis(dataset)
+    diagnosis = dataset_diagnosis(dataset)
     assert diagnosis.exit_code == 2
     assert "altered after it was written" in diagnosis.of("unusable")[0].title
 
 
 def test_classes_and_splits_too_small_for_a_task_are_named() -> None:
-    diagnosis = table_diagnosis(noise_table((6, 4, 5, 7), parts=((0, 3), (1, 2), ())), ways=2, shots=2, queries=4)
+    diagnosis = dataset_diagnosis(noise_dataset((6, 4, 5, 7), parts=((0, 3), (1, 2), ())), ways=2, shots=2, queries=4)
     assert {finding.title: finding.items for finding in diagnosis.of("finding")} == {
         "2 classes of validation have fewer than the 6 images that 2 shots and 4 queries need": ("c1: 4 images", "c2: 5 images")
     }
     assert "there are no novel classes" in [finding.title for finding in diagnosis.of("note")]
-    diagnosis = table_diagnosis(noise_table(), ways=2)
+    diagnosis = dataset_diagnosis(noise_dataset(), ways=2)
     assert [finding.title for finding in diagnosis.of("finding")] == [
         f"{split} has 1 class, but a 2-way task needs 2" for split in ("base", "validation", "novel")
     ]
 
 
 def test_classes_without_images_and_names_used_twice_are_findings_and_classes_in_no_split_a_note() -> None:
-    dataset = noise_table((6, 0, 5), parts=((0,), (), (2,)))
+    dataset = noise_dataset((6, 0, 5), parts=((0,), (), (2,)))
     dataset = replace(dataset, class_names=("a", "b", "a"))
-    diagnosis = table_diagnosis(
+    diagnosis = dataset_diagnosis(
         replace(dataset, digest=dataset_digest(dataset.images, dataset.labels, dataset.class_names, dataset.splits, {}))
     )
     assert [(finding.title, finding.items) for finding in diagnosis.of("finding")] == [
@@ -121,25 +126,25 @@ def test_classes_without_images_and_names_used_twice_are_findings_and_classes_in
 
 
 def test_counts_are_compared_with_those_of_the_dataset_that_a_dataset_was_made_of() -> None:
-    dataset = noise_table(dataset="cifar_fs", splits="of the source")
-    (finding,) = [finding for finding in table_diagnosis(dataset).of("finding") if "CIFAR-FS" in finding.title]
+    dataset = noise_dataset(dataset="cifar_fs", splits="of the source")
+    (finding,) = [finding for finding in dataset_diagnosis(dataset).of("finding") if "CIFAR-FS" in finding.title]
     assert "base: 6 images, but 38,400 expected, 38,394 missing" in finding.items
     assert "novel: 1 class, but 20 expected, 19 missing" in finding.items
     assert len(finding.items) == 8
-    other = noise_table(dataset="cifar_fs", splits="mine.json")
-    (finding,) = [finding for finding in table_diagnosis(other).of("finding") if "CIFAR-FS" in finding.title]
+    other = noise_dataset(dataset="cifar_fs", splits="mine.json")
+    (finding,) = [finding for finding in dataset_diagnosis(other).of("finding") if "CIFAR-FS" in finding.title]
     assert [item.split(":")[0] for item in finding.items] == ["all", "all"]
 
 
 def test_rotated_classes_are_expected_four_times() -> None:
-    subject = dataset_subject(noise_table(dataset="omniglot", splits="of the source", rotated=True), place="dataset")
+    subject = dataset_subject(noise_dataset(dataset="omniglot", splits="of the source", rotated=True), place="dataset")
     assert subject.expected is not None
     assert subject.expected.classes == {"base": 4112, "validation": 688, "novel": 1692, "all": 6492}
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_workers_change_nothing(workers: int) -> None:
-    subject = dataset_subject(noise_table((300, 200, 100)), place="dataset")
+    subject = dataset_subject(noise_dataset((300, 200, 100)), place="dataset")
     one, other = observe(subject, 2), observe(subject, workers)
     np.testing.assert_array_equal(one.hashes, other.hashes)
     np.testing.assert_array_equal(one.moments, other.moments)

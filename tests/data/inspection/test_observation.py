@@ -28,7 +28,7 @@ def test_equal_pixels_have_equal_digests_and_others_have_not() -> None:
     other[5, 3, 2] ^= 1
     # The same bytes as an image of another size are another image.
     reshaped = image.reshape(4, 6, 3)
-    digests = [summarize(drawn).digest for drawn in (image, image[:, ::-1][:, ::-1], other, reshaped)]
+    digests = [summarize(variant).digest for variant in (image, image[:, ::-1][:, ::-1], other, reshaped)]
     assert digests[0] == digests[1] == hashlib.sha256(b"4x6:" + image.tobytes()).digest()[:16]
     assert len(set(digests)) == 3
 
@@ -38,8 +38,8 @@ def test_one_color_and_gray_are_told_apart() -> None:
     gray = noise(4, 4)[..., :1].repeat(3, axis=2)
     shuffled = gray.copy()
     shuffled[..., 1] = shuffled[::-1, :, 1]  # equal histograms, but not gray
-    seen = [(look.constant, look.gray) for look in map(summarize, (red, gray, shuffled, np.zeros((4, 4, 3), dtype=np.uint8)))]
-    assert seen == [(True, False), (False, True), (False, False), (True, True)]
+    flags = [(summary.constant, summary.gray) for summary in map(summarize, (red, gray, shuffled, np.zeros((4, 4, 3), dtype=np.uint8)))]
+    assert flags == [(True, False), (False, True), (False, False), (True, True)]
 
 
 @pytest.mark.parametrize(("height", "width"), [(3, 8), (1, 1)])
@@ -54,7 +54,7 @@ def test_damaged_files_are_noted_with_a_reason_that_repeats_no_path(tmp_path: Pa
         (tmp_path / name).write_bytes(damaged)
     images = [ImageFile(path=tmp_path / name) for name in ("short.png", "whole.png", "empty.png", "text.png", "missing.png")]
     images.append(StoredImage(archive=tmp_path / "archive", index=3, content=b"nothing"))
-    reasons = [look.reason for look in summarize_listed(images)]
+    reasons = [summary.reason for summary in summarize_listed(images)]
     assert reasons[1] is None
     assert "truncated" in (reasons[0] or "").lower()
     assert reasons[2:4] == ["the file is empty", "the content is that of no image"]
@@ -64,17 +64,17 @@ def test_damaged_files_are_noted_with_a_reason_that_repeats_no_path(tmp_path: Pa
 
 def test_an_image_in_its_box_and_rotated_is_seen_as_it_counts(tmp_path: Path) -> None:
     Image.fromarray(noise(9, 7)).save(tmp_path / "a.png")
-    (look,) = summarize_listed([ImageFile(path=tmp_path / "a.png", box=(1, 2, 6, 5), rot90=1)])
-    assert look.digest == summarize(np.rot90(noise(9, 7)[2:5, 1:6])).digest
-    assert look.size == (3, 5)
+    (summary,) = summarize_listed([ImageFile(path=tmp_path / "a.png", box=(1, 2, 6, 5), rot90=1)])
+    assert summary.digest == summarize(np.rot90(noise(9, 7)[2:5, 1:6])).digest
+    assert summary.size == (3, 5)
 
 
 def slow_groups(hashes: np.ndarray, readable: np.ndarray) -> list[list[int]]:
     members: dict[bytes, list[int]] = {}
-    for row in range(len(hashes)):
-        if readable[row]:
-            members.setdefault(hashes[row].tobytes(), []).append(row)
-    return [rows for rows in members.values() if len(rows) > 1]
+    for index in range(len(hashes)):
+        if readable[index]:
+            members.setdefault(hashes[index].tobytes(), []).append(index)
+    return [indices for indices in members.values() if len(indices) > 1]
 
 
 def test_groups_are_those_of_a_dictionary() -> None:

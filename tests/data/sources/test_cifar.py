@@ -37,10 +37,10 @@ def test_torchvisions_cifar_100_becomes_either_dataset(tmp_path: Path, dataset: 
     assert (listing.name, listing.dataset, listing.class_names, len(listing.images)) == (name, name, tuple(NAMES), 300)
     assert len(split_classes(listing.class_names, None, 0, listing.splits)["base"]) == base
     found = pixels(listing, "bee", 32)
-    place = NAMES.index("bee")
+    index = NAMES.index("bee")
     test, train = noise(100, size=32, seed=1), noise(200, size=32)
     # In the order of file names: test_s_9, train_s_8, train_s_9.
-    np.testing.assert_array_equal(found, [test[place], train[100 + place], train[place]])
+    np.testing.assert_array_equal(found, [test[index], train[100 + index], train[index]])
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_class_that_the_folders_lists_name_must_have_images(tmp_path: Path) ->
 def write_fc100(root: Path, *, original: bool) -> None:
     names = sorted(name for listed in classes_of("fc100").values() for name in listed)
     for stem, listed in classes_of("fc100").items():
-        numbers = [names.index(name) if original else place for place, name in enumerate(listed)]
+        numbers = [names.index(name) if original else index for index, name in enumerate(listed)]
         write_pickle(root / f"FC100_{stem}.pickle", {"data": noise(len(numbers), size=32), "labels": numbers}, 2)
 
 

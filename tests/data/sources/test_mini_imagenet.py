@@ -94,17 +94,17 @@ def test_a_missing_csv_is_named(tmp_path: Path) -> None:
 
 def test_all_of_ilsvrc_is_no_mini_imagenet_without_the_csv(tmp_path: Path) -> None:
     names = [name for listed in MINI.values() for name in listed]
-    touch(tmp_path, [*(f"{name}/{name}_1.JPEG" for name in names), *(f"{names[0]}/{names[0]}_{place}.JPEG" for place in range(601))])
+    touch(tmp_path, [*(f"{name}/{name}_1.JPEG" for name in names), *(f"{names[0]}/{names[0]}_{index}.JPEG" for index in range(601))])
     with pytest.raises(InputError, match=r"class n01532829 has 601 images in .*, mini-ImageNet 600; .* put train\.csv"):
         list_source(tmp_path, "mini_imagenet")
 
 
 def write_mini(root: Path, protocol: int = 4, validation: str = "val") -> dict[str, dict[str, Any]]:
-    """Two images of each class, the classes in turn, so that the rows of a class are not neighbors."""
+    """Two images of each class, the classes in turn, so that images of a class are not neighbors."""
     written = {}
     for seed, (stem, names) in enumerate(classes_of("mini_imagenet").items()):
         count = len(names)
-        rows = {name: [place, place + count] for place, name in enumerate(names)}
+        rows = {name: [index, index + count] for index, name in enumerate(names)}
         written[stem] = {"image_data": noise(2 * count, seed=seed), "class_dict": rows}
         file = f"mini-imagenet-cache-{validation if stem == 'val' else stem}.pkl"
         write_pickle(root / file, written[stem], protocol)

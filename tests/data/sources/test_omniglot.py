@@ -61,8 +61,8 @@ def test_a_rotation_of_the_pixels_is_counter_clockwise(tmp_path: Path) -> None:
     pixels = np.zeros((4, 4), np.uint8)
     pixels[0, 3] = 255
     Image.fromarray(pixels).save(next((root / "images_background" / "Alphabet_of_the_Magi" / "character01").iterdir()))
-    turned = [decode_image(image, 4)[..., 0] for image in list_source(root, rotated=True).images[:4]]
-    assert [tuple(int(place[0]) for place in np.nonzero(image)) for image in turned] == [(0, 3), (0, 0), (3, 0), (3, 3)]
+    rotated = [decode_image(image, 4)[..., 0] for image in list_source(root, rotated=True).images[:4]]
+    assert [tuple(int(index[0]) for index in np.nonzero(image)) for image in rotated] == [(0, 3), (0, 0), (3, 0), (3, 3)]
 
 
 def test_a_character_twice_or_empty_and_another_layout_are_errors(tmp_path: Path) -> None:

@@ -189,10 +189,10 @@ def test_a_pickle_cannot_change_how_others_are_read(tmp_path: Path) -> None:
     forged_type = pickle.dumps(np.zeros(3, np.uint8), 2).replace(b"u1", b"O8")
     wrong_length = pickle.dumps(np.zeros(300, np.uint8), 2).replace(b"M,\x01", b"M,\x7f")
     huge = b"\x80\x02cbuiltins\nbytes\nJ\xff\xff\xff\x7f\x85R."
-    for place, content in enumerate((set_attributes, forged_type, wrong_length, huge)):
-        (tmp_path / f"{place}.pkl").write_bytes(content)
-        with pytest.raises(InputError, match=rf"{place}\.pkl is "):
-            read_pickle(tmp_path / f"{place}.pkl")
+    for index, content in enumerate((set_attributes, forged_type, wrong_length, huge)):
+        (tmp_path / f"{index}.pkl").write_bytes(content)
+        with pytest.raises(InputError, match=rf"{index}\.pkl is "):
+            read_pickle(tmp_path / f"{index}.pkl")
     file = write_pickle(tmp_path / "good.pkl", np.arange(3))
     np.testing.assert_array_equal(read_pickle(file), np.arange(3))  # type: ignore[arg-type]
 
@@ -217,7 +217,7 @@ def test_what_is_no_pickle_or_not_there_is_an_error_naming_it(tmp_path: Path) ->
 
 def bomb(depth: int) -> bytes:
     """A pickle of a list that holds one list twice, which holds another twice, and so on: eight bytes double what it stands for."""
-    return b"\x80\x02]" + b"".join(b"q%c0(h%ch%cl" % (place, place, place) for place in range(depth)) + b"."
+    return b"\x80\x02]" + b"".join(b"q%c0(h%ch%cl" % (index, index, index) for index in range(depth)) + b"."
 
 
 def test_lists_inside_lists_take_no_more_memory_than_their_pickle(tmp_path: Path) -> None:
