@@ -1,8 +1,7 @@
 """Batched augmentation on the device of the images, each image with its own random parameters.
 
-A crop, a mirror image and an antialiased resize are each linear along rows and along columns, so all three together are two small
-matrices an image, and a batch is two batched matrix products. Rotation is not here: it comes last and by exact rotations
-(`s2m2.functional.rotation`), because a resampling after it would betray the turn.
+Crop, flip and antialiased resize are linear along both axes, so the three together are two small matrices per image, and a batch is
+two batched matrix products. Rotation comes last and is exact (`rot90`): a resampling after it would reveal the angle.
 """
 
 from collections.abc import Callable
@@ -18,42 +17,42 @@ from s2m2.seeding import StepStream, generator_for
 
 CROP_ATTEMPTS = 10
 LUMA = (0.299, 0.587, 0.114)
-"""Share of red, green and blue in the brightness of a color (ITU-R BT.601)."""
+"""Weights of red, green and blue in the brightness of a color (ITU-R BT.601)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Augmentation:
-    """Random parameters of a batch, one row an image."""
+    """Random parameters of a batch."""
 
     top: Float[Tensor, " batch"]
     left: Float[Tensor, " batch"]
     height: Float[Tensor, " batch"]
     width: Float[Tensor, " batch"]
-    """The crop, in pixels of the stored image; whole numbers."""
+    """The crop in pixels of the stored image, whole numbers."""
     flip: Bool[Tensor, " batch"]
     jitter: Float[Tensor, "batch 3"]
-    """Factors of brightness, contrast and saturation, applied in this order."""
+    """Factors of brightness, contrast and saturation, in the order of their use."""
 
-    def rows(self, places: Int64[Tensor, " row"], device: torch.device) -> "Augmentation":
+    def select(self, indices: Int64[Tensor, " item"], device: torch.device) -> "Augmentation":
         """The parameters of some images, on a device."""
-        return Augmentation(**{name: values[places].to(device, non_blocking=True) for name, values in vars(self).items()})
+        return Augmentation(**{name: values[indices].to(device, non_blocking=True) for name, values in vars(self).items()})
 
     def local(self, stream: StepStream) -> "Augmentation":
-        """The rows of the images on this process."""
+        """The parameters of the images of this process."""
         return Augmentation(**{name: stream.local(values) for name, values in vars(self).items()})
 
 
 def augment(
     images: UInt8[Tensor, "batch height width 3"], config: DataConfig, stream: StepStream, view: int = 0
 ) -> Float[Tensor, "batch 3 size size"]:
-    """One random variation of each stored image, normalized; another `view` is another variation of the same images."""
+    """A random view of each stored image, normalized; another `view` number gives another view of the same images."""
     generator = stream.generator("augment", view, device=images.device)
-    drawn = draw_augmentation(config.augment, images.shape[1], images.shape[2], stream.batch_size, generator)
-    return normalize(apply_augmentation(images, drawn.local(stream), config.size), config)
+    parameters = sample_augmentation(config.augment, images.shape[1], images.shape[2], stream.batch_size, generator)
+    return normalize(apply_augmentation(images, parameters.local(stream), config.size), config)
 
 
 def evaluation_view(images: UInt8[Tensor, "batch height width 3"], config: DataConfig) -> Float[Tensor, "batch 3 size size"]:
-    """The image resized to `config.resize` times the network's size, its center cropped, normalized (S2M2: 92 to 80, 36 to 32)."""
+    """The images resized to `config.resize_ratio` times the network's size, center-cropped, normalized (S2M2: 92 to 80, 36 to 32)."""
     resized = config.resized_size
     offset = (resized - config.size) // 2
 
@@ -61,30 +60,33 @@ def evaluation_view(images: UInt8[Tensor, "batch height width 3"], config: DataC
         start, length = torch.zeros(1, device=images.device), torch.full((1,), float(edge), device=images.device)
         return resampling(start, length, resized, edge)[:, offset : offset + config.size]
 
-    rows, columns = (matrix(edge) for edge in images.shape[1:3])
-    return normalize(_resample(images, rows.expand(len(images), -1, -1), columns.expand(len(images), -1, -1)), config)
+    vertical, horizontal = (matrix(edge) for edge in images.shape[1:3])
+    return normalize(_resample(images, vertical.expand(len(images), -1, -1), horizontal.expand(len(images), -1, -1)), config)
 
 
 def support_crop(
     config: DataConfig, shape: tuple[int, int, int], seed: int, number: int
 ) -> Callable[[UInt8[Tensor, "batch height width 3"], Int64[Tensor, " batch"]], Float[Tensor, "batch 3 size size"]]:
-    """One random variation of each of `shape[0]` images of `shape[1]` times `shape[2]` pixels, drawn as in training.
+    """A function from images and their indices to one random view of each, sampled as in training.
 
-    What an image gets depends on its place, the seed and the number of the variation alone, and not on the batch that it is in.
+    A view depends on the image's index, the seed and the view's number alone, not on the batch.
+
+    Args:
+        shape: number, height and width of the stored images.
     """
-    drawn = draw_augmentation(config.augment, shape[1], shape[2], shape[0], generator_for(seed, "support crops", number))
+    parameters = sample_augmentation(config.augment, shape[1], shape[2], shape[0], generator_for(seed, "support crops", number))
 
-    def view(images: UInt8[Tensor, "batch height width 3"], places: Int64[Tensor, " batch"]) -> Float[Tensor, "batch 3 size size"]:
-        return normalize(apply_augmentation(images, drawn.rows(places, images.device), config.size), config)
+    def view(images: UInt8[Tensor, "batch height width 3"], indices: Int64[Tensor, " batch"]) -> Float[Tensor, "batch 3 size size"]:
+        return normalize(apply_augmentation(images, parameters.select(indices, images.device), config.size), config)
 
     return view
 
 
-def draw_augmentation(config: AugmentConfig, height: int, width: int, batch_size: int, generator: torch.Generator) -> Augmentation:
-    """Draw the parameters of `batch_size` images of one stored size, on the generator's device.
+def sample_augmentation(config: AugmentConfig, height: int, width: int, batch_size: int, generator: torch.Generator) -> Augmentation:
+    """Sample the parameters of `batch_size` images of one stored size, on the generator's device.
 
-    The crop's area is uniform and its ratio log-uniform, tried up to ten times until it fits, else the image is taken whole:
-    the rule of Szegedy et al., 2015, that torchvision's `RandomResizedCrop` has.
+    The area of a crop is uniform and its ratio log-uniform; the first of ten samples that fits is used, else the whole image
+    (Szegedy et al., 2015, as in torchvision's `RandomResizedCrop`).
     """
     device = generator.device
 
@@ -96,9 +98,9 @@ def draw_augmentation(config: AugmentConfig, height: int, width: int, batch_size
     widths, heights = (area * ratio).sqrt().round().clamp_min(1), (area / ratio).sqrt().round().clamp_min(1)
     fits = (widths <= width) & (heights <= height)
     first = fits.int().argmax(dim=1, keepdim=True)
-    found = fits.any(dim=1)
-    crop_width = torch.where(found, widths.gather(1, first)[:, 0], float(width))
-    crop_height = torch.where(found, heights.gather(1, first)[:, 0], float(height))
+    any_fits = fits.any(dim=1)
+    crop_width = torch.where(any_fits, widths.gather(1, first)[:, 0], float(width))
+    crop_height = torch.where(any_fits, heights.gather(1, first)[:, 0], float(height))
     return Augmentation(
         top=(uniform(0.0, 1.0, batch_size) * (height - crop_height + 1)).floor().clamp_max(height - crop_height),
         left=(uniform(0.0, 1.0, batch_size) * (width - crop_width + 1)).floor().clamp_max(width - crop_width),
@@ -109,13 +111,15 @@ def draw_augmentation(config: AugmentConfig, height: int, width: int, batch_size
     )
 
 
-def apply_augmentation(images: UInt8[Tensor, "batch height width 3"], drawn: Augmentation, size: int) -> Float[Tensor, "batch 3 size size"]:
-    """Crop, resize with antialiasing, mirror and jitter; values from 0 to 1."""
-    rows = resampling(drawn.top, drawn.height, size, images.shape[1])
-    columns = resampling(drawn.left, drawn.width, size, images.shape[2])
-    columns = torch.where(drawn.flip[:, None, None], columns.flip(1), columns)
-    values = _resample(images, rows, columns)
-    brightness, contrast, saturation = drawn.jitter.T[:, :, None, None, None]
+def apply_augmentation(
+    images: UInt8[Tensor, "batch height width 3"], parameters: Augmentation, size: int
+) -> Float[Tensor, "batch 3 size size"]:
+    """Crop, resize with antialiasing, flip and jitter; values from 0 to 1."""
+    vertical = resampling(parameters.top, parameters.height, size, images.shape[1])
+    horizontal = resampling(parameters.left, parameters.width, size, images.shape[2])
+    horizontal = torch.where(parameters.flip[:, None, None], horizontal.flip(1), horizontal)
+    values = _resample(images, vertical, horizontal)
+    brightness, contrast, saturation = parameters.jitter.T[:, :, None, None, None]
     values.mul_(brightness).clamp_(0, 1)
     values.lerp_(_luma(values).mean(dim=(2, 3), keepdim=True), 1 - contrast).clamp_(0, 1)
     return values.lerp_(_luma(values), 1 - saturation).clamp_(0, 1)
@@ -124,15 +128,15 @@ def apply_augmentation(images: UInt8[Tensor, "batch height width 3"], drawn: Aug
 def resampling(start: Float[Tensor, " batch"], length: Float[Tensor, " batch"], size: int, edge: int) -> Float[Tensor, "batch size edge"]:
     """Matrices that resize the interval [start, start + length) of `edge` pixels to `size` pixels.
 
-    Linear interpolation with antialiasing: a triangle as wide as an output pixel where the interval shrinks, as an input pixel
-    where it grows, cut at the interval's ends and normalized.
+    Linear interpolation with antialiasing: a triangle as wide as an output pixel where the interval shrinks, or as an input pixel
+    where it grows, cut at the ends of the interval and normalized.
     """
     scale = (length / size)[:, None, None]
     outputs = torch.arange(size, device=start.device)[None, :, None]
     inputs = torch.arange(edge, device=start.device)[None, None, :] + 0.5
     first, last = start[:, None, None], (start + length)[:, None, None]
     centers = first + (outputs + 0.5) * scale
-    # In place here and below: on a CPU a new tensor for each of these costs more than what is computed.
+    # In place here and below: on a CPU each new tensor costs more than the computation.
     weights = (inputs - centers).abs_().div_(scale.clamp_min(1)).neg_().add_(1).clamp_min_(0)
     weights.mul_((inputs > first) & (inputs < last))
     return weights.div_(weights.sum(dim=2, keepdim=True))
@@ -145,27 +149,32 @@ def normalize(values: Float[Tensor, "batch 3 height width"], config: DataConfig)
 
 @lru_cache
 def _channels(numbers: tuple[float, ...], device: torch.device) -> Tensor:
-    """A number a channel, copied to the device once: a copy in every step would make the host wait."""
+    """A number per channel, copied to the device once: a copy in every step would make the host wait."""
     return torch.tensor(numbers, device=device)[:, None, None]
 
 
 @lru_cache
 def _logarithms(numbers: tuple[float, float]) -> tuple[float, float]:
-    """In single precision, as torchvision has them."""
+    """In single precision, as in torchvision."""
     low, high = torch.tensor(numbers).log().tolist()
     return low, high
 
 
 def _resample(
-    images: UInt8[Tensor, "batch height width 3"], rows: Float[Tensor, "batch size height"], columns: Float[Tensor, "batch size width"]
+    images: UInt8[Tensor, "batch height width 3"],
+    vertical: Float[Tensor, "batch size height"],
+    horizontal: Float[Tensor, "batch size width"],
 ) -> Float[Tensor, "batch 3 size size"]:
     batch, height, width, channels = images.shape
-    size = rows.shape[1]
-    values = images.reshape(batch, height, width * channels).to(rows.dtype).mul_(1 / 255)
-    values = (rows @ values).reshape(batch, size, width, channels).permute(0, 3, 1, 2).reshape(batch, channels * size, width)
-    return (values @ columns.mT).reshape(batch, channels, size, size)
+    size = vertical.shape[1]
+    values = images.reshape(batch, height, width * channels).to(vertical.dtype).mul_(1 / 255)
+    values = (vertical @ values).reshape(batch, size, width, channels).permute(0, 3, 1, 2).reshape(batch, channels * size, width)
+    return (values @ horizontal.mT).reshape(batch, channels, size, size)
 
 
 def _luma(values: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 1 height width"]:
     red, green, blue = values.split(1, dim=1)
     return (LUMA[0] * red).add_(LUMA[1] * green).add_(LUMA[2] * blue)
+
+
+draw_augmentation = sample_augmentation  # shim

@@ -1,8 +1,9 @@
-"""Which images make up which batch, and fetching them. An order is a function of the seed and the epoch."""
+"""The images of training: base images with their labels, their batches, and reading them. An order is a function of seed and epoch."""
 
 import gc
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -11,15 +12,91 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from s2m2.data.dataset import ImageDataset
 from s2m2.errors import InputError
+from s2m2.recipe.data import DataConfig
 from s2m2.seeding import StepStream, generator_for
 
-RESIDENT_SHARE = 0.5
-"""A dataset stays on a GPU while it takes at most this share of the GPU's free memory."""
+RESIDENT_FRACTION = 0.5
+"""A dataset stays on a GPU if it takes at most this fraction of the GPU's free memory."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BaseSplit:
+    """Indices of base images in the dataset, and their base classes, counted from 0."""
+
+    indices: Int64[Tensor, " item"]
+    """Images for training."""
+    labels: Int64[Tensor, " item"]
+    """Their classes in training; some are wrong where `data.label_noise` is above 0."""
+    true_labels: Int64[Tensor, " item"]
+    """Their classes."""
+    holdout_indices: Int64[Tensor, " holdout"]
+    """Images of the same classes that training does not see: the fraction `data.holdout_fraction` of every class."""
+    holdout_labels: Int64[Tensor, " holdout"]
+
+    @property
+    def rows(self) -> Int64[Tensor, " item"]:  # shim
+        """As `indices`."""
+        return self.indices
+
+    @property
+    def held_rows(self) -> Int64[Tensor, " holdout"]:  # shim
+        """As `holdout_indices`."""
+        return self.holdout_indices
+
+    @property
+    def held_labels(self) -> Int64[Tensor, " holdout"]:  # shim
+        """As `holdout_labels`."""
+        return self.holdout_labels
+
+
+def split_base(dataset: ImageDataset, config: DataConfig, seed: int) -> BaseSplit:
+    """The base images for training and the holdout, a function of the dataset, the settings and the seed.
+
+    A wrong label is any other class with equal probability (as in Zhang et al., ICLR 2018, section 3.4, but never the true one).
+
+    Raises:
+        InputError: a class would have no image left for training.
+    """
+    base = dataset.labeled("base")
+    class_numbers = torch.tensor(dataset.splits["base"]).sort().values
+    labels = torch.searchsorted(class_numbers, base.labels)
+    holdout = _holdout(labels, config.holdout_fraction, seed)
+    emptied = sorted(set(labels.tolist()) - set(labels[~holdout].tolist()))
+    if emptied:
+        name = dataset.class_names[int(class_numbers[emptied[0]])]
+        raise InputError(f"--data.holdout_fraction is {config.holdout_fraction}, which leaves class {name} no image to train on")
+    true_labels = labels[~holdout]
+    return BaseSplit(
+        indices=base.indices[~holdout],
+        labels=_noisy(true_labels, len(class_numbers), config.label_noise, seed),
+        true_labels=true_labels,
+        holdout_indices=base.indices[holdout],
+        holdout_labels=labels[holdout],
+    )
+
+
+def _holdout(labels: Int64[Tensor, " item"], fraction: float, seed: int) -> Tensor:
+    """Whether each image is held out: a random fraction of every class, rounded."""
+    keys = torch.rand(len(labels), generator=generator_for(seed, "held out"), dtype=torch.float64)
+    order = (labels + keys).argsort()
+    sizes = torch.bincount(labels)
+    first = sizes.cumsum(0) - sizes
+    ranks = torch.empty_like(order).scatter_(0, order, torch.arange(len(order))) - first[labels]
+    return ranks < (fraction * sizes).round()[labels]
+
+
+def _noisy(labels: Int64[Tensor, " item"], classes: int, fraction: float, seed: int) -> Int64[Tensor, " item"]:
+    """The labels, a random fraction of them replaced by other classes, rounded."""
+    generator = generator_for(seed, "corrupt labels")
+    replaced = torch.randperm(len(labels), generator=generator)[: round(fraction * len(labels))]
+    shifts = torch.randint(1, classes, (len(replaced),), generator=generator) if classes > 1 else 0
+    return labels.index_copy(0, replaced, (labels[replaced] + shifts) % classes)
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Whole batches in an epoch. The rest is left out, a different rest every epoch, so that all batches have one size.
+    """Whole batches in an epoch. The remainder, different in every epoch, is left out, so that all batches have one size.
 
     Raises:
         InputError: there are fewer images than a batch takes.
@@ -35,7 +112,7 @@ def epoch_order(count: int, seed: int, stage: str, epoch: int, batch: int = 0) -
 
 
 def local_batch(order: Int64[Tensor, " item"], position: int, stream: StepStream) -> Int64[Tensor, " batch"]:
-    """This process's share of the batch at a position of an epoch."""
+    """This process's part of the batch at a position of an epoch."""
     start = position * stream.batch_size
     return stream.local(order[start : start + stream.batch_size])
 
@@ -47,39 +124,39 @@ def ordered_batches(count: int, batch_size: int) -> Iterator[slice]:
 
 
 def resident(images: UInt8[Tensor, "image height width 3"], device: torch.device) -> UInt8[Tensor, "image height width 3"]:
-    """The images where batches are fetched from: on the GPU while they fit well, else in host memory or on disk."""
+    """The images where batches are read from: on the GPU if they fit well, else in host memory or on disk."""
     if device.type == "cuda":
-        gc.collect()  # steps and their readers refer to each other, so those of an earlier stage are still there
+        gc.collect()  # steps and their readers refer to each other, so those of an earlier stage remain
         torch.cuda.empty_cache()
-    if device.type != "cuda" or images.nbytes > RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
+    if device.type != "cuda" or images.nbytes > RESIDENT_FRACTION * torch.cuda.mem_get_info(device)[0]:
         return images
     return images.to(device)
 
 
 def fetch(
-    images: UInt8[Tensor, "image height width 3"], rows: Int64[Tensor, " batch"], device: torch.device
+    images: UInt8[Tensor, "image height width 3"], indices: Int64[Tensor, " batch"], device: torch.device
 ) -> UInt8[Tensor, "batch height width 3"]:
-    """Images by row, on the device that computes."""
-    return images[rows.to(images.device)].to(device, non_blocking=True)
+    """Images by index, on the device that computes."""
+    return images[indices.to(images.device)].to(device, non_blocking=True)
 
 
 class Batch(NamedTuple):
-    """The stored images of one step on this process, and their classes."""
+    """The stored images and classes of one step on this process."""
 
-    images: UInt8[Tensor, "row height width 3"]
-    labels: Int64[Tensor, " row"]
+    images: UInt8[Tensor, "item height width 3"]
+    labels: Int64[Tensor, " item"]
 
 
 class StepItems:
-    """Which items this process meets in a step, one batch behind the other where a step takes several."""
+    """The items of each step on this process; where a step takes several batches, one batch after the other."""
 
     def __init__(self, count: int, stream_of: Callable[[int], StepStream], batches: int, device: torch.device) -> None:
         self.count, self.stream_of, self.batches, self.device = count, stream_of, batches, device
         self._epoch = -1
         self._orders: list[Tensor] = []
 
-    def __call__(self, step: int) -> Int64[Tensor, " row"]:
-        """Numbers of the items, on the device."""
+    def __call__(self, step: int) -> Int64[Tensor, " item"]:
+        """Positions of the items, on the device."""
         stream = self.stream_of(step)
         epoch, position = divmod(step, steps_per_epoch(self.count, stream.batch_size))
         if epoch != self._epoch:
@@ -91,14 +168,14 @@ class StepItems:
 class BatchReader:
     """The images of one step after the other, on the device that computes.
 
-    From a dataset that lies there a step picks what it needs. From any other a thread reads the images of the next step while this
-    one computes: out of the memory map, and to a GPU through pinned memory on a stream of its own. What a step gets is the same.
+    From a dataset on that device each step takes its images. From any other, a thread reads the images of the next step during the
+    current one: from the memory map, and to a GPU through pinned memory on its own stream. The images are the same either way.
     """
 
     def __init__(
         self,
         images: UInt8[Tensor, "image height width 3"],
-        rows: Int64[Tensor, " item"],
+        indices: Int64[Tensor, " item"],
         labels: Int64[Tensor, " item"],
         stream_of: Callable[[int], StepStream],
         device: torch.device,
@@ -110,32 +187,37 @@ class BatchReader:
 
         Args:
             images: all images of a dataset.
-            rows: the row of each item in it.
+            indices: the index of each item in it.
             labels: the class of each item.
-            stream_of: the randomness of each step.
-            device: where the images are wanted.
-            batches: batches that a step takes.
-            end: the step before which nothing more is read ahead.
+            stream_of: the random stream of each step.
+            device: the device of the batches.
+            batches: batches per step.
+            end: number of steps; nothing is read ahead beyond them.
         """
         self.images = resident(images, device)
-        place = self.images.device
-        self.rows, self.labels = rows.to(place), labels.to(place)
-        self.items = StepItems(len(rows), stream_of, batches, place)
+        source = self.images.device
+        self.indices, self.labels = indices.to(source), labels.to(source)
+        self.items = StepItems(len(indices), stream_of, batches, source)
         self.device, self.end = device, end
-        picks = place.type == "cuda"
-        # A new thread's GPU is the first one, whichever this process has.
+        is_resident = source.type == "cuda"
+        # A new thread uses the first GPU, whichever this process has.
         choose = partial(torch.cuda.set_device, device) if device.type == "cuda" else None
-        self._thread = None if picks else ThreadPoolExecutor(max_workers=1, thread_name_prefix="images", initializer=choose)
-        self._side = torch.cuda.Stream(device) if device.type == "cuda" and not picks else None
+        self._thread = None if is_resident else ThreadPoolExecutor(max_workers=1, thread_name_prefix="images", initializer=choose)
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" and not is_resident else None
         self._ahead: tuple[int, Future[tuple[Batch, torch.cuda.Event | None]]] | None = None
 
+    @property
+    def rows(self) -> Int64[Tensor, " item"]:  # shim
+        """As `indices`."""
+        return self.indices
+
     def __call__(self, step: int) -> Batch:
-        """What this process needs of one step. Steps may be asked for in any order; one after the other is fast."""
+        """The batch of one step on this process. Steps may come in any order; one after the other is fast."""
         if self._thread is None:
             items = self.items(step)
-            return Batch(self.images[self.rows[items]], self.labels[items])
-        found = self._ahead[1] if self._ahead is not None and self._ahead[0] == step else self._thread.submit(self._read, step)
-        batch, ready = found.result()
+            return Batch(self.images[self.indices[items]], self.labels[items])
+        future = self._ahead[1] if self._ahead is not None and self._ahead[0] == step else self._thread.submit(self._read, step)
+        batch, ready = future.result()
         self._ahead = (step + 1, self._thread.submit(self._read, step + 1)) if step + 1 < self.end else None
         if ready is not None:
             current = torch.cuda.current_stream(self.device)
@@ -145,13 +227,13 @@ class BatchReader:
         return batch
 
     def _read(self, step: int) -> tuple[Batch, torch.cuda.Event | None]:
-        """Read the images of a step in the thread. NumPy copies them, as torch would start threads of its own for it."""
+        """Read the images of a step in the thread. NumPy copies them, as torch would start more threads for it."""
         items = self.items(step)
-        rows, labels = self.rows[items].numpy(), self.labels[items]
-        images = torch.empty((len(rows), *self.images.shape[1:]), dtype=torch.uint8, pin_memory=self._side is not None)
-        np.take(self.images.numpy(), rows, axis=0, out=images.numpy(), mode="clip")  # the other modes copy twice
-        if self._side is None:
+        indices, labels = self.indices[items].numpy(), self.labels[items]
+        images = torch.empty((len(indices), *self.images.shape[1:]), dtype=torch.uint8, pin_memory=self._stream is not None)
+        np.take(self.images.numpy(), indices, axis=0, out=images.numpy(), mode="clip")  # the other modes copy twice
+        if self._stream is None:
             return Batch(images.to(self.device), labels.to(self.device)), None
-        with torch.cuda.stream(self._side):
+        with torch.cuda.stream(self._stream):
             batch = Batch(images.to(self.device, non_blocking=True), labels.pin_memory().to(self.device, non_blocking=True))
-            return batch, self._side.record_event()
+            return batch, self._stream.record_event()

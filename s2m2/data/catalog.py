@@ -1,4 +1,4 @@
-"""Datasets by name or folder."""
+"""The datasets of a run, by name or folder. Imports torch only to draw glyphs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from s2m2.data.dataset import ImageDataset, Split, open_dataset
-from s2m2.data.glyphs import glyph_dataset
 from s2m2.data.learn2learn import CLASSES, downloaded_dataset
 from s2m2.errors import InputError
 from s2m2.recipe import DataConfig, EvaluateConfig
@@ -16,14 +15,14 @@ from s2m2.recipe import DataConfig, EvaluateConfig
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageDatasets:
-    """The images of a run. Usually one dataset has all of them; across domains, base, validation and novel classes have their own."""
+    """The images of a run. Usually one dataset has them all; across domains base, validation and novel classes have their own."""
 
     base: ImageDataset
-    """Images that the network is trained on."""
+    """Images for training."""
     validation: ImageDataset
     novel: ImageDataset
     queries: ImageDataset | None = None
-    """Where the queries of tasks come from, whose classes have the same names; None: where their support comes from."""
+    """Queries of tasks, in classes of the same names; None: those of the dataset of the support images."""
 
     def of(self, split: Split) -> ImageDataset:
         """The dataset with the classes of a split."""
@@ -35,28 +34,34 @@ class ImageDatasets:
         return cls(base=dataset, validation=dataset, novel=dataset)
 
     def digest(self, split: Split) -> str:
-        """What tells the images of the tasks of a split from others."""
+        """Identifies the images of the tasks of a split."""
         digest = self.of(split).digest
         return digest if self.queries is None else f"{digest}+{self.queries.digest}"
 
-    def image(self, split: Split, row: int) -> UInt8[np.ndarray, "height width 3"]:
-        """An image by its row in the dataset of a split; rows beyond its end are those of `queries`."""
+    def image(self, split: Split, index: int) -> UInt8[np.ndarray, "height width 3"]:
+        """An image by its index in the dataset of a split; indices beyond its end continue in `queries`."""
         dataset = self.of(split)
-        if row < len(dataset.images):
-            return dataset.images[row]
+        if index < len(dataset.images):
+            return dataset.images[index]
         assert self.queries is not None
-        return self.queries.images[row - len(dataset.images)]
+        return self.queries.images[index - len(dataset.images)]
 
 
-DRAWN = {"glyphs": glyph_dataset}
+def _glyphs() -> ImageDataset:
+    from s2m2.data.glyphs import glyph_dataset
+
+    return glyph_dataset()
+
+
+DRAWN = {"glyphs": _glyphs}
 """Datasets that need no files."""
 
 
 def load_dataset(name_or_folder: str, download: Literal["learn2learn"] | None = None) -> ImageDataset:
-    """The dataset of a named dataset, or the one that `s2m2 prepare` wrote into a folder.
+    """A dataset by name, or the one that `s2m2 prepare` wrote into a folder.
 
     Args:
-        download: have learn2learn download the named dataset, unless it is in the user's cache already.
+        download: have learn2learn download the dataset of this name, unless it is in the user's cache already.
 
     Raises:
         InputError: it is neither, or cannot be downloaded.
@@ -67,9 +72,8 @@ def load_dataset(name_or_folder: str, download: Literal["learn2learn"] | None = 
         return DRAWN[name_or_folder]()
     folder = Path(name_or_folder).expanduser()
     if not folder.is_dir():
-        known = ", ".join(DRAWN)
         hint = "; --data.download learn2learn obtains it" if name_or_folder in CLASSES else ""
-        raise InputError(f"no dataset {name_or_folder}: neither a folder that `s2m2 prepare` wrote nor one of {known}{hint}")
+        raise InputError(f"no dataset {name_or_folder}: neither a folder that `s2m2 prepare` wrote nor one of {', '.join(DRAWN)}{hint}")
     return open_dataset(folder)
 
 
@@ -89,16 +93,16 @@ def load_datasets(data: DataConfig, evaluate: EvaluateConfig) -> ImageDatasets:
 
 def _load_other(flag: str, dataset: str, download: Literal["learn2learn"] | None) -> ImageDataset:
     try:
-        # A dataset that is downloaded goes by its name; beside it, prepared datasets go by their folders.
+        # A downloaded dataset goes by its name, a prepared one by its folder.
         return load_dataset(dataset, download if dataset in CLASSES and not Path(dataset).is_dir() else None)
     except InputError as error:
         raise InputError(f"--{flag}: {error}") from error
 
 
-def query_rows(datasets: ImageDatasets, split: Split) -> tuple[Int64[np.ndarray, " row"], Int64[np.ndarray, " row"]]:
-    """Images of `datasets.queries` that may be queries of tasks of a split, and the class number of each in the dataset of the split.
+def query_indices(datasets: ImageDatasets, split: Split) -> tuple[Int64[np.ndarray, " item"], Int64[np.ndarray, " item"]]:
+    """Images of `datasets.queries` for tasks of a split, and the class number of each in the dataset of the split.
 
-    What counts are the names of the classes: whatever split the query dataset has them in, they are those of the support.
+    Classes are matched by name, whatever their split in the query dataset.
 
     Raises:
         InputError: the datasets have no class of the split in common, or are one and the same.
@@ -110,7 +114,10 @@ def query_rows(datasets: ImageDatasets, split: Split) -> tuple[Int64[np.ndarray,
     numbers = {support.class_names[number]: number for number in support.splits[split]}
     number_of = np.array([numbers.get(name, -1) for name in queries.class_names])
     labels = number_of[queries.labels]
-    rows = np.flatnonzero(labels >= 0)
-    if not len(rows):
+    indices = np.flatnonzero(labels >= 0)
+    if not len(indices):
         raise InputError(f"--evaluate.query_dataset has {queries.name}, which has no class of the {split} classes of {support.name}")
-    return rows, labels[rows]
+    return indices, labels[indices]
+
+
+query_rows = query_indices  # shim

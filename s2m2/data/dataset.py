@@ -3,6 +3,7 @@
 import hashlib
 import json
 import mmap
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import platformdirs
 from jaxtyping import Int64, UInt8
 
 from s2m2.errors import InputError
@@ -21,18 +23,43 @@ Split = Literal["base", "validation", "novel"]
 SPLITS: tuple[Split, ...] = ("base", "validation", "novel")
 DATASET_FORMAT = 1
 IMAGES_FILE, LABELS_FILE, DATASET_FILE = "images.npy", "labels.npy", "dataset.json"
+OLD_DATASET_FILE = "table.json"
+"""Name of `DATASET_FILE` in datasets that s2m2 0.1.0 prepared."""
+CACHE_VARIABLE = "S2M2_CACHE"
 NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
-"""Flag of a memory map that sets no memory aside; Python has had its name since 3.13."""
+"""Flag of a memory map that reserves no memory; named in Python since 3.13."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabeledImages:
+    """Some images of a dataset and their labels: the input of training, feature extraction and analysis."""
+
+    images: "torch.Tensor"
+    """All images of the dataset, uint8 "image height width 3"."""
+    indices: "torch.Tensor"
+    """The images meant, int64 " item"."""
+    labels: "torch.Tensor"
+    """Class number of each of them, int64 " item", an index of `class_names`."""
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def select(self, positions: "torch.Tensor") -> "LabeledImages":
+        """The items at some positions of `indices`."""
+        return LabeledImages(
+            images=self.images, indices=self.indices[positions], labels=self.labels[positions], class_names=self.class_names
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageDataset:
-    """A dataset. Opening one costs the same whatever its size, as the images stay on disk until they are read."""
+    """A dataset. Opening one costs the same whatever its size, as images stay on disk until they are read."""
 
     name: str
-    """Name of the dataset, for results and reports."""
+    """Name in results and reports."""
     images: UInt8[np.ndarray, "image height width 3"]
-    """RGB images; a memory map where the dataset lies on disk."""
+    """RGB images; a memory map where the dataset is on disk."""
     labels: Int64[np.ndarray, " image"]
     """Class number of each image, an index of `class_names`."""
     class_names: tuple[str, ...]
@@ -43,8 +70,8 @@ class ImageDataset:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """How the dataset was made."""
 
-    def rows(self, split: Split) -> Int64[np.ndarray, " row"]:
-        """Numbers of the images of a split, in ascending order.
+    def indices(self, split: Split) -> Int64[np.ndarray, " item"]:
+        """Indices of the images of a split, ascending.
 
         Raises:
             InputError: the dataset has no class in this split.
@@ -54,15 +81,34 @@ class ImageDataset:
             raise InputError(f"dataset {self.name} has no {split} classes")
         return np.flatnonzero(np.isin(self.labels, classes))
 
+    def rows(self, split: Split) -> Int64[np.ndarray, " item"]:  # shim
+        """As `indices`."""
+        return self.indices(split)
+
+    def labeled(self, split: Split) -> LabeledImages:
+        """The images of a split with their class numbers.
+
+        Raises:
+            InputError: the dataset has no class in this split.
+        """
+        import torch
+
+        indices = torch.from_numpy(self.indices(split))
+        labels = torch.from_numpy(self.labels)[indices]
+        return LabeledImages(images=self.image_tensor(), indices=indices, labels=labels, class_names=self.class_names)
+
     def image_tensor(self) -> "torch.Tensor":
-        """All images as a uint8 tensor, "image height width 3", that shares the dataset's memory; never write to it."""
+        """All images as a uint8 tensor, "image height width 3", that shares the memory of `images`; never write to it."""
         import torch  # which takes seconds to import, and preparation needs none of it
 
         return torch.from_numpy(self.images)
 
 
 class DatasetDigest:
-    """SHA-256 over everything in a dataset, which takes the images in order and piece by piece; `dataset_digest` takes them all."""
+    """SHA-256 over everything in a dataset. It takes the images in order, in pieces; `dataset_digest` takes them all.
+
+    The keys of settings enter it: those of prepared datasets and glyphs are the keys of s2m2 0.1.0, whose digests stay valid.
+    """
 
     def __init__(
         self,
@@ -86,7 +132,7 @@ class DatasetDigest:
         self._hash.update(np.ascontiguousarray(images).data)
 
     def hexdigest(self) -> str:
-        """The digest of what was taken so far."""
+        """The digest of everything so far."""
         return self._hash.hexdigest()
 
 
@@ -97,11 +143,23 @@ def dataset_digest(
     splits: Mapping[Split, tuple[int, ...]],
     settings: Mapping[str, Any],
 ) -> str:
-    """SHA-256 over everything in a dataset, read in pieces so that a dataset larger than memory is fine."""
+    """SHA-256 over everything in a dataset, read in pieces, as a dataset may be larger than memory."""
     digest = DatasetDigest(images.shape, labels, class_names, splits, settings)
     for start in range(0, len(images), 1024):
         digest.update(images[start : start + 1024])
     return digest.hexdigest()
+
+
+def user_cache() -> Path:
+    """Where drawn and downloaded datasets are kept: the folder in the environment variable S2M2_CACHE, else the user's cache folder."""
+    folder = os.environ.get(CACHE_VARIABLE)
+    return Path(folder).expanduser() if folder else platformdirs.user_cache_path("s2m2")
+
+
+def dataset_file(folder: Path) -> Path:
+    """The description of a prepared dataset, which s2m2 0.1.0 called otherwise."""
+    old = folder / OLD_DATASET_FILE
+    return old if old.is_file() and not (folder / DATASET_FILE).is_file() else folder / DATASET_FILE
 
 
 def open_dataset(folder: Path) -> ImageDataset:
@@ -110,21 +168,22 @@ def open_dataset(folder: Path) -> ImageDataset:
     Raises:
         InputError: the folder is missing or incomplete, or another format wrote it.
     """
+    description = dataset_file(folder)
     try:
-        described = json.loads((folder / DATASET_FILE).read_text(encoding="utf-8"))
-        if described["format"] != DATASET_FORMAT:
-            raise InputError(f"{folder / DATASET_FILE} has format {described['format']}, not {DATASET_FORMAT}; prepare the dataset again")
+        content = json.loads(description.read_text(encoding="utf-8"))
+        if content["format"] != DATASET_FORMAT:
+            raise InputError(f"{description} has format {content['format']}, not {DATASET_FORMAT}; prepare the dataset again")
         dataset = ImageDataset(
-            name=str(described["name"]),
+            name=str(content["name"]),
             images=_map_images(folder / IMAGES_FILE),
             labels=_load_labels(folder / LABELS_FILE),
-            class_names=tuple(map(str, described["class_names"])),
-            splits={split: tuple(map(int, described["splits"][split])) for split in SPLITS},
-            digest=str(described["digest"]),
-            settings=dict(described["settings"]),
+            class_names=tuple(map(str, content["class_names"])),
+            splits={split: tuple(map(int, content["splits"][split])) for split in SPLITS},
+            digest=str(content["digest"]),
+            settings=dict(content["settings"]),
         )
-        if not len(dataset.images) == len(dataset.labels) == described["images"]:
-            raise InputError(f"{folder} does not hold the {described['images']} images and labels that it states; prepare it again")
+        if not len(dataset.images) == len(dataset.labels) == content["images"]:
+            raise InputError(f"{folder} does not hold the {content['images']} images and labels that it states; prepare it again")
         _check_classes(dataset, folder)
         return dataset
     except InputError:
@@ -145,13 +204,12 @@ def _map_images(path: Path) -> UInt8[np.ndarray, "image height width 3"]:
         start, size = file.tell(), int(np.prod(shape, dtype=object))
         if dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or size == 0:
             raise InputError(f"{path} does not hold RGB images; prepare the dataset again")
-        held = file.seek(0, 2) - start
-        if held != size:
-            raise InputError(
-                f"{path} is {'cut short' if held < size else 'too long'}: {held:,} bytes of images, not {size:,}; prepare the dataset again"
-            )
-        # Copy-on-write, as torch wants a writable array, and the file shall stay as it is whatever happens to the array. No memory is
-        # set aside for the copies, without which a dataset larger than memory could not be mapped.
+        length = file.seek(0, 2) - start
+        if length != size:
+            fault = "cut short" if length < size else "too long"
+            raise InputError(f"{path} is {fault}: {length:,} bytes of images, not {size:,}; prepare the dataset again")
+        # Copy-on-write: torch wants a writable array, and the file must never change. No memory is reserved for the copies, or a
+        # dataset larger than memory could not be mapped.
         mapped = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE | NO_RESERVE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
     return np.frombuffer(mapped, dtype=np.uint8, offset=start).reshape(shape)
 
@@ -167,10 +225,10 @@ def _load_labels(path: Path) -> Int64[np.ndarray, " image"]:
 
 
 def _check_classes(dataset: ImageDataset, folder: Path) -> None:
-    """What a digest would show too, but reading everything takes long and this takes a millisecond."""
+    """A quick part of what the digest proves, which takes reading every image."""
     count = len(dataset.class_names)
     if not 0 <= dataset.labels.min() <= dataset.labels.max() < count:
         raise InputError(f"{folder / LABELS_FILE} has a label that is none of the {count} classes; prepare the dataset again")
     numbers = [number for split in SPLITS for number in dataset.splits[split]]
     if len(set(numbers)) != len(numbers) or not all(0 <= number < count for number in numbers):
-        raise InputError(f"{folder / DATASET_FILE} has a class in two splits, or one that does not exist; prepare the dataset again")
+        raise InputError(f"{dataset_file(folder)} has a class in two splits, or one that does not exist; prepare the dataset again")

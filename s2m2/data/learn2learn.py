@@ -1,10 +1,9 @@
-"""Datasets that learn2learn downloads (`--data.download learn2learn`), as datasets in the user's cache.
+"""Datasets that learn2learn downloads (`--data.download learn2learn`), prepared in the user's cache.
 
-learn2learn's own classes download, unpack and arrange the files; this package's readers turn those into a dataset, so that it is the
-one that `s2m2 prepare` makes of the same files. learn2learn unpickles what it has downloaded, which would run whatever code lies in
-there. While its classes work, the name `pickle` in their modules therefore stands for a reader that reads nothing, and archives are
-unpacked by Python's `data` filter, which keeps to the folder. The pickles are read afterwards, by a reader that accepts arrays and
-plain values only.
+learn2learn's classes download, unpack and arrange the files; the readers of this package prepare them, exactly as `s2m2 prepare` does.
+learn2learn unpickles its downloads, which would run any code in them. During its work the name `pickle` in its modules therefore stands
+for a reader that reads nothing, and archives are unpacked by Python's `data` filter, which keeps to the folder. The pickles are read
+afterwards by a reader of arrays and plain values only.
 """
 
 import contextlib
@@ -21,9 +20,8 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from s2m2.data.cache import user_cache
-from s2m2.data.dataset import ImageDataset, open_dataset
-from s2m2.data.preparation import prepare
+from s2m2.data.dataset import ImageDataset, open_dataset, user_cache
+from s2m2.data.prepare import prepare
 from s2m2.data.sources import list_source
 from s2m2.errors import InputError
 
@@ -31,13 +29,11 @@ NOT_INSTALLED = (
     "learn2learn is not installed; in a checkout `uv sync --extra learn2learn` installs it, elsewhere `pip install gym requests tqdm && "
     "pip install --no-deps --config-settings=--build-option=build_ext learn2learn==0.2.0`"
 )
-"""pip cannot be given the extra: learn2learn asks for qpth, which it imports for one head only and which forbids NumPy 2."""
+"""The extra fails with pip: learn2learn requires qpth, which only one of its heads imports and which forbids NumPy 2."""
 MODES = ("train", "validation", "test")
 """learn2learn's names of base, validation and novel."""
-FILES, TABLE = "files", "dataset"
-"""Folders of a dataset in the cache: the files, learn2learn's `root`, and the dataset that was made of them."""
-
-
+FILES_FOLDER, DATASET_FOLDER = "files", "table"
+"""Folders of a dataset in the cache: the files, learn2learn's `root`, and the dataset prepared from them, in the place of s2m2 0.1.0."""
 CLASSES = {
     "mini_imagenet": "MiniImagenet",
     "tiered_imagenet": "TieredImagenet",
@@ -49,10 +45,10 @@ CLASSES = {
 
 
 def import_learn2learn() -> ModuleType:
-    """learn2learn, which takes seconds to import, without the notice that gym, which it imports, prints.
+    """learn2learn, which takes seconds to import, without the notice of gym, which it imports.
 
     Raises:
-        InputError: it is not installed, or something that it needs is not.
+        InputError: it or one of its requirements is not installed.
     """
     if "gym" not in sys.modules:
         with contextlib.suppress(ImportError):
@@ -66,39 +62,39 @@ def import_learn2learn() -> ModuleType:
 
 
 def downloaded_dataset(name: str, cache_dir: Path | None = None) -> ImageDataset:
-    """The dataset of a dataset that learn2learn knows: from the cache, else made from its files, which are downloaded if they are missing.
+    """A dataset of learn2learn: from the cache, else prepared from its files, which are downloaded if they are missing.
 
-    Classes, images and splits are those that `s2m2 prepare --dataset <name>` gives the files; of CUB, which learn2learn divides in
-    another way, the split of Chen et al. (ICLR 2019) that S2M2 uses. Files may also be put into the cache by hand,
-    `learn2learn/<name>/files` being what learn2learn calls the root of the dataset; then nothing is downloaded.
+    Classes, images and splits are those of `s2m2 prepare --dataset <name>`; CUB, which learn2learn splits otherwise, has the split of
+    Chen et al. (ICLR 2019), which S2M2 uses. With files in `learn2learn/<name>/files`, learn2learn's root of the dataset, nothing is
+    downloaded.
 
     Args:
         name: one of `CLASSES`.
-        cache_dir: where datasets are cached; None: the folder in the environment variable S2M2_CACHE, else the user's cache folder.
+        cache_dir: folder of cached datasets; None: `user_cache()`.
 
     Raises:
-        InputError: learn2learn is not installed, the download fails, or what it brings cannot be read. Nothing of it is left then.
+        InputError: learn2learn is not installed, the download fails, or its files cannot be read; then nothing of it is left.
     """
     if name not in CLASSES:
         raise InputError(f"learn2learn downloads no dataset {name}; --data.path must be one of {', '.join(CLASSES)}")
     folder = (cache_dir or user_cache()) / "learn2learn" / name
     with contextlib.suppress(InputError):
-        return open_dataset(folder / TABLE)
+        return open_dataset(folder / DATASET_FOLDER)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write {folder.parent}: {error.strerror or error}") from error
-    # Several processes of one run may come here together: one downloads, the others wait for it and then find its dataset.
+    # Of several processes of one run, one downloads; the others wait for its dataset.
     with FileLock(folder.with_name(f".{name}.lock")):
         with contextlib.suppress(InputError):
-            return open_dataset(folder / TABLE)
-        if not (folder / FILES).is_dir():
-            _download(name, folder / FILES)
-        return prepare(folder / FILES, folder / TABLE, dataset=name, overwrite=True)
+            return open_dataset(folder / DATASET_FOLDER)
+        if not (folder / FILES_FOLDER).is_dir():
+            _download(name, folder / FILES_FOLDER)
+        return prepare(folder / FILES_FOLDER, folder / DATASET_FOLDER, dataset=name, overwrite=True)
 
 
 def _download(name: str, files: Path) -> None:
-    """Have learn2learn put the files of a dataset into a new folder, which appears when they are all there and can be read."""
+    """Have learn2learn put the files of a dataset into a new folder, which appears once all of them can be read."""
     class_ = getattr(import_learn2learn().vision.datasets, CLASSES[name])
     partial = files.parent.with_name(f".{name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -110,7 +106,7 @@ def _download(name: str, files: Path) -> None:
         list_source(partial, name)
         files.parent.mkdir(exist_ok=True)
         partial.rename(files)
-    except Exception as error:  # What learn2learn raises depends on where it fails: the network, an archive, a missing file.
+    except Exception as error:  # Of the network, an archive, a missing file.
         raise InputError(f"learn2learn cannot download {name}: {_one_line(error)}; nothing of it is kept") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -118,7 +114,7 @@ def _download(name: str, files: Path) -> None:
 
 @contextlib.contextmanager
 def _guarded(module: ModuleType) -> Iterator[None]:
-    """Keep a module of learn2learn's from unpickling anything, and archives from being unpacked outside their folder."""
+    """Keep a module of learn2learn from unpickling anything, and archives from writing outside their folder."""
     replaced: list[tuple[Any, str, Any]] = [(module, "pickle", BLIND_PICKLE)] if hasattr(module, "pickle") else []
     if hasattr(tarfile, "data_filter"):  # Python 3.11.4 and later
         replaced.append((tarfile.TarFile, "extraction_filter", staticmethod(tarfile.data_filter)))
@@ -133,14 +129,15 @@ def _guarded(module: ModuleType) -> Iterator[None]:
 
 
 def _nothing(file: object) -> dict[str, Any]:
-    """What every pickle of a dataset seems to hold: no image and no label, under all the keys that learn2learn looks up."""
+    """The apparent content of every pickle: no image and no label, under all keys that learn2learn looks up."""
     return {"image_data": np.empty((0, 1, 1, 3), np.uint8), "class_dict": {}, "label_specific": [], "data": [], "labels": []}
 
 
 BLIND_PICKLE = SimpleNamespace(
     load=_nothing, _Unpickler=lambda file: SimpleNamespace(load=lambda: _nothing(file)), UnpicklingError=pickle.UnpicklingError
 )
-"""Stands for the module `pickle` where learn2learn constructs a dataset."""
+"""Stands for the module `pickle` in learn2learn."""
+TABLE = DATASET_FOLDER  # shim
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,5 +1,10 @@
-"""Writing a dataset image by image, so that it appears under its name whole or not at all."""
+"""Writing a dataset: whole or not at all, and continued after an interruption.
 
+A dataset grows in a hidden folder beside its own, and a rename publishes it. A note in the hidden folder tells how many images are
+safely on disk and of which dataset; anything beyond the note is written again.
+"""
+
+import io
 import json
 import os
 import shutil
@@ -12,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from jaxtyping import Int64, UInt8
 
 from s2m2.data.dataset import (
@@ -19,17 +25,22 @@ from s2m2.data.dataset import (
     DATASET_FORMAT,
     IMAGES_FILE,
     LABELS_FILE,
+    OLD_DATASET_FILE,
     SPLITS,
     DatasetDigest,
     ImageDataset,
     Split,
     open_dataset,
 )
-from s2m2.data.partial import PROGRESS_FILE, Shape, beside, disk_errors, locked, note_progress, open_images, publish, restore
 from s2m2.errors import InputError
+from s2m2.files import sync_folder, write_text
 
-NOTE_SECONDS = 2.0
-"""Time between two notes of what is safely on disk: what a kill costs at most."""
+PROGRESS_FILE = "progress.json"
+PROGRESS_SECONDS = 2.0
+"""Time between two notes of progress: the most that a kill costs."""
+REREAD_BYTES = 1 << 22
+"""Bytes per read where images of an earlier writer enter the digest."""
+Shape = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,7 +48,6 @@ class DatasetContents:
     """Everything in a dataset but the pixels."""
 
     name: str
-    """Name of the dataset."""
     size: tuple[int, int]
     """Height and width of the images; there are as many as labels."""
     labels: Int64[np.ndarray, " image"]
@@ -67,16 +77,17 @@ class DatasetWriter:
     """Takes the images of a dataset in order; made by `writing_dataset`."""
 
     folder: Path
-    """Where the dataset shall be."""
+    """The dataset's folder."""
     partial: Path
-    """Where it is until it is whole."""
+    """Its folder until it is whole."""
     contents: DatasetContents
     images: IO[bytes]
     digest: DatasetDigest
     fingerprint: str | None
     written: int
-    """Images in the file so far, those of an earlier writer that is continued included."""
+    """Images in the file so far, those of an interrupted writer included."""
     noted: float = field(default_factory=time.monotonic)
+    """Time of the last note of progress."""
 
     def append(self, images: UInt8[np.ndarray, "image height width 3"]) -> None:
         """Write the next images.
@@ -85,23 +96,25 @@ class DatasetWriter:
             InputError: the disk refuses.
         """
         images = np.ascontiguousarray(images)
-        with disk_errors(self.folder):
+        with _disk_errors(self.folder):
             # Appended rather than stored through a memory map, so that a full disk is an error and not a crash.
             self.images.write(images.data)
         self.digest.update(images)  # at once, so that no dataset is read again for its digest
         self.written += len(images)
-        if time.monotonic() - self.noted >= NOTE_SECONDS:
-            self.note()
+        if time.monotonic() - self.noted >= PROGRESS_SECONDS:
+            self.save_progress()
 
-    def note(self) -> None:
-        """See to it that the images so far need not be written again, whatever happens; needs a fingerprint."""
+    def save_progress(self) -> None:
+        """Sync the images so far and note that they are on disk, so that the next writer continues there; needs a fingerprint."""
         if self.fingerprint is not None:
-            with disk_errors(self.folder):
-                note_progress(self.partial, self.images, self.written, self.fingerprint)
+            with _disk_errors(self.folder):
+                self.images.flush()
+                os.fsync(self.images.fileno())
+                write_text(self.partial / PROGRESS_FILE, json.dumps({"fingerprint": self.fingerprint, "images": self.written}))
         self.noted = time.monotonic()
 
     def finish(self) -> ImageDataset:
-        """Write what is not images, sync everything, and give the folder its name.
+        """Write everything else, sync it, and give the folder its name.
 
         Raises:
             InputError: the disk refuses.
@@ -109,7 +122,7 @@ class DatasetWriter:
         """
         if self.written != len(self.contents.labels):
             raise ValueError(f"{self.written} images and {len(self.contents.labels)} labels for a dataset")
-        described = {
+        description = {
             "format": DATASET_FORMAT,
             "name": self.contents.name,
             "images": self.written,
@@ -118,11 +131,11 @@ class DatasetWriter:
             "digest": self.digest.hexdigest(),
             "settings": dict(self.contents.settings),
         }
-        with disk_errors(self.folder):
+        with _disk_errors(self.folder):
             self.images.close()
             np.save(self.partial / LABELS_FILE, self.contents.labels, allow_pickle=False)
-            (self.partial / DATASET_FILE).write_text(json.dumps(described, indent=1), encoding="ascii")
-            publish(self.partial, self.folder)
+            (self.partial / DATASET_FILE).write_text(json.dumps(description, indent=1), encoding="ascii")
+            _publish(self.partial, self.folder)
         return open_dataset(self.folder)
 
 
@@ -130,36 +143,36 @@ class DatasetWriter:
 def writing_dataset(
     folder: Path, contents: DatasetContents, *, overwrite: bool = False, wait: bool = False, fingerprint: str | None = None
 ) -> Iterator[DatasetWriter]:
-    """A writer for the dataset in `folder`, which appears there when `finish` is called and never before.
+    """A writer for the dataset in `folder`, which appears there at `finish` and never before.
 
-    The dataset is written into a hidden folder beside its own, which is removed on any error. Without a fingerprint it is removed on
-    Ctrl-C too, and what a kill leaves of it, the next writer of the same dataset removes. With one, both keep the images written so
-    far, as does the loss of a process that decodes, and the next writer with an equal fingerprint starts with these in `written`.
+    Any error removes the hidden folder. Without a fingerprint so does Ctrl-C, and the next writer removes the rest of a killed one.
+    With a fingerprint, Ctrl-C, a kill, and the loss of a process that decodes keep the images so far, and the next writer with an equal
+    fingerprint starts with these in `written`.
 
     Args:
-        folder: where the dataset shall be; the folders above it are made.
-        overwrite: replace a dataset that is there. A folder that holds anything else is never replaced.
+        folder: of the dataset; its parents are made.
+        overwrite: replace a dataset that is there. A folder with anything else is never replaced.
         wait: wait for another process that writes the same dataset, instead of raising.
-        fingerprint: text that differs wherever anything of the dataset would.
+        fingerprint: text that changes with anything in the dataset.
 
     Raises:
         InputError: something is there already, another process is writing it, or the disk refuses.
     """
-    partial, digest = beside(folder, "partial"), contents.start_digest()
-    with locked(folder, wait=wait):
+    partial, digest = _hidden(folder, "partial"), contents.start_digest()
+    with _locked(folder, wait=wait):
         keep = False
-        with disk_errors(folder):
-            restore(folder)
+        with _disk_errors(folder):
+            _restore(folder)
         check_output(folder, overwrite=overwrite)
         try:
-            with disk_errors(folder):
+            with _disk_errors(folder):
                 try:
-                    images, done = open_images(partial, contents.shape, fingerprint, digest)
+                    images, written = open_images(partial, contents.shape, fingerprint, digest)
                 finally:
-                    # Until the first image is appended, what an earlier writer noted is as good as before.
+                    # Until the first image is appended, the note of an earlier writer stays valid.
                     keep = (partial / PROGRESS_FILE).exists()
             writer = DatasetWriter(
-                folder=folder, partial=partial, contents=contents, images=images, digest=digest, fingerprint=fingerprint, written=done
+                folder=folder, partial=partial, contents=contents, images=images, digest=digest, fingerprint=fingerprint, written=written
             )
             with _closing(images):
                 keep = False
@@ -184,18 +197,58 @@ def write_dataset(
 
 
 def check_output(folder: Path, *, overwrite: bool) -> None:
-    """Raise `InputError` unless a dataset may be written to `folder`: nothing is there, an empty folder, or a dataset to be replaced."""
+    """Raise `InputError` unless `folder` may hold a new dataset: nothing is there, an empty folder, or a dataset to replace."""
     if not os.path.lexists(folder):
         return
     try:
-        held = {item.name for item in folder.iterdir()} if folder.is_dir() else None
+        names = {item.name for item in folder.iterdir()} if folder.is_dir() else None
     except OSError as error:
         raise InputError(f"cannot read --output {folder}: {error.strerror}") from error
-    # Arrays of these names without the description may be somebody's own.
-    if held is None or (held and not {DATASET_FILE} <= held <= {IMAGES_FILE, LABELS_FILE, DATASET_FILE}):
+    # Arrays of these names without a description may be somebody's own.
+    descriptions = {DATASET_FILE, OLD_DATASET_FILE}
+    if names is None or (names and not (names & descriptions and names <= {IMAGES_FILE, LABELS_FILE, *descriptions})):
         raise InputError(f"{folder} exists and is no dataset; choose another --output")
-    if held and not overwrite:
+    if names and not overwrite:
         raise InputError(f"{folder} exists; choose another --output or give --overwrite true")
+
+
+def open_images(partial: Path, shape: Shape, fingerprint: str | None, digest: DatasetDigest) -> tuple[IO[bytes], int]:
+    """The file to append images to, and the number of images of an earlier writer in it, which enter the digest.
+
+    Raises:
+        InputError: there is too little space for the rest.
+        OSError: the disk refuses.
+    """
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    start, image_bytes = len(header.getvalue()), shape[1] * shape[2] * shape[3]
+    written = _noted_images(partial, fingerprint)
+    if not 0 < written <= shape[0] or (partial / IMAGES_FILE).stat().st_size < start + written * image_bytes:
+        written = 0
+    if not written and partial.exists():
+        shutil.rmtree(partial)
+    missing, free = (shape[0] - written) * image_bytes, shutil.disk_usage(partial.parent).free
+    if free < missing:
+        megabytes = f"{missing / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB free"
+        raise InputError(f"too little space for {partial.parent}: {megabytes}; a smaller --size needs less")
+    if written:
+        return _continue(partial / IMAGES_FILE, start, written, shape, digest), written
+    partial.mkdir()
+    images: IO[bytes] = (partial / IMAGES_FILE).open("wb")
+    images.write(header.getvalue())
+    return images, 0
+
+
+def _hidden(folder: Path, purpose: str) -> Path:
+    return folder.with_name(f".{folder.name}.{purpose}")
+
+
+@contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -207,17 +260,100 @@ def _closing(images: IO[bytes]) -> Iterator[None]:
             images.close()
 
 
+@contextmanager
+def _locked(folder: Path, *, wait: bool) -> Iterator[None]:
+    """One writer at a time. The lock ends with its process, in whatever way.
+
+    Missing parents of the dataset are made; those that are empty at the end are removed.
+    """
+    lock = FileLock(_hidden(folder, "lock"), timeout=-1 if wait else 0)
+    made: list[Path] = []
+    try:
+        with _disk_errors(folder):
+            made += [parent for parent in folder.parents if not parent.exists()]
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire()
+            except Timeout as error:
+                raise InputError(f"another process is writing {folder}") from error
+        try:
+            yield
+        finally:
+            # While it is held: a waiting process then sees that the file is gone, and makes another.
+            with suppress(OSError):
+                Path(lock.lock_file).unlink()
+            lock.release()
+    finally:
+        with suppress(OSError):  # one of them is not empty
+            for parent in made:
+                parent.rmdir()
+
+
+def _restore(folder: Path) -> None:
+    """Undo or complete a replacement during which a writer was killed."""
+    replaced = _hidden(folder, "replaced")
+    if replaced.exists() and not folder.exists():
+        replaced.rename(folder)
+    if replaced.exists():
+        shutil.rmtree(replaced)
+
+
+def _publish(partial: Path, folder: Path) -> None:
+    """Give a finished dataset its name, replacing an earlier one."""
+    (partial / PROGRESS_FILE).unlink(missing_ok=True)
+    for file in partial.iterdir():
+        with file.open("rb") as written:
+            os.fsync(written.fileno())
+    sync_folder(partial)
+    replaced = _hidden(folder, "replaced")
+    if folder.exists():
+        folder.rename(replaced)
+    partial.rename(folder)
+    sync_folder(folder.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _noted_images(partial: Path, fingerprint: str | None) -> int:
+    try:
+        note = json.loads((partial / PROGRESS_FILE).read_text(encoding="utf-8"))
+        return int(note["images"]) if fingerprint is not None and note["fingerprint"] == fingerprint else 0
+    except (OSError, ValueError, LookupError, TypeError):
+        return 0
+
+
+def _continue(path: Path, start: int, images: int, shape: Shape, digest: DatasetDigest) -> IO[bytes]:
+    """The file of an earlier writer, at the end of the noted images, which enter the digest."""
+    file = path.open("r+b")
+    try:
+        file.seek(start)
+        _reread(file, images, shape, digest)
+        file.truncate(file.tell())
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _reread(file: IO[bytes], images: int, shape: Shape, digest: DatasetDigest) -> None:
+    # Read rather than mapped, as pages of a map count as memory of the process.
+    piece = max(1, REREAD_BYTES // (shape[1] * shape[2] * shape[3]))
+    for start in range(0, images, piece):
+        count = min(piece, images - start)
+        content = file.read(count * shape[1] * shape[2] * shape[3])
+        digest.update(np.frombuffer(content, dtype=np.uint8).reshape(count, *shape[1:]))
+
+
 def _was_stopped(error: BaseException) -> bool:
-    """Whether nothing is wrong with the images: Ctrl-C, or the system killed a process that decodes."""
+    """Whether the images are fine: Ctrl-C, or the system killed a process that decodes."""
     return isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, BrokenProcessPool)
 
 
 def _keep(writer: DatasetWriter) -> bool:
-    """Whether what was written is kept for the next writer."""
+    """Save the progress for the next writer; False if there is none to save."""
     if writer.fingerprint is None or writer.written == 0 or writer.images.closed:
         return False
     try:
-        writer.note()
+        writer.save_progress()
     except InputError:
         return False
     return True

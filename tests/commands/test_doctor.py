@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from s2m2.cli import main
-from tests.data.images import noise_image
+from tests.data.files import noise_image
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_class_lists_that_do_not_fit_give_exit_code_2_and_a_page(source: Path, c
     assert "not usable" in (source.parent / "pages" / "my-data.html").read_text()
 
 
-def test_an_altered_table_gives_exit_code_2(glyph_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_altered_dataset_gives_exit_code_2(glyph_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     dataset = tmp_path / "dataset"
     dataset.mkdir()
     for file in glyph_folder.iterdir():

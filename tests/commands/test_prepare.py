@@ -7,7 +7,7 @@ from s2m2.commands.prepare import prepare_command
 from s2m2.data.dataset import open_dataset
 from s2m2.errors import InputError
 from s2m2.recipe import PrepareConfig
-from tests.data.images import write_images
+from tests.data.files import write_images
 
 
 def test_the_summary_tells_counts_size_digest_and_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,17 +33,17 @@ def test_a_download_comes_first_and_goes_into_the_source(tmp_path: Path, monkeyp
             (root / "cifar100" / "splits" / "bertinetto" / f"{file}.txt").write_text(name)
         return root
 
-    monkeypatch.setattr("s2m2.commands.prepare.download_cifar100", fetch)
+    monkeypatch.setattr("s2m2.data.prepare.download_cifar100", fetch)
     output = tmp_path / "dataset"
     prepare_command(PrepareConfig(source=tmp_path / "source", output=output, dataset="cifar_fs", download=True))
     assert len(open_dataset(output).images) == 6
 
 
-def test_a_download_that_fails_leaves_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_that_fails_leaves_no_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(root: Path) -> Path:
         raise InputError("no route")
 
-    monkeypatch.setattr("s2m2.commands.prepare.download_cifar100", fail)
+    monkeypatch.setattr("s2m2.data.prepare.download_cifar100", fail)
     with pytest.raises(InputError, match="no route"):
         prepare_command(PrepareConfig(source=tmp_path / "source", output=tmp_path / "dataset", dataset="fc100", download=True))
     assert list(tmp_path.iterdir()) == []

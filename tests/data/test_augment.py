@@ -1,4 +1,4 @@
-"""Augmentation: equal to torchvision image by image, independent of how a batch is shared, exact where it must be."""
+"""Augmentation: equal to torchvision image by image, independent of the number of processes, exact where it must be."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import torch
 import torchvision.transforms.v2.functional as tv
 from torch import Tensor
 
-from s2m2.data.augment import Augmentation, apply_augmentation, augment, draw_augmentation, evaluation_view, normalize, resampling
+from s2m2.data.augment import Augmentation, apply_augmentation, augment, evaluation_view, normalize, resampling, sample_augmentation
 from s2m2.recipe import AugmentConfig, DataConfig
 from s2m2.seeding import StepStream, generator_for
 from tests.reference.augment import augment_by_torchvision
@@ -22,10 +22,10 @@ def random_images(count: int = 24, height: int = 40, width: int = 36) -> Tensor:
 @pytest.mark.parametrize(("height", "width", "size"), [(40, 36, 32), (32, 32, 32), (84, 84, 40), (30, 50, 64)])
 def test_a_batch_is_augmented_as_torchvision_would_one_by_one(height: int, width: int, size: int) -> None:
     images = random_images(24, height, width)
-    drawn = draw_augmentation(PAPER, height, width, 24, generator_for(1))
+    parameters = sample_augmentation(PAPER, height, width, 24, generator_for(1))
     # 4e-4: torchvision's gray has weights of four digits (0.2989 red), ours are BT.601's three (0.299).
     torch.testing.assert_close(
-        apply_augmentation(images, drawn, size).double(), augment_by_torchvision(images, drawn, size), atol=4e-4, rtol=0
+        apply_augmentation(images, parameters, size).double(), augment_by_torchvision(images, parameters, size), atol=4e-4, rtol=0
     )
 
 
@@ -41,25 +41,25 @@ def test_a_whole_crop_of_the_same_size_is_the_image_bit_for_bit() -> None:
 
 
 def test_crops_lie_inside_the_image_and_keep_to_the_area_and_ratio() -> None:
-    drawn = draw_augmentation(PAPER, 84, 60, 4000, generator_for(2))
-    assert (drawn.top >= 0).all()
-    assert (drawn.left >= 0).all()
-    assert (drawn.top + drawn.height <= 84).all()
-    assert (drawn.left + drawn.width <= 60).all()
-    area = drawn.height * drawn.width / (84 * 60)
+    parameters = sample_augmentation(PAPER, 84, 60, 4000, generator_for(2))
+    assert (parameters.top >= 0).all()
+    assert (parameters.left >= 0).all()
+    assert (parameters.top + parameters.height <= 84).all()
+    assert (parameters.left + parameters.width <= 60).all()
+    area = parameters.height * parameters.width / (84 * 60)
     assert 0.07 < area.min() < 0.1
     assert area.max() > 0.9
-    ratio = drawn.width / drawn.height
+    ratio = parameters.width / parameters.height
     assert ratio.min() > 0.7
     assert ratio.max() < 1.42
 
 
 def test_half_of_the_images_are_mirrored_and_jitter_fills_its_range() -> None:
-    drawn = draw_augmentation(AugmentConfig(flip=0.5), 32, 32, 10_000, generator_for(3))
-    assert abs(drawn.flip.float().mean() - 0.5) < 0.03
-    assert drawn.jitter.min() < 0.601
-    assert drawn.jitter.max() > 1.399
-    assert (drawn.jitter.mean(dim=0) - 1).abs().max() < 0.02
+    parameters = sample_augmentation(AugmentConfig(flip=0.5), 32, 32, 10_000, generator_for(3))
+    assert abs(parameters.flip.float().mean() - 0.5) < 0.03
+    assert parameters.jitter.min() < 0.601
+    assert parameters.jitter.max() > 1.399
+    assert (parameters.jitter.mean(dim=0) - 1).abs().max() < 0.02
 
 
 def test_without_randomness_only_the_normalization_is_left() -> None:
@@ -70,11 +70,11 @@ def test_without_randomness_only_the_normalization_is_left() -> None:
     torch.testing.assert_close(augment(images, off, stream), expected, atol=1e-5, rtol=0)
 
 
-def test_the_shares_of_two_processes_are_the_batch_of_one() -> None:
+def test_the_fractions_of_two_processes_are_the_batch_of_one() -> None:
     images, config = random_images(16), DataConfig(image_size=32, resize_ratio=1.15)
     stream = StepStream(seed=0, stage="pretrain", step=5, batch_size=16)
-    shares = [augment(images[8 * rank : 8 * rank + 8], config, replace(stream, rank=rank, world_size=2)) for rank in (0, 1)]
-    torch.testing.assert_close(torch.cat(shares), augment(images, config, stream), atol=1e-6, rtol=0)
+    parts = [augment(images[8 * rank : 8 * rank + 8], config, replace(stream, rank=rank, world_size=2)) for rank in (0, 1)]
+    torch.testing.assert_close(torch.cat(parts), augment(images, config, stream), atol=1e-6, rtol=0)
 
 
 def test_steps_and_views_differ_and_repeat() -> None:
@@ -90,8 +90,8 @@ def test_steps_and_views_differ_and_repeat() -> None:
 
 def test_a_mirrored_image_is_the_mirror_image_of_the_crop() -> None:
     images = random_images(4)
-    drawn = draw_augmentation(PAPER, 40, 36, 4, generator_for(4))
+    parameters = sample_augmentation(PAPER, 40, 36, 4, generator_for(4))
     plain, mirrored = (
-        apply_augmentation(images, Augmentation(**{**vars(drawn), "flip": torch.full((4,), flip)}), 32) for flip in (False, True)
+        apply_augmentation(images, Augmentation(**{**vars(parameters), "flip": torch.full((4,), flip)}), 32) for flip in (False, True)
     )
     torch.testing.assert_close(mirrored, plain.flip(3))

@@ -1,4 +1,4 @@
-"""Batches: whole, shuffled by seed and epoch, shared without overlap."""
+"""Base images, the holdout and label noise; batches: whole, shuffled by seed and epoch, disjoint between processes."""
 
 from pathlib import Path
 
@@ -7,9 +7,84 @@ import pytest
 import torch
 from torch import Tensor
 
-from s2m2.data.batches import BatchReader, StepItems, epoch_order, fetch, local_batch, ordered_batches, resident, steps_per_epoch
+from s2m2.data.batches import (
+    BatchReader,
+    StepItems,
+    epoch_order,
+    fetch,
+    local_batch,
+    ordered_batches,
+    resident,
+    split_base,
+    steps_per_epoch,
+)
+from s2m2.data.dataset import ImageDataset
 from s2m2.errors import InputError
+from s2m2.recipe import DataConfig
 from s2m2.seeding import StepStream
+
+IMAGES, CLASSES = 40, 5
+
+
+def dataset(sizes: tuple[int, ...] = (IMAGES,) * (CLASSES + 1)) -> ImageDataset:
+    """Classes in no order of their numbers; the last is a novel one."""
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    return ImageDataset(
+        name="small",
+        images=np.zeros((len(labels), 4, 4, 3), dtype=np.uint8),
+        labels=np.random.default_rng(0).permutation(labels),
+        class_names=tuple("abcdefgh"[: len(sizes)]),
+        splits={"base": tuple(reversed(range(len(sizes) - 1))), "novel": (len(sizes) - 1,)},
+        digest="0",
+    )
+
+
+def test_all_base_images_are_trained_on_with_their_classes_by_default() -> None:
+    whole, split = dataset(), split_base(dataset(), DataConfig(), seed=0)
+    assert split.indices.tolist() == whole.indices("base").tolist()
+    assert split.labels.tolist() == whole.labels[whole.indices("base")].tolist()
+    assert torch.equal(split.labels, split.true_labels)
+    assert not len(split.holdout_indices)
+
+
+def test_the_fraction_held_out_is_of_every_class_and_never_trained_on() -> None:
+    split = split_base(dataset(), DataConfig(holdout_fraction=0.2), seed=0)
+    assert torch.bincount(split.holdout_labels).tolist() == [8] * CLASSES
+    assert torch.bincount(split.labels).tolist() == [32] * CLASSES
+    assert torch.cat([split.indices, split.holdout_indices]).sort().values.tolist() == dataset().indices("base").tolist()
+    assert dataset().labels[split.holdout_indices].tolist() == split.holdout_labels.tolist()
+
+
+def test_the_fraction_of_wrong_labels_is_exact_and_spread_over_the_other_classes() -> None:
+    split = split_base(dataset(), DataConfig(holdout_fraction=0.2, label_noise=0.5), seed=0)
+    wrong = split.labels != split.true_labels
+    assert int(wrong.sum()) == 80
+    shifts = (split.labels - split.true_labels)[wrong] % CLASSES
+    assert torch.bincount(shifts, minlength=CLASSES)[0] == 0
+    assert torch.bincount(shifts, minlength=CLASSES)[1:].min() > 8
+    clean = split_base(dataset(), DataConfig(holdout_fraction=0.2), seed=0)
+    assert torch.equal(clean.true_labels, split.true_labels)
+    assert torch.equal(clean.holdout_indices, split.holdout_indices)
+
+
+def test_the_seed_decides_who_is_held_out_and_corrupted() -> None:
+    config = DataConfig(holdout_fraction=0.2, label_noise=0.5)
+    one, same, other = (split_base(dataset(), config, seed) for seed in (0, 0, 1))
+    assert torch.equal(one.holdout_indices, same.holdout_indices)
+    assert torch.equal(one.labels, same.labels)
+    assert not torch.equal(one.holdout_indices, other.holdout_indices)
+    assert not torch.equal(one.labels != one.true_labels, other.labels != other.true_labels)
+
+
+def test_a_class_with_nothing_left_to_train_on_is_named() -> None:
+    with pytest.raises(InputError, match=r"--data\.holdout_fraction is 0\.9, which leaves class c no image to train on"):
+        split_base(dataset((10, 10, 2, 10)), DataConfig(holdout_fraction=0.9), seed=0)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("holdout_fraction", 1.0), ("holdout_fraction", -0.1), ("label_noise", 1.5)])
+def test_fractions_out_of_range_are_refused(setting: str, value: float) -> None:
+    with pytest.raises(InputError, match=rf"--data\.{setting} is"):
+        DataConfig(**{setting: value})  # type: ignore[arg-type]
 
 
 def test_an_epoch_meets_each_image_at_most_once() -> None:
@@ -17,9 +92,9 @@ def test_an_epoch_meets_each_image_at_most_once() -> None:
     streams = [
         StepStream(seed=0, stage="pretrain", step=step, batch_size=10, rank=rank, world_size=2) for step in range(10) for rank in (0, 1)
     ]
-    met = torch.cat([local_batch(order, stream.step, stream) for stream in streams])
-    assert len(met) == steps_per_epoch(103, 10) * 10 == 100
-    assert len(met.unique()) == 100
+    items = torch.cat([local_batch(order, stream.step, stream) for stream in streams])
+    assert len(items) == steps_per_epoch(103, 10) * 10 == 100
+    assert len(items.unique()) == 100
 
 
 def test_what_is_left_out_changes_with_the_epoch() -> None:
@@ -60,21 +135,21 @@ def test_two_batches_of_a_step_have_orders_of_their_own() -> None:
 
 
 def reader(images: Tensor, end: int = 15, batches: int = 1) -> BatchReader:
-    """Steps over the 53 last images, whose classes are the numbers of their rows times 2: 5 steps an epoch."""
-    rows = torch.arange(4, 57)
-    return BatchReader(images, rows, 2 * rows, stream_of, torch.device("cpu"), batches=batches, end=end)
+    """Steps over the 53 last images, whose classes are twice their indices: 5 steps an epoch."""
+    indices = torch.arange(4, 57)
+    return BatchReader(images, indices, 2 * indices, stream_of, torch.device("cpu"), batches=batches, end=end)
 
 
 @pytest.mark.parametrize("batches", [1, 2])
 def test_what_is_read_ahead_is_what_a_step_would_fetch_itself(tmp_path: Path, batches: int) -> None:
-    images, rows = mapped_images(tmp_path), torch.arange(4, 57)
+    images, indices = mapped_images(tmp_path), torch.arange(4, 57)
     read = reader(images, batches=batches)
     for step in range(15):  # three epochs
         orders = [epoch_order(53, 3, "pretrain", step // 5, batch) for batch in range(batches)]
         items = torch.cat([local_batch(order, step % 5, stream_of(step)) for order in orders])
-        found = read(step)
-        assert torch.equal(found.images, images[rows[items]])
-        assert torch.equal(found.labels, 2 * rows[items])
+        batch = read(step)
+        assert torch.equal(batch.images, images[indices[items]])
+        assert torch.equal(batch.labels, 2 * indices[items])
 
 
 def test_a_run_that_is_continued_reads_from_where_it_left_off(tmp_path: Path) -> None:
@@ -96,31 +171,31 @@ def test_nothing_is_read_beyond_the_last_step_nor_changed_behind_a_steps_back(tm
         asked.append(step)
         return stream_of(step)
 
-    rows = torch.arange(57)
-    read = BatchReader(mapped_images(tmp_path), rows, rows, watched, torch.device("cpu"), end=4)
+    indices = torch.arange(57)
+    read = BatchReader(mapped_images(tmp_path), indices, indices, watched, torch.device("cpu"), end=4)
     first = read(0)
-    kept = first.images.clone()
+    copy = first.images.clone()
     for step in range(1, 4):
         read(step)
     assert asked == [0, 1, 2, 3]
-    assert torch.equal(first.images, kept)
+    assert torch.equal(first.images, copy)
 
 
-def test_a_image_that_cannot_be_read_is_an_error_in_the_step_that_needs_it() -> None:
+def test_an_image_that_cannot_be_read_is_an_error_in_the_step_that_needs_it() -> None:
     def broken(step: int) -> StepStream:
         if step == 1:
             raise OSError("no such block")
         return stream_of(step)
 
-    rows = torch.arange(20)
-    read = BatchReader(torch.zeros(20, 2, 2, 3, dtype=torch.uint8), rows, rows, broken, torch.device("cpu"), end=4)
+    indices = torch.arange(20)
+    read = BatchReader(torch.zeros(20, 2, 2, 3, dtype=torch.uint8), indices, indices, broken, torch.device("cpu"), end=4)
     read(0)
     with pytest.raises(OSError, match="no such block"):
         read(1)
 
 
-def test_processes_share_the_items_of_a_step() -> None:
+def test_processes_fraction_the_items_of_a_step() -> None:
     whole = StepItems(53, stream_of, 1, torch.device("cpu"))
-    shares = [StepItems(53, lambda step, rank=rank: stream_of(step, rank, 2), 1, torch.device("cpu")) for rank in (0, 1)]
+    parts = [StepItems(53, lambda step, rank=rank: stream_of(step, rank, 2), 1, torch.device("cpu")) for rank in (0, 1)]
     for step in (0, 4, 5, 11):
-        assert torch.equal(torch.cat([share(step) for share in shares]), whole(step))
+        assert torch.equal(torch.cat([part(step) for part in parts]), whole(step))

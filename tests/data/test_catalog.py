@@ -1,3 +1,5 @@
+"""Datasets by name or folder."""
+
 from pathlib import Path
 
 import pytest
@@ -6,10 +8,10 @@ from s2m2.data import catalog
 from s2m2.data.catalog import load_dataset
 from s2m2.data.glyphs import glyph_dataset
 from s2m2.data.learn2learn import CLASSES
-from s2m2.data.preparation import prepare
+from s2m2.data.prepare import prepare
 from s2m2.errors import InputError
 from s2m2.recipe.data import DOWNLOADABLE
-from tests.data.images import write_images
+from tests.data.files import write_images
 
 
 def test_glyphs_are_drawn_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,7 +19,7 @@ def test_glyphs_are_drawn_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert load_dataset("glyphs").name == "glyphs"
 
 
-def test_a_prepared_table_is_opened_by_its_folder(tmp_path: Path) -> None:
+def test_a_prepared_dataset_is_opened_by_its_folder(tmp_path: Path) -> None:
     prepared = prepare(write_images(tmp_path / "source", dict.fromkeys("abcde", 1)), tmp_path / "dataset")
     assert load_dataset(str(tmp_path / "dataset")).digest == prepared.digest
 

@@ -1,4 +1,4 @@
-"""Downloads through learn2learn's real classes, on small files in the layouts that they download; only the network is made up."""
+"""Downloads through learn2learn's real classes, on small files in their layouts; only the network is made up."""
 
 import io
 import pickle
@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,14 +17,103 @@ import pytest
 from PIL import Image
 
 from s2m2.cli import main
-from s2m2.data.cache import CACHE_VARIABLE
 from s2m2.data.catalog import load_dataset
-from s2m2.data.dataset import SPLITS
+from s2m2.data.dataset import CACHE_VARIABLE, SPLITS
 from s2m2.data.learn2learn import CLASSES, MODES, downloaded_dataset, import_learn2learn
-from s2m2.data.splitting import read_packaged_list
+from s2m2.data.splits import read_packaged_list
 from s2m2.errors import InputError
 from s2m2.recipe import DataConfig
-from tests.data.learn2learn_files import ARCHIVES, SHORT, add_file, fc100, mini_imagenet
+
+SHORT = {"base": "train", "validation": "val", "novel": "test"}
+Files = dict[str, bytes]
+"""Content of what is downloaded, by the last part of its address."""
+
+
+def noise(count: int, size: int, name: str) -> np.ndarray:
+    return np.random.default_rng(list(name.encode())).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+
+def encoded(image: np.ndarray, kind: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, kind)
+    return file.getvalue()
+
+
+@cache
+def mini_imagenet() -> Files:
+    files = {}
+    for split, mode in zip(SPLITS, MODES, strict=True):
+        names = read_packaged_list("mini_imagenet")[split]
+        rows = {name: [2 * number, 2 * number + 1] for number, name in enumerate(names)}
+        content = {"image_data": noise(2 * len(names), 84, mode), "class_dict": rows}
+        files[f"mini-imagenet-cache-{mode}.pkl"] = pickle.dumps(content)
+    return files
+
+
+@cache
+def tiered_imagenet() -> Files:
+    lists = read_packaged_list("tiered_imagenet")
+    all_names = [name for split in SPLITS for name in lists[split][:4]]
+    files = {"class_names.txt": "\n".join(f"the {name}" for name in all_names).encode(), "synsets.txt": "\n".join(all_names).encode()}
+    for split, mode in SHORT.items():
+        labels = np.arange(4).repeat(2)
+        files[f"{mode}_images_png.pkl"] = pickle.dumps([np.frombuffer(encoded(one), np.uint8)[:, None] for one in noise(8, 84, mode)])
+        names = [f"the {name}" for name in lists[split][:4]]
+        files[f"{mode}_labels.pkl"] = pickle.dumps({"label_specific": labels, "label_general": labels // 2, "label_specific_str": names})
+    return {f"tiered-imagenet-{name}": content for name, content in files.items()}
+
+
+@cache
+def cifar_fs() -> Files:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        for split, mode in SHORT.items():
+            names = read_packaged_list("cifar_fs")[split][:3]
+            file.writestr(f"cifar100/splits/bertinetto/{mode}.txt", "".join(f"{name}\n" for name in names))
+            for name in names:
+                for number, image in enumerate(noise(2, 32, name)):
+                    file.writestr(f"cifar100/data/{name}/{name}_s_{number:06}.png", encoded(image))
+    return {"cifar100.zip": archive.getvalue()}
+
+
+@cache
+def fc100() -> Files:
+    archive, numbers = io.BytesIO(), sorted(name for split in SPLITS for name in read_packaged_list("fc100")[split])
+    with zipfile.ZipFile(archive, "w") as file:
+        for split, mode in SHORT.items():
+            labels = [numbers.index(name) for name in read_packaged_list("fc100")[split] for _ in range(2)]
+            content = {"data": noise(len(labels), 32, mode), "labels": labels}
+            file.writestr(f"FC100_{mode}.pickle", pickle.dumps(content, protocol=2))
+    return {"fc100.zip": archive.getvalue()}
+
+
+@cache
+def cub() -> Files:
+    archive, names = io.BytesIO(), sorted(name for split in SPLITS for name in read_packaged_list("cub")[split])
+    content = {"classes.txt": "".join(f"{number} {name}\n" for number, name in enumerate(names, 1)).encode()}
+    images = {f"{name}/{name[4:]}_0001_{number}.jpg": encoded(noise(1, 16, name)[0], "JPEG") for number, name in enumerate(names)}
+    content["images.txt"] = "".join(f"{number} {file}\n" for number, file in enumerate(images, 1)).encode()
+    content |= {f"images/{file}": image for file, image in images.items()}
+    with tarfile.open(fileobj=archive, mode="w:gz") as file:
+        for name, part in content.items():
+            add_file(file, f"CUB_200_2011/{name}", part)
+    return {"CUB_200_2011.tgz": archive.getvalue()}
+
+
+def add_file(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    archive.addfile(entry, io.BytesIO(content))
+
+
+ARCHIVES: dict[str, Callable[[], Files]] = {
+    "mini_imagenet": mini_imagenet,
+    "tiered_imagenet": tiered_imagenet,
+    "cifar_fs": cifar_fs,
+    "fc100": fc100,
+    "cub": cub,
+}
+
 
 try:
     l2l: Any = import_learn2learn()
@@ -68,23 +158,23 @@ def offline(name: str) -> bytes:
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_a_table_has_the_images_and_classes_of_learn2learns_data_set(name: str, tmp_path: Path, connect: Connect) -> None:
+def test_a_dataset_has_the_images_and_classes_of_learn2learns_dataset(name: str, tmp_path: Path, connect: Connect) -> None:
     network = connect(ARCHIVES[name]().__getitem__)
     dataset = downloaded_dataset(name, tmp_path)
     assert sorted(network.asked) == sorted(ARCHIVES[name]())
     assert (dataset.name, len(set(dataset.labels.tolist()))) == (name, len(dataset.class_names))
     label_of = {image.tobytes(): int(label) for image, label in zip(dataset.images, dataset.labels, strict=True)}
-    seen = 0
+    total = 0
     for split, mode in zip(SPLITS, MODES, strict=True):
         # What learn2learn itself reads of the same files.
-        dataset = getattr(l2l.vision.datasets, CLASSES[name])(str(tmp_path / "learn2learn" / name / "files"), mode=mode)
-        pairs = {(int(label), label_of[pixels(image).tobytes()]) for image, label in dataset}
-        theirs, ours = (sorted(column) for column in zip(*pairs, strict=True))
-        assert len(set(theirs)) == len(theirs) == len(set(ours))
+        original = getattr(l2l.vision.datasets, CLASSES[name])(str(tmp_path / "learn2learn" / name / "files"), mode=mode)
+        pairs = {(int(label), label_of[pixels(image).tobytes()]) for image, label in original}
+        labels, class_numbers = (sorted(column) for column in zip(*pairs, strict=True))
+        assert len(set(labels)) == len(labels) == len(set(class_numbers))
         if name != "cub":  # which learn2learn divides as Meta-Dataset does
-            assert set(ours) == set(dataset.splits[split])
-        seen += len(dataset)
-    assert seen == len(dataset.images)
+            assert set(class_numbers) == set(dataset.splits[split])
+        total += len(original)
+    assert total == len(dataset.images)
 
 
 def pixels(image: Any) -> np.ndarray:
@@ -104,7 +194,7 @@ def test_classes_have_their_names_and_the_papers_splits(
         assert {dataset.class_names[number] for number in dataset.splits[part]} == set(read_packaged_list(split)[part])
 
 
-def test_the_second_time_the_table_comes_from_the_cache(tmp_path: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_time_the_dataset_comes_from_the_cache(tmp_path: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     connect(fc100().__getitem__)
     first = load_dataset("fc100", "learn2learn")
@@ -212,11 +302,11 @@ def test_an_archive_writes_nothing_outside_its_folder(tmp_path: Path, connect: C
 
 
 def test_names_are_checked_before_anything_is_imported() -> None:
-    with pytest.raises(InputError, match=r"--data\.dataset is glyphs, but must be one of mini_imagenet, .*cub with --data\.download"):
+    with pytest.raises(InputError, match=r"--data\.path is glyphs, but must be one of mini_imagenet, .*cub with --data\.download"):
         DataConfig(download="learn2learn")
     with pytest.raises(InputError, match="learn2learn downloads no dataset omniglot"):
         downloaded_dataset("omniglot")
-    assert {DataConfig(path=name, download="learn2learn").dataset for name in CLASSES} == set(CLASSES)
+    assert {DataConfig(path=name, download="learn2learn").path for name in CLASSES} == set(CLASSES)
     with pytest.raises(InputError, match=r"no dataset cub: .*; --data\.download learn2learn obtains it"):
         load_dataset("cub")
 

@@ -1,8 +1,13 @@
+"""Writing a dataset: whole or not at all, and continued after an interruption."""
+
+import json
 import signal
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +15,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from s2m2.data import partial
+from s2m2.data import writing
 from s2m2.data.dataset import DATASET_FILE, IMAGES_FILE, LABELS_FILE, ImageDataset, dataset_digest, open_dataset
 from s2m2.data.writing import DatasetContents, DatasetWriter, write_dataset, writing_dataset
 from s2m2.errors import InputError
@@ -38,11 +43,11 @@ def broken_off(error: type[BaseException]) -> Iterator[np.ndarray]:
     raise error
 
 
-def test_pieces_become_one_table_and_no_other_file(tmp_path: Path) -> None:
+def test_pieces_become_one_dataset_and_no_other_file(tmp_path: Path) -> None:
     dataset = write(tmp_path / "deep" / "dataset")
     np.testing.assert_array_equal(dataset.images, IMAGES)
     assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == ["dataset"]
-    assert sorted(path.name for path in (tmp_path / "deep" / "dataset").iterdir()) == ["images.npy", "labels.npy", "dataset.json"]
+    assert sorted(path.name for path in (tmp_path / "deep" / "dataset").iterdir()) == ["dataset.json", "images.npy", "labels.npy"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
@@ -52,7 +57,7 @@ def test_an_error_midway_leaves_nothing(tmp_path: Path, error: type[BaseExceptio
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_error_midway_leaves_the_old_table_as_it_was(tmp_path: Path) -> None:
+def test_an_error_midway_leaves_the_old_dataset_as_it_was(tmp_path: Path) -> None:
     digest = write(tmp_path / "dataset").digest
     with pytest.raises(RuntimeError):
         write_dataset(tmp_path / "dataset", contents(), broken_off(RuntimeError), overwrite=True)
@@ -66,12 +71,12 @@ def test_too_few_images_are_never_published(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_digest_taken_while_writing_is_that_of_the_whole_table(tmp_path: Path) -> None:
+def test_the_digest_taken_while_writing_is_that_of_the_whole_dataset(tmp_path: Path) -> None:
     dataset = write(tmp_path / "dataset")
     assert dataset.digest == dataset_digest(dataset.images, dataset.labels, dataset.class_names, dataset.splits, dataset.settings)
 
 
-def test_a_table_is_replaced_only_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_a_dataset_is_replaced_only_where_that_is_asked_for(tmp_path: Path) -> None:
     first = write(tmp_path / "dataset").digest
     with pytest.raises(InputError, match=r"dataset exists; .*--overwrite"):
         write(tmp_path / "dataset", 255 - IMAGES)
@@ -81,7 +86,7 @@ def test_a_table_is_replaced_only_where_that_is_asked_for(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
 
 
-def test_what_is_no_table_is_never_replaced(tmp_path: Path) -> None:
+def test_what_is_no_dataset_is_never_replaced(tmp_path: Path) -> None:
     holiday = tmp_path / "photos" / "holiday.jpg"
     holiday.parent.mkdir()
     holiday.write_bytes(b"precious")
@@ -106,7 +111,7 @@ def test_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
     assert len(write(tmp_path / "dataset").images) == 4
 
 
-def test_a_killed_writer_leaves_no_table_and_the_next_one_tidies_up(tmp_path: Path) -> None:
+def test_a_killed_writer_leaves_no_dataset_and_the_next_one_tidies_up(tmp_path: Path) -> None:
     script = """
         import os, signal, sys
         from pathlib import Path
@@ -125,7 +130,7 @@ def test_a_killed_writer_leaves_no_table_and_the_next_one_tidies_up(tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
 
 
-def test_a_kill_between_the_two_renames_loses_no_table(tmp_path: Path) -> None:
+def test_a_kill_between_the_two_renames_loses_no_dataset(tmp_path: Path) -> None:
     digest = write(tmp_path / "dataset").digest
     (tmp_path / "dataset").rename(tmp_path / ".dataset.replaced")
     with pytest.raises(InputError, match="dataset exists"):
@@ -133,7 +138,7 @@ def test_a_kill_between_the_two_renames_loses_no_table(tmp_path: Path) -> None:
     assert open_dataset(tmp_path / "dataset").digest == digest
 
 
-def test_two_writers_of_one_table_do_not_meet(tmp_path: Path) -> None:
+def test_two_writers_of_one_dataset_do_not_meet(tmp_path: Path) -> None:
     with FileLock(tmp_path / ".dataset.lock"), pytest.raises(InputError, match=r"another process is writing .*dataset"):
         write(tmp_path / "dataset")
     write(tmp_path / "dataset")
@@ -156,16 +161,16 @@ def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_too_little_space_is_said_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partial.shutil, "disk_usage", lambda place: SimpleNamespace(free=299))
+    monkeypatch.setattr(writing.shutil, "disk_usage", lambda place: SimpleNamespace(free=299))
     with pytest.raises(InputError, match="too little space"):
         write(tmp_path / "dataset")
     assert list(tmp_path.iterdir()) == []
-    monkeypatch.setattr(partial.shutil, "disk_usage", lambda place: SimpleNamespace(free=300))
+    monkeypatch.setattr(writing.shutil, "disk_usage", lambda place: SimpleNamespace(free=300))
     write(tmp_path / "dataset")
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not tell the peak memory of a process in /proc")
-def test_the_memory_that_writing_takes_does_not_grow_with_the_table(tmp_path: Path) -> None:
+def test_the_memory_that_writing_takes_does_not_grow_with_the_dataset(tmp_path: Path) -> None:
     script = """
         import sys
         from pathlib import Path
@@ -188,3 +193,101 @@ def test_the_memory_that_writing_takes_does_not_grow_with_the_table(tmp_path: Pa
     assert (tmp_path / "100" / IMAGES_FILE).stat().st_size > 130e6
     assert peaks[1] - peaks[0] < 20
     assert peaks[1] < 200
+
+
+def stop(folder: Path, after: int, fingerprint: str | None = "the same") -> None:
+    with suppress(KeyboardInterrupt), writing_dataset(folder, contents(), fingerprint=fingerprint) as writer:
+        writer.append(IMAGES[writer.written : after])
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_writer_with_a_fingerprint_continues(tmp_path: Path) -> None:
+    stop(tmp_path / "dataset", 1)
+    stop(tmp_path / "dataset", 3)
+    assert not (tmp_path / "dataset").exists()
+    with writing_dataset(tmp_path / "dataset", contents(), fingerprint="the same") as writer:
+        assert writer.written == 3
+        writer.append(IMAGES[3:])
+        dataset = writer.finish()
+    np.testing.assert_array_equal(dataset.images, IMAGES)
+    assert dataset.digest == write(tmp_path / "at once").digest
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["at once", "dataset"]
+    assert sorted(path.name for path in (tmp_path / "dataset").iterdir()) == ["dataset.json", "images.npy", "labels.npy"]
+
+
+def kept(folder: Path) -> int:
+    with suppress(KeyboardInterrupt), writing_dataset(folder, contents(), fingerprint="the same") as writer:
+        raise KeyboardInterrupt
+    return writer.written
+
+
+def test_what_is_kept_outlives_ctrl_c_while_it_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    stop(tmp_path / "dataset", 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "_reread", interrupt)
+        with pytest.raises(KeyboardInterrupt), writing_dataset(tmp_path / "dataset", contents(), fingerprint="the same"):
+            pass
+    assert kept(tmp_path / "dataset") == 3
+
+
+def test_what_is_kept_outlives_a_disk_that_is_full_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop(tmp_path / "dataset", 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(writing.shutil, "disk_usage", lambda place: SimpleNamespace(free=74))
+        with pytest.raises(InputError, match="too little space"), writing_dataset(tmp_path / "dataset", contents(), fingerprint="the same"):
+            pass
+    assert kept(tmp_path / "dataset") == 3
+
+
+def test_what_another_dataset_left_makes_room_where_space_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop(tmp_path / "dataset", 3, fingerprint="another")
+    left = tmp_path / ".dataset.partial"
+    monkeypatch.setattr(writing.shutil, "disk_usage", lambda place: SimpleNamespace(free=0 if left.exists() else 300))
+    assert kept(tmp_path / "dataset") == 0
+
+
+@pytest.mark.parametrize(("cause", "written"), [(BrokenProcessPool(), 3), (None, 0)])
+def test_images_are_kept_where_a_process_was_killed_but_not_after_other_errors(
+    tmp_path: Path, cause: Exception | None, written: int
+) -> None:
+    with suppress(InputError), writing_dataset(tmp_path / "dataset", contents(), fingerprint="the same") as writer:
+        writer.append(IMAGES[:3])
+        raise InputError("no more") from cause
+    assert kept(tmp_path / "dataset") == written
+
+
+@pytest.mark.parametrize("fingerprint", ["another", None])
+def test_what_another_fingerprint_left_is_not_continued(tmp_path: Path, fingerprint: str | None) -> None:
+    stop(tmp_path / "dataset", 3)
+    with writing_dataset(tmp_path / "dataset", contents(), fingerprint=fingerprint) as writer:
+        assert writer.written == 0
+        writer.append(255 - IMAGES)
+        np.testing.assert_array_equal(writer.finish().images, 255 - IMAGES)
+
+
+def test_images_beyond_the_note_are_written_again_and_a_note_beyond_the_images_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop(tmp_path / "dataset", 2)
+    images = tmp_path / ".dataset.partial" / IMAGES_FILE
+    noted = images.read_bytes()
+    images.write_bytes(noted + b"half an image")
+    stop(tmp_path / "dataset", 2)
+    assert images.read_bytes() == noted
+    images.write_bytes(noted[:-1])
+    with writing_dataset(tmp_path / "dataset", contents(), fingerprint="the same") as writer:
+        assert writer.written == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_written_is_noted_from_time_to_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    note = tmp_path / ".dataset.partial" / writing.PROGRESS_FILE
+    with writing_dataset(tmp_path / "dataset", contents(), fingerprint="the same") as writer:
+        writer.append(IMAGES[:2])
+        assert not note.exists()
+        monkeypatch.setattr(writing, "PROGRESS_SECONDS", 0.0)
+        writer.append(IMAGES[2:3])
+        assert json.loads(note.read_text())["images"] == 3

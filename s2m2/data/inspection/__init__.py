@@ -1,9 +1,8 @@
-"""Inspection of a dataset: every image is read once, and what was seen becomes findings that name files and classes."""
+"""Inspection of a dataset: every image is read once, and observations become findings that name files and classes."""
 
-from s2m2.data.inspection.diagnosis import Diagnosis, PartCount, diagnose
-from s2m2.data.inspection.findings import Finding, Severity
+from s2m2.data.inspection.diagnosis import Diagnosis, Finding, PartCount, Severity, counts_table, diagnose
 from s2m2.data.inspection.observation import Observations, observe
-from s2m2.data.inspection.subject import Subject, dataset_subject, folder_subject, subject_of
+from s2m2.data.inspection.subject import Subject, dataset_subject, folder_subject, page_path, subject_of
 
 __all__ = [
     "Diagnosis",
@@ -12,9 +11,11 @@ __all__ = [
     "PartCount",
     "Severity",
     "Subject",
+    "counts_table",
     "dataset_subject",
     "diagnose",
     "folder_subject",
     "observe",
+    "page_path",
     "subject_of",
 ]

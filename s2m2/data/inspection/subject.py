@@ -1,5 +1,7 @@
-"""`Subject`: what is inspected, a dataset or images on disk, seen alike."""
+"""`Subject`: what is inspected, a dataset or images on disk, and the counts that it should have."""
 
+import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,15 +10,29 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from s2m2.data.catalog import DRAWN
-from s2m2.data.dataset import DATASET_FILE, ImageDataset, Split, open_dataset
-from s2m2.data.decoding import decode_whole
-from s2m2.data.image import ListedImage
-from s2m2.data.inspection.expectation import Expectation, expectation_of
+from s2m2.data.dataset import ImageDataset, Split, dataset_file, open_dataset
+from s2m2.data.decode import ListedImage, decode_whole
 from s2m2.data.sources import survey_source
-from s2m2.data.sources.listing import LeftOut
-from s2m2.data.sources.scanning import Flaw
-from s2m2.data.splitting import OF_SOURCE, split_classes, splits_origin
+from s2m2.data.sources.listing import Flaw, LeftOut
+from s2m2.data.splits import OF_SOURCE, ROTATIONS, split_classes, splits_origin
+from s2m2.data.standard_datasets import DATASETS
 from s2m2.errors import InputError
+from s2m2.recipe.doctor import NAME
+
+ALL = "all"
+"""Name of the whole dataset, beside the names of its splits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """Numbers of classes and images that a dataset should have."""
+
+    dataset: str
+    """Its name in papers."""
+    classes: Mapping[str, int]
+    """By split, and of the whole dataset; of the whole alone if the splits are others."""
+    images: Mapping[str, int]
+    """As the classes."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,27 +41,27 @@ class Subject:
 
     name: str
     place: str
-    """Where it lies, as the user named it."""
+    """Its path or name, as the user gave it."""
     labels: Int64[np.ndarray, " image"]
     class_names: tuple[str, ...]
     splits: Mapping[Split, tuple[int, ...]]
-    """Class numbers of each split; empty where they could not be told."""
+    """Class numbers of each split; empty if they cannot be told."""
     read: Callable[[int], UInt8[np.ndarray, "height width 3"]]
-    """The image of a row; raises `InputError` where it cannot be read."""
+    """An image by its index; raises `InputError` if it cannot be read."""
     image_name: Callable[[int], str]
-    """What to call the image of a row: its path inside the source where it has one."""
+    """Name of an image by its index: its path inside the source, if it has one."""
     images: tuple[ListedImage, ...] = ()
-    """Images on disk, by row; none where it is a dataset."""
+    """Images on disk; none of a prepared dataset."""
     dataset: ImageDataset | None = None
-    """The dataset, where it is one; its digest is verified."""
+    """A prepared dataset, whose digest is verified."""
     expected: Expectation | None = None
-    """What the dataset of this name consists of."""
+    """Its published counts, if it is a standard dataset."""
     left_out: Mapping[LeftOut, int] = field(default_factory=dict)
-    """Files and images of the source that are passed over, by the reason."""
+    """Number of ignored files and images of the source, by reason."""
     flaws: tuple[Flaw, ...] = ()
-    """For what the source is refused by `s2m2 prepare`."""
+    """Reasons of `s2m2 prepare` to refuse the source."""
     fault: str | None = None
-    """Why the dataset cannot be prepared, though its images can be looked at."""
+    """Why the dataset cannot be prepared, though its images can be inspected."""
 
 
 def subject_of(
@@ -57,39 +73,43 @@ def subject_of(
     box: bool = False,
     rotated: bool = False,
 ) -> Subject:
-    """A drawn dataset by name, a dataset by its folder, or images on disk. `DoctorConfig` describes the arguments.
+    """A drawn dataset by name, a prepared one by its folder, or images on disk. `DoctorConfig` describes the arguments.
 
     Raises:
         InputError: it is none of these, or an argument does not go with it.
     """
     folder = Path(data).expanduser()
-    if data not in DRAWN and not (folder / DATASET_FILE).is_file():
+    if data not in DRAWN and not dataset_file(folder).is_file():
         return folder_subject(folder, dataset=dataset, splits=splits, seed=seed, box=box, rotated=rotated)
-    for flag, given in (("splits", splits is not None), ("seed", seed != 0), ("box", box), ("rotated", rotated)):
-        if given:
+    for flag, is_set in (("splits", splits is not None), ("seed", seed != 0), ("box", box), ("rotated", rotated)):
+        if is_set:
             raise InputError(f"--{flag} is for images on disk, but {data} is a dataset already")
     return dataset_subject(DRAWN[data]() if data in DRAWN else open_dataset(folder), place=data, named=dataset)
 
 
 def dataset_subject(dataset: ImageDataset, *, place: str, named: str = "auto") -> Subject:
-    """A dataset; its settings tell which dataset it was made of, unless `named` does.
+    """A prepared or drawn dataset. Its settings tell the standard dataset that it was made of, unless `named` does.
 
     Raises:
-        InputError: there is no dataset of that name.
+        InputError: there is no standard dataset of that name.
     """
     # Drawn datasets have no source, and one way to be split.
-    found, splits = (place, OF_SOURCE) if place in DRAWN else (dataset.settings.get("named"), dataset.settings.get("splits"))
+    settings = {"dataset": place, "splits": OF_SOURCE} if place in DRAWN else dataset.settings
+    origin = settings.get("dataset")
     return Subject(
         name=dataset.name,
         place=place,
         labels=dataset.labels,
         class_names=dataset.class_names,
         splits=dataset.splits,
-        read=lambda row: dataset.images[row],
-        image_name=lambda row: f"{dataset.class_names[dataset.labels[row]]} #{row}",
+        read=lambda index: dataset.images[index],
+        image_name=lambda index: f"{dataset.class_names[dataset.labels[index]]} #{index}",
         dataset=dataset,
         expected=expectation_of(
-            named, found if isinstance(found, str) else None, splits=str(splits), rotated=dataset.settings.get("rotated") is True
+            named,
+            origin if isinstance(origin, str) else None,
+            splits=str(settings.get("splits")),
+            rotated=settings.get("rotated") is True,
         ),
     )
 
@@ -97,16 +117,16 @@ def dataset_subject(dataset: ImageDataset, *, place: str, named: str = "auto") -
 def folder_subject(
     folder: Path, *, dataset: str = "auto", splits: str | None = None, seed: int = 0, box: bool = False, rotated: bool = False
 ) -> Subject:
-    """Images on disk. What is missing or cannot be split is a flaw or a fault of the subject rather than an error.
+    """Images on disk. Missing images or impossible splits are flaws or a fault of the subject rather than an error.
 
     Raises:
-        InputError: there is no such folder, or nothing in it that is laid out as a dataset, or no image at all.
+        InputError: there is no such folder, no known layout in it, or no image at all.
     """
     listing = survey_source(folder, dataset, box=box, rotated=rotated)
-    numbers: Mapping[Split, tuple[int, ...]] = {}
+    class_numbers: Mapping[Split, tuple[int, ...]] = {}
     fault = None
     try:
-        numbers = split_classes(listing.class_names, splits, seed, listing.splits)
+        class_numbers = split_classes(listing.class_names, splits, seed, listing.splits)
     except InputError as error:
         fault = str(error)
     return Subject(
@@ -114,10 +134,10 @@ def folder_subject(
         place=str(folder),
         labels=np.array(listing.labels, dtype=np.int64),
         class_names=listing.class_names,
-        splits=numbers,
-        read=lambda row: decode_whole(listing.images[row]),
+        splits=class_numbers,
+        read=lambda index: decode_whole(listing.images[index]),
         images=listing.images,
-        image_name=lambda row: _name_inside(listing.root, listing.images[row]),
+        image_name=lambda index: _name_inside(listing.root, listing.images[index]),
         expected=expectation_of(dataset, listing.dataset, splits=splits_origin(splits, listing.splits), rotated=rotated),
         left_out=listing.left_out,
         flaws=listing.flaws,
@@ -125,6 +145,50 @@ def folder_subject(
     )
 
 
+def expectation_of(dataset: str, recognized: str | None, *, splits: str, rotated: bool) -> Expectation | None:
+    """The published counts of a dataset; None if there are none.
+
+    Args:
+        dataset: name of a standard dataset; or `auto`: the recognized one; or `own`: nothing is expected.
+        recognized: the standard dataset of the images; None: own images.
+        splits: origin of the splits, as in a dataset's settings.
+        rotated: whether each class became four by rotations.
+
+    Raises:
+        InputError: there is no standard dataset of that name.
+    """
+    if dataset not in ("auto", "own", *DATASETS):
+        raise InputError(f"--dataset is {dataset}, but must be auto, own or one of {', '.join(DATASETS)}")
+    standard = DATASETS.get((recognized or "own") if dataset == "auto" else dataset)
+    if standard is None:
+        return None
+    factor = len(ROTATIONS) if rotated else 1
+
+    def scaled(counts: Mapping[Split, int]) -> dict[str, int]:
+        by_split = dict(counts) if splits in (OF_SOURCE, standard.class_list) else {}
+        return {ALL: factor * sum(counts.values()), **{split: factor * count for split, count in by_split.items()}}
+
+    return Expectation(dataset=standard.title, classes=scaled(standard.classes), images=scaled(standard.images))
+
+
+def page_path(output: str, subject: Subject) -> Path:
+    """Path of the report page, with the name of the dataset filled in.
+
+    Raises:
+        InputError: it is inside the data, a folder is there already, or it cannot be written.
+    """
+    name = re.sub(r"[^\w.-]+", "-", subject.name).strip("-.") or "data"
+    path = Path(output.replace(NAME, name)).expanduser()
+    if path.resolve().is_relative_to(Path(subject.place).expanduser().resolve()):
+        raise InputError(f"--output {path} lies inside {subject.place}, which is to be left as it is")
+    if path.exists() and not path.is_file():
+        raise InputError(f"--output {path} is there already, and is no file")
+    parent = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise InputError(f"--output {path} cannot be written: {parent} is {'write-protected' if parent.is_dir() else 'no folder'}")
+    return path
+
+
 def _name_inside(root: Path, image: ListedImage) -> str:
     name = image.name.removeprefix(f"{root}/")
-    return f"{name} turned by {90 * image.rot90} degrees" if image.rot90 else name
+    return f"{name} rotated by {90 * image.rot90} degrees" if image.rot90 else name

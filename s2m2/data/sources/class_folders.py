@@ -1,12 +1,15 @@
-"""Folders of class folders: `<root>/<class>/<image>`, or `<root>/{train,val,test}/<class>/<image>`, which brings its own splits."""
+"""Folders of class folders: `<root>/<class>/<image>`, or `<root>/{train,val,test}/<class>/<image>`, which brings its own splits.
 
-from collections.abc import Mapping
+Also those of ILSVRC, named as it names its classes (`n01532829`), of which mini-ImageNet and tieredImageNet are parts.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from s2m2.data.dataset import SPLITS, Split
-from s2m2.data.sources.listing import Listing, list_class_folders
-from s2m2.data.sources.scanning import scan, scan_classes
+from s2m2.data.sources.listing import Listing, list_class_folders, scan, scan_classes
+from s2m2.data.splits import read_packaged_list
 from s2m2.errors import InputError
 
 SPLIT_NAMES: dict[str, Split] = {
@@ -18,11 +21,13 @@ SPLIT_NAMES: dict[str, Split] = {
     "test": "novel",
     "novel": "novel",
 }
-"""What people call the splits, in names of folders and files."""
+"""Usual names of the splits in names of folders and files."""
+ILSVRC_FOLDERS = (".", "images", "train", "ILSVRC/Data/CLS-LOC/train", "Data/CLS-LOC/train")
+"""Usual places of the class folders of ILSVRC inside a source."""
 
 
 def list_images(root: Path) -> Listing:
-    """The images of all class folders in `root`; the folder gives its name to the dataset.
+    """The images of all class folders in `root`, whose name is that of the dataset.
 
     Raises:
         InputError: there is no such folder, it has no class folders, there is no image in them, or a class is in two splits.
@@ -45,7 +50,7 @@ def list_images(root: Path) -> Listing:
 
 
 def split_folders(root: Path) -> Mapping[Split, Path] | None:
-    """The folders of the splits where `root` has nothing but such folders, two at least, and each holds folders and no image.
+    """The folders of the splits if `root` has no other folders, two at least, and each has folders and no image; else None.
 
     Raises:
         InputError: there is no folder `root`, or no folder in it.
@@ -54,7 +59,7 @@ def split_folders(root: Path) -> Mapping[Split, Path] | None:
     splits = [SPLIT_NAMES.get(name.lower()) for name in names]
     if len(names) < 2 or len(set(splits)) < len(splits):
         return None
-    found: dict[Split, Path] = {}
+    folders: dict[Split, Path] = {}
     for name, split in zip(names, splits, strict=True):
         folder = root / name
         if split is None:
@@ -62,5 +67,35 @@ def split_folders(root: Path) -> Mapping[Split, Path] | None:
         content = scan(folder)
         if content.images or not content.folders:
             return None
-        found[split] = folder
-    return found
+        folders[split] = folder
+    return folders
+
+
+def list_ilsvrc_classes(root: Path, dataset: str, layouts: str) -> Listing:
+    """The images of the class folders in a dataset's list, with its split; other folders are ignored.
+
+    Args:
+        root: folder of the class folders, all in one place or under train, val and test.
+        dataset: its name and that of its packaged class list.
+        layouts: accepted layouts of a folder, for an error message.
+
+    Raises:
+        InputError: no class of the list is there, or there is no image in any.
+    """
+    lists = read_packaged_list(dataset)
+    folders = find_class_folders(root, [name for split in SPLITS for name in lists[split]])
+    if not folders:
+        raise InputError(f"{root} is not laid out as {dataset}: it needs {layouts}")
+    return replace(list_class_folders(folders, dataset, root), splits=lists, dataset=dataset)
+
+
+def find_class_folders(root: Path, names: Sequence[str]) -> dict[str, Path]:
+    """The existing folders of these classes: in the one of `ILSVRC_FOLDERS` with most of them, or under the splits."""
+    together = [{name: root / inside / name for name in names if (root / inside / name).is_dir()} for inside in ILSVRC_FOLDERS]
+    largest = max(together, key=len)
+    if len(largest) < len(names) and root.is_dir():
+        wanted, folders = set(names), (split_folders(root) or {}).values()
+        apart = {name: folder / name for folder in folders for name in scan_classes(folder).folders if name in wanted}
+        if len(apart) > len(largest):
+            return apart
+    return largest

@@ -1,23 +1,20 @@
-"""CUB-200-2011 (Wah et al. 2011) as it is distributed: `images.txt`, `classes.txt`, `bounding_boxes.txt` and `images/<class>/*.jpg`."""
+"""CUB-200-2011 (Wah et al. 2011) as distributed: `images.txt`, `classes.txt`, `bounding_boxes.txt` and `images/<class>/*.jpg`."""
 
 import math
 from pathlib import Path
 
-from s2m2.data.image import Box, ImageFile, ListedImage
-from s2m2.data.sources.finding import Finder
-from s2m2.data.sources.listing import Listing, listing_of
-from s2m2.data.sources.scanning import natural_key
-from s2m2.data.splitting import read_packaged_list
+from s2m2.data.decode import Box, ImageFile, ListedImage
+from s2m2.data.sources.listing import FileFinder, Listing, listing_of, natural_key
+from s2m2.data.splits import read_packaged_list
 from s2m2.errors import InputError
 
-INSIZE = (Path(), Path("CUB_200_2011"), Path("cubirds200", "CUB_200_2011"))
-"""Where the archive unpacks to; the last is learn2learn's."""
+FOLDERS = (Path(), Path("CUB_200_2011"), Path("cubirds200", "CUB_200_2011"))
+"""Folders of the archive; the last is learn2learn's."""
 
 
 def find_root(folder: Path) -> Path | None:
-    """The folder with `images.txt` and `images` in it: `folder` itself or one inside it."""
-    for inside in INSIZE:
-        root = folder / inside
+    """The folder with `images.txt`, `classes.txt` and `images`: `folder` itself or one inside it."""
+    for root in (folder / inside for inside in FOLDERS):
         if (root / "images.txt").is_file() and (root / "classes.txt").is_file() and (root / "images").is_dir():
             return root
     return None
@@ -27,11 +24,11 @@ def list_images(folder: Path, *, box: bool = False) -> Listing:
     """The images that `images.txt` lists, with the split of Chen et al. (ICLR 2019), which S2M2 uses.
 
     Args:
-        folder: the tree, or the folder that it was unpacked in.
-        box: of each image only what its bounding box encloses.
+        folder: of the archive's content, or the one that it was unpacked in.
+        box: keep only the part of each image inside its bounding box.
 
     Raises:
-        InputError: the folder has another layout, a line of its files cannot be read, or there is no image.
+        InputError: the folder has another layout, a line of its files cannot be used, or there is no image.
     """
     root = find_root(folder)
     if root is None:
@@ -40,7 +37,7 @@ def list_images(folder: Path, *, box: bool = False) -> Listing:
     boxes = _boxes(root / "bounding_boxes.txt") if box else None
     classes: dict[str, list[ListedImage]] = {name: [] for name in _numbered(root / "classes.txt").values()}
     files = _numbered(root / "images.txt")
-    paths, flaws = Finder((root / "images",)).find_all(files.values(), str(root / "images.txt"))
+    paths, flaws = FileFinder((root / "images",)).find_all(files.values(), str(root / "images.txt"))
     for number, file in sorted(files.items(), key=lambda item: natural_key(item[1])):
         class_name = file.split("/")[0]
         if class_name not in classes:
@@ -53,7 +50,7 @@ def list_images(folder: Path, *, box: bool = False) -> Listing:
 
 
 def _boxes(path: Path) -> dict[str, Box]:
-    """Boxes from lines of number, left, top, width and height; widened to whole pixels."""
+    """Boxes from lines of number, left, top, width and height, widened to whole pixels."""
     boxes: dict[str, Box] = {}
     for number, content in _numbered(path).items():
         try:
@@ -68,17 +65,17 @@ def _boxes(path: Path) -> dict[str, Box]:
 
 
 def _numbered(path: Path) -> dict[str, str]:
-    """What follows the number at the start of each line."""
+    """Lines without the number at their start, by this number."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
-    found: dict[str, str] = {}
-    for place, line in enumerate(lines, 1):
+    numbered: dict[str, str] = {}
+    for line_number, line in enumerate(lines, 1):
         number, _, content = line.strip().partition(" ")
         if not line.strip():
             continue
-        if not content or number in found:
-            raise InputError(f"{path}, line {place}: {line.strip()} is no new number with something behind it")
-        found[number] = content.strip()
-    return found
+        if not content or number in numbered:
+            raise InputError(f"{path}, line {line_number}: {line.strip()} is no new number with something behind it")
+        numbered[number] = content.strip()
+    return numbered

@@ -2,18 +2,18 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from s2m2.data.dataset import SPLITS, Split
-from s2m2.data.image import ImageFile, ListedImage
+from s2m2.data.decode import ImageFile, ListedImage
 from s2m2.data.sources.class_folders import SPLIT_NAMES
-from s2m2.data.sources.finding import Finder
-from s2m2.data.sources.listing import Listing, listing_of
+from s2m2.data.sources.listing import FileFinder, Flaw, Listing, listing_of, natural_key
 from s2m2.data.sources.pickled import whole_numbers
-from s2m2.data.sources.scanning import Flaw, natural_key
 from s2m2.data.wording import first_named
 from s2m2.errors import InputError
 
@@ -22,21 +22,21 @@ KEYS = ("label_names", "image_names", "image_labels")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
+class ListEntry:
     """One image of a list."""
 
     file: str
-    """Path as the list gives it."""
+    """Its path in the list."""
     label: str
 
 
 def list_images(file: Path) -> Listing:
-    """The images that one csv or JSON file lists; paths are relative to its folder, or to `images` in it.
+    """The images in a csv or JSON list; paths are relative to its folder, or to `images` in it.
 
     Raises:
         InputError: the file has another shape, names an image twice, or names no image that is there.
     """
-    return _listing({str(file): read_rows(file)}, {}, file.parent, file.stem)
+    return _listing({str(file): read_list(file)}, {}, file.parent, file.stem)
 
 
 def list_split_files(folder: Path) -> Listing | None:
@@ -48,15 +48,14 @@ def list_split_files(folder: Path) -> Listing | None:
     files = split_files(folder)
     if not files:
         return None
-    rows = {split: read_rows(file) for split, file in files.items()}
-    labels = {split: {row.label for row in rows[split]} for split in rows}
-    for place, one in enumerate(SPLITS):
-        for other in SPLITS[place + 1 :]:
-            if both := sorted(labels.get(one, set()) & labels.get(other, set())):
-                hint = "few-shot splits share no class; give --source one file that lists them all"
-                raise InputError(f"{files[one]} and {files[other]} share classes: {first_named(both)}; {hint}")
+    entries = {split: read_list(file) for split, file in files.items()}
+    labels = {split: {entry.label for entry in entries[split]} for split in entries}
+    for one, other in combinations(SPLITS, 2):
+        if both := sorted(labels.get(one, set()) & labels.get(other, set())):
+            hint = "few-shot splits share no class; give --source one file that lists them all"
+            raise InputError(f"{files[one]} and {files[other]} share classes: {first_named(both)}; {hint}")
     splits = {split: tuple(sorted(labels.get(split, ()), key=natural_key)) for split in SPLITS}
-    return _listing({str(files[split]): rows[split] for split in rows}, splits, folder, folder.resolve().name)
+    return _listing({str(files[split]): entries[split] for split in entries}, splits, folder, folder.resolve().name)
 
 
 def split_files(folder: Path) -> dict[Split, Path]:
@@ -66,20 +65,20 @@ def split_files(folder: Path) -> dict[Split, Path]:
         InputError: a split has two files.
     """
     for suffix in (".csv", ".json"):
-        found: dict[Split, Path] = {}
+        files: dict[Split, Path] = {}
         for stem, split in SPLIT_NAMES.items():
             file = folder / f"{stem}{suffix}"
             if file.is_file():
-                if split in found:
-                    raise InputError(f"{found[split]} and {file} are both lists of {split} images; keep one")
-                found[split] = file
-        if len(found) > 1:
-            return found
+                if split in files:
+                    raise InputError(f"{files[split]} and {file} are both lists of {split} images; keep one")
+                files[split] = file
+        if len(files) > 1:
+            return files
     return {}
 
 
-def read_rows(file: Path) -> list[Row]:
-    """The images that a csv or JSON file lists, in its order.
+def read_list(file: Path) -> list[ListEntry]:
+    """The images in a csv or JSON list, in its order.
 
     Raises:
         InputError: it cannot be read, or has another shape.
@@ -89,23 +88,23 @@ def read_rows(file: Path) -> list[Row]:
         raise InputError(f"{file} is neither a folder nor a .csv or .json list of images")
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            rows = reader(file, lines)
+            entries = reader(file, lines)
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"cannot read list {file}: {getattr(error, 'strerror', None) or error}") from error
-    if not rows:
+    if not entries:
         raise InputError(f"{file} lists no image")
-    return rows
+    return entries
 
 
-def _read_csv(file: Path, lines: Any) -> list[Row]:
+def _read_csv(file: Path, lines: Any) -> list[ListEntry]:
     reader = csv.reader(lines, strict=True)
     header = [name.strip() for name in next(reader, [])]
     if not set(COLUMNS) <= set(header):
         raise InputError(f"{file} begins with {','.join(header) or 'an empty line'}, not with the names of columns filename,label")
     columns = [header.index(name) for name in COLUMNS]
-    rows = []
+    entries = []
     for fields in reader:
         if not any(field.strip() for field in fields):
             continue
@@ -113,11 +112,11 @@ def _read_csv(file: Path, lines: Any) -> list[Row]:
         for name, value in zip(COLUMNS, values, strict=True):
             if not value:
                 raise InputError(f"{file}, line {reader.line_num}: {','.join(fields)} has no {name}")
-        rows.append(Row(file=values[0], label=values[1]))
-    return rows
+        entries.append(ListEntry(file=values[0], label=values[1]))
+    return entries
 
 
-def _read_json(file: Path, lines: Any) -> list[Row]:
+def _read_json(file: Path, lines: Any) -> list[ListEntry]:
     content = json.load(lines)
     if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in KEYS):
         raise InputError(f"{file} is no list of images as S2M2 writes them: an object with the lists {', '.join(KEYS)}")
@@ -128,12 +127,12 @@ def _read_json(file: Path, lines: Any) -> list[Row]:
     labels = whole_numbers(content["image_labels"], f"{file}: image_labels")
     if len(files) != len(labels):
         raise InputError(f"{file} has {len(files):,} image_names but {len(labels):,} image_labels")
-    named = _named_labels(file, names, labels)
-    return [Row(file=name, label=named[label]) for name, label in zip(files, labels, strict=True)]
+    named_labels = _named_labels(file, names, labels)
+    return [ListEntry(file=name, label=named_labels[label]) for name, label in zip(files, labels, strict=True)]
 
 
 def _named_labels(file: Path, names: Sequence[str], labels: Sequence[int]) -> Mapping[int, str]:
-    """Class name of each label: its place in `label_names`, or its rank where there are as many names as labels but larger labels."""
+    """Class name of each label: an index of `label_names`, or a rank if there are as many names as labels but larger labels."""
     used = sorted(set(labels))
     if used and not 0 <= used[0] <= used[-1] < len(names):
         if used[0] < 0 or len(used) != len(names):
@@ -141,30 +140,30 @@ def _named_labels(file: Path, names: Sequence[str], labels: Sequence[int]) -> Ma
             raise InputError(
                 f"{file} has image_labels outside 0 to {len(names) - 1}, its {len(names):,} label_names: {first_named(outside)}"
             )
-        named = dict(zip(used, names, strict=True))
+        named_labels = dict(zip(used, names, strict=True))
     else:
-        named = {label: names[label] for label in used}
-    twice = sorted({name for name in named.values() if list(named.values()).count(name) > 1})
+        named_labels = {label: names[label] for label in used}
+    twice = sorted(name for name, times in Counter(named_labels.values()).items() if times > 1)
     if twice:
         raise InputError(f"{file}: label_names has the same name for different labels: {first_named(twice)}")
-    return named
+    return named_labels
 
 
-def _listing(rows: Mapping[str, Sequence[Row]], splits: Mapping[Split, Sequence[str]], root: Path, name: str) -> Listing:
-    finder = Finder((root, root / "images"))
+def _listing(entries: Mapping[str, Sequence[ListEntry]], splits: Mapping[Split, Sequence[str]], root: Path, name: str) -> Listing:
+    finder = FileFinder((root, root / "images"))
     classes: dict[str, list[ListedImage]] = {}
-    seen: dict[Path, str] = {}
+    origins: dict[Path, str] = {}
     flaws: list[Flaw] = []
-    for origin, listed in rows.items():
-        paths, missing = finder.find_all((row.file for row in listed), origin)
+    for origin, listed in entries.items():
+        paths, missing = finder.find_all((entry.file for entry in listed), origin)
         flaws += missing
-        for row in sorted(listed, key=lambda row: natural_key(row.file)):
-            images = classes.setdefault(row.label, [])
-            path = paths.get(row.file)
+        for entry in sorted(listed, key=lambda entry: natural_key(entry.file)):
+            images = classes.setdefault(entry.label, [])
+            path = paths.get(entry.file)
             if path is None:
                 continue
-            if path in seen:
-                raise InputError(f"{path} is listed in {seen[path]} and again in {origin}")
-            seen[path] = origin
+            if path in origins:
+                raise InputError(f"{path} is listed in {origins[path]} and again in {origin}")
+            origins[path] = origin
             images.append(ImageFile(path=path))
     return listing_of(classes, name, root, splits=splits or None, flaws=flaws)

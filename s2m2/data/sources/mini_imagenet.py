@@ -1,4 +1,4 @@
-"""mini-ImageNet (Vinyals et al. 2016, split of Ravi & Larochelle, ICLR 2017), in the layouts in which it goes round."""
+"""mini-ImageNet (Vinyals et al. 2016, split of Ravi & Larochelle, ICLR 2017), in its usual layouts."""
 
 import re
 from collections import Counter
@@ -10,14 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from s2m2.data.dataset import SPLITS, Split
-from s2m2.data.image import ImageFile, ListedImage
-from s2m2.data.sources.file_lists import Row, read_rows, split_files
-from s2m2.data.sources.finding import Finder, missing_flaws
-from s2m2.data.sources.imagenet import CLASS_FOLDERS, find_class_folders, list_ilsvrc_classes
-from s2m2.data.sources.listing import Listing, listing_of
+from s2m2.data.decode import ImageFile, ListedImage
+from s2m2.data.sources.class_folders import ILSVRC_FOLDERS, find_class_folders, list_ilsvrc_classes
+from s2m2.data.sources.file_lists import ListEntry, read_list, split_files
+from s2m2.data.sources.listing import FileFinder, Listing, listing_of, missing_flaws, natural_key, scan
 from s2m2.data.sources.pickled import array_in, dict_in, image_in, text, whole_numbers
-from s2m2.data.sources.scanning import natural_key, scan
-from s2m2.data.splitting import read_packaged_list
+from s2m2.data.splits import read_packaged_list
 from s2m2.data.wording import first_named
 from s2m2.errors import InputError
 
@@ -40,7 +38,7 @@ def list_images(root: Path) -> Listing:
     """The images of mini-ImageNet with their canonical split.
 
     Raises:
-        InputError: the folder has none of the layouts, or what lies there is incomplete, damaged or of another shape.
+        InputError: the folder has none of the layouts, or its files are incomplete, damaged or of another shape.
     """
     if not root.is_dir():
         raise InputError(f"no such folder {root}")
@@ -61,8 +59,8 @@ def is_root(root: Path) -> bool:
     if file is None or file.suffix != ".csv":
         return False
     try:
-        return {row.label for row in read_rows(file)} == set(read_packaged_list("mini_imagenet")["base"])
-    except InputError:  # Whoever reads the file will say what is wrong with it.
+        return {entry.label for entry in read_list(file)} == set(read_packaged_list("mini_imagenet")["base"])
+    except InputError:  # Its reader will name the fault.
         return False
 
 
@@ -74,28 +72,28 @@ def _from_caches(root: Path) -> Mapping[str, Sequence[ListedImage]]:
     classes: dict[str, list[ListedImage]] = {}
     for split, paths in _caches(root).items():
         if len(paths) != 1:
-            found = " and ".join(path.name for path in paths) if paths else "none"
-            raise InputError(f"{root} must have one file {' or '.join(CACHES[split])} but has {found}")
+            names = " and ".join(path.name for path in paths) if paths else "none"
+            raise InputError(f"{root} must have one file {' or '.join(CACHES[split])} but has {names}")
         content = dict_in(paths[0])
         images = array_in(content, "image_data", paths[0])
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
             raise InputError(f"{paths[0]}: image_data is {images.dtype} {images.shape}, not uint8 of images, height, width, 3")
-        for name, rows in _rows(content, len(images), paths[0]).items():
+        for name, indices in _class_indices(content, len(images), paths[0]).items():
             if name in classes:
                 raise InputError(f"class {name} is in {paths[0].name} and in another cache of {root}")
-            classes[name] = [image_in(paths[0], row, images[row]) for row in rows]
+            classes[name] = [image_in(paths[0], index, images[index]) for index in indices]
     return classes
 
 
-def _rows(content: Mapping[str, object], count: int, path: Path) -> dict[str, list[int]]:
+def _class_indices(content: Mapping[str, object], count: int, path: Path) -> dict[str, list[int]]:
     listed = content.get("class_dict")
     if not isinstance(listed, dict):
         raise InputError(f"{path} has no dict class_dict of class names and rows")
-    rows = {text(name): whole_numbers(value, f"{path}: class_dict of {text(name)}") for name, value in listed.items()}
-    if sorted(row for found in rows.values() for row in found) != list(range(count)):
-        total = sum(map(len, rows.values()))
+    indices = {text(name): whole_numbers(value, f"{path}: class_dict of {text(name)}") for name, value in listed.items()}
+    if sorted(index for numbers in indices.values() for index in numbers) != list(range(count)):
+        total = sum(map(len, indices.values()))
         raise InputError(f"{path}: class_dict must name each of the {count:,} rows of image_data once, but has {total:,} numbers")
-    return rows
+    return indices
 
 
 def _from_class_folders(root: Path) -> Listing:
@@ -112,30 +110,30 @@ def _from_lists(root: Path, files: Mapping[Split, Path]) -> Listing:
     missing = [split for split in SPLITS if split not in files]
     if missing:
         raise InputError(f"{root} lists no {' and no '.join(missing)} images: mini-ImageNet needs train.csv, val.csv and test.csv")
-    folders = [root / inside for inside in (*CLASS_FOLDERS, *(file.stem for file in files.values()))]
-    finder = Finder(list(dict.fromkeys(folders)))
+    folders = [root / inside for inside in (*ILSVRC_FOLDERS, *(file.stem for file in files.values()))]
+    finder = FileFinder(list(dict.fromkeys(folders)))
     classes: dict[str, list[ListedImage]] = {}
-    lost: list[str] = []
+    missing_names: list[str] = []
     for split, file in files.items():
-        by_class: dict[str, list[Row]] = {}
-        for row in read_rows(file):
-            by_class.setdefault(row.label, []).append(row)
-        for name, rows in by_class.items():
+        by_class: dict[str, list[ListEntry]] = {}
+        for entry in read_list(file):
+            by_class.setdefault(entry.label, []).append(entry)
+        for name, entries in by_class.items():
             if name in classes:
                 raise InputError(f"class {name} is listed in {file} ({split}) and in another of the lists")
-            names = sorted((row.file for row in rows), key=natural_key)
+            names = sorted((entry.file for entry in entries), key=natural_key)
             if twice := sorted({one for one, next_ in pairwise(names) if one == next_}):
                 raise InputError(f"{file} names {len(twice):,} images more than once: {first_named(twice)}")
-            found = [finder.find(one) or finder.find(f"{name}/{one}") for one in names]
-            if any(found):
-                lost += [one for one, path in zip(names, found, strict=True) if path is None]
-                classes[name] = [ImageFile(path=path) for path in found if path is not None]
+            paths = [finder.find(one) or finder.find(f"{name}/{one}") for one in names]
+            if any(paths):
+                missing_names += [one for one, path in zip(names, paths, strict=True) if path is None]
+                classes[name] = [ImageFile(path=path) for path in paths if path is not None]
             elif (folder := find_class_folders(root, [name]).get(name)) is not None:
                 classes[name] = [ImageFile(path=path) for path in _by_rank(folder, names, file)]
             else:
-                lost += names
+                missing_names += names
                 classes[name] = []
-    return listing_of(classes, "mini_imagenet", root, flaws=missing_flaws(lost, f"the lists in {root} name"))
+    return listing_of(classes, "mini_imagenet", root, flaws=missing_flaws(missing_names, f"the lists in {root} name"))
 
 
 def _by_rank(folder: Path, names: Sequence[str], file: Path) -> list[Path]:

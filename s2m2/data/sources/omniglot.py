@@ -3,20 +3,19 @@
 from dataclasses import replace
 from pathlib import Path
 
-from s2m2.data.image import ListedImage
-from s2m2.data.sources.listing import Listing, list_class_folders, listing_of
-from s2m2.data.sources.scanning import scan_classes
-from s2m2.data.splitting import ROTATIONS, read_packaged_list, turned
+from s2m2.data.decode import ListedImage
+from s2m2.data.sources.listing import Listing, list_class_folders, listing_of, scan_classes
+from s2m2.data.splits import ROTATIONS, read_packaged_list, rotated_name
 from s2m2.errors import InputError
 
 SETS = ("images_background", "images_evaluation")
-INSIZE = (Path(), Path("omniglot"), Path("omniglot-py"), Path("python"))
-"""Where the archives are unpacked to: torchvision's folder is `omniglot-py`, Lake's `python`."""
+FOLDERS = (Path(), Path("omniglot"), Path("omniglot-py"), Path("python"))
+"""Folders of the archives: torchvision's is `omniglot-py`, Lake's `python`."""
 
 
 def find_root(folder: Path) -> Path | None:
-    """The folder with the two sets in it: `folder` itself or one inside it."""
-    for inside in INSIZE:
+    """The folder with the two sets: `folder` itself or one inside it."""
+    for inside in FOLDERS:
         if all((folder / inside / part).is_dir() for part in SETS):
             return folder / inside
     return None
@@ -26,9 +25,9 @@ def list_images(folder: Path, *, rotated: bool = False) -> Listing:
     """The 1,623 characters as classes `<alphabet>/<character>`, with the split of Vinyals et al. (NeurIPS 2016).
 
     Args:
-        folder: the two sets, or the folder that they were unpacked in.
-        rotated: each character becomes four classes, `<alphabet>/<character>/rot000` to `rot270`, its images turned
-            counter-clockwise by so many degrees (Santoro et al., ICML 2016); the four are always in one split.
+        folder: of the two sets, or the one that they were unpacked in.
+        rotated: make four classes of each character, `<alphabet>/<character>/rot000` to `rot270`, its images rotated
+            counter-clockwise by as many degrees (Santoro et al., ICML 2016); the four are always in one split.
 
     Raises:
         InputError: the folder has another layout, or an alphabet or the whole is empty.
@@ -54,11 +53,11 @@ def list_images(folder: Path, *, rotated: bool = False) -> Listing:
 
 
 def _rotated(upright: Listing) -> Listing:
-    classes: dict[str, list[ListedImage]] = {turned(name, degrees): [] for name in upright.class_names for degrees in ROTATIONS}
+    classes: dict[str, list[ListedImage]] = {rotated_name(name, degrees): [] for name in upright.class_names for degrees in ROTATIONS}
     for image, label in zip(upright.images, upright.labels, strict=True):
-        for turns, degrees in enumerate(ROTATIONS):
-            classes[turned(upright.class_names[label], degrees)].append(replace(image, rot90=turns))
+        for rotations, degrees in enumerate(ROTATIONS):
+            classes[rotated_name(upright.class_names[label], degrees)].append(replace(image, rot90=rotations))
     lists = upright.splits or {}
-    splits = {split: [turned(name, degrees) for name in lists[split] for degrees in ROTATIONS] for split in lists}
+    splits = {split: [rotated_name(name, degrees) for name in lists[split] for degrees in ROTATIONS] for split in lists}
     listing = listing_of(classes, "omniglot", upright.root, splits=splits, left_out=upright.left_out, dataset="omniglot")
     return replace(listing, flaws=upright.flaws)

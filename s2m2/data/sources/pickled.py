@@ -1,4 +1,4 @@
-"""Entries of pickled dicts, checked for their kind; Python 2 and `encoding="bytes"` leave keys and texts as bytes."""
+"""Entries of pickled dicts, checked for their type; Python 2 and `encoding="bytes"` leave keys and texts as bytes."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from s2m2.data.image import Extent, StoredImage
-from s2m2.data.sources.unpickling import place_in_file, read_pickle
+from s2m2.data.decode import Extent, StoredImage
+from s2m2.data.sources.unpickling import offset_in_file, read_pickle
 from s2m2.errors import InputError
 
 
 def dict_in(path: Path) -> dict[str, Any]:
-    """The dict that a pickle holds, its keys as text.
+    """The dict in a pickle, its keys as text.
 
     Raises:
         InputError: the file cannot be read, or holds something else.
@@ -56,11 +56,11 @@ def texts_in(content: Mapping[str, Any], key: str, path: Path) -> list[str]:
     return [text(item) for item in value]
 
 
-def image_in(path: Path, row: int, content: np.ndarray | bytes) -> StoredImage:
-    """An image that a pickle holds, left in the file where its bytes lie there as they are."""
-    start = place_in_file(content) if isinstance(content, np.ndarray) else None
-    where = content if start is None or not isinstance(content, np.ndarray) else Extent(start=start, shape=content.shape)
-    return StoredImage(archive=path, row=row, content=where)
+def image_in(path: Path, index: int, content: np.ndarray | bytes) -> StoredImage:
+    """An image in a pickle, left in the file if its raw bytes are there."""
+    start = offset_in_file(content) if isinstance(content, np.ndarray) else None
+    extent = content if start is None or not isinstance(content, np.ndarray) else Extent(start=start, shape=content.shape)
+    return StoredImage(archive=path, index=index, content=extent)
 
 
 def whole_numbers(value: object, what: str) -> list[int]:
@@ -69,7 +69,7 @@ def whole_numbers(value: object, what: str) -> list[int]:
     Raises:
         InputError: it is something else.
     """
-    # Lists inside lists are not for NumPy to unfold: a few bytes of a pickle can stand for more of them than memory holds.
+    # NumPy must not unfold nested lists: a few bytes of a pickle can stand for more of them than memory holds.
     flat = isinstance(value, list | tuple) and all(isinstance(item, int | np.integer) for item in value)
     array = np.asarray(value) if flat or isinstance(value, np.ndarray) else None
     if array is None or array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
@@ -78,7 +78,7 @@ def whole_numbers(value: object, what: str) -> list[int]:
 
 
 def text(value: Any) -> str:
-    """Text, also of what Python 2 wrote: its bytes come as Latin-1 and are often UTF-8."""
+    """Text, also of Python 2, whose bytes are read as Latin-1 and are often UTF-8."""
     try:
         return (value if isinstance(value, bytes) else str(value).encode("latin1")).decode()
     except UnicodeError:

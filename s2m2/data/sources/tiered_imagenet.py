@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from s2m2.data.dataset import Split
-from s2m2.data.image import ListedImage
-from s2m2.data.sources.imagenet import list_ilsvrc_classes
+from s2m2.data.decode import ListedImage
+from s2m2.data.sources.class_folders import list_ilsvrc_classes
 from s2m2.data.sources.listing import Listing, listing_of
 from s2m2.data.sources.pickled import dict_in, image_in, list_in, texts_in
 from s2m2.data.sources.unpickling import read_pickle
-from s2m2.data.splitting import read_packaged_list
+from s2m2.data.splits import read_packaged_list
 from s2m2.errors import InputError
 
 STEMS: dict[Split, str] = {"base": "train", "validation": "val", "novel": "test"}
-INSIZE = (Path(), Path("tiered-imagenet"))
+FOLDERS = (Path(), Path("tiered-imagenet"))
 LAYOUTS = (
     "{train,val,test}_images_png.pkl with {train,val,test}_labels.pkl, or ILSVRC's class folders, all together or under train, val and test"
 )
@@ -24,11 +24,11 @@ LAYOUTS = (
 def list_images(folder: Path) -> Listing:
     """The images of tieredImageNet with their canonical split.
 
-    Of the pickles, `class_names.txt` and `synsets.txt` beside them tell which class has which name; without these two, classes keep
-    the names that the pickles give them, and the pickles tell the splits.
+    `class_names.txt` and `synsets.txt` beside the pickles tell ILSVRC's names of the classes; without them, classes keep their names in
+    the pickles. The splits are those of the pickles.
 
     Raises:
-        InputError: the folder has none of the layouts, or what lies there is incomplete, damaged or of another shape.
+        InputError: the folder has none of the layouts, or its files are incomplete, damaged or of another shape.
     """
     root = find_root(folder)
     if root is not None:
@@ -38,7 +38,7 @@ def list_images(folder: Path) -> Listing:
 
 def find_root(folder: Path) -> Path | None:
     """The folder with the pickles of one split at least: `folder` itself or the `tiered-imagenet` in it."""
-    for inside in INSIZE:
+    for inside in FOLDERS:
         if any((folder / inside / f"{stem}_images_png.pkl").is_file() for stem in STEMS.values()):
             return folder / inside
     return None
@@ -64,12 +64,12 @@ def _images(images: Path, labels: Path) -> dict[int, list[ListedImage]]:
     numbers = list_in(dict_in(labels), "label_specific", labels)
     if len(numbers) != len(content):
         raise InputError(f"{images} holds {len(content):,} images, but {labels} {len(numbers):,} labels")
-    found: dict[int, list[ListedImage]] = {}
-    for row, (item, label) in enumerate(zip(content, numbers, strict=True)):
-        # OpenCV makes a column of the bytes; flat, it still is the same memory.
+    by_label: dict[int, list[ListedImage]] = {}
+    for index, (item, label) in enumerate(zip(content, numbers, strict=True)):
+        # OpenCV makes a column of the bytes; flat, it still is a view of the same memory.
         encoded = item.reshape(-1) if isinstance(item, np.ndarray) else item
-        found.setdefault(label, []).append(image_in(images, row, encoded))
-    return found
+        by_label.setdefault(label, []).append(image_in(images, index, encoded))
+    return by_label
 
 
 def _is_encoded(item: object) -> bool:
@@ -79,19 +79,19 @@ def _is_encoded(item: object) -> bool:
 
 
 def _names(root: Path, split: Split, path: Path, labels: Sequence[int]) -> dict[int, str]:
-    """Class name of each label: that of ILSVRC where it can be told for all of them, else what the pickle calls it."""
+    """Class name of each label: ILSVRC's if it can be told for all of them, else that of the pickle."""
     content = dict_in(path)
     if "label_specific_str" not in content:
         return {label: f"{split}/{label}" for label in labels}
-    given = texts_in(content, "label_specific_str", path)
-    if labels and not 0 <= labels[0] <= labels[-1] < len(given):
-        raise InputError(f"{path} has labels outside 0 to {len(given) - 1}, the classes that label_specific_str names")
+    texts = texts_in(content, "label_specific_str", path)
+    if labels and not 0 <= labels[0] <= labels[-1] < len(texts):
+        raise InputError(f"{path} has labels outside 0 to {len(texts) - 1}, the classes that label_specific_str names")
     listed = set(read_packaged_list("tiered_imagenet")[split])
-    known = _identifiers(root)
-    exact = {label: [name for name in known.get(given[label], [given[label]]) if name in listed] for label in labels}
+    identifiers = _identifiers(root)
+    exact = {label: [name for name in identifiers.get(texts[label], [texts[label]]) if name in listed] for label in labels}
     if all(len(names) == 1 for names in exact.values()) and len({names[0] for names in exact.values()}) == len(labels):
         return {label: names[0] for label, names in exact.items()}
-    return {label: given[label] if given.count(given[label]) == 1 else f"{given[label]} ({label})" for label in labels}
+    return {label: texts[label] if texts.count(texts[label]) == 1 else f"{texts[label]} ({label})" for label in labels}
 
 
 def _identifiers(root: Path) -> Mapping[str, Sequence[str]]:
@@ -100,7 +100,7 @@ def _identifiers(root: Path) -> Mapping[str, Sequence[str]]:
         names, identifiers = ((root / file).read_text(encoding="utf-8").splitlines() for file in ("class_names.txt", "synsets.txt"))
     except (OSError, ValueError):
         return {}
-    found: dict[str, list[str]] = {}
+    by_name: dict[str, list[str]] = {}
     for name, identifier in zip(names, identifiers, strict=False):
-        found.setdefault(name.strip(), []).append(identifier.strip())
-    return found
+        by_name.setdefault(name.strip(), []).append(identifier.strip())
+    return by_name

@@ -9,9 +9,9 @@ import pytest
 
 from s2m2.data.sources import list_source
 from s2m2.data.sources.listing import natural_key
-from s2m2.data.splitting import split_classes
+from s2m2.data.splits import split_classes
 from s2m2.errors import InputError
-from tests.data.sources.trees import by_class, touch, write_lists
+from tests.data.files import by_class, touch, write_lists
 
 IMAGES = ("b/2.png", "b/10.png", "a/1.png", "images/c.png")
 

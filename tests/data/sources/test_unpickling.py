@@ -12,9 +12,9 @@ import pytest
 
 from s2m2.data.sources import read_pickle, unpickling
 from s2m2.data.sources.pickled import dict_in, list_in
-from s2m2.data.sources.unpickling import place_in_file
+from s2m2.data.sources.unpickling import offset_in_file
 from s2m2.errors import InputError
-from tests.data.sources.trees import write_pickle
+from tests.data.files import write_pickle
 
 RANDOM = np.random.default_rng(0)
 ARRAYS = {
@@ -92,10 +92,10 @@ def test_long_bytes_stay_in_the_file_wherever_they_lie_there_as_they_are(tmp_pat
         found = read["pixels"] if isinstance(read, dict) else read[1]["pixels"]
         for part, expected in ((found, PIXELS), (found[3], PIXELS[3]), (found[3].reshape(-1), PIXELS[3].reshape(-1))):
             np.testing.assert_array_equal(part, expected)
-            start = place_in_file(part)
+            start = offset_in_file(part)
             assert start is not None
             assert file.read_bytes()[start : start + part.nbytes] == expected.tobytes()
-        assert place_in_file(found[:, 1:]) is None, "in pieces"
+        assert offset_in_file(found[:, 1:]) is None, "in pieces"
         if isinstance(read, dict):
             assert bytes(read["behind"]) == content["behind"]
             np.testing.assert_array_equal(read["again"], PIXELS[2:])
@@ -105,7 +105,7 @@ def test_bytes_that_a_pickle_has_as_text_are_read_into_memory(tmp_path: Path) ->
     for protocol in (0, 1, 2):
         found: Any = read_pickle(write_pickle(tmp_path / "a.pkl", PIXELS, protocol))
         np.testing.assert_array_equal(found, PIXELS)
-        assert place_in_file(found) is None
+        assert offset_in_file(found) is None
 
 
 def test_long_numbers_that_lie_askew_and_long_containers_of_bytes_are_read(tmp_path: Path) -> None:
@@ -189,10 +189,10 @@ def test_a_pickle_cannot_change_how_others_are_read(tmp_path: Path) -> None:
     forged_type = pickle.dumps(np.zeros(3, np.uint8), 2).replace(b"u1", b"O8")
     wrong_length = pickle.dumps(np.zeros(300, np.uint8), 2).replace(b"M,\x01", b"M,\x7f")
     huge = b"\x80\x02cbuiltins\nbytes\nJ\xff\xff\xff\x7f\x85R."
-    for place, content in enumerate((set_attributes, forged_type, wrong_length, huge)):
-        (tmp_path / f"{place}.pkl").write_bytes(content)
-        with pytest.raises(InputError, match=rf"{place}\.pkl is "):
-            read_pickle(tmp_path / f"{place}.pkl")
+    for index, content in enumerate((set_attributes, forged_type, wrong_length, huge)):
+        (tmp_path / f"{index}.pkl").write_bytes(content)
+        with pytest.raises(InputError, match=rf"{index}\.pkl is "):
+            read_pickle(tmp_path / f"{index}.pkl")
     file = write_pickle(tmp_path / "good.pkl", np.arange(3))
     np.testing.assert_array_equal(read_pickle(file), np.arange(3))  # type: ignore[arg-type]
 
@@ -217,7 +217,7 @@ def test_what_is_no_pickle_or_not_there_is_an_error_naming_it(tmp_path: Path) ->
 
 def bomb(depth: int) -> bytes:
     """A pickle of a list that holds one list twice, which holds another twice, and so on: eight bytes double what it stands for."""
-    return b"\x80\x02]" + b"".join(b"q%c0(h%ch%cl" % (place, place, place) for place in range(depth)) + b"."
+    return b"\x80\x02]" + b"".join(b"q%c0(h%ch%cl" % (index, index, index) for index in range(depth)) + b"."
 
 
 def test_lists_inside_lists_take_no_more_memory_than_their_pickle(tmp_path: Path) -> None:

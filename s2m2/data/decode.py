@@ -1,0 +1,209 @@
+"""Listed images, nothing opened yet, and decoding them to RGB bytes. Imports no torch, as processes that decode import this module."""
+
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from s2m2.errors import InputError
+
+Box = tuple[int, int, int, int]
+"""Left, upper, right and lower edge in pixels of the stored image; right and lower are the first pixels outside."""
+Stamp = tuple[str | int | Box | None, ...]
+"""Changes when an image does, and is told without reading its pixels."""
+Fit = Literal["squash", "crop"]
+RESAMPLING = Image.Resampling.BICUBIC
+"""Pillow widens the filter to shrink, so nothing aliases; bicubic rings less at edges than Lanczos and blurs less than bilinear."""
+SIXTEEN_BIT_MODES = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageFile:
+    """An image in a file of its own."""
+
+    path: Path
+    box: Box | None = None
+    """The part that counts; None: all of it."""
+    rot90: int = 0
+    """Counter-clockwise rotations by 90 degrees after everything else."""
+
+    @property
+    def name(self) -> str:
+        """Name in messages."""
+        return str(self.path)
+
+    def open(self) -> Image.Image:
+        """The image, its pixels not read yet."""
+        return Image.open(self.path)
+
+    def stamp(self) -> Stamp:
+        """Name, length and modification time of the file, box and rotation."""
+        return self.name, *_file_stamp(self.path), self.box, self.rot90
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Extent:
+    """Bytes of a larger file, read when the image is opened."""
+
+    start: int
+    """Offset in the file, in bytes."""
+    shape: tuple[int, ...]
+    """Height, width and 3 of pixels; of an encoded image its length in bytes alone."""
+
+    def read(self, archive: Path) -> np.ndarray:
+        """The bytes in their shape.
+
+        Raises:
+            EOFError: the file has become too short.
+            OSError: it cannot be read.
+        """
+        length = math.prod(self.shape)
+        with archive.open("rb") as file:
+            file.seek(self.start)
+            content = file.read(length)
+        if len(content) < length:
+            raise EOFError("the file has become shorter")
+        return np.frombuffer(content, dtype=np.uint8).reshape(self.shape)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class StoredImage:
+    """An image inside a larger file."""
+
+    archive: Path
+    index: int
+    """Position in the archive, from 0."""
+    content: np.ndarray | bytes | Extent
+    """Pixels, uint8 "height width 3", or an encoded image such as PNG as bytes or a flat array; or where it is in the archive."""
+    box: Box | None = None
+    rot90: int = 0
+
+    @property
+    def name(self) -> str:
+        """Name in messages."""
+        return f"{self.archive}#{self.index}"
+
+    def open(self) -> Image.Image:
+        """The image."""
+        content = self.content.read(self.archive) if isinstance(self.content, Extent) else self.content
+        if isinstance(content, np.ndarray) and content.ndim == 3:
+            return Image.fromarray(content)
+        return Image.open(io.BytesIO(content if isinstance(content, bytes) else content.tobytes()))
+
+    def stamp(self) -> Stamp:
+        """Name of the image, length and modification time of the archive, box and rotation."""
+        return self.name, *_file_stamp(self.archive), self.box, self.rot90
+
+
+ListedImage = ImageFile | StoredImage
+
+
+def image_size(image: ListedImage) -> tuple[int, int]:
+    """Width and height in pixels of the part of an image that counts, from the header of its file.
+
+    Raises:
+        InputError: the file is no image.
+    """
+    try:
+        with image.open() as opened:
+            if image.box is None:
+                return opened.size
+            left, upper, right, lower = image.box
+            return right - left, lower - upper
+    except Exception as error:  # Pillow's exception for a damaged file depends on its format.
+        raise _unreadable(image, error) from error
+
+
+def decode_image(image: ListedImage, size: int, fit: Fit = "squash") -> UInt8[np.ndarray, "size size 3"]:
+    """An image as a square of RGB bytes.
+
+    EXIF orientation is applied; transparency is put on white; 16-bit gray keeps its upper byte; of an animation the first image counts.
+
+    Args:
+        size: of the square, in pixels.
+        fit: for images that are not square. squash: squeezed, as in S2M2, so that nothing is cut off; crop: the center square, so that
+            nothing is out of proportion.
+
+    Raises:
+        InputError: the file is no image, is damaged or cut short, or has floating-point pixels.
+    """
+    try:
+        with image.open() as opened:
+            if opened.format == "JPEG" and image.box is None:
+                # Decodes a large image at a fraction of its size, but at twice the needed size at least.
+                opened.draft(None, (2 * size, 2 * size))
+            rgb = _upright_rgb(opened, image.box)
+            if rgb.size != (size, size):
+                rgb = rgb.resize((size, size), RESAMPLING, _center_square(rgb.size) if fit == "crop" else None)
+            return np.rot90(np.asarray(rgb), image.rot90)
+    except Exception as error:  # Pillow's exception for a damaged file depends on its format.
+        raise _unreadable(image, error) from error
+
+
+def decode_whole(image: ListedImage) -> UInt8[np.ndarray, "height width 3"]:
+    """An image as RGB bytes at its stored size; everything else as in `decode_image`.
+
+    Raises:
+        InputError: the file is no image, is damaged or cut short, or has floating-point pixels.
+    """
+    try:
+        with image.open() as opened:
+            return np.rot90(np.asarray(_upright_rgb(opened, image.box)), image.rot90)
+    except Exception as error:  # Pillow's exception for a damaged file depends on its format.
+        raise _unreadable(image, error) from error
+
+
+def _upright_rgb(opened: Image.Image, box: Box | None) -> Image.Image:
+    opened.load()
+    # The box is cut out first: it counts pixels as they are stored.
+    part = opened if box is None else opened.crop(_inside(box, opened.size))
+    ImageOps.exif_transpose(part, in_place=True)
+    return _rgb(part)
+
+
+def _inside(box: Box, size: tuple[int, int]) -> Box:
+    """The part of a box inside the image, if no more than the rounding of its edges is outside."""
+    if box[2] > size[0] + 1 or box[3] > size[1] + 1:
+        raise ValueError(f"its box ends at {box[2]}x{box[3]}, outside its {size[0]}x{size[1]} pixels")
+    return box[0], box[1], min(box[2], size[0]), min(box[3], size[1])
+
+
+def _center_square(shape: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Edges of the largest square in the middle; resizing it equals resizing the short side and cropping, without the rounding."""
+    width, height = shape
+    size = min(shape)
+    left, upper = (width - size) / 2, (height - size) / 2
+    return left, upper, left + size, upper + size
+
+
+def _rgb(opened: Image.Image) -> Image.Image:
+    if opened.mode == "F":
+        raise ValueError("floating-point pixels have no agreed white")
+    if opened.mode in SIXTEEN_BIT_MODES:
+        return Image.fromarray((np.asarray(opened).clip(0, 65535) >> 8).astype(np.uint8)).convert("RGB")
+    if opened.has_transparency_data:
+        image = opened.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return opened if opened.mode == "RGB" else opened.convert("RGB")
+
+
+def _unreadable(image: ListedImage, error: Exception) -> InputError:
+    if isinstance(error, UnidentifiedImageError):
+        reason = "no image, or of a kind that Pillow does not know"
+    else:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+    return InputError(f"cannot read image {image.name}: {reason}")
+
+
+def _file_stamp(path: Path) -> tuple[int, int]:
+    try:
+        state = path.stat()
+    except OSError:
+        return -1, -1  # decoding will name it
+    return state.st_size, state.st_mtime_ns

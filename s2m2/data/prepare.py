@@ -1,0 +1,131 @@
+"""`prepare`: images on disk become a dataset."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import PIL
+from rich.table import Table
+
+from s2m2 import __version__
+from s2m2.console import Advance, console, literal, progress_bar
+from s2m2.data.dataset import SPLITS, ImageDataset
+from s2m2.data.decode import Fit
+from s2m2.data.pool import common_size, decode_pieces
+from s2m2.data.sources import Listing, download_cifar100, list_source
+from s2m2.data.sources.listing import left_out_text
+from s2m2.data.splits import split_classes, splits_origin
+from s2m2.data.standard_datasets import DATASETS
+from s2m2.data.wording import first_named
+from s2m2.data.writing import DatasetContents, DatasetWriter, check_output, writing_dataset
+from s2m2.errors import InputError
+
+DEFAULT_SIZE = 92
+"""Size in pixels of own images that differ in size: a network of 80 pixels and the usual resize by 1.15 need as many."""
+MAX_KEPT_SIZE = 256
+"""Equal squares up to this size keep their size."""
+
+
+def prepare(
+    source: Path,
+    output: Path,
+    *,
+    dataset: str = "auto",
+    download: bool = False,
+    splits: str | None = None,
+    box: bool = False,
+    rotated: bool = False,
+    size: int | None = None,
+    fit: Fit = "squash",
+    seed: int = 0,
+    workers: int = 0,
+    overwrite: bool = False,
+    name: str | None = None,
+) -> ImageDataset:
+    """Read images, bring them to one square size, and write the dataset. `PrepareConfig` describes the arguments.
+
+    After Ctrl-C or a kill the same call continues, unless an image has changed. Several processes decode many images, so a script
+    calls this below `if __name__ == "__main__":`.
+
+    Raises:
+        InputError: the download, the source, an image, the splits or the output cannot be used. Nothing is left behind then; only if
+            the system killed a process that decodes, the finished images are kept for the next call.
+    """
+    # The target of a link, as a folder is replaced by renames beside it.
+    output, processes = Path(os.path.realpath(output)), workers or os.cpu_count() or 1
+    check_output(output, overwrite=overwrite)
+    if output.is_relative_to(os.path.realpath(source)):
+        raise InputError(f"--output {output} lies inside --source {source}, where it would pass for a class")
+    if download:
+        download_cifar100(source)
+    listing = list_source(source, dataset, box=box, rotated=rotated)
+    for reason, count in listing.left_out.items():
+        console.print(left_out_text(reason, count))
+    class_numbers = split_classes(listing.class_names, splits, seed, listing.splits)
+    stored_size = size or choose_size(listing, processes)
+    contents = DatasetContents(
+        name=name or listing.name,
+        size=(stored_size, stored_size),
+        labels=np.array(listing.labels, dtype=np.int64),
+        class_names=listing.class_names,
+        splits=class_numbers,
+        settings={  # These keys enter the digest.
+            "source": listing.name, "dataset": listing.dataset, "side": stored_size, "fit": fit, "box": box, "rotated": rotated,
+            "splits": splits_origin(splits, listing.splits), "seed": seed,
+        },
+    )  # fmt: skip
+    total = len(listing.images)
+    with writing_dataset(output, contents, overwrite=overwrite, fingerprint=fingerprint(listing, contents)) as writer:
+        if writer.written:
+            console.print(f"continuing with {writer.written:,} of {total:,} images, which were decoded before")
+        with progress_bar("decoding", total, "images", done=writer.written) as advance:
+            _decode_into(writer, listing, stored_size, fit, processes, advance)
+        return writer.finish()
+
+
+def choose_size(listing: Listing, processes: int) -> int:
+    """Size of the stored squares in pixels, if the user states none.
+
+    Squares of one size keep it, unless it is larger than the usual size of the dataset, or than 256 pixels for own images. All others
+    get the usual size, 92 pixels for own images.
+    """
+    standard = DATASETS.get(listing.dataset or "")
+    usual, largest = (standard.storage_size, standard.storage_size) if standard is not None else (DEFAULT_SIZE, MAX_KEPT_SIZE)
+    first = common_size(listing.images[:1], processes)
+    if standard is not None and first is not None and min(first) >= usual:
+        return usual  # whatever the size of the others
+    common = common_size(listing.images, processes)
+    return common[0] if common is not None and common[0] == common[1] <= largest else usual
+
+
+def fingerprint(listing: Listing, contents: DatasetContents) -> str:
+    """Text that changes with the dataset: with images, told by length and modification time, settings, or the code."""
+    hashed = hashlib.sha256(contents.start_digest().hexdigest().encode())
+    hashed.update(json.dumps([contents.name, __version__, PIL.__version__, len(listing.images)]).encode())
+    for image in listing.images:
+        hashed.update(repr(image.stamp()).encode())
+    return hashed.hexdigest()
+
+
+def counts_table(dataset: ImageDataset) -> Table:
+    """Classes and images of each split, to print."""
+    table = Table(title=literal(dataset.name, "table.title"))
+    for heading in ("split", "classes", "images"):
+        table.add_column(heading, justify="left" if heading == "split" else "right")
+    for split in SPLITS:
+        classes = dataset.splits[split]
+        table.add_row(split, f"{len(classes):,}", f"{int(np.isin(dataset.labels, classes).sum()):,}")
+    return table
+
+
+def _decode_into(writer: DatasetWriter, listing: Listing, size: int, fit: Fit, processes: int, advance: Advance) -> None:
+    unreadable: list[str] = []
+    for piece in decode_pieces(listing.images[writer.written :], size, fit, processes):
+        unreadable += piece.unreadable
+        if not unreadable:  # The others are read all the same, so that one call finds every damaged image.
+            writer.append(piece.images)
+        advance(len(piece.images))
+    if unreadable:
+        raise InputError(first_named(unreadable, separator="; "))
