@@ -5,7 +5,7 @@ from torch import nn
 from s2m2.models.backbone import Backbone
 
 BLOCKS = 4
-OWN_WIDTH = 64
+DEFAULT_WIDTH = 64
 
 
 def conv4(image_size: int, width: int | None = None) -> Backbone:
@@ -14,10 +14,10 @@ def conv4(image_size: int, width: int | None = None) -> Backbone:
     The last map is flattened and not averaged, as is usual for this network, so features depend on the size of the images.
 
     Args:
-        image_size: side of the images, in pixels.
+        image_size: size of the images, in pixels.
         width: channels of every block.
     """
-    width = width or OWN_WIDTH
+    width = width or DEFAULT_WIDTH
     blocks = [_block(3 if number == 0 else width, width) for number in range(BLOCKS)]
     blocks[-1].append(nn.Flatten())
     size = image_size // 2**BLOCKS

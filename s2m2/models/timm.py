@@ -1,4 +1,4 @@
-"""Any model of timm as a backbone: its pooled features, without its classifier (the extra `timm`)."""
+"""Any model of timm as a backbone: pooled features, without the classifier (extra `timm`)."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from s2m2.errors import InputError
-from s2m2.models.backbone import Backbone
+from s2m2.models.backbone import Backbone, features_of_blank
+from s2m2.random import generator_for
 from s2m2.recipe import ModelConfig
-from s2m2.seeding import generator_for
 
 
 class TimmStage(nn.Module):
@@ -33,13 +33,12 @@ def timm_backbone(config: ModelConfig, image_size: int, generator: torch.Generat
     """A model of timm as a backbone of one stage, on the CPU.
 
     Args:
-        image_size: side of the images, in pixels; models that are built for one size are built for this one.
-        generator: seeds the initial weights, which timm draws from torch's global generator; that one is as before afterwards. Without
-            one the stream is fixed, and the weights that the settings name are not loaded, as others will be.
+        image_size: size of the images, in pixels; models for one fixed size are built for this one.
+        generator: seeds the initial weights, which timm samples from torch's global generator; that one is restored. Without
+            one the stream is fixed, and the weights of the settings are not loaded, as the caller loads others.
 
     Raises:
-        InputError: timm is not installed or has no such model, the model takes no such images, or its weights do not fit or cannot
-            be downloaded.
+        InputError: timm or the model is missing, the model takes no such images, or its weights do not fit or cannot be downloaded.
     """
     timm = _import_timm()
     name = str(config.timm)
@@ -65,13 +64,13 @@ def _import_timm() -> Any:
     try:
         import timm
     except ImportError as error:
-        raise InputError("--model.backbone is timm, which takes the extra timm: pip install 's2m2[timm]'") from error
+        raise InputError("--model.backbone is timm, which needs the extra timm: pip install 's2m2[timm]'") from error
     return timm
 
 
 def _create(build: Callable[..., nn.Module], config: ModelConfig, image_size: int) -> nn.Module:
-    """The model, built for the size of the images where it is built for one at all."""
-    logging.getLogger("timm").setLevel(logging.ERROR)  # what does not fit is an error here, and nothing else is of interest
+    """The model, for the size of the images if it takes one."""
+    logging.getLogger("timm").setLevel(logging.ERROR)  # what does not fit is an error here
     try:
         try:
             return build(img_size=image_size)
@@ -84,19 +83,13 @@ def _create(build: Callable[..., nn.Module], config: ModelConfig, image_size: in
         raise InputError(f"--model.timm {config.timm} cannot be built with {source}: {_one_line(error)}") from error
 
 
-@torch.no_grad()
 def _feature_dim(model: nn.Module, name: str, image_size: int) -> int:
-    """Numbers of a feature, found out with an empty image in evaluation mode."""
-    modes = {module: module.training for module in model.modules()}
     try:
-        shape = model.eval()(torch.zeros(1, 3, image_size, image_size)).shape
+        shape = features_of_blank(model, image_size).shape
     except Exception as error:  # each architecture has its own way to refuse a size
         raise InputError(f"--model.timm {name} takes no images of --data.image_size {image_size}: {_one_line(error)}") from error
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
     if len(shape) != 2:
-        raise InputError(f"--model.timm {name} gives features of {len(shape) - 1} axes, not one vector an image")
+        raise InputError(f"--model.timm {name} gives features of {len(shape) - 1} axes, not one vector per image")
     return shape[1]
 
 
@@ -111,17 +104,17 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _check_loaded(model: nn.Module, given: Mapping[str, Tensor], path: str) -> None:
-    """Raise `InputError` unless every tensor of the model came from the file: timm leaves out in silence what a file does not have."""
+def _check_loaded(model: nn.Module, weights: Mapping[str, Tensor], path: str) -> None:
+    """Raise `InputError` unless every tensor of the model came from the file: timm silently skips what a file lacks."""
     state = model.state_dict()
     for name, value in state.items():
-        if name not in given:
+        if name not in weights:
             raise InputError(f"--model.weights {path} lacks {name}, which --model.timm has")
-        if value.shape == given[name].shape and not torch.equal(value, given[name].to(value.dtype)):
+        if value.shape == weights[name].shape and not torch.equal(value, weights[name].to(value.dtype)):
             raise InputError(f"--model.weights {path} was not loaded into {name}")
     heads = getattr(model, "pretrained_cfg", {}).get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
-    for name in given.keys() - state.keys():
+    for name in weights.keys() - state.keys():
         if not name.startswith(tuple(f"{head}." for head in heads)):
             raise InputError(f"--model.weights {path} has {name}, which --model.timm does not have")
 

@@ -1,4 +1,4 @@
-"""What a person is told of a stage while it trains, and the figures that are logged."""
+"""The progress of a stage: losses of a window of steps, early stopping, and the texts that a person watches."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,10 +8,10 @@ import torch
 import torch.distributed as dist
 
 from s2m2.runs.checkpoint import Progress
-from s2m2.training.objective import LossTerms
+from s2m2.training.objectives import LossTerms
 
 
-def figures_of(window: Sequence[LossTerms], processes: int) -> dict[str, list[float]]:
+def losses_by_step(window: Sequence[LossTerms], processes: int) -> dict[str, list[float]]:
     """The loss and its parts at every step, means over processes; waits for the device."""
     names = list(window[0].parts)
     by_step = torch.stack([torch.stack([terms.total.float(), *(terms.parts[name].float() for name in names)]) for terms in window])
@@ -21,15 +21,27 @@ def figures_of(window: Sequence[LossTerms], processes: int) -> dict[str, list[fl
     return dict(zip(["loss", *names], by_step.T.tolist(), strict=True))
 
 
-def finite_steps(figures: Mapping[str, Sequence[float]]) -> int:
-    """How many steps there are before the first one whose loss is not finite."""
-    finite = torch.tensor(figures["loss"]).isfinite()
+def finite_steps(losses: Mapping[str, Sequence[float]]) -> int:
+    """The number of steps before the first whose loss is not finite."""
+    finite = torch.tensor(losses["loss"]).isfinite()
     return len(finite) if bool(finite.all()) else int((~finite).nonzero()[0])
 
 
+def after_validation(progress: Progress, score: float, epoch: int) -> Progress:
+    """The progress after a validation: a new best, or one more validation waited. An equal score is no new best."""
+    if score > progress.best_score:
+        return replace(progress, best_score=score, best_epoch=epoch, waited=0)
+    return replace(progress, waited=progress.waited + 1)
+
+
+def out_of_patience(progress: Progress, patience: int) -> bool:
+    """Whether early stopping ends the stage (S2M2, Algorithm 1, with patience); patience 0 never does."""
+    return 0 < patience <= progress.waited
+
+
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """The last figures of a stage."""
+class StageStatus:
+    """The latest metrics of a stage, and the texts about them."""
 
     stage: str
     epochs: int
@@ -38,22 +50,22 @@ class Seen:
     """Steps of the stage."""
     losses: Mapping[str, float] = field(default_factory=dict)
     speed: float = 0.0
-    """Images a second."""
+    """Images/s."""
     score: float | None = None
-    """Of the last validation, a fraction."""
+    """Last validation score, a fraction."""
     interval: float = 0.0
     """Half width of its 95% interval."""
 
-    def trained(self, losses: Mapping[str, float], speed: float) -> "Seen":
+    def trained(self, losses: Mapping[str, float], speed: float) -> "StageStatus":
         """After some steps."""
         return replace(self, losses=dict(losses), speed=speed)
 
-    def validated(self, score: float, interval: float) -> "Seen":
+    def validated(self, score: float, interval: float) -> "StageStatus":
         """After a validation."""
         return replace(self, score=score, interval=interval)
 
     def line(self, progress: Progress) -> tuple[str, str]:
-        """The two texts of the progress line: which epoch is under way, then losses and validation."""
+        """The two texts of the progress line: the current epoch, then losses and validation."""
         epoch = min(progress.step * self.epochs // self.total + 1, self.epochs)
         parts = [*self._losses(), *([f"validation {self._score(progress)}"] if self.score is not None else [])]
         return f"{self.stage} epoch {epoch}/{self.epochs}", ", ".join(parts)
