@@ -13,7 +13,7 @@ Manifold mixup in any training loop, on any `nn.Module`:
         ...
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -75,7 +75,7 @@ class ManifoldMixup:
 
     def __init__(
         self,
-        layers: Sequence[nn.Module],
+        layers: Iterable[nn.Module],
         alpha: float = 2.0,
         *,
         seed: int = 0,
@@ -127,14 +127,14 @@ class ManifoldMixup:
         }
 
     def __call__(
-        self, net: nn.Module, images: Tensor, labels: Int64[Tensor, " batch"], *, num_classes: int
+        self, net: nn.Module, images: Float[Tensor, "batch ..."], labels: Tensor, *, num_classes: int
     ) -> tuple[Any, Float[Tensor, "batch class"]]:
         """One forward pass with a mixture inside.
 
         Args:
             net: a network with all the layers, called as `net(images)`.
             images: a batch of any size from 2; the last one of an epoch may be smaller.
-            labels: class of each image, from 0 to `num_classes` - 1.
+            labels: class of each image, int64, from 0 to `num_classes` - 1.
 
         Returns:
             The output of the network, and the mixed labels for `F.cross_entropy(logits, targets)`.

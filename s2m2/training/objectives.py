@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -37,12 +37,8 @@ class LossTerms(NamedTuple):
     """Metrics to log by name, without gradient."""
 
 
-class Loss(Protocol):
-    """The loss of this process's part of a batch."""
-
-    def __call__(self, backbone: Backbone, heads: nn.ModuleDict, views: Tensor, labels: Tensor, stream: StepStream) -> LossTerms:
-        """Views "view item 3 size size" and labels " item" to a loss; random numbers come from the stream."""
-        ...
+Loss = Callable[[Backbone, nn.ModuleDict, Tensor, Tensor, StepStream], LossTerms]
+"""Backbone, heads, views "view item 3 size size", labels " item" and the randomness of a step to the loss of this process's images."""
 
 
 class Objective(nn.Module):

@@ -3,10 +3,10 @@
 import torch
 import torch.distributed as dist
 
-from s2m2.functional.exemplar import exemplar_loss
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
+from s2m2.selfsupervision import exemplar_loss
 from s2m2.training.batch_norm import share_statistics
-from s2m2.training.collectives import gather_images, join_rows
+from s2m2.training.distributed import gather_images, join_interleaved
 
 BATCH, CHANNELS, COPIES, DIM, ROWS = 8, 3, 4, 6, 7
 
@@ -50,7 +50,7 @@ def share_of_two(rank: int, rendezvous: str, results: str) -> None:
     exemplar.backward()
     rows = torch.arange(ROWS * DIM, dtype=torch.float64).reshape(ROWS, DIM)
     found = {
-        "rows": join_rows(rows[rank::2], ROWS),
+        "rows": join_interleaved(rows[rank::2], ROWS),
         "values": values.detach(),
         "gradient": mine.grad,
         "weight_gradient": shared[0].weight.grad,

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import nn
 
 from s2m2.errors import InputError
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from s2m2.training.batch_norm import GlobalBatchNorm2d, reestimate_statistics, share_statistics
 from tests.training.networks import network
 

@@ -7,21 +7,19 @@ from typing import Any
 import pytest
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from s2m2.data.augment import evaluation_view
 from s2m2.data.dataset import ImageDataset
 from s2m2.models import Backbone, build_backbone, initialize
+from s2m2.random import generator_for
 from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, TrainingConfig, ValidationConfig
 from s2m2.runs.checkpoint import Outcome, load_best, load_outcome
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import read_metrics
-from s2m2.seeding import generator_for
-from s2m2.training.build import pretrain_objective
-from s2m2.training.finetuning import MixedFinetuning
-from s2m2.training.loop import train_stage
-from s2m2.training.stage import Score, StageSettings, TrainingImages
-from s2m2.training.step import TrainingStep
+from s2m2.training.loop import Score, train_stage
+from s2m2.training.objectives import Objective, finetune_objective, pretrain_objective
+from s2m2.training.step import StageSettings, TrainingImages, TrainingStep
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CONSTANT = OptimizerConfig(name="adam", learning_rate=1e-3, schedule="constant")
@@ -34,17 +32,19 @@ class Killed(BaseException):
 
 
 def images(dataset: ImageDataset) -> TrainingImages:
-    rows = torch.from_numpy(dataset.rows("base"))
-    return TrainingImages(images=dataset.image_tensor(), rows=rows, labels=torch.from_numpy(dataset.labels)[rows])
+    indices = torch.from_numpy(dataset.rows("base"))
+    return TrainingImages(images=dataset.image_tensor(), indices=indices, labels=torch.from_numpy(dataset.labels)[indices])
 
 
-def networks(config: TrainingConfig, dataset: ImageDataset, backbone: str = "conv4") -> tuple[Backbone, nn.Module]:
+def networks(config: TrainingConfig, dataset: ImageDataset, backbone: str = "conv4") -> tuple[Backbone, Objective]:
     dropout = 0.3 if backbone == "wrn28_10" else 0.0
     model = ModelConfig(backbone=backbone, width=4, dropout=dropout)  # type: ignore[arg-type]
     network = build_backbone(model, 28, generator_for(0, "backbone"))
     objective = pretrain_objective(Recipe(model=model), network.feature_dim, len(dataset.splits["base"]))
     initialize(objective, generator_for(0, "heads"))
-    return network, MixedFinetuning(objective, config) if isinstance(config, FinetuneConfig) else objective
+    if isinstance(config, FinetuneConfig):
+        objective = finetune_objective(Recipe(model=model, finetune=config), objective)
+    return network, objective
 
 
 def train(
@@ -203,6 +203,6 @@ def test_statistics_estimated_anew_are_those_of_the_kept_weights_on_unvaried_ima
     kept, _ = networks(CONFIG, small_glyphs)
     load_best(RunDirectory(tmp_path).best("pretrain"), kept)
     base = images(small_glyphs)
-    first = kept.stages[0][0](evaluation_view(base.images[base.rows], DataConfig(image_size=28, resize_ratio=1.15)))
+    first = kept.stages[0][0](evaluation_view(base.images[base.indices], DataConfig(image_size=28, resize_ratio=1.15)))
     # All 256 base images once: the mean of the means of equal batches is the mean of all.
     torch.testing.assert_close(kept.stages[0][1].running_mean, first.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)

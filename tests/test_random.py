@@ -2,7 +2,7 @@
 
 import torch
 
-from s2m2.seeding import StepStream, generator_for, numpy_generator_for, seed_for
+from s2m2.random import StepStream, generator_for, numpy_generator_for, seed_for
 
 
 def test_a_seed_is_a_golden_number() -> None:
@@ -21,14 +21,14 @@ def test_seed_zero_differs_between_epochs_and_seeds_within_the_first_epoch() -> 
     assert all(not torch.equal(one, other) for index, one in enumerate(orders) for other in orders[:index])
 
 
-def test_drawing_leaves_the_global_generators_alone() -> None:
+def test_sampling_leaves_the_global_generators_alone() -> None:
     before = torch.get_rng_state()
     torch.rand(3, generator=generator_for(0, "x"))
     numpy_generator_for(0, "x").random(3)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_the_shares_of_all_processes_are_the_whole_draw() -> None:
+def test_the_shares_of_all_processes_are_the_whole_sample() -> None:
     def share(rank: int, world_size: int) -> torch.Tensor:
         stream = StepStream(seed=1, stage="pretrain", step=7, batch_size=8, rank=rank, world_size=world_size)
         return stream.local(torch.rand(8, generator=stream.generator("turns")))

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from s2m2.models import CosineHead, LinearHead, initialize
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from tests.reference.comparison import assert_twins_agree
 from tests.reference.cosine_head import cosine_logits
 

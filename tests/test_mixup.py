@@ -5,10 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from s2m2.functional.mixup import Mix, soft_binary_cross_entropy, soft_cross_entropy
+from s2m2.mixup import Mix, soft_binary_cross_entropy, soft_cross_entropy
 from s2m2.models import BUILDERS
-from s2m2.recipe.model import BackboneName
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from tests.models.tiny import tiny_backbone
 from tests.reference import mixup as reference
 from tests.reference.comparison import assert_twins_agree
@@ -42,7 +41,7 @@ def weights_each(mix: Mix) -> Tensor:
 
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("backbone_name", BUILDERS)
-def test_mixing_before_any_stage_equals_a_loop_over_images_in_value_and_gradient(backbone_name: BackboneName, stage: int) -> None:
+def test_mixing_before_any_stage_equals_a_loop_over_images_in_value_and_gradient(backbone_name: str, stage: int) -> None:
     compare_with_loop(backbone_name, mixture("a weight each", stage), images())
 
 
@@ -58,7 +57,7 @@ def test_partners_from_a_second_batch_equal_a_loop_over_images_in_value_and_grad
     compare_with_loop("conv4", Mix(stage=stage, weights=torch.tensor([0.4]).double(), partners=partners), images(2 * BATCH))
 
 
-def compare_with_loop(backbone_name: BackboneName, mix: Mix, images: Tensor) -> None:
+def compare_with_loop(backbone_name: str, mix: Mix, images: Tensor) -> None:
     backbone = tiny_backbone(backbone_name).double()
     names, values = zip(*backbone.named_parameters(), strict=True)
 
@@ -88,9 +87,9 @@ def test_the_losses_equal_loops_over_classes_in_value_and_gradient(name: str, ki
     mix = mixture(name)
     logits = torch.randn(BATCH, CLASSES, generator=generator_for(0, "logits"))
     loss = {"cross_entropy": soft_cross_entropy, "binary_cross_entropy": soft_binary_cross_entropy}[kind]
-    shares = reference.targets(LABELS.tolist(), CLASSES, weights_each(mix), mix.partners.tolist())
+    targets = reference.targets(LABELS.tolist(), CLASSES, weights_each(mix), mix.partners.tolist())
     assert_twins_agree(
-        lambda given: loss(given, mix.targets(LABELS, CLASSES)), lambda given: getattr(reference, kind)(given, shares), logits
+        lambda given: loss(given, mix.targets(LABELS, CLASSES)), lambda given: getattr(reference, kind)(given, targets), logits
     )
 
 
@@ -131,7 +130,7 @@ def test_a_single_class_has_no_loss() -> None:
 
 
 @pytest.mark.parametrize("weights", [torch.tensor([0.0]), torch.zeros(1, BATCH)], ids=["one weight", "a weight each"])
-def test_weight_one_of_a_image_is_plain_training(weights: Tensor) -> None:
+def test_weight_one_of_an_image_is_plain_training(weights: Tensor) -> None:
     backbone = tiny_backbone("resnet12")
     plain = backbone(images())
     for stage in STAGES:
@@ -162,11 +161,11 @@ def test_the_order_of_partners_does_not_matter() -> None:
     torch.testing.assert_close(one.blend(images()), other.blend(images()))
 
 
-def test_targets_are_shares_that_sum_to_one() -> None:
+def test_targets_are_weights_that_sum_to_one() -> None:
     for name in MIXTURES:
-        shares = mixture(name).targets(LABELS, CLASSES)
-        assert (shares >= -1e-12).all()
-        torch.testing.assert_close(shares.sum(dim=1), torch.ones(BATCH, dtype=torch.float64))
+        targets = mixture(name).targets(LABELS, CLASSES)
+        assert (targets >= -1e-12).all()
+        torch.testing.assert_close(targets.sum(dim=1), torch.ones(BATCH, dtype=torch.float64))
 
 
 def test_mixing_keeps_the_kind_of_numbers_of_the_representation() -> None:

@@ -6,9 +6,9 @@ from torch import Tensor
 
 from s2m2.errors import InputError
 from s2m2.models import CosineHead
-from s2m2.models.authors import released_names, translate
+from s2m2.models.released import released_names, translate
 from s2m2.models.wide_resnet import wrn28_10
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from tests.reference.wide_resnet import released_network
 
 State = dict[str, Tensor]

@@ -7,7 +7,7 @@ import torch
 import torch.multiprocessing as multiprocessing
 from torch import Tensor
 
-from s2m2.functional.exemplar import exemplar_loss
+from s2m2.selfsupervision import exemplar_loss
 from tests.training.processes import DIM, ROWS, features, images, loss_of, normalized, share_of_two
 
 

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from s2m2.errors import InputError
-from s2m2.functional.mixup import Mix
+from s2m2.mixup import Mix
 from s2m2.models import Backbone, build_backbone
+from s2m2.random import generator_for
 from s2m2.recipe import ModelConfig
-from s2m2.seeding import generator_for
 
 timm = pytest.importorskip("timm", reason="the extra timm is not installed")
 
@@ -29,7 +29,7 @@ def images(size: int = SIZE) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of another draw, with a classifier, as timm's own files have one."""
+    """Weights of another seed, with a classifier, as timm's own files have one."""
     path = tmp_path_factory.mktemp("timm") / "model.safetensors"
     with torch.random.fork_rng():
         torch.manual_seed(5)
@@ -88,10 +88,10 @@ def test_weights_that_do_not_fit_are_named(weights: Path, tmp_path: Path) -> Non
         ({**state, name: torch.full_like(state[name], float("nan"))}, f"values in {name} that are not finite"),
         ({**state, name: torch.zeros(1, 1, 1, 1)}, "cannot be built"),
     ]
-    for spoilt, said in cases:
-        save_file(spoilt, tmp_path / "spoilt.safetensors")
+    for damaged, said in cases:
+        save_file(damaged, tmp_path / "damaged.safetensors")
         with pytest.raises(InputError, match=said):
-            built(weights=str(tmp_path / "spoilt.safetensors"))
+            built(weights=str(tmp_path / "damaged.safetensors"))
     with pytest.raises(InputError, match="cannot be read"):
         built(weights=str(tmp_path / "none.safetensors"))
 

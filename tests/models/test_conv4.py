@@ -1,9 +1,9 @@
 import torch
 
-from s2m2.models.conv import conv4
+from s2m2.models.conv4 import conv4
 
 
-def test_each_block_halves_the_side_and_the_last_one_flattens() -> None:
+def test_each_block_halves_the_size_and_the_last_one_flattens() -> None:
     with torch.device("meta"):
         backbone, values = conv4(84), torch.zeros(2, 3, 84, 84)
     shapes = []
