@@ -68,9 +68,9 @@ class ManifoldMixup:
     calls and can be set; save `state_dict()` with a checkpoint to resume.
 
     A call mixes in training and in evaluation mode; call the network itself where nothing is to be mixed. Under
-    DistributedDataParallel every process mixes its own batch. DataParallel is refused. Compile the layers (`layer.compile()`), not
-    the whole network, whose graph may leave out a hook: a layer without its hook is an error. Do not wrap a given layer
-    in activation checkpointing, which would compute it again without the mixture.
+    DistributedDataParallel every process mixes its own batch; DataParallel is refused. To compile, set
+    `layer.forward = torch.compile(layer.forward)` for the layers; a graph around them would keep or miss the hooks, and is refused. Do
+    not checkpoint the activations of a given layer, which would compute it again without the mixture.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class ManifoldMixup:
             output = net(mix.blend(images) if chosen < 0 else images)
         for hook in hooks:
             if hook.calls == 0:
-                raise InputError(f"layers: {hook.name} did not run in the forward pass (or runs inside a compiled graph without hooks)")
+                raise InputError(f"layers: {hook.name} did not run in the forward pass")
         self.step += 1
         return output, targets
 
@@ -186,10 +186,20 @@ class ManifoldMixup:
         if isinstance(net, nn.DataParallel):
             raise InputError("net is an nn.DataParallel, whose replicas cannot mix with each other; use DistributedDataParallel")
         names = {id(module): name or "net" for name, module in net.named_modules()}
+        for module in net.modules():
+            if _is_compiled(module) and any(part is layer for part in module.modules() for layer in self.layers):
+                raise InputError(
+                    f"net: {names[id(module)]} is compiled around the layers to mix before; "
+                    "set layer.forward = torch.compile(layer.forward) for these instead"
+                )
         for position, layer in enumerate(self.layers):
             if id(layer) not in names:
                 raise InputError(f"layers[{position}], a {type(layer).__name__}, is not a layer of net")
         return [names[id(layer)] for layer in self.layers]
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
 
 
 class _MixingHook:

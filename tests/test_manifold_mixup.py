@@ -1,5 +1,6 @@
 """`ManifoldMixup` in any network: what fine-tuning mixes, to the last bit; hooks that go away; and wrong use named."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -151,11 +152,12 @@ class Unbatched(ByKeyword):
         return self.layer(images.flatten(0, 1))
 
 
-def call(net: nn.Module, layers: list[nn.Module], images: Tensor = IMAGES, labels: Tensor = LABELS, **settings: Any) -> object:
+def call(net: nn.Module, layers: Iterable[nn.Module], images: Tensor = IMAGES, labels: Tensor = LABELS, **settings: Any) -> object:
     return ManifoldMixup(layers, **settings)(net, images, labels, num_classes=CLASSES)
 
 
-NET, TWICE, KEYWORD, UNBATCHED = Net(), Twice(), ByKeyword(), Unbatched()
+NET, TWICE, KEYWORD, UNBATCHED, COMPILED = Net(), Twice(), ByKeyword(), Unbatched(), Net()
+COMPILED._compiled_call_impl = COMPILED._call_impl  # as `COMPILED.compile()` does
 
 
 @pytest.mark.parametrize(
@@ -163,12 +165,13 @@ NET, TWICE, KEYWORD, UNBATCHED = Net(), Twice(), ByKeyword(), Unbatched()
     [
         (NET, [], {}, "layers is empty"),
         (NET, [NET.first, NET.first], {}, "layers has the same layer twice"),
-        (NET, [torch.relu], {}, r"layers\[0\] is a builtin_function_or_method, not an nn.Module"),
+        (NET, iter([torch.relu]), {}, r"layers\[0\] is a builtin_function_or_method, not an nn.Module"),
         (NET, [NET.first, TWICE.second], {}, r"layers\[1\], a Sequential, is not a layer of net"),
         (NET, [NET.first, NET.unused], {}, "layers: unused did not run in the forward pass"),
         (TWICE, [TWICE.first], {}, "layers: first runs more than once"),
         (KEYWORD, [KEYWORD.layer], {}, 'layers: layer does not get a tensor "batch ..." of 16 images as its first positional'),
         (UNBATCHED, [UNBATCHED.layer], {}, "layers: layer does not get a tensor"),
+        (COMPILED, [COMPILED.first], {}, "net: net is compiled around the layers"),
         (nn.DataParallel(NET), [NET.first], {}, "net is an nn.DataParallel"),
         (NET, [NET.first], {"alpha": -1.0}, "alpha is -1.0, but must be 0 or more"),
         (NET, [NET.first], {"alpha": float("nan")}, "alpha is nan"),
@@ -183,7 +186,7 @@ NET, TWICE, KEYWORD, UNBATCHED = Net(), Twice(), ByKeyword(), Unbatched()
         (NET, [NET.first], {"labels": LABELS - 1}, r"labels goes from -1"),
     ],
 )
-def test_wrong_use_is_named(net: nn.Module, layers: list[nn.Module], settings: dict[str, Any], message: str) -> None:
+def test_wrong_use_is_named(net: nn.Module, layers: Iterable[nn.Module], settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=f"^{message}"):
         call(net, layers, **settings)
     assert not any(module._forward_pre_hooks for module in net.modules())

@@ -8,14 +8,14 @@ import torch.multiprocessing as multiprocessing
 from torch import Tensor
 
 from s2m2.selfsupervision import exemplar_loss
-from tests.training.processes import DIM, ROWS, features, images, loss_of, normalized, share_of_two
+from tests.training.processes import DIM, ITEMS, features, half_of_two, images, loss_of, normalized
 
 
 @pytest.fixture(scope="module")
 def halves(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Tensor]]:
-    """What each of two processes found."""
+    """The results of each of two processes."""
     folder = tmp_path_factory.mktemp("processes")
-    multiprocessing.spawn(share_of_two, args=(str(folder / "rendezvous"), str(folder)), nprocs=2)
+    multiprocessing.spawn(half_of_two, args=(str(folder / "rendezvous"), str(folder)), nprocs=2)
     return [torch.load(Path(folder) / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
@@ -44,6 +44,6 @@ def test_exemplar_compares_the_images_of_both_processes(halves: list[dict[str, T
     torch.testing.assert_close(gradient, whole.grad, rtol=1e-5, atol=1e-6)
 
 
-def test_rows_of_both_processes_are_joined_in_their_order(halves: list[dict[str, Tensor]]) -> None:
-    whole = torch.arange(ROWS * DIM, dtype=torch.float64).reshape(ROWS, DIM)
-    assert all(torch.equal(half["rows"], whole) for half in halves)
+def test_items_of_both_processes_are_joined_in_their_order(halves: list[dict[str, Tensor]]) -> None:
+    whole = torch.arange(ITEMS * DIM, dtype=torch.float64).reshape(ITEMS, DIM)
+    assert all(torch.equal(half["items"], whole) for half in halves)

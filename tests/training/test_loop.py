@@ -152,14 +152,14 @@ def test_validation_comes_every_so_many_epochs_and_after_the_last(tmp_path: Path
 def test_checkpoints_follow_validation_and_the_clock(
     tmp_path: Path, small_glyphs: ImageDataset, monkeypatch: pytest.MonkeyPatch, seconds: float, every: int, saved: list[int]
 ) -> None:
-    # They take seconds for a large network, in which a GPU has nothing to do: more of them than were promised is too many.
-    found: list[int] = []
+    # Each takes seconds for a large network, in which a GPU is idle: no more of them than promised.
+    saved_at: list[int] = []
     monkeypatch.setattr(
-        "s2m2.training.loop.save_last", lambda path, backbone, objective, optimizer, progress, average: found.append(progress.step)
+        "s2m2.training.loop.save_last", lambda path, backbone, objective, optimizer, progress, average: saved_at.append(progress.step)
     )
     train(tmp_path, small_glyphs, replace(CONFIG, epochs=4, validation=ValidationConfig(every=every)), checkpoint_seconds=seconds)
-    assert [step // 8 for step in found if step % 8 == 0] == saved
-    assert seconds == 0 or all(step % 8 == 0 for step in found)
+    assert [step // 8 for step in saved_at if step % 8 == 0] == saved
+    assert seconds == 0 or all(step % 8 == 0 for step in saved_at)
 
 
 def test_a_loss_that_is_not_finite_names_the_step_and_the_last_good_checkpoint(tmp_path: Path, small_glyphs: ImageDataset) -> None:
@@ -173,11 +173,11 @@ def test_a_loss_that_is_not_finite_names_the_step_and_the_last_good_checkpoint(t
         train(tmp_path / "late", small_glyphs, wild, checkpoint_seconds=0.0)
 
 
-def test_spoilt_weights_are_never_written(tmp_path: Path, small_glyphs: ImageDataset) -> None:
+def test_weights_that_are_not_finite_are_never_written(tmp_path: Path, small_glyphs: ImageDataset) -> None:
     config = replace(CONFIG, optimizer=OptimizerConfig(name="sgd", learning_rate=1e30, momentum=0.0))
     with pytest.raises(FloatingPointError):
         train(tmp_path, small_glyphs, config, checkpoint_seconds=0.0)
-    # The first step spoils the weights, and its loss is the last finite one: nothing may be kept of it.
+    # After the first step the weights are not finite, though its loss is: nothing may be kept of it.
     assert not RunDirectory(tmp_path).last("pretrain").exists()
 
 
@@ -197,7 +197,9 @@ def test_the_average_of_the_weights_is_what_is_kept(tmp_path: Path, small_glyphs
     assert torch.equal(state["backbone"][name], last[name])
 
 
-def test_statistics_estimated_anew_are_those_of_the_kept_weights_on_unvaried_images(tmp_path: Path, small_glyphs: ImageDataset) -> None:
+def test_reestimated_statistics_are_those_of_the_kept_weights_on_images_without_augmentation(
+    tmp_path: Path, small_glyphs: ImageDataset
+) -> None:
     every = replace(CONFIG, epochs=1, bn_recalibration_images=256)
     train(tmp_path, small_glyphs, every)
     kept, _ = networks(CONFIG, small_glyphs)

@@ -1,4 +1,4 @@
-"""Views, losses and mixtures on a GPU that is only pretended: nothing asks it for a number, and nothing lies on two devices.
+"""Views, losses and mixtures on a simulated GPU: nothing asks it for a number, and nothing is on two devices.
 
 Torch's fake tensors know shapes and devices and compute nothing. To read a value of one is an error, as is to combine two of different
 devices. In a process without run-time checks, which would refuse what stands in for a GPU's generator.
@@ -34,13 +34,13 @@ def generator_for(seed, *purpose, device="cpu"):
     return torch.Generator().manual_seed(seed_for(seed, *purpose)) if torch.device(device).type == "cpu" else OnGpu()
 
 
-def checked(draw):
-    def drawn(*shape, generator, device="cpu", **others):
+def checked(sampler):
+    def sample(*shape, generator, device="cpu", **others):
         on_gpu = isinstance(generator, OnGpu)
-        assert on_gpu == (torch.device(device).type == "cuda"), "a generator draws on another device than its own"
-        return draw(*shape, device=device, **others, **({} if on_gpu else {"generator": generator}))
+        assert on_gpu == (torch.device(device).type == "cuda"), "a generator samples on another device than its own"
+        return sampler(*shape, device=device, **others, **({} if on_gpu else {"generator": generator}))
 
-    return drawn
+    return sample
 
 
 class Copies(TorchDispatchMode):

@@ -1,4 +1,4 @@
-"""The objectives: sums of the right parts, equal to a loop over images, heads of their own."""
+"""The objectives: sums of the right parts, equal to a loop over images, with heads under flat keys."""
 
 from copy import deepcopy
 
@@ -119,8 +119,8 @@ def test_alpha_0_is_plain_training(partners: str) -> None:
     assert other.batches == 1
     one(plain, views, labels, stream()).total.backward()
     other(mixed, views, labels, stream()).total.backward()
-    for ours, theirs in zip(mixed.parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-7)
+    for one_weight, other_weight in zip(mixed.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(one_weight.grad, other_weight.grad, rtol=1e-5, atol=1e-7)
 
 
 def test_the_second_batch_gives_partners_and_nothing_else() -> None:
@@ -153,10 +153,10 @@ def test_cutmix_is_torchvisions_on_the_same_samples() -> None:
     expected = -(targets * F.log_softmax(objective.heads["classifier"](backbone(images)), dim=1)).sum(dim=1).mean()
     torch.testing.assert_close(terms.total, expected)
     parameters = list(backbone.parameters())
-    ours, theirs = torch.autograd.grad(terms.total, parameters), torch.autograd.grad(expected, parameters)
-    for gradient, wanted in zip(ours, theirs, strict=True):
-        assert wanted.any()
-        torch.testing.assert_close(gradient, wanted)
+    gradients, references = (torch.autograd.grad(loss, parameters) for loss in (terms.total, expected))
+    for gradient, reference in zip(gradients, references, strict=True):
+        assert reference.any()
+        torch.testing.assert_close(gradient, reference)
 
 
 def test_cutmix_takes_any_classifier_that_tells_its_classes() -> None:
