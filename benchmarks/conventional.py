@@ -1,5 +1,5 @@
 """A conventional training pipeline, to compare with: images opened by Pillow, varied one by one by torchvision's transforms in the
-workers of a DataLoader, float32 in the usual memory order, no compilation; where images are rotated, all four turns of a batch.
+workers of a DataLoader, float32 in the usual memory order, no compilation; where images are rotated, all four rotations of a batch.
 
 The losses and the optimizer are those of this package, so that both sides compute the same of the same network.
 """
@@ -8,18 +8,19 @@ from collections.abc import Iterator
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision.transforms import v2
 
 from s2m2.models import Backbone
+from s2m2.random import StepStream
 from s2m2.recipe import DataConfig, TrainingConfig
-from s2m2.seeding import StepStream
-from s2m2.training.optimizer import build_optimizer
-from s2m2.training.stage import Networks
+from s2m2.training.objectives import Objective
+from s2m2.training.optim import build_optimizer
+from s2m2.training.step import Networks
 
 ENDLESS = 2**62
-"""Images to draw, more than anybody will ask for, so that no worker runs out of work while steps are timed."""
+"""Images to sample, more than anybody asks for, so that no worker runs out of work while steps are timed."""
 
 
 class Images(Dataset[tuple[Tensor, int]]):
@@ -51,7 +52,7 @@ class Conventional:
     """Training steps of that pipeline."""
 
     def __init__(
-        self, images: Images, backbone: Backbone, objective: nn.Module, config: TrainingConfig, device: torch.device, workers: int
+        self, images: Images, backbone: Backbone, objective: Objective, config: TrainingConfig, device: torch.device, workers: int
     ) -> None:
         self.config, self.device = config, device
         self.networks = Networks(backbone, objective).to(device).train()

@@ -1,8 +1,8 @@
 """Images a second and memory of a training step: bare (a), in our loop (b) and in a conventional pipeline (c), in turn within one run.
 
 (a) forward, backward and update on a batch that lies on the device. (b) the step of `s2m2.training`: the same with reading, augmentation
-and all draws. (c) `benchmarks.conventional`: Pillow and torchvision in the workers of a DataLoader, float32, eager. (a) and (b) turn a
-image once at random, (c) stacks all four turns, so images a second are given as base images and as passes through the network.
+and all sampling. (c) `benchmarks.conventional`: Pillow and torchvision in the workers of a DataLoader, float32, eager. (a) and (b) rotate
+an image once at random, (c) stacks all four rotations, so images a second are given as base images and as passes through the network.
 Images are random, of 64 classes.
 """
 
@@ -13,36 +13,32 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import get_args
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.conventional import Conventional, Images
 from benchmarks.float32 import products_like_convolutions
 from benchmarks.train_step_report import PASSES, SIDES, Row, report, speed_line
-from s2m2.commands.device import build_fabric
 from s2m2.files import write_text
-from s2m2.models import Backbone, build_backbone, initialize
+from s2m2.models import BUILDERS, Backbone, build_backbone, initialize
+from s2m2.random import generator_for
 from s2m2.recipe import AugmentConfig, DataConfig, FinetuneConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, TrainingConfig
-from s2m2.recipe.model import BackboneName
 from s2m2.recipe.runtime import RuntimeConfig
 from s2m2.recipe.training import ObjectiveName
-from s2m2.seeding import generator_for
-from s2m2.training.build import finetune_objective, pretrain_objective
 from s2m2.training.compiling import compile_networks
+from s2m2.training.devices import build_fabric
+from s2m2.training.objectives import Objective, finetune_objective, pretrain_objective
 from s2m2.training.profiling import Block, alternate, bare_step, block_of
-from s2m2.training.stage import StageSettings, TrainingImages
-from s2m2.training.step import TrainingStep, prepare
+from s2m2.training.step import StageSettings, TrainingImages, TrainingStep, prepare
 
 CLASSES, COUNT, SIZE = 64, 4096, 32
 CPU_SIZES = {"conv4": (32, 8), "resnet12": (8, 1), "resnet18": (8, 1), "wrn28_10": (4, 1)}
 """Images of a step and steps of a repeat on a CPU; on a GPU 256 and 20."""
 
 
-def recipe_of(backbone: BackboneName, objective: str, batch_size: int, rotations: str) -> tuple[Recipe, TrainingConfig]:
+def recipe_of(backbone: str, objective: str, batch_size: int, rotations: str) -> tuple[Recipe, TrainingConfig]:
     """The recipe of one row, and the stage of it that is measured."""
     optimizer = OptimizerConfig(learning_rate=0.01)
     pretraining: ObjectiveName = "rotation" if objective == "finetune" else objective  # type: ignore[assignment]
@@ -55,7 +51,7 @@ def recipe_of(backbone: BackboneName, objective: str, batch_size: int, rotations
     return recipe, recipe.finetune if objective == "finetune" else recipe.pretrain
 
 
-def networks(recipe: Recipe, config: TrainingConfig) -> tuple[Backbone, nn.Module]:
+def networks(recipe: Recipe, config: TrainingConfig) -> tuple[Backbone, Objective]:
     """Fresh networks of a stage."""
     backbone = build_backbone(recipe.model, SIZE, generator_for(0, "backbone"))
     objective = pretrain_objective(recipe, backbone.feature_dim, CLASSES)
@@ -122,14 +118,14 @@ def conventional_block(conventional: Conventional, steps: int, total: int) -> Bl
     return ready
 
 
-def sizes(backbone: BackboneName, options: argparse.Namespace, device: torch.device) -> tuple[int, int]:
+def sizes(backbone: str, options: argparse.Namespace, device: torch.device) -> tuple[int, int]:
     """Images of a step and steps of a repeat, as many from each worker of the conventional pipeline: their batches come in bursts."""
     batch_size, steps = CPU_SIZES[backbone] if device.type == "cpu" else (256, 20)
     steps = options.steps or steps
     return options.batch_size or batch_size, steps + -steps % max(options.workers, 1)
 
 
-def measure(backbone: BackboneName, objective: str, options: argparse.Namespace, fabric: Fabric, images: TrainingImages) -> Row:
+def measure(backbone: str, objective: str, options: argparse.Namespace, fabric: Fabric, images: TrainingImages) -> Row:
     """One row: all sides in turn."""
     device = fabric.device
     batch_size, steps = sizes(backbone, options, device)
@@ -173,7 +169,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options."""
     cuda = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backbones", nargs="+", default=["conv4", "resnet12", "wrn28_10"], choices=get_args(BackboneName)[:-1])
+    parser.add_argument("--backbones", nargs="+", default=["conv4", "resnet12", "wrn28_10"], choices=list(BUILDERS))
     parser.add_argument("--objectives", nargs="+", default=list(PASSES), choices=list(PASSES))
     parser.add_argument("--device", default="cuda" if cuda else "cpu", choices=["cpu", "cuda"])
     parser.add_argument(
@@ -196,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     generator = generator_for(0, "benchmark")
     images = TrainingImages(
         images=torch.randint(0, 256, (COUNT, SIZE, SIZE, 3), dtype=torch.uint8, generator=generator),
-        rows=torch.arange(COUNT),
+        indices=torch.arange(COUNT),
         labels=torch.arange(COUNT) % CLASSES,
     )
     before, rows, text = os.getloadavg()[0], [], ""

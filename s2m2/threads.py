@@ -1,4 +1,4 @@
-"""How many CPU threads torch uses."""
+"""The number of CPU threads that torch uses."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,10 +8,10 @@ import torch
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one CPU thread, and on as many as before afterwards.
+    """Compute on one CPU thread, then on as many as before.
 
-    For work of many small operations: a second thread gains next to nothing on them, and where other processes load the machine
-    the threads wait for one another at every single one.
+    For work of many small operations: a second thread gains next to nothing on them, and on a busy machine the threads wait for
+    each other at every one.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -6,14 +6,14 @@ from torch import Tensor, nn
 
 from s2m2.models.backbone import Backbone
 
-OWN_WIDTH = 64
+DEFAULT_WIDTH = 64
 """Channels of the first stage of either network."""
 SLOPE = 0.1
 """Negative slope of ResNet-12's LeakyReLU."""
 
 
 def resnet12(width: int | None = None) -> Backbone:
-    """Four stages of one block of three convolutions, widths 64, 160, 320 and 640, each halving the side; then the mean over the map.
+    """Four stages of one block of three convolutions, widths 64, 160, 320 and 640, each halving the size; then the mean over the map.
 
     This is the form of Lee et al. (CVPR 2019, arXiv 1904.03758), without its DropBlock.
 
@@ -22,8 +22,8 @@ def resnet12(width: int | None = None) -> Backbone:
     """
     channels = 3
     stages: list[nn.Sequential] = []
-    for own_width in (64, 160, 320, 640):
-        out = scaled_width(own_width, width)
+    for full_width in (64, 160, 320, 640):
+        out = scaled_width(full_width, width)
         stages.append(nn.Sequential(TripleBlock(channels, out)))
         channels = out
     stages[-1].extend(average_pool())
@@ -39,11 +39,11 @@ def resnet18(width: int | None = None) -> Backbone:
     Args:
         width: channels of the stem and the first stage; the later ones keep their proportion to it.
     """
-    channels = scaled_width(OWN_WIDTH, width)
+    channels = scaled_width(DEFAULT_WIDTH, width)
     stem = nn.Sequential(conv3x3(3, channels), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
     stages: list[nn.Sequential] = []
-    for own_width, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
-        out = scaled_width(own_width, width)
+    for full_width, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
+        out = scaled_width(full_width, width)
         stages.append(nn.Sequential(BasicBlock(channels, out, stride), BasicBlock(out, out, 1)))
         channels = out
     stages[0] = nn.Sequential(*stem, *stages[0])
@@ -88,12 +88,12 @@ class BasicBlock(nn.Module):
         self.shortcut = nn.Identity() if channels == width and stride == 1 else _projection(channels, width, stride)
 
     def forward(self, values: Float[Tensor, "batch channel size size"]) -> Float[Tensor, "batch out lower lower"]:
-        """The side divided by the stride, rounded up; `width` channels."""
+        """The size divided by the stride, rounded up; `width` channels."""
         return F.relu_(self.branch(values) + self.shortcut(values))
 
 
 def conv3x3(channels: int, width: int, stride: int = 1) -> nn.Conv2d:
-    """A padded 3x3 convolution without bias, which the batch normalization beside it makes needless."""
+    """A padded 3x3 convolution without bias, as batch normalization follows."""
     return nn.Conv2d(channels, width, kernel_size=3, stride=stride, padding=1, bias=False)
 
 
@@ -102,9 +102,9 @@ def average_pool() -> nn.Sequential:
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
-def scaled_width(own_width: int, width: int | None) -> int:
-    """Channels of a layer that has `own_width` of them in the full network, when the first stage gets `width` instead of 64."""
-    return own_width if width is None else own_width * width // OWN_WIDTH
+def scaled_width(full_width: int, width: int | None) -> int:
+    """Channels of a layer that has `full_width` of them in the full network, when the first stage has `width` instead of 64."""
+    return full_width if width is None else full_width * width // DEFAULT_WIDTH
 
 
 def _projection(channels: int, width: int, stride: int) -> nn.Sequential:

@@ -7,15 +7,16 @@ from s2m2.models.backbone import Backbone
 from s2m2.models.resnet import average_pool, conv3x3
 
 STEM_WIDTH = 16
-OWN_WIDTH = 160
+DEFAULT_WIDTH = 160
+OWN_WIDTH = DEFAULT_WIDTH  # shim
 BLOCKS = 4
-"""Blocks a stage: 28 layers are a stem, 3 stages of 4 blocks of 2 convolutions, and 3 that the name counts by convention."""
+"""Blocks per stage: 28 layers are a stem, 3 stages of 4 blocks of 2 convolutions, and 3 counted by convention."""
 
 
 def wrn28_10(width: int | None = None, dropout: float = 0.0) -> Backbone:
     """Three stages of four pre-activation blocks, then batch normalization, ReLU and the mean over the map.
 
-    The last of the four stages is only that ending, so that a mixture before it meets the raw output of the third, as in
+    The last of the four stages is only that ending, so that a mixture before it is one of the raw output of the third, as in
     S2M2. The stem of 16 channels belongs to the first stage and keeps its width, as in the whole family WRN-28-k.
 
     Args:
@@ -23,7 +24,7 @@ def wrn28_10(width: int | None = None, dropout: float = 0.0) -> Backbone:
         dropout: probability that a value between the two convolutions of a block is zeroed in training.
     """
     channels = STEM_WIDTH
-    width = width or OWN_WIDTH
+    width = width or DEFAULT_WIDTH
     stages: list[nn.Sequential] = []
     for out, stride in ((width, 1), (2 * width, 2), (4 * width, 2)):
         first = PreActivationBlock(channels, out, stride, dropout)
@@ -38,7 +39,7 @@ class PreActivationBlock(nn.Module):
     """Two 3x3 convolutions, each after batch normalization and ReLU, beside a shortcut.
 
     Where width or stride change, the shortcut is a 1x1 convolution of the normalized and rectified input; elsewhere it is the
-    input itself. Dropout draws from torch's global generator, the one thing in a backbone that does: `nn.Dropout` takes no other.
+    input itself. Dropout samples from torch's global generator: `nn.Dropout` takes no other.
     """
 
     def __init__(self, channels: int, width: int, stride: int, dropout: float) -> None:
@@ -55,7 +56,7 @@ class PreActivationBlock(nn.Module):
         self.shortcut = nn.Conv2d(channels, width, kernel_size=1, stride=stride, bias=False) if changes else None
 
     def forward(self, values: Float[Tensor, "batch channel size size"]) -> Float[Tensor, "batch out lower lower"]:
-        """The side divided by the stride, rounded up; `width` channels."""
+        """The size divided by the stride, rounded up; `width` channels."""
         activated = self.activation(values)
-        kept = values if self.shortcut is None else self.shortcut(activated)
-        return kept + self.branch(activated)
+        shortcut = values if self.shortcut is None else self.shortcut(activated)
+        return shortcut + self.branch(activated)

@@ -1,4 +1,4 @@
-"""Batch statistics over the whole batch, however many processes share it, so that a run does not depend on their number."""
+"""Batch normalization over the whole batch on any number of processes, so that a run does not depend on their number."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
 from s2m2.errors import InputError
-from s2m2.training.collectives import gather_vectors
+from s2m2.training.distributed import gather_vectors
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
@@ -52,59 +52,59 @@ class _Normalization(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(context: Any, given: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(context: Any, values: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
         # In mixed precision the input has fewer digits than the statistics need.
-        means, variances = torch.batch_norm_update_stats(given.to(weight.dtype), None, None, 0.0)
+        means, variances = torch.batch_norm_update_stats(values.to(weight.dtype), None, None, 0.0)
         means, variances = gather_vectors(torch.stack([means, variances])).unbind(1)
         mean = means.mean(0)
         # Not the mean of squares less the square of the mean, which would lose digits.
         variance = (variances + (means - mean).square()).mean(0)
-        context.save_for_backward(given, weight, mean, variance)
+        context.save_for_backward(values, weight, mean, variance)
         context.eps = eps
         context.mark_non_differentiable(mean, variance)
-        return F.batch_norm(given, mean, variance, weight, bias, training=False, eps=eps), mean, variance
+        return F.batch_norm(values, mean, variance, weight, bias, training=False, eps=eps), mean, variance
 
     @staticmethod
     @once_differentiable
     def backward(context: Any, gradient: Tensor, *unused: Tensor | None) -> tuple[Tensor, Tensor, Tensor, None]:
-        given, weight, mean, variance = context.saved_tensors
-        values, sent, inverse = given.to(weight.dtype), gradient.to(weight.dtype), torch.rsqrt(variance + context.eps)
-        _, for_weight, for_bias = torch.ops.aten.native_batch_norm_backward(
-            sent, values, weight, None, None, mean, inverse, True, context.eps, [False, True, True]
+        saved, weight, mean, variance = context.saved_tensors
+        values, incoming, inverse = saved.to(weight.dtype), gradient.to(weight.dtype), torch.rsqrt(variance + context.eps)
+        _, weight_gradient, bias_gradient = torch.ops.aten.native_batch_norm_backward(
+            incoming, values, weight, None, None, mean, inverse, True, context.eps, [False, True, True]
         )
         count = values.numel() // values.shape[1]
-        along, level = gather_vectors(torch.stack([for_weight, for_bias])).mean(0) / count
+        product_mean, gradient_mean = gather_vectors(torch.stack([weight_gradient, bias_gradient])).mean(0) / count
         # The sum above as slope * x + offset + scale * g: two passes over the values.
         scale = weight * inverse
-        slope = -scale * inverse * along
-        offset = -scale * level - slope * mean
-        back = torch.addcmul(offset[:, None, None], values, slope[:, None, None]).addcmul_(sent, scale[:, None, None])
-        return back.to(given.dtype), for_weight, for_bias, None
+        slope = -scale * inverse * product_mean
+        offset = -scale * gradient_mean - slope * mean
+        values_gradient = torch.addcmul(offset[:, None, None], values, slope[:, None, None]).addcmul_(incoming, scale[:, None, None])
+        return values_gradient.to(saved.dtype), weight_gradient, bias_gradient, None
 
 
 def reestimate_statistics(backbone: nn.Module, batches: Iterable[Float[Tensor, "batch 3 size size"]], seed: int) -> None:
     """Replace the running statistics by plain means over some batches, all of one size.
 
-    While training they are gathered from images that are mixed, turned and cropped, and from weights that have changed since;
-    where several processes share the batches, every one of them has to call this.
+    Those of training come from mixed, rotated and cropped images, and from earlier weights. Where several processes share the
+    batches, every one of them has to call this.
 
     Args:
-        seed: of dropout, which is on meanwhile as it was in training.
+        seed: seed of dropout, which is on as in training.
     """
     torch.manual_seed(seed)
     update_bn(batches, backbone)
 
 
 def check_shareable(module: nn.Module) -> None:
-    """Raise `InputError` where processes cannot share statistics: of normalizations that do more than normalize, or have no weights.
+    """Raise `InputError` for batch normalizations that processes cannot share: those without weights, or with more than normalization.
 
-    Some networks of timm have their activations within them, and would lose them.
+    Those of some timm models include an activation, which would be lost.
     """
     for child in module.modules():
         if isinstance(child, _BatchNorm) and (type(child) not in (nn.BatchNorm2d, GlobalBatchNorm2d) or child.weight is None):
             raise InputError(
-                f"--runtime.devices: several processes cannot share the statistics of {type(child).__name__}, which this --model.backbone "
-                "has; train it on one"
+                f"--runtime.devices: several processes cannot share the statistics of {type(child).__name__} in this --model.backbone; "
+                "train it on one"
             )
 
 

@@ -7,22 +7,22 @@ import torch
 from torch import nn
 
 from s2m2.models.backbone import Backbone
-from s2m2.models.heads import CosineHead, LinearHead
+from s2m2.models.layers import CosineHead, LinearHead
 
 MAX_GRAPHS = 64
-"""Of one piece of code, over all networks of a process."""
+"""Graphs of one piece of code, over all networks of a process."""
 
 
 def compile_networks(backbone: Backbone, objective: nn.Module, backend: str = "inductor") -> None:
-    """Compile the stages of a backbone and the heads of an objective in place, each when it is first used in a new way.
+    """Compile the stages of a backbone and the heads of an objective in place, each at its first call with a new shape.
 
-    Stages and not the whole backbone, which would be a graph for each stage to mix at: a mixture is a few operations between two of
-    them, and whichever is drawn, the same graphs serve it, in both stages of training. Shapes are fixed in a graph (`dynamic=False`):
-    torch would otherwise answer the second one with a slower graph that fits all. So once every size of a training batch was met,
-    nothing is compiled again; validation calls the networks as they are (`uncompiled`).
+    Stages, not the whole backbone, which would need a graph for each mixed stage: a mixture is a few operations between two stages,
+    and the same graphs serve all of them, in both stages of training. Shapes are fixed in a graph (`dynamic=False`): torch would
+    otherwise answer a second shape with one slower graph for all. After every size of a training batch has occurred, nothing is
+    compiled again; validation runs the networks eagerly (`uncompiled`).
 
     Args:
-        backend: what makes code of the graphs; torch's own needs a C++ compiler on a CPU.
+        backend: compiler of the graphs; torch's own needs a C++ compiler on a CPU.
     """
     # All stages are the same code to torch, whose default of 8 graphs is fewer than two sizes of a batch for each of them.
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MAX_GRAPHS)
@@ -35,10 +35,10 @@ def compile_networks(backbone: Backbone, objective: nn.Module, backend: str = "i
 
 @contextmanager
 def uncompiled(compiled: bool) -> Iterator[None]:
-    """Call networks as they are, where they are compiled.
+    """Run compiled networks eagerly.
 
-    For work on batches of several sizes that a run does now and then: compiling takes longer than it saves.
+    For occasional work on batches of several sizes, where compiling takes longer than it saves.
     """
-    # Asked for only where it is needed, as torch loads its compiler for it.
+    # Only where needed, as torch loads its compiler for it.
     with torch.compiler.set_stance("force_eager") if compiled else nullcontext():
         yield

@@ -1,47 +1,57 @@
-"""The one loop of both stages: CPU, one GPU, or several processes; it survives a kill at any moment.
+"""The one loop of both stages: CPU, one GPU, or several processes; a run that was killed at any moment resumes.
 
-What happens at step t is a function of the seed and t alone, so continuing means loading the last checkpoint and going on. Nothing
-in an epoch waits for the device, except every `LOG_EVERY` steps to read the losses.
+Step t is a function of the seed, t and the weights, so resuming means loading the last checkpoint and going on. Nothing in an epoch
+waits for the device, except every `LOG_EVERY` steps to read the losses.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
 
 from s2m2.console import ProgressLine, console, progress_line
 from s2m2.data.augment import evaluation_view
 from s2m2.data.batches import fetch, local_batch, steps_per_epoch
 from s2m2.models.backbone import Backbone
+from s2m2.random import StepStream, generator_for, seed_for
 from s2m2.runs.checkpoint import Outcome, load_last, load_outcome, save_best, save_last, save_outcome
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import MetricLog
-from s2m2.seeding import StepStream, generator_for, seed_for
 from s2m2.training.batch_norm import reestimate_statistics
 from s2m2.training.compiling import uncompiled
-from s2m2.training.objective import LossTerms
-from s2m2.training.stage import Networks, StageSettings, TrainingImages, Validate
-from s2m2.training.step import TrainingStep, prepare
-from s2m2.training.stopping import judge, out_of_patience
-from s2m2.training.watching import Seen, figures_of, finite_steps
+from s2m2.training.objectives import LossTerms, Objective
+from s2m2.training.progress import StageStatus, after_validation, finite_steps, losses_by_step, out_of_patience
+from s2m2.training.step import Networks, StageSettings, TrainingImages, TrainingStep, prepare
 
 LOG_EVERY = 50
-"""Steps between two looks at the losses."""
+"""Steps between two readings of the losses."""
+
+
+class Score(NamedTuple):
+    """A score of validation tasks, a fraction."""
+
+    mean: float
+    interval: float
+    """Half width of the 95% interval of the mean over tasks."""
+
+
+Validate = Callable[[Backbone], Score]
+"""Score of a backbone on validation classes."""
 
 
 def train_stage(
     fabric: Fabric,
     run: RunDirectory,
     backbone: Backbone,
-    objective: nn.Module,
+    objective: Objective,
     images: TrainingImages,
     settings: StageSettings,
     validate: Validate,
 ) -> Outcome:
-    """Train one stage to its end, from wherever an earlier start has left it; a finished one is not touched.
+    """Train one stage to its end, from its last checkpoint if there is one; a finished stage is left as it is.
 
     Raises:
         InputError: a checkpoint or setting that cannot be used.
@@ -55,43 +65,44 @@ def train_stage(
 
 
 class _Stage:
-    """One start of one stage: what its epochs share."""
+    """One start of one stage."""
 
     def __init__(
         self,
         fabric: Fabric,
         run: RunDirectory,
         backbone: Backbone,
-        objective: nn.Module,
+        objective: Objective,
         images: TrainingImages,
         settings: StageSettings,
         validate: Validate,
     ) -> None:
         self.fabric, self.run, self.settings, self.validate = fabric, run, settings, validate
         self.config, self.name = settings.config, settings.config.stage
-        self.steps = steps_per_epoch(len(images.rows), self.config.batch_size)
+        self.steps = steps_per_epoch(len(images.indices), self.config.batch_size)
         self.backbone, self.objective = backbone, objective
-        moved = prepare(fabric, backbone, objective, settings)
-        self.bare, self.average = moved.networks, moved.average
-        self.progress = load_last(run.last(self.name), backbone, objective, moved.optimizer, self.average)
-        self.step = TrainingStep(fabric, moved, images, settings)
-        self.seen = Seen(stage=self.name, epochs=self.config.epochs, total=self.step.total)
+        self.indices = images.indices
+        prepared = prepare(fabric, backbone, objective, settings)
+        self.bare, self.average = prepared.networks, prepared.average
+        self.progress = load_last(run.last(self.name), backbone, objective, prepared.optimizer, self.average)
+        self.step = TrainingStep(fabric, prepared, images, settings)
+        self.status = StageStatus(stage=self.name, epochs=self.config.epochs, total=self.step.total)
         self.started, self.saved = time.monotonic() - self.progress.seconds, time.monotonic()
 
     def train(self) -> Outcome:
-        """Epoch after epoch until the last one or the end of patience."""
+        """All epochs, or fewer with early stopping."""
         total, batch, first = self.step.total, self.config.batch_size, self.fabric.is_global_zero
         with (
             MetricLog(self.run, self.name, self.progress.step, writes=first, loggers=self.settings.loggers) as log,
             progress_line(self.name, total * batch, "images", shown=first, done=self.progress.step * batch) as line,
         ):
             if self.settings.validate_start and self.progress.step == 0:
-                self._judge(log, line, epoch=0)
+                self._validate(log, line, epoch=0)
             while self.progress.step < total and not out_of_patience(self.progress, self.config.patience):
                 epoch = self._train_epoch(log, line)
                 if epoch % self.config.validation.every == 0 or self.progress.step == total:
-                    self._judge(log, line, epoch)
-                    self._save([])  # at once: the best weights and what is known of them belong together
+                    self._validate(log, line, epoch)
+                    self._save([])  # at once: the best weights and their score belong together
                 elif self._is_time_to_save():
                     self._save([])
         outcome = Outcome(
@@ -107,7 +118,7 @@ class _Stage:
         return outcome
 
     def _train_epoch(self, log: MetricLog, line: ProgressLine) -> int:
-        """The rest of the current epoch; returns how many epochs are done then."""
+        """The rest of the current epoch; returns the number of epochs done."""
         epoch = self.progress.step // self.steps
         window: list[LossTerms] = []
         since = time.monotonic()
@@ -125,58 +136,58 @@ class _Stage:
         return epoch + 1
 
     def _log_window(self, log: MetricLog, line: ProgressLine, window: list[LossTerms], since: float) -> None:
-        """Log means over the steps since a moment; the one place where training waits for the device."""
+        """Log means over the last steps; the one place where training waits for the device."""
         step = self.progress.step
-        losses = figures_of(window, self.fabric.world_size)
+        losses = losses_by_step(window, self.fabric.world_size)
         finite = finite_steps(losses)
         if finite < len(window):
             raise self._not_finite("loss", step - len(window) + finite + 1)
         means = {name: sum(values) / len(values) for name, values in losses.items()}
         speed = round(len(window) * self.config.batch_size / (time.monotonic() - since), 1)
         log.write("train", step, step / self.steps, **means, learning_rate=self.step.rate, images_per_second=speed)
-        self.seen = self.seen.trained(means, speed)
-        line.tell(*self.seen.line(self.progress))
+        self.status = self.status.trained(means, speed)
+        line.tell(*self.status.line(self.progress))
 
     def _not_finite(self, what: str, step: int) -> FloatingPointError:
         last = self.run.last(self.name)
-        kept = f"the last good checkpoint is {last}" if last.exists() else "there was no checkpoint yet"
+        checkpoint = f"the last good checkpoint is {last}" if last.exists() else "there was no checkpoint yet"
         hint = f"a lower --{self.name}.optimizer.learning_rate in a new --run directory may help"
-        return FloatingPointError(f"the {what} of {self.name} is not finite at step {step}; {kept}; {hint}")
+        return FloatingPointError(f"the {what} of {self.name} is not finite at step {step}; {checkpoint}; {hint}")
 
     def _weights_finite(self) -> bool:
         # By the norm: weights so large that it overflows are finite, yet the next loss will not be.
         return all(bool(torch.linalg.vector_norm(values.float()).isfinite()) for values in self.bare.state_dict().values())
 
-    def _judge(self, log: MetricLog, line: ProgressLine, epoch: int) -> None:
+    def _validate(self, log: MetricLog, line: ProgressLine, epoch: int) -> None:
         """Score on validation classes; the first process decides for all."""
         if not self._weights_finite():
             raise self._not_finite("update", self.progress.step)
-        judged = cast(Networks, self.average.module) if self.average is not None else self.bare
+        networks = cast(Networks, self.average.module) if self.average is not None else self.bare
         if self.config.bn_recalibration_images:
-            self._reestimate_statistics(judged.backbone, epoch)
-        mean, interval = map(float, self.fabric.broadcast(tuple(self.validate(judged.backbone))))
-        self.progress = replace(judge(self.progress, mean, epoch), seconds=time.monotonic() - self.started)
+            self._reestimate_statistics(networks.backbone, epoch)
+        mean, interval = map(float, self.fabric.broadcast(tuple(self.validate(networks.backbone))))
+        self.progress = replace(after_validation(self.progress, mean, epoch), seconds=time.monotonic() - self.started)
         log.write("validation", self.progress.step, float(epoch), score=mean, interval=interval, best=self.progress.best_score)
-        self.seen = self.seen.validated(mean, interval)
-        line.tell(*self.seen.line(self.progress))
+        self.status = self.status.validated(mean, interval)
+        line.tell(*self.status.line(self.progress))
         if not self.fabric.is_global_zero:
             return
         if self.progress.waited == 0:
-            about = {"stage": self.name, "epoch": epoch, "validation_score": mean}
-            save_best(self.run.best(self.name), judged.backbone, judged.objective, about)
-        console.print(self.seen.record(self.progress, epoch))
+            metadata = {"stage": self.name, "epoch": epoch, "validation_score": mean}
+            save_best(self.run.best(self.name), networks.backbone, networks.objective, metadata)
+        console.print(self.status.record(self.progress, epoch))
 
     def _reestimate_statistics(self, backbone: Backbone, epoch: int) -> None:
-        """Statistics of batch normalization from base images as evaluation sees them."""
+        """Statistics of batch normalization from un-augmented base images."""
         size, seed = self.config.batch_size, self.settings.seed
-        images, rows = self.step.read.images, self.step.read.rows
-        order = torch.randperm(len(rows), generator=generator_for(seed, self.name, "statistics", epoch)).to(rows.device)
+        images = self.step.read.images
+        order = torch.randperm(len(self.indices), generator=generator_for(seed, self.name, "statistics", epoch))
         count = min(self.config.bn_recalibration_images, len(order)) // size
         stream = StepStream(
             seed=seed, stage=self.name, step=epoch, batch_size=size, rank=self.fabric.global_rank, world_size=self.fabric.world_size
         )
-        chosen = (rows[local_batch(order, position, stream)] for position in range(count))
-        views = (evaluation_view(fetch(images, part, self.fabric.device), self.settings.data) for part in chosen)
+        batches = (self.indices[local_batch(order, position, stream)] for position in range(count))
+        views = (evaluation_view(fetch(images, batch, self.fabric.device), self.settings.data) for batch in batches)
         with uncompiled(self.settings.compiled):
             reestimate_statistics(backbone, views, seed_for(seed, self.name, "statistics dropout", epoch, self.fabric.global_rank))
 
@@ -184,7 +195,7 @@ class _Stage:
         return time.monotonic() - self.saved > self.settings.checkpoint_seconds
 
     def _save(self, window: list[LossTerms]) -> None:
-        """Write the state to continue from, unless weights or the losses not looked at yet are spoilt: the next look will say so."""
+        """Write the state to resume from, unless weights or unread losses are not finite; the next reading reports that."""
         good = self._weights_finite() and all(bool(terms.total.isfinite()) for terms in window)
         if self.fabric.is_global_zero and good:
             save_last(self.run.last(self.name), self.backbone, self.objective, self.step.optimizer, self.progress, self.average)

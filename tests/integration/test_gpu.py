@@ -6,7 +6,6 @@ from typing import get_args
 
 import pytest
 import torch
-from s2m2.recipe.heads import ClassifierName
 
 from s2m2.cli import main
 from s2m2.data import batches
@@ -16,11 +15,12 @@ from s2m2.evaluation.base_statistics import base_statistics
 from s2m2.evaluation.classifiers import build_classifier
 from s2m2.evaluation.evaluate import score_tasks
 from s2m2.evaluation.features import FeatureSet
+from s2m2.random import generator_for
 from s2m2.recipe import EvaluateConfig
+from s2m2.recipe.classifiers import ClassifierName
 from s2m2.recipe.training import ObjectiveName
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import read_metrics
-from s2m2.seeding import generator_for
 from tests.integration.tiny import tiny_flags
 from tests.training.networks import step_maker, tiny_recipe
 
@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.filterwarnings("default"),
 ]
 CUDA = {"runtime__accelerator": "cuda", "model__width": "8"}
-"""With as many channels as channels-last order takes (`training/stage.py`)."""
+"""With as many channels as channels-last order takes (`training/step.py`)."""
 
 
 @pytest.mark.parametrize("objective", ["supervised", "rotation", "exemplar"])
@@ -39,7 +39,7 @@ def test_every_objective_runs_through_all_stages_on_a_gpu(glyph_folder: Path, tm
     assert main(["run", *flags]) == 0
 
 
-def test_the_first_losses_on_a_gpu_are_those_on_a_cpu_but_for_the_random_draws(glyph_folder: Path, tmp_path: Path) -> None:
+def test_the_first_losses_on_a_gpu_are_those_on_a_cpu_but_for_the_random_numbers(glyph_folder: Path, tmp_path: Path) -> None:
     losses = []
     for device in ("cpu", "cuda"):
         run = RunDirectory(tmp_path / device)

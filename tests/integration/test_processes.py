@@ -23,7 +23,7 @@ SETTINGS = {
     "finetune__optimizer__learning_rate": "0.01",
     "pretrain__epochs": "1",
     "finetune__epochs": "1",
-    "pretrain__average": "0.9",
+    "pretrain__ema_decay": "0.9",
     "pretrain__bn_recalibration_images": "256",
     **SCORED_BRIEFLY,
 }

@@ -6,13 +6,12 @@ import pytest
 import torch
 
 from s2m2.models import BUILDERS, Backbone, build_backbone, initialize
+from s2m2.random import generator_for
 from s2m2.recipe import ModelConfig
-from s2m2.recipe.model import BackboneName
-from s2m2.seeding import generator_for
 from tests.models.tiny import tiny_backbone
 
 # Convolutions have no bias; batch normalization has two parameters a channel.
-PARAMETERS: dict[BackboneName, int] = {
+PARAMETERS: dict[str, int] = {
     # 3*64*9 + 3 * 64*64*9 = 112,320 in convolutions, 4 * 2*64 = 512 in normalization.
     "conv4": 112_832,
     # A block c -> w: 9*c*w + 2 * 9*w*w + 1*c*w in convolutions, 4 * 2*w in normalization; 75,904 + 564,480 + 2,357,760 + 9,426,176.
@@ -22,12 +21,12 @@ PARAMETERS: dict[BackboneName, int] = {
     # S2M2's count; also the 36,479,194 of the CIFAR-10 network without the 640*10 + 10 of its last layer.
     "wrn28_10": 36_472_784,
 }
-OWN_WIDTHS: dict[BackboneName, int] = {"conv4": 64, "resnet12": 64, "resnet18": 64, "wrn28_10": 160}
-FEATURES: dict[BackboneName, int] = {"conv4": 64 * 2 * 2, "resnet12": 640, "resnet18": 512, "wrn28_10": 640}
+DEFAULT_WIDTHS: dict[str, int] = {"conv4": 64, "resnet12": 64, "resnet18": 64, "wrn28_10": 160}
+FEATURES: dict[str, int] = {"conv4": 64 * 2 * 2, "resnet12": 640, "resnet18": 512, "wrn28_10": 640}
 """At 32 pixels."""
 
 
-def on_meta(name: BackboneName, image_size: int = 32, width: int | None = None) -> Backbone:
+def on_meta(name: str, image_size: int = 32, width: int | None = None) -> Backbone:
     """A backbone without memory: shapes and counts only, at no cost."""
     with torch.device("meta"):
         return BUILDERS[name](ModelConfig(backbone=name, width=width), image_size)
@@ -37,49 +36,49 @@ def count(backbone: Backbone) -> int:
     return sum(parameter.numel() for parameter in backbone.parameters())
 
 
-def test_every_name_of_the_recipe_has_a_builder() -> None:
-    assert set(BUILDERS) == set(PARAMETERS) == set(BackboneName.__args__) - {"timm"}
+def test_every_built_in_backbone_is_tested_here() -> None:
+    assert set(BUILDERS) == set(PARAMETERS)
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_the_number_of_parameters_is_exact(name: BackboneName) -> None:
+def test_the_number_of_parameters_is_exact(name: str) -> None:
     assert count(on_meta(name)) == PARAMETERS[name]
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_features_have_the_stated_dimension(name: BackboneName) -> None:
+def test_features_have_the_stated_dimension(name: str) -> None:
     assert on_meta(name).feature_dim == FEATURES[name]
 
 
 @pytest.mark.parametrize(("name", "size"), list(itertools.product(BUILDERS, [28, 29, 31, 32, 33, 47, 64, 79, 80, 84, 96])))
-def test_any_square_size_gives_features_of_the_stated_dimension(name: BackboneName, size: int) -> None:
+def test_any_square_size_gives_features_of_the_stated_dimension(name: str, size: int) -> None:
     backbone = on_meta(name, size)
     assert backbone(torch.zeros(2, 3, size, size, device="meta")).shape == (2, backbone.feature_dim)
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_the_smallest_and_an_odd_size_run_on_real_numbers(name: BackboneName) -> None:
+def test_the_smallest_and_an_odd_size_run_on_real_numbers(name: str) -> None:
     for size in (28, 37):
         features = tiny_backbone(name, size)(torch.randn(2, 3, size, size, generator=generator_for(0)))
         assert torch.isfinite(features).all()
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_width_is_that_of_the_first_stage_and_the_others_keep_their_proportion(name: BackboneName) -> None:
-    own, half = on_meta(name), on_meta(name, width=OWN_WIDTHS[name] // 2)
+def test_width_is_that_of_the_first_stage_and_the_others_keep_their_proportion(name: str) -> None:
+    own, half = on_meta(name), on_meta(name, width=DEFAULT_WIDTHS[name] // 2)
     assert half.feature_dim * 2 == own.feature_dim
-    assert own.stages[0](torch.zeros(1, 3, 32, 32, device="meta")).shape[1] == OWN_WIDTHS[name]
-    assert half.stages[0](torch.zeros(1, 3, 32, 32, device="meta")).shape[1] == OWN_WIDTHS[name] // 2
-    assert count(on_meta(name, width=OWN_WIDTHS[name])) == count(own)
+    assert own.stages[0](torch.zeros(1, 3, 32, 32, device="meta")).shape[1] == DEFAULT_WIDTHS[name]
+    assert half.stages[0](torch.zeros(1, 3, 32, 32, device="meta")).shape[1] == DEFAULT_WIDTHS[name] // 2
+    assert count(on_meta(name, width=DEFAULT_WIDTHS[name])) == count(own)
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_the_state_holds_the_stages_and_nothing_else(name: BackboneName) -> None:
+def test_the_state_holds_the_stages_and_nothing_else(name: str) -> None:
     assert {key.split(".")[0] for key in on_meta(name).state_dict()} == {"stages"}
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_weights_follow_from_the_generator_alone_and_leave_the_global_one_untouched(name: BackboneName) -> None:
+def test_weights_follow_from_the_generator_alone_and_leave_the_global_one_untouched(name: str) -> None:
     before = torch.random.get_rng_state()
     one, same, other = (tiny_backbone(name, seed=seed).state_dict() for seed in (1, 1, 2))
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -88,7 +87,7 @@ def test_weights_follow_from_the_generator_alone_and_leave_the_global_one_untouc
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_initialising_reaches_every_value_of_the_state(name: BackboneName) -> None:
+def test_initializing_reaches_every_value_of_the_state(name: str) -> None:
     backbone, fresh = tiny_backbone(name), tiny_backbone(name, seed=3).state_dict()
     for values in backbone.state_dict().values():
         values.fill_(torch.nan if values.is_floating_point() else 99)
@@ -119,14 +118,14 @@ def test_without_a_generator_the_weights_are_always_the_same() -> None:
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_every_parameter_gets_a_gradient(name: BackboneName) -> None:
+def test_every_parameter_gets_a_gradient(name: str) -> None:
     backbone = tiny_backbone(name)
     backbone(torch.randn(4, 3, 28, 28, generator=generator_for(0))).square().sum().backward()
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in backbone.parameters())
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_in_evaluation_a_images_features_do_not_depend_on_the_others(name: BackboneName) -> None:
+def test_in_evaluation_an_images_features_do_not_depend_on_the_others(name: str) -> None:
     backbone = tiny_backbone(name).eval()
     images = torch.randn(4, 3, 28, 28, generator=generator_for(0))
     together = backbone(images)
@@ -135,7 +134,7 @@ def test_in_evaluation_a_images_features_do_not_depend_on_the_others(name: Backb
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_channels_last_memory_order_gives_the_same_features(name: BackboneName) -> None:
+def test_channels_last_memory_order_gives_the_same_features(name: str) -> None:
     backbone = tiny_backbone(name).eval()
     images = torch.randn(4, 3, 28, 28, generator=generator_for(0))
     expected = backbone(images)

@@ -16,13 +16,13 @@ def stage_shapes(backbone: Backbone, size: int) -> list[tuple[int, ...]]:
     return shapes
 
 
-def test_resnet12_halves_the_side_in_every_stage() -> None:
+def test_resnet12_halves_the_size_in_every_stage() -> None:
     with torch.device("meta"):
         backbone = resnet12()
     assert stage_shapes(backbone, 84) == [(64, 42, 42), (160, 21, 21), (320, 10, 10), (640,)]
 
 
-def test_resnet18_keeps_the_side_in_its_first_stage() -> None:
+def test_resnet18_keeps_the_size_in_its_first_stage() -> None:
     with torch.device("meta"):
         backbone = resnet18()
     assert stage_shapes(backbone, 32) == [(64, 32, 32), (128, 16, 16), (256, 8, 8), (512,)]

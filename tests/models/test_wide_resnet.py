@@ -6,8 +6,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from s2m2.models import Backbone, build_backbone
 from s2m2.models.wide_resnet import PreActivationBlock, wrn28_10
+from s2m2.random import generator_for
 from s2m2.recipe import ModelConfig
-from s2m2.seeding import generator_for
 from tests.models.tiny import tiny_backbone
 
 

@@ -8,12 +8,11 @@ from torch import Tensor
 
 from s2m2.data.dataset import ImageDataset
 from s2m2.models import Backbone, build_backbone
+from s2m2.random import StepStream, generator_for
 from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, PretrainConfig, Recipe, TrainingConfig
 from s2m2.recipe.training import ObjectiveName
-from s2m2.seeding import StepStream, generator_for
-from s2m2.training.build import finetune_objective, pretrain_objective
-from s2m2.training.stage import StageSettings, TrainingImages
-from s2m2.training.step import Mark, TrainingStep, prepare
+from s2m2.training.objectives import finetune_objective, pretrain_objective
+from s2m2.training.step import Mark, StageSettings, TrainingImages, TrainingStep, prepare
 from tests.models.tiny import tiny_backbone
 
 BATCH, CLASSES = 16, 5
@@ -33,11 +32,12 @@ def step_maker(dataset: ImageDataset, recipe: Recipe, config: TrainingConfig, ac
     """Makes the steps of one stage of a recipe; all that it makes share their weights."""
     backbone = build_backbone(recipe.model, 28, generator_for(0, "backbone"))
     objective = pretrain_objective(recipe, backbone.feature_dim, len(dataset.splits["base"]))
-    whole = finetune_objective(recipe, objective) if config.stage == "finetune" else objective
-    rows, settings = torch.from_numpy(dataset.rows("base")), StageSettings.of(recipe, config)
-    images = TrainingImages(images=dataset.image_tensor(), rows=rows, labels=torch.from_numpy(dataset.labels)[rows])
+    if config.stage == "finetune":
+        objective = finetune_objective(recipe, objective)
+    indices, settings = torch.from_numpy(dataset.rows("base")), StageSettings.of(recipe, config)
+    images = TrainingImages(images=dataset.image_tensor(), indices=indices, labels=torch.from_numpy(dataset.labels)[indices])
     fabric = Fabric(accelerator=accelerator, devices=1)
-    return lambda mark: TrainingStep(fabric, prepare(fabric, backbone, whole, settings), images, settings, mark)
+    return lambda mark: TrainingStep(fabric, prepare(fabric, backbone, objective, settings), images, settings, mark)
 
 
 def batch(views: int = 1) -> tuple[Tensor, Tensor]:

@@ -1,14 +1,14 @@
-"""What two gloo processes do in the tests of collectives: each writes what it found."""
+"""The work of two gloo processes in the tests of collectives: each writes its results."""
 
 import torch
 import torch.distributed as dist
 
-from s2m2.functional.exemplar import exemplar_loss
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
+from s2m2.selfsupervision import exemplar_loss
 from s2m2.training.batch_norm import share_statistics
-from s2m2.training.collectives import gather_images, join_rows
+from s2m2.training.distributed import gather_images, join_interleaved
 
-BATCH, CHANNELS, COPIES, DIM, ROWS = 8, 3, 4, 6, 7
+BATCH, CHANNELS, COPIES, DIM, ITEMS = 8, 3, 4, 6, 7
 
 
 def normalized(values: torch.Tensor, momentum: float = 0.1) -> tuple[torch.nn.BatchNorm2d, torch.Tensor]:
@@ -36,28 +36,28 @@ def loss_of(values: torch.Tensor, start: int = 0) -> torch.Tensor:
     return (values.square() * weights[start : start + len(values)]).flatten(1).sum(1).mean()
 
 
-def share_of_two(rank: int, rendezvous: str, results: str) -> None:
+def half_of_two(rank: int, rendezvous: str, results: str) -> None:
     """Half of the batch on each of two processes."""
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
     start, half = rank * BATCH // 2, BATCH // 2
     norm, whole = normalized(images())
     shared = share_statistics(torch.nn.Sequential(norm), torch.device("cpu"))
-    mine = whole[start : start + half].clone().requires_grad_()
-    values = shared(mine)
+    images_here = whole[start : start + half].clone().requires_grad_()
+    values = shared(images_here)
     loss_of(values, start).backward()
     copies = features()[:, start : start + half].clone().requires_grad_()
     exemplar = exemplar_loss(gather_images(copies))
     exemplar.backward()
-    rows = torch.arange(ROWS * DIM, dtype=torch.float64).reshape(ROWS, DIM)
-    found = {
-        "rows": join_rows(rows[rank::2], ROWS),
+    items = torch.arange(ITEMS * DIM, dtype=torch.float64).reshape(ITEMS, DIM)
+    results_here = {
+        "items": join_interleaved(items[rank::2], ITEMS),
         "values": values.detach(),
-        "gradient": mine.grad,
+        "gradient": images_here.grad,
         "weight_gradient": shared[0].weight.grad,
         "running_mean": shared[0].running_mean,
         "running_var": shared[0].running_var,
         "exemplar": exemplar.detach(),
         "copies_gradient": copies.grad,
     }
-    torch.save(found, f"{results}/{rank}.pt")
+    torch.save(results_here, f"{results}/{rank}.pt")
     dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""Statistics of batch normalization: estimated anew, and over processes."""
+"""Statistics of batch normalization: re-estimated, and over processes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import nn
 
 from s2m2.errors import InputError
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from s2m2.training.batch_norm import GlobalBatchNorm2d, reestimate_statistics, share_statistics
 from tests.training.networks import network
 
@@ -44,27 +44,27 @@ def alone(tmp_path: Path) -> Iterator[None]:
 @pytest.mark.parametrize("needs_gradient", [True, False], ids=["inside", "first"])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
 @pytest.mark.parametrize(("kind", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)], ids=str)
-def test_one_process_normalises_as_torch_does(
+def test_one_process_normalizes_as_torch_does(
     kind: torch.dtype, tolerance: float, layout: torch.memory_format, needs_gradient: bool
 ) -> None:
-    theirs = nn.BatchNorm2d(4)
-    nn.init.uniform_(theirs.weight, 0.5, 2, generator=generator_for(0, "weight"))
+    reference = nn.BatchNorm2d(4)
+    nn.init.uniform_(reference.weight, 0.5, 2, generator=generator_for(0, "weight"))
     ours = GlobalBatchNorm2d(4)
-    ours.load_state_dict(theirs.state_dict())
+    ours.load_state_dict(reference.state_dict())
     values = (3 * torch.randn(8, 4, 5, 5, generator=generator_for(0, "values")) + 2).to(kind).to(memory_format=layout)
-    sent = torch.randn(8, 4, 5, 5, generator=generator_for(0, "sent")).to(kind)
-    found = []
-    for norm in (ours, theirs):
-        given = values.clone().requires_grad_(needs_gradient)
-        out = norm(given)
-        out.backward(sent)
+    incoming = torch.randn(8, 4, 5, 5, generator=generator_for(0, "sent")).to(kind)
+    results = []
+    for norm in (ours, reference):
+        inputs = values.clone().requires_grad_(needs_gradient)
+        out = norm(inputs)
+        out.backward(incoming)
         assert out.is_contiguous(memory_format=layout)
-        found.append([out, norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var, given.grad])
-    for mine, torchs in zip(*found, strict=True):
-        assert (mine is None) == (torchs is None)
-        if mine is not None:
-            assert mine.dtype == torchs.dtype
-            torch.testing.assert_close(mine, torchs, rtol=tolerance, atol=tolerance)
+        results.append([out, norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var, inputs.grad])
+    for value, expected in zip(*results, strict=True):
+        assert (value is None) == (expected is None)
+        if value is not None:
+            assert value.dtype == expected.dtype
+            torch.testing.assert_close(value, expected, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.usefixtures("alone")

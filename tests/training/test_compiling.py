@@ -12,10 +12,9 @@ import torch
 from torch._dynamo.utils import counters
 from s2m2.models import build_backbone, initialize
 from s2m2.recipe import FinetuneConfig, ModelConfig, PretrainConfig, Recipe
-from s2m2.seeding import StepStream, generator_for
-from s2m2.training.build import finetune_objective, pretrain_objective
+from s2m2.random import StepStream, generator_for
+from s2m2.training.objectives import finetune_objective, pretrain_objective, sample_step_mix
 from s2m2.training.compiling import compile_networks, uncompiled
-from s2m2.training.mixing import draw_mix
 
 torch.set_num_threads(1)
 BATCH = 8
@@ -51,17 +50,17 @@ assert none[-1] == 0
 compiled, graphs, seen_too, stages = losses(True, steps)
 assert torch.allclose(seen, seen_too, atol=1e-3)
 streams = [StepStream(seed=0, stage="finetune", step=step, batch_size=BATCH) for step in steps[:12]]
-drawn = {draw_mix(recipe.finetune.mix, stages, labels, stream).stage for stream in streams}
+stages_mixed = {sample_step_mix(recipe.finetune.mix, stages, labels, stream).stage for stream in streams}
 difference = max(abs(one - other) for one, other in zip(eager, compiled))
-print(len(drawn), stages, graphs[11], graphs[-1], difference, sum(counters["graph_break"].values()))
+print(len(stages_mixed), stages, graphs[11], graphs[-1], difference, sum(counters["graph_break"].values()))
 """
 
 
 def test_whichever_stage_is_mixed_the_same_graphs_serve_it_and_nothing_is_compiled_again_or_for_validation() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
-    drawn, stages, settled, at_end, difference, breaks = done.stdout.split()
-    assert int(drawn) == int(stages)  # every stage to mix at was drawn in the first half
+    mixed, stages, settled, at_end, difference, breaks = done.stdout.split()
+    assert int(mixed) == int(stages)  # every stage was mixed in the first half
     # Every stage of the backbone, and the class head: on mixed and on turned images, of which there are fewer. The turn head: one.
     assert int(settled) == int(at_end) == 2 * (int(stages) + 1) + 1
     assert int(breaks) == 0

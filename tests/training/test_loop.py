@@ -7,21 +7,19 @@ from typing import Any
 import pytest
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from s2m2.data.augment import evaluation_view
 from s2m2.data.dataset import ImageDataset
 from s2m2.models import Backbone, build_backbone, initialize
+from s2m2.random import generator_for
 from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, TrainingConfig, ValidationConfig
 from s2m2.runs.checkpoint import Outcome, load_best, load_outcome
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import read_metrics
-from s2m2.seeding import generator_for
-from s2m2.training.build import pretrain_objective
-from s2m2.training.finetuning import MixedFinetuning
-from s2m2.training.loop import train_stage
-from s2m2.training.stage import Score, StageSettings, TrainingImages
-from s2m2.training.step import TrainingStep
+from s2m2.training.loop import Score, train_stage
+from s2m2.training.objectives import Objective, finetune_objective, pretrain_objective
+from s2m2.training.step import StageSettings, TrainingImages, TrainingStep
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CONSTANT = OptimizerConfig(name="adam", learning_rate=1e-3, schedule="constant")
@@ -34,17 +32,19 @@ class Killed(BaseException):
 
 
 def images(dataset: ImageDataset) -> TrainingImages:
-    rows = torch.from_numpy(dataset.rows("base"))
-    return TrainingImages(images=dataset.image_tensor(), rows=rows, labels=torch.from_numpy(dataset.labels)[rows])
+    indices = torch.from_numpy(dataset.rows("base"))
+    return TrainingImages(images=dataset.image_tensor(), indices=indices, labels=torch.from_numpy(dataset.labels)[indices])
 
 
-def networks(config: TrainingConfig, dataset: ImageDataset, backbone: str = "conv4") -> tuple[Backbone, nn.Module]:
+def networks(config: TrainingConfig, dataset: ImageDataset, backbone: str = "conv4") -> tuple[Backbone, Objective]:
     dropout = 0.3 if backbone == "wrn28_10" else 0.0
     model = ModelConfig(backbone=backbone, width=4, dropout=dropout)  # type: ignore[arg-type]
     network = build_backbone(model, 28, generator_for(0, "backbone"))
     objective = pretrain_objective(Recipe(model=model), network.feature_dim, len(dataset.splits["base"]))
     initialize(objective, generator_for(0, "heads"))
-    return network, MixedFinetuning(objective, config) if isinstance(config, FinetuneConfig) else objective
+    if isinstance(config, FinetuneConfig):
+        objective = finetune_objective(Recipe(model=model, finetune=config), objective)
+    return network, objective
 
 
 def train(
@@ -152,14 +152,14 @@ def test_validation_comes_every_so_many_epochs_and_after_the_last(tmp_path: Path
 def test_checkpoints_follow_validation_and_the_clock(
     tmp_path: Path, small_glyphs: ImageDataset, monkeypatch: pytest.MonkeyPatch, seconds: float, every: int, saved: list[int]
 ) -> None:
-    # They take seconds for a large network, in which a GPU has nothing to do: more of them than were promised is too many.
-    found: list[int] = []
+    # Each takes seconds for a large network, in which a GPU is idle: no more of them than promised.
+    saved_at: list[int] = []
     monkeypatch.setattr(
-        "s2m2.training.loop.save_last", lambda path, backbone, objective, optimizer, progress, average: found.append(progress.step)
+        "s2m2.training.loop.save_last", lambda path, backbone, objective, optimizer, progress, average: saved_at.append(progress.step)
     )
     train(tmp_path, small_glyphs, replace(CONFIG, epochs=4, validation=ValidationConfig(every=every)), checkpoint_seconds=seconds)
-    assert [step // 8 for step in found if step % 8 == 0] == saved
-    assert seconds == 0 or all(step % 8 == 0 for step in found)
+    assert [step // 8 for step in saved_at if step % 8 == 0] == saved
+    assert seconds == 0 or all(step % 8 == 0 for step in saved_at)
 
 
 def test_a_loss_that_is_not_finite_names_the_step_and_the_last_good_checkpoint(tmp_path: Path, small_glyphs: ImageDataset) -> None:
@@ -173,11 +173,11 @@ def test_a_loss_that_is_not_finite_names_the_step_and_the_last_good_checkpoint(t
         train(tmp_path / "late", small_glyphs, wild, checkpoint_seconds=0.0)
 
 
-def test_spoilt_weights_are_never_written(tmp_path: Path, small_glyphs: ImageDataset) -> None:
+def test_weights_that_are_not_finite_are_never_written(tmp_path: Path, small_glyphs: ImageDataset) -> None:
     config = replace(CONFIG, optimizer=OptimizerConfig(name="sgd", learning_rate=1e30, momentum=0.0))
     with pytest.raises(FloatingPointError):
         train(tmp_path, small_glyphs, config, checkpoint_seconds=0.0)
-    # The first step spoils the weights, and its loss is the last finite one: nothing may be kept of it.
+    # After the first step the weights are not finite, though its loss is: nothing may be kept of it.
     assert not RunDirectory(tmp_path).last("pretrain").exists()
 
 
@@ -197,12 +197,14 @@ def test_the_average_of_the_weights_is_what_is_kept(tmp_path: Path, small_glyphs
     assert torch.equal(state["backbone"][name], last[name])
 
 
-def test_statistics_estimated_anew_are_those_of_the_kept_weights_on_unvaried_images(tmp_path: Path, small_glyphs: ImageDataset) -> None:
+def test_reestimated_statistics_are_those_of_the_kept_weights_on_images_without_augmentation(
+    tmp_path: Path, small_glyphs: ImageDataset
+) -> None:
     every = replace(CONFIG, epochs=1, bn_recalibration_images=256)
     train(tmp_path, small_glyphs, every)
     kept, _ = networks(CONFIG, small_glyphs)
     load_best(RunDirectory(tmp_path).best("pretrain"), kept)
     base = images(small_glyphs)
-    first = kept.stages[0][0](evaluation_view(base.images[base.rows], DataConfig(image_size=28, resize_ratio=1.15)))
+    first = kept.stages[0][0](evaluation_view(base.images[base.indices], DataConfig(image_size=28, resize_ratio=1.15)))
     # All 256 base images once: the mean of the means of equal batches is the mean of all.
     torch.testing.assert_close(kept.stages[0][1].running_mean, first.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Views, losses and mixtures on a GPU that is only pretended: nothing asks it for a number, and nothing lies on two devices.
+"""Views, losses and mixtures on a simulated GPU: nothing asks it for a number, and nothing is on two devices.
 
 Torch's fake tensors know shapes and devices and compute nothing. To read a value of one is an error, as is to combine two of different
 devices. In a process without run-time checks, which would refuse what stands in for a GPU's generator.
@@ -15,13 +15,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-import s2m2.seeding
+import s2m2.random
 from s2m2.data.augment import _logarithms, augment
 from s2m2.models import build_backbone
 from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, PretrainConfig, Recipe
 from s2m2.recipe.mixing import MixConfig
-from s2m2.seeding import StepStream, seed_for
-from s2m2.training.build import finetune_objective, pretrain_objective
+from s2m2.random import StepStream, seed_for
+from s2m2.training.objectives import finetune_objective, pretrain_objective
 
 warnings.filterwarnings("ignore")
 
@@ -34,13 +34,13 @@ def generator_for(seed, *purpose, device="cpu"):
     return torch.Generator().manual_seed(seed_for(seed, *purpose)) if torch.device(device).type == "cpu" else OnGpu()
 
 
-def checked(draw):
-    def drawn(*shape, generator, device="cpu", **others):
+def checked(sampler):
+    def sample(*shape, generator, device="cpu", **others):
         on_gpu = isinstance(generator, OnGpu)
-        assert on_gpu == (torch.device(device).type == "cuda"), "a generator draws on another device than its own"
-        return draw(*shape, device=device, **others, **({} if on_gpu else {"generator": generator}))
+        assert on_gpu == (torch.device(device).type == "cuda"), "a generator samples on another device than its own"
+        return sampler(*shape, device=device, **others, **({} if on_gpu else {"generator": generator}))
 
-    return drawn
+    return sample
 
 
 class Copies(TorchDispatchMode):
@@ -81,7 +81,7 @@ def losses(recipe, tune):
         assert all(part.device.type == "cuda" for part in terms.parts.values())
 
 
-s2m2.seeding.generator_for = generator_for
+s2m2.random.generator_for = generator_for
 for name in ("rand", "randint"):
     setattr(torch, name, checked(getattr(torch, name)))
 data = DataConfig(image_size=28, resize_ratio=1.15)
@@ -94,7 +94,7 @@ for objective in ("supervised", "rotation", "exemplar", "mixup"):
     if objective != "mixup":
         losses(recipe, True)
 losses(Recipe(**plain, pretrain=PretrainConfig(batch_size=32, rotations="all")), False)
-mixes = [{"partners": "class"}, {"partners": "second_batch"}, {"images": 3}, {"per_sample": "image"}, {"share": 0.5}]
+mixes = [{"partners": "class"}, {"partners": "second_batch"}, {"num_images": 3}, {"per_sample": True}, {"prob": 0.5}]
 for mix in (*mixes, {"loss": "binary_cross_entropy"}, {"alpha": 0.0}, {"stages": (-1,)}):
     losses(Recipe(**plain | {"finetune": FinetuneConfig(batch_size=32, mix=MixConfig(**mix))}), True)
 losses(Recipe(**plain | {"model": ModelConfig(backbone="resnet12", width=8)}), True)

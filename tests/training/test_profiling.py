@@ -1,4 +1,4 @@
-"""Profiling: all of the time is told, blocks alternate, and bare steps learn on the same images."""
+"""Profiling: the parts are all of the time, blocks alternate, and bare steps learn on the same images."""
 
 import time
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def test_a_stopwatch_adds_up_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert watch.seconds() == {"one": 4.0, "other": 2.0}
 
 
-def test_blocks_are_done_by_turns_and_the_first_round_is_not_counted() -> None:
+def test_blocks_alternate_and_the_first_round_is_not_counted() -> None:
     done: list[tuple[str, int]] = []
 
     def block(name: str) -> Callable[[int], Callable[[], object]]:
@@ -46,7 +46,7 @@ def test_blocks_are_done_by_turns_and_the_first_round_is_not_counted() -> None:
     assert {name: len(taken) for name, taken in found.items()} == {"a": 2, "b": 2}
 
 
-def test_making_a_block_ready_is_not_timed() -> None:
+def test_preparing_a_block_is_not_timed() -> None:
     def block(repeat: int) -> Callable[[], object]:
         time.sleep(0.05)
         return lambda: None
@@ -54,7 +54,7 @@ def test_making_a_block_ready_is_not_timed() -> None:
     assert alternate({"a": block}, 1, CPU)["a"][0].wall < 0.05
 
 
-def test_repeats_go_on_where_the_last_one_ended_and_begin_anew_at_the_end_of_the_stage() -> None:
+def test_repeats_continue_where_the_last_one_ended_and_begin_again_at_the_end_of_the_stage() -> None:
     assert [step_numbers(repeat, 3, 8) for repeat in range(3)] == [[0, 1, 2], [3, 4, 5], [6, 7, 0]]
 
 
@@ -62,5 +62,5 @@ def test_a_bare_step_is_a_step_on_the_images_of_step_0(small_glyphs: ImageDatase
     one, other = (step_maker(small_glyphs, RECIPE, RECIPE.finetune)(lambda part: None) for _ in range(2))
     real, bare = one(0), bare_step(other)(0)
     assert torch.equal(real.total, bare.total)  # type: ignore[attr-defined]
-    states = [step.moved.networks.state_dict() for step in (one, other)]
+    states = [step.prepared.networks.state_dict() for step in (one, other)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
