@@ -1,4 +1,4 @@
-"""Multinomial logistic regression, one for every few-shot task of a block, by Newton's method in the span of the support.
+"""Multinomial logistic regression, one for every few-shot task of a batch, by Newton's method in the span of the support.
 
 With inner products K of the support items, times C, the weights of class c at the minimum of
     C * sum_i CE(f_i, y_i) + 1/2 sum_c ||w_c||^2,   f_ic = <x_i, w_c> + b_c,
@@ -9,6 +9,7 @@ which takes one Cholesky factorisation of item x item numbers for each class and
 for Machine Learning, 2006, section 3.5 and algorithm 3.3, with K as their prior covariance). They have no intercept; here b follows
 from the constraint.
 """
+# ruff: noqa: N803, N806 (scikit-learn's names)
 
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from s2m2.functional.linear import part_length
+from s2m2.classifiers.span import part_length
 
 TOLERANCE = 1e-8
 """A task has converged when no entry of Y - P - a is larger; P and a are probabilities. Every step keeps 1' a = 0."""
@@ -28,7 +29,7 @@ MAX_HALVINGS = 40
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LogisticFit:
-    """The classifiers of a block of tasks."""
+    """The classifiers of a batch of tasks."""
 
     coefficients: Float64[Tensor, "task item way"]
     """Of the weights of each class over the support items."""
@@ -40,7 +41,7 @@ def fit_logistic(
     labels: Int64[Tensor, "task item"],
     ways: int,
     *,
-    inverse_penalty: float,
+    C: float,
     intercept: bool,
 ) -> LogisticFit:
     """Fit a classifier to every task.
@@ -48,34 +49,34 @@ def fit_logistic(
     Args:
         gram: inner products of the support items.
         labels: way of each; on any device.
-        inverse_penalty: C.
+        C: multiplier of the cross entropy.
         intercept: fit one, without penalty.
     """
     targets = F.one_hot(labels.to(gram.device), ways).to(gram.dtype)
     length = part_length(gram, ways)
     parts = zip(gram.split(length), targets.split(length), strict=True)
-    fits = [_fit(inverse_penalty * one_gram, one_targets, intercept) for one_gram, one_targets in parts]
+    fits = [_fit(C * one_gram, one_targets, intercept) for one_gram, one_targets in parts]
     return LogisticFit(
-        coefficients=inverse_penalty * torch.cat([fit.residuals for fit in fits]),
+        coefficients=C * torch.cat([fit.residuals for fit in fits]),
         intercepts=torch.cat([fit.intercepts for fit in fits]),
     )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Point:
-    """Where the search is: a, b, and the logits K a + 1 b that they give."""
+    """A point of the search: a, b, and the logits K a + 1 b."""
 
     residuals: Float64[Tensor, "task item way"]
     intercepts: Float64[Tensor, "task way"]
     logits: Float64[Tensor, "task item way"]
 
-    def towards(self, other: "_Point", share: Float64[Tensor, " task"]) -> "_Point":
+    def towards(self, other: "_Point", fraction: Float64[Tensor, " task"]) -> "_Point":
         """Part of the way to another point; logits are linear in the rest."""
         return replace(
             self,
-            residuals=self.residuals.lerp(other.residuals, share[:, None, None]),
-            intercepts=self.intercepts.lerp(other.intercepts, share[:, None]),
-            logits=self.logits.lerp(other.logits, share[:, None, None]),
+            residuals=self.residuals.lerp(other.residuals, fraction[:, None, None]),
+            intercepts=self.intercepts.lerp(other.intercepts, fraction[:, None]),
+            logits=self.logits.lerp(other.logits, fraction[:, None, None]),
         )
 
     def loss(self, targets: Float64[Tensor, "task item way"]) -> Float64[Tensor, " task"]:
@@ -84,7 +85,7 @@ class _Point:
         return penalty + self.logits.logsumexp(-1).sum(-1) - (self.logits * targets).sum((1, 2))
 
     def converged(self, targets: Float64[Tensor, "task item way"]) -> Bool[Tensor, " task"]:
-        """Which tasks have the minimum."""
+        """Which tasks are at the minimum."""
         return (targets - self.logits.softmax(-1) - self.residuals).abs().amax((1, 2)) <= TOLERANCE
 
 
@@ -95,34 +96,34 @@ def _fit(gram: Float64[Tensor, "task item item"], targets: Float64[Tensor, "task
     converged = point.converged(targets)
     for _ in range(MAX_STEPS):
         aim = _newton_point(point, gram, targets, intercept)
-        point = point.towards(aim, _share(point, aim, targets) * ~converged)
+        point = point.towards(aim, _step_fraction(point, aim, targets) * ~converged)
         converged = converged | point.converged(targets)
         if bool(converged.all()):
             break
     return point
 
 
-def _share(point: _Point, aim: _Point, targets: Float64[Tensor, "task item way"]) -> Float64[Tensor, " task"]:
+def _step_fraction(point: _Point, aim: _Point, targets: Float64[Tensor, "task item way"]) -> Float64[Tensor, " task"]:
     """The largest of 1, 1/2, 1/4, ... of the way that does not raise the loss of a task."""
     before = point.loss(targets)
     limit = before + 1e-12 * before.abs()
-    share = torch.ones_like(before)
+    fraction = torch.ones_like(before)
     for _ in range(MAX_HALVINGS):
-        worse = ~(point.towards(aim, share).loss(targets) <= limit)
+        worse = ~(point.towards(aim, fraction).loss(targets) <= limit)
         if not bool(worse.any()):
             break
-        share = torch.where(worse, share / 2, share)
-    return share
+        fraction = torch.where(worse, fraction / 2, fraction)
+    return fraction
 
 
 def _newton_point(
     point: _Point, gram: Float64[Tensor, "task item item"], targets: Float64[Tensor, "task item way"], intercept: bool
 ) -> _Point:
     """The minimum of the loss's second-order approximation at a point."""
-    chances = point.logits.softmax(-1)
-    weighted = chances * point.logits
-    slopes = targets - chances + weighted - chances * weighted.sum(-1, keepdim=True)
-    hessian = _DampedHessian(gram, chances)
+    probabilities = point.logits.softmax(-1)
+    weighted = probabilities * point.logits
+    slopes = targets - probabilities + weighted - probabilities * weighted.sum(-1, keepdim=True)
+    hessian = _DampedHessian(gram, probabilities)
     logits = gram @ slopes
     residuals = slopes - hessian(logits)
     intercepts = torch.zeros_like(point.intercepts)
@@ -140,8 +141,8 @@ class _DampedHessian:
     (S v)_c = E_c (v_c - G^-1 sum_d E_d v_d).
     """
 
-    def __init__(self, gram: Float64[Tensor, "task item item"], chances: Float64[Tensor, "task item way"]) -> None:
-        roots = chances.mT.sqrt()
+    def __init__(self, gram: Float64[Tensor, "task item item"], probabilities: Float64[Tensor, "task item way"]) -> None:
+        roots = probabilities.mT.sqrt()
         scales = roots[..., None] * roots[:, :, None]
         damped = scales * gram[:, None]
         damped.diagonal(dim1=-2, dim2=-1).add_(1)

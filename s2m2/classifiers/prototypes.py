@@ -1,4 +1,4 @@
-"""Class means of few-shot tasks, and how near features are to them."""
+"""Class means of few-shot tasks, and closeness of features to them, for classifiers that refine the means."""
 
 import torch
 import torch.nn.functional as F
@@ -22,15 +22,20 @@ def cosines(items: Float[Tensor, "task item dim"], means: Float[Tensor, "task wa
     return F.normalize(items, dim=-1) @ F.normalize(means, dim=-1).mT
 
 
+def shifted_queries(support: Float[Tensor, "task shot dim"], query: Float[Tensor, "task query dim"]) -> Float[Tensor, "task query dim"]:
+    """The queries moved so that their mean is that of the support (Liu et al., ECCV 2020, "feature shifting")."""
+    return query + (support.mean(1, keepdim=True) - query.mean(1, keepdim=True))
+
+
 def rectified_means(
     support: Float[Tensor, "task shot dim"],
     members: Float[Tensor, "task way shot"],
     query: Float[Tensor, "task query dim"],
     *,
     scale: float,
-    most: int,
+    max_queries: int,
 ) -> Float[Tensor, "task way dim"]:
-    """Class means over the support and those queries that are predicted to be of the class (Liu et al., ECCV 2020, section 3.2).
+    """Class means over the support and the queries predicted to be of the class (Liu et al., ECCV 2020, section 3.2).
 
     Each item that belongs to class n, or is predicted to, counts with the weight exp(scale * cos(x, P_n)) / sum_c exp(scale * cos(x,
     P_c)), where the P are the plain class means; the result is the mean of the weighted items, as only its direction matters there.
@@ -38,14 +43,14 @@ def rectified_means(
     Args:
         members: 1 where a support item belongs to a way, else 0.
         query: already shifted.
-        most: predicted queries of a class that are taken, the most confident ones; 0 for all.
+        max_queries: predicted queries of a class to take, the most confident ones; 0: all.
     """
     means = members / members.sum(-1, keepdim=True) @ support
     weights = torch.softmax(scale * cosines(torch.cat([support, query], dim=1), means), dim=-1).mT
     of_support, of_query = weights.split([support.shape[1], query.shape[1]], dim=2)
     chosen = F.one_hot(of_query.argmax(1), weights.shape[1]).mT.to(weights)
-    if 0 < most < query.shape[1]:
-        best = (of_query * chosen).topk(most, dim=-1).indices
+    if 0 < max_queries < query.shape[1]:
+        best = (of_query * chosen).topk(max_queries, dim=-1).indices
         chosen = chosen * torch.zeros_like(chosen).scatter_(-1, best, 1.0)
     total = (of_support * members) @ support + (of_query * chosen) @ query
     return total / (members.sum(-1, keepdim=True) + chosen.sum(-1, keepdim=True))
