@@ -108,8 +108,8 @@ def load_class(name: str) -> Any:
         raise InputError(f"classifier {name} cannot be loaded: {error}") from error
 
 
-def check_specs(specs: Iterable[str | Mapping[str, Any] | ClassifierSpec]) -> tuple[ClassifierSpec, ...]:
-    """Classifiers of a recipe. Only those with settings, and those of other packages, are imported.
+def check_specs(specs: Iterable[Any]) -> tuple[ClassifierSpec, ...]:
+    """Classifiers of a recipe, each a name, a mapping or a `ClassifierSpec`. Only those of this package with settings are imported.
 
     Raises:
         InputError: there is none, one is unknown, two have one label, or a setting is unknown or wrong.

@@ -3,7 +3,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -101,6 +101,7 @@ class ScoresTasks(Protocol):
         ...
 
 
+@runtime_checkable
 class FittedTasks(Protocol):
     """Inductive classifiers after their fit to the support of a batch of tasks."""
 
@@ -160,7 +161,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator, ABC):
         """
         check_settings(self.name, type(self), {name: getattr(self, name) for name in setting_names(type(self))})
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any) -> "FewShotClassifier":
         """Fit to the support of one task.
 
         Args:
@@ -193,7 +194,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator, ABC):
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each query "query dim"; a transductive classifier takes all queries of a task in one call."""
-        return self.classes_[self._scores_of(X).argmax(-1).numpy()]
+        scores = self._scores_of(X)
+        return self.classes_[scores.argmax(-1).numpy()]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability "query class" of each class, in the order of `classes_`: the softmax of the scores."""
@@ -205,6 +207,11 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator, ABC):
         _check_finite(X)
         with torch.no_grad():
             return self._query_scores(torch.tensor(X, dtype=self.support_.support.dtype)[None])[0]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = self.needs_positive()
+        return tags
 
     def _generator(self) -> torch.Generator:
         return generator_for(getattr(self, "random_state", 0), "fit", self.name)

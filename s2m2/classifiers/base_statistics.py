@@ -1,7 +1,6 @@
 """`BaseStatistics`: statistics of the features of the base classes, for classifiers that take them."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ class BaseStatistics:
     @classmethod
     def from_features(
         cls, features: Tensor | np.ndarray, labels: Tensor | np.ndarray, *, covariances: bool = True, fingerprint: str = ""
-    ) -> Self:
+    ) -> "BaseStatistics":
         """Statistics of features "image dim" with a whole number a label.
 
         Args:
@@ -44,7 +43,7 @@ class BaseStatistics:
         classes, dim = self.class_means.shape
         return f"BaseStatistics({classes} classes, {dim} dimensions)"
 
-    def __sklearn_clone__(self) -> Self:
+    def __sklearn_clone__(self) -> "BaseStatistics":
         return self
 
 

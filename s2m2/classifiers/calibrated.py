@@ -1,5 +1,5 @@
 """Distribution calibration (Yang, Liu and Xu, Free Lunch for Few-shot Learning, ICLR 2021)."""
-# ruff: noqa: N803, N806 (scikit-learn's names)
+# ruff: noqa: N803 (scikit-learn's names)
 
 from collections import OrderedDict
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ which takes one Cholesky factorisation of item x item numbers for each class and
 for Machine Learning, 2006, section 3.5 and algorithm 3.3, with K as their prior covariance). They have no intercept; here b follows
 from the constraint.
 """
-# ruff: noqa: N803, N806 (scikit-learn's names)
+# ruff: noqa: N803 (scikit-learn's names)
 
 from dataclasses import dataclass, replace
 

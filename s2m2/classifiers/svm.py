@@ -6,7 +6,7 @@ With inner products K of the support items, the weights at the minimum of
 are w = 2C sum_i a_i x_i with a_i = y_i - f_i for the items inside the margin, and 0 for the others. For a fixed set of such items, a
 solves linear equations; Newton's method guesses the set, solves, and has the minimum once the solution gives the set it was made for.
 """
-# ruff: noqa: N803, N806 (scikit-learn's names)
+# ruff: noqa: N803 (scikit-learn's names)
 
 from dataclasses import dataclass
 

@@ -42,7 +42,7 @@ class ClassifierSpec:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def parse_classifier(value: str | Mapping[str, Any] | ClassifierSpec) -> ClassifierSpec:
+def parse_classifier(value: Any) -> ClassifierSpec:
     """A classifier from its name, or from a mapping of `name`, settings and perhaps a `label`, by default its name.
 
     Raises:

@@ -1,9 +1,8 @@
 import pytest
 import torch
 
-from s2m2.evaluation.classifiers.converged_cosine import ConvergedCosine
-from s2m2.evaluation.tasks import FewShotTasks
-from s2m2.recipe.inductive import ConvergedCosineConfig
+from s2m2.classifiers.base import FewShotTasks
+from s2m2.classifiers.cosine_converged import ConvergedCosine
 from s2m2.seeding import generator_for
 from tests.reference.evaluate import changed, made_up_tasks, made_up_unequal_tasks
 from tests.reference.inductive import cosine_converged, loop
@@ -12,7 +11,7 @@ TASKS = made_up_tasks(3, shots=2)
 
 
 def scores_of(tasks: FewShotTasks, weight_decay: float = 1e-3, scale: float = 2.0) -> torch.Tensor:
-    return ConvergedCosine(config=ConvergedCosineConfig(weight_decay=weight_decay, scale=scale))(tasks, generator_for(0))
+    return ConvergedCosine(weight_decay=weight_decay, scale=scale)(tasks, generator_for(0))
 
 
 @pytest.mark.parametrize(("weight_decay", "scale"), [(1e-3, 2.0), (0.05, 5.0)])

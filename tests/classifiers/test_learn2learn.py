@@ -10,11 +10,11 @@ from scipy.optimize import LinearConstraint, minimize
 from sklearn.svm import LinearSVC
 from torch import Tensor
 
+from s2m2.classifiers.base import FewShotTasks
+from s2m2.classifiers.learn2learn import Learn2LearnPrototypes, Learn2LearnSVM
+from s2m2.classifiers.nearest_mean import NearestMean
 from s2m2.data.learn2learn import import_learn2learn
 from s2m2.errors import InputError
-from s2m2.evaluation.classifiers import nearest_mean
-from s2m2.evaluation.classifiers.learn2learn import learn2learn_prototypes, learn2learn_svm
-from s2m2.evaluation.tasks import FewShotTasks
 from s2m2.seeding import generator_for
 
 l2l: Any = import_learn2learn()
@@ -32,10 +32,10 @@ def some_tasks(ways: int = 3, shots: int = 2, tasks: int = 4, dim: int = 5) -> F
 @pytest.mark.parametrize("shots", [1, 5])
 def test_the_nearest_mean_is_learn2learns_prototypical_classifier(shots: int) -> None:
     tasks = some_tasks(ways=5, shots=shots, tasks=20, dim=64)
-    theirs, ours = (classifier(tasks, generator_for(0)) for classifier in (learn2learn_prototypes(), nearest_mean))
-    # Ours leaves out a term that the classes of a query share, which probabilities do not depend on.
-    torch.testing.assert_close(ours.log_softmax(-1), theirs.log_softmax(-1), rtol=1e-4, atol=1e-4)
-    assert torch.equal(ours.argmax(-1), theirs.argmax(-1))
+    expected, scores = (classifier(tasks, generator_for(0)) for classifier in (Learn2LearnPrototypes(), NearestMean()))
+    # Ours leave out a term that the classes of a query share, which probabilities do not depend on.
+    torch.testing.assert_close(scores.log_softmax(-1), expected.log_softmax(-1), rtol=1e-4, atol=1e-4)
+    assert torch.equal(scores.argmax(-1), expected.argmax(-1))
 
 
 def scipy_program(verbose: bool, maxIter: int) -> Callable[..., Tensor]:
@@ -59,7 +59,7 @@ def test_learn2learns_svm_is_that_of_scikit_learn(normalize: bool, monkeypatch: 
     if isinstance(l2l.nn.metaoptnet.QPFunction, l2l.utils._ImportRaiser):
         monkeypatch.setattr(l2l.nn.metaoptnet, "QPFunction", scipy_program)
     tasks = some_tasks()
-    scores = learn2learn_svm(normalize=normalize, penalty=0.3)(tasks, generator_for(0))
+    scores = Learn2LearnSVM(normalize=normalize, C=0.3)(tasks, generator_for(0))
     for support, labels, query, found in zip(tasks.support, tasks.labels, tasks.query, scores, strict=True):
         if normalize:
             support, query = (items / items.norm(dim=1, keepdim=True) for items in (support, query))
@@ -72,4 +72,4 @@ def test_learn2learns_svm_is_that_of_scikit_learn(normalize: bool, monkeypatch: 
 def test_without_qpth_one_line_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(l2l.nn.metaoptnet, "QPFunction", l2l.utils._ImportRaiser("qpth", "pip install qpth"))
     with pytest.raises(InputError, match=r"needs qpth; .* installs it"):
-        learn2learn_svm()
+        Learn2LearnSVM()(some_tasks(), generator_for(0))

@@ -1,9 +1,8 @@
 import pytest
 import torch
 
-from s2m2.evaluation.classifiers.ridge import Ridge
-from s2m2.evaluation.tasks import FewShotTasks
-from s2m2.recipe.inductive import RidgeConfig
+from s2m2.classifiers.base import FewShotTasks
+from s2m2.classifiers.ridge import Ridge
 from s2m2.seeding import generator_for
 from tests.reference.evaluate import changed, made_up_tasks, made_up_unequal_tasks
 from tests.reference.inductive import loop, ridge
@@ -12,7 +11,7 @@ TASKS = made_up_tasks(6, shots=3)
 
 
 def scores_of(tasks: FewShotTasks, penalty: float = 1.0) -> torch.Tensor:
-    return Ridge(config=RidgeConfig(penalty=penalty))(tasks, generator_for(0))
+    return Ridge(penalty=penalty)(tasks, generator_for(0))
 
 
 @pytest.mark.parametrize("penalty", [1e-2, 1.0, 50.0])

@@ -5,11 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from s2m2.evaluation.classifiers import FewShotClassifier
-from s2m2.evaluation.tasks import FewShotTasks
+from s2m2.classifiers.base import FewShotClassifier, FewShotTasks
 from s2m2.seeding import generator_for
 from tests.reference.evaluate import changed, each, made_up_tasks, made_up_unequal_tasks
-from tests.reference.transductive import Array, log_chances
+from tests.reference.transductive import Array, log_probabilities
 
 Twin = Callable[[Array, Array, Array, int], Array]
 
@@ -35,7 +34,7 @@ def assert_equals_twin(
 ) -> None:
     """Fail unless the classifier gives the probabilities of its twin in float64, and close ones and its predictions in float32."""
     expected = [
-        torch.from_numpy(log_chances(twin(support.numpy(), labels.numpy(), query.numpy(), tasks.ways)))
+        torch.from_numpy(log_probabilities(twin(support.numpy(), labels.numpy(), query.numpy(), tasks.ways)))
         for support, labels, query in each(tasks)
     ]
     exact = scores_of(classifier, changed(tasks, Tensor.double)).log_softmax(-1)

@@ -2,8 +2,8 @@ import pytest
 import torch
 from sklearn.neighbors import NearestCentroid
 
-from s2m2.evaluation.classifiers import nearest_mean
-from s2m2.evaluation.tasks import FewShotTasks
+from s2m2.classifiers.base import FewShotTasks
+from s2m2.classifiers.nearest_mean import NearestMean
 from s2m2.seeding import generator_for
 from tests.reference.evaluate import changed, each, made_up_tasks, made_up_unequal_tasks, relabeled
 from tests.reference.nearest_mean import squared_distances
@@ -12,7 +12,7 @@ TASKS = made_up_tasks(6, shots=3, dim=10)
 
 
 def scores_of(tasks: FewShotTasks) -> torch.Tensor:
-    return nearest_mean(tasks, generator_for(0))
+    return NearestMean()(tasks, generator_for(0))
 
 
 @pytest.mark.parametrize("tasks", [TASKS, made_up_unequal_tasks()])
@@ -33,19 +33,19 @@ def test_moving_all_features_changes_no_score() -> None:
     torch.testing.assert_close(scores_of(changed(TASKS, lambda features: features + offset)), scores_of(TASKS), rtol=1e-3, atol=1e-2)
 
 
-def test_turning_all_features_changes_no_score() -> None:
-    turn = torch.linalg.qr(torch.randn(10, 10, generator=generator_for(2))).Q
-    torch.testing.assert_close(scores_of(changed(TASKS, lambda features: features @ turn)), scores_of(TASKS), rtol=1e-4, atol=1e-4)
+def test_rotating_all_features_changes_no_score() -> None:
+    rotation = torch.linalg.qr(torch.randn(10, 10, generator=generator_for(2))).Q
+    torch.testing.assert_close(scores_of(changed(TASKS, lambda features: features @ rotation)), scores_of(TASKS), rtol=1e-4, atol=1e-4)
 
 
 def test_reordering_the_classes_reorders_the_scores() -> None:
     order = [2, 0, 3, 1]
-    # What the classes of a query share may differ; it is nothing to the probabilities.
+    # A term that the classes of a query share may differ; probabilities do not depend on it.
     torch.testing.assert_close(scores_of(relabeled(TASKS, order)).softmax(-1), scores_of(TASKS)[..., order].softmax(-1))
 
 
-def test_nothing_is_drawn() -> None:
+def test_no_random_number_is_used() -> None:
     generator = generator_for(3)
     before = generator.get_state()
-    nearest_mean(TASKS, generator)
+    NearestMean()(TASKS, generator)
     assert torch.equal(before, generator.get_state())
