@@ -9,7 +9,7 @@ from torch import Tensor
 
 from s2m2.classifiers.base import MANY_STEPS, FewShotTasks, TransductiveClassifier
 from s2m2.classifiers.prototypes import cosines, rectified_means, shifted_queries
-from s2m2.classifiers.settings import CountOrZero, Positive
+from s2m2.classifiers.settings import NonNegativeInt, PositiveFloat
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -24,9 +24,9 @@ class BDCSPN(TransductiveClassifier):
     title = "BD-CSPN"
     job = MANY_STEPS
 
-    scale: Positive = 10.0
+    scale: PositiveFloat = 10.0
     """Multiplier of the cosines before the softmax; epsilon of the paper."""
-    pseudo_labels: CountOrZero = 8
+    pseudo_labels: NonNegativeInt = 8
     """Queries that join the support of each class, the most confident ones predicted to be of it; Z of the paper. 0: all, as in public
     re-implementations."""
 

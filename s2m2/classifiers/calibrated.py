@@ -15,7 +15,7 @@ from torch import Tensor
 
 from s2m2.classifiers.base import FewShotTasks, InductiveClassifier, JobSize
 from s2m2.classifiers.base_statistics import BaseStatistics
-from s2m2.classifiers.settings import Count, NonNegative, Positive
+from s2m2.classifiers.settings import NonNegativeFloat, PositiveFloat, PositiveInt
 from s2m2.classifiers.span import where_float64_is
 from s2m2.errors import InputError
 from s2m2.seeding import generator_for
@@ -53,15 +53,15 @@ class DistributionCalibration(InductiveClassifier):
     samples = True
     job = JobSize(blocks=1)
 
-    power: Positive = 0.5
+    power: PositiveFloat = 0.5
     """Power of the support and query features (Tukey's ladder); the statistics of the base classes stay as they are."""
-    neighbors: Count = 2
+    neighbors: PositiveInt = 2
     """Nearest base classes that lend their mean and covariance to a support item."""
-    spread: NonNegative = 0.21
+    spread: NonNegativeFloat = 0.21
     """Added to every entry of the covariance; the paper has 0.21 on mini-ImageNet and tieredImageNet, 0.3 on CUB."""
-    samples_per_class: Count = 750
+    samples_per_class: PositiveInt = 750
     """Features sampled for each class of a task, split equally among its support items."""
-    C: Positive = 1.0
+    C: PositiveFloat = 1.0
     """Multiplier of the summed cross entropy, against half the squared weights, as in scikit-learn."""
     base: BaseStatistics | None = None
     """Statistics of the base classes, with covariances."""

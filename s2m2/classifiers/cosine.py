@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from s2m2.classifiers.base import FewShotTasks, InductiveClassifier
-from s2m2.classifiers.settings import BelowOne, Count, Positive
+from s2m2.classifiers.settings import FromZeroBelowOne, PositiveFloat, PositiveInt
 
 SHIFT = 1e-5
 """Added to the length of a feature vector before dividing by it (S2M2)."""
@@ -26,19 +26,19 @@ class CosineClassifier(InductiveClassifier):
     title = "cosine classifier"
     samples = True
 
-    epochs: Count = 200
+    epochs: PositiveInt = 200
     """Passes over the support images; fixed in advance, never chosen by looking at the accuracy."""
-    batch_size: Count = 4
+    batch_size: PositiveInt = 4
     """Support images a step, in random order; the last batch of an epoch is smaller where they do not divide."""
-    learning_rate: Positive = 0.01
+    learning_rate: PositiveFloat = 0.01
     """Learning rate of SGD."""
-    momentum: BelowOne = 0.9
+    momentum: FromZeroBelowOne = 0.9
     """Momentum of SGD, as `torch.optim.SGD` defines it."""
-    dampening: BelowOne = 0.9
+    dampening: FromZeroBelowOne = 0.9
     """Fraction of a gradient that the momentum leaves out, from the second step on; without effect where the momentum is 0."""
-    weight_decay: BelowOne = 1e-3
+    weight_decay: FromZeroBelowOne = 1e-3
     """Weight decay, on directions and norms alike."""
-    scale: Positive = 2.0
+    scale: PositiveFloat = 2.0
     """Multiplier of the cosines before the softmax."""
     random_state: int = 0
     """Seed of `fit`; calls with a batch of tasks get a generator."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from s2m2.classifiers.base import FewShotTasks, InductiveClassifier
 from s2m2.classifiers.cosine import SHIFT
 from s2m2.classifiers.logistic_newton import fit_logistic
-from s2m2.classifiers.settings import Positive
+from s2m2.classifiers.settings import PositiveFloat
 from s2m2.classifiers.span import FittedSpan, support_span
 
 
@@ -26,9 +26,9 @@ class ConvergedCosine(InductiveClassifier):
     name = "cosine_converged"
     title = "cosine classifier, converged"
 
-    weight_decay: Positive = 1e-3
+    weight_decay: PositiveFloat = 1e-3
     """Weight decay, half of which multiplies the squared norms in the loss."""
-    scale: Positive = 2.0
+    scale: PositiveFloat = 2.0
     """Multiplier of the cosines before the softmax."""
 
     def fit_tasks(self, tasks: FewShotTasks, generator: torch.Generator) -> "FittedConverged":

@@ -1,7 +1,6 @@
 """LaplacianShot, Laplacian regularized inference (Ziko et al., ICML 2020)."""
 
 from dataclasses import dataclass, replace
-from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +10,7 @@ from torch import Tensor
 from s2m2.classifiers.base import MANY_STEPS, FewShotTasks, TransductiveClassifier
 from s2m2.classifiers.base_statistics import BaseStatistics
 from s2m2.classifiers.prototypes import closeness, rectified_means, shifted_queries
-from s2m2.classifiers.settings import Count, NonNegative, Range
+from s2m2.classifiers.settings import IntFromTwo, NonNegativeFloat, PositiveInt
 from s2m2.errors import InputError
 
 RECTIFICATION_SCALE = 10.0
@@ -31,14 +30,14 @@ class LaplacianShot(TransductiveClassifier):
     needs_base = True
     job = MANY_STEPS
 
-    weight: NonNegative = 0.7
+    weight: NonNegativeFloat = 0.7
     """Weight of the agreement of neighbors; lambda of the paper. 0.7 is what validation on mini-ImageNet chooses at one shot; the authors
     search 0.1 to 1.5, and at five shots 0.1 to 0.3 are chosen where queries are balanced."""
-    neighbors: Annotated[int, Range("2 or more, as a query is its own first", lambda value: value >= 2)] = 3
+    neighbors: IntFromTwo = 3
     """Nearest queries that a query is tied to; it counts itself as the first of them, as the authors' code does."""
-    steps: Count = 20
+    steps: PositiveInt = 20
     """Bound updates, at most."""
-    tolerance: NonNegative = 1e-6
+    tolerance: NonNegativeFloat = 1e-6
     """Relative change of the energy at which the updates of a task end."""
     rectify: bool = True
     """Shift the queries and rectify the class means as BD-CSPN does. Off: plain class means, and no assumption of balance."""

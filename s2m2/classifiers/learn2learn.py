@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from s2m2.classifiers.base import FewShotTasks, InductiveClassifier
-from s2m2.classifiers.settings import Positive
+from s2m2.classifiers.settings import PositiveFloat
 from s2m2.data.learn2learn import import_learn2learn
 from s2m2.errors import InputError
 
@@ -40,7 +40,7 @@ class Learn2LearnSVM(InductiveClassifier):
 
     normalize: bool = True
     """Divide every feature by its length."""
-    C: Positive = 0.1
+    C: PositiveFloat = 0.1
     """Greatest multiplier of a support item."""
 
     def fit_tasks(self, tasks: FewShotTasks, generator: torch.Generator) -> "FittedOneByOne":

@@ -6,7 +6,7 @@ import torch
 
 from s2m2.classifiers.base import FewShotTasks, InductiveClassifier
 from s2m2.classifiers.logistic_newton import fit_logistic
-from s2m2.classifiers.settings import Positive
+from s2m2.classifiers.settings import PositiveFloat
 from s2m2.classifiers.span import FittedSpan, support_span
 
 
@@ -22,7 +22,7 @@ class LogisticRegression(InductiveClassifier):
     name = "logistic"
     title = "logistic regression"
 
-    C: Positive = 1.0
+    C: PositiveFloat = 1.0
     """Multiplier of the summed cross entropy, against half the squared weights (default: scikit-learn's)."""
 
     def fit_tasks(self, tasks: FewShotTasks, generator: torch.Generator) -> FittedSpan:

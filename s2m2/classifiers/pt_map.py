@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from s2m2.classifiers.base import MANY_STEPS, FewShotTasks, TransductiveClassifier
-from s2m2.classifiers.settings import Count, CountOrZero, FromZeroToOne, Positive, PositiveFraction
+from s2m2.classifiers.settings import AboveZeroToOne, ClosedUnitInterval, NonNegativeInt, PositiveFloat, PositiveInt
 from s2m2.errors import InputError
 
 SHIFT = 1e-6
@@ -28,19 +28,19 @@ class PTMap(TransductiveClassifier):
     title = "PT-MAP"
     job = MANY_STEPS
 
-    power: FromZeroToOne = 0.5
+    power: ClosedUnitInterval = 0.5
     """Exponent of the features, which must not be negative unless it is 1; beta of the paper. 0 takes the logarithm."""
     center: bool = True
     """Subtract from support and queries their own means, as the authors' code does after the power transform."""
-    scale: Positive = 10.0
+    scale: PositiveFloat = 10.0
     """Multiplier of the squared distances in the transport plan; lambda of the paper."""
-    rate: PositiveFraction = 0.2
+    rate: AboveZeroToOne = 0.2
     """Fraction of the way that class centers go to their estimates in a step; alpha of the paper."""
-    steps: CountOrZero = 20
+    steps: NonNegativeInt = 20
     """Updates of the class centers."""
-    tolerance: Positive = 1e-6
+    tolerance: PositiveFloat = 1e-6
     """Largest change of a query's total in the last Sinkhorn iteration; checked every tenth time."""
-    iterations: Count = 1000
+    iterations: PositiveInt = 1000
     """Sinkhorn iterations, at most; rounded up to tens."""
 
     def assumes_balance(self) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from s2m2.classifiers.base import FewShotTasks, InductiveClassifier
-from s2m2.classifiers.settings import Positive
+from s2m2.classifiers.settings import PositiveFloat
 from s2m2.classifiers.span import FittedSpan, support_span, where_float64_is
 
 
@@ -20,7 +20,7 @@ class Ridge(InductiveClassifier):
     name = "ridge"
     title = "ridge regression"
 
-    penalty: Positive = 1.0
+    penalty: PositiveFloat = 1.0
     """Multiplier of the squared weights. R2D2 learns it together with its network; 1 is scikit-learn's."""
 
     def fit_tasks(self, tasks: FewShotTasks, generator: torch.Generator) -> FittedSpan:

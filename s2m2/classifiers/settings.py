@@ -5,7 +5,10 @@ from difflib import get_close_matches
 from inspect import signature
 from numbers import Integral, Real
 from types import UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from jsonargparse import typing as number
+from jsonargparse.typing import restricted_number_type
 
 from s2m2.errors import InputError
 
@@ -13,20 +16,14 @@ RUNTIME = ("base", "random_state")
 """Constructor parameters that are no settings: the evaluation supplies them."""
 
 
-class Range(NamedTuple):
-    """Values that a number may take."""
-
-    need: str
-    holds: Callable[[float], bool]
-
-
-Positive = Annotated[float, Range("above 0", lambda value: value > 0)]
-NonNegative = Annotated[float, Range("0 or more", lambda value: value >= 0)]
-BelowOne = Annotated[float, Range("at least 0 and below 1", lambda value: 0 <= value < 1)]
-FromZeroToOne = Annotated[float, Range("from 0 to 1", lambda value: 0 <= value <= 1)]
-PositiveFraction = Annotated[float, Range("above 0, and 1 or less", lambda value: 0 < value <= 1)]
-Count = Annotated[int, Range("1 or more", lambda value: value >= 1)]
-CountOrZero = Annotated[int, Range("0 or more", lambda value: value >= 0)]
+PositiveInt = Annotated[int, number.PositiveInt, "1 or more"]
+NonNegativeInt = Annotated[int, number.NonNegativeInt, "0 or more"]
+PositiveFloat = Annotated[float, number.PositiveFloat, "above 0"]
+NonNegativeFloat = Annotated[float, number.NonNegativeFloat, "0 or more"]
+ClosedUnitInterval = Annotated[float, number.ClosedUnitInterval, "from 0 to 1"]
+FromZeroBelowOne = Annotated[float, restricted_number_type("FromZeroBelowOne", float, [(">=", 0), ("<", 1)]), "at least 0 and below 1"]
+AboveZeroToOne = Annotated[float, restricted_number_type("AboveZeroToOne", float, [(">", 0), ("<=", 1)]), "above 0 and at most 1"]
+IntFromTwo = Annotated[int, restricted_number_type("IntFromTwo", int, (">=", 2)), "2 or more"]
 
 TYPES: Mapping[Any, tuple[type, str]] = {int: (Integral, "a whole number"), float: (Real, "a number"), bool: (bool, "true or false")}
 
@@ -62,15 +59,17 @@ def _checked(label: str, value: Any, hint: Any) -> Any:
         if value is None:
             return value
         hint = next(option for option in get_args(hint) if option is not type(None))
-    hint, ranges = (get_args(hint)[0], get_args(hint)[1:]) if get_origin(hint) is Annotated else (hint, ())
-    if get_origin(hint) is Literal and value not in get_args(hint):
-        raise InputError(f"{label} is {value}, but must be one of {', '.join(map(str, get_args(hint)))}")
-    if hint in TYPES:
-        kind, need = TYPES[hint]
-        if not isinstance(value, kind) or (isinstance(value, bool) and hint is not bool):
-            raise InputError(f"{label} is {value!r}, but must be {need}")
-        value = hint(value)
-    for need, holds in ranges:
-        if not holds(value):
-            raise InputError(f"{label} is {value}, but must be {need}")
+    hint, *limits = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    if hint not in TYPES:
+        return value
+    kind, need = TYPES[hint]
+    if not isinstance(value, kind) or (isinstance(value, bool) and hint is not bool):
+        raise InputError(f"{label} is {value!r}, but must be {need}")
+    value = hint(value)
+    if limits:
+        number_type, need = limits
+        try:
+            number_type(value)
+        except ValueError as error:
+            raise InputError(f"{label} is {value}, but must be {need}") from error
     return value

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from s2m2.classifiers.base import MANY_STEPS, FewShotTasks, TransductiveClassifier
 from s2m2.classifiers.prototypes import closeness
-from s2m2.classifiers.settings import CountOrZero, Positive
+from s2m2.classifiers.settings import NonNegativeInt, PositiveFloat
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -22,9 +22,9 @@ class SoftKMeans(TransductiveClassifier):
     title = "soft k-means"
     job = MANY_STEPS
 
-    steps: CountOrZero = 1
+    steps: NonNegativeInt = 1
     """Refinements of the class means; the paper found one to be enough."""
-    scale: Positive = 1.0
+    scale: PositiveFloat = 1.0
     """Multiplier of the negative squared distances before the softmax. The paper has none (1) and learns its features' scale; on features
     of unit length 1 is soft, on raw ones it may be nearly hard."""
 

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from s2m2.classifiers.base import FewShotTasks, InductiveClassifier
-from s2m2.classifiers.settings import Positive
+from s2m2.classifiers.settings import PositiveFloat
 from s2m2.classifiers.span import FittedSpan, part_length, support_span
 
 TOLERANCE = 1e-9
@@ -39,7 +39,7 @@ class LinearSVM(InductiveClassifier):
     name = "svm"
     title = "linear SVM"
 
-    C: Positive = 1.0
+    C: PositiveFloat = 1.0
     """Multiplier of the summed squared hinge losses, against half the squared weights (default: scikit-learn's)."""
 
     def fit_tasks(self, tasks: FewShotTasks, generator: torch.Generator) -> FittedSpan:

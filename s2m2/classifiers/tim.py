@@ -20,7 +20,7 @@ from torch import Tensor
 
 from s2m2.classifiers.adam import EPSILON, MOMENTUM, SPREAD, Adam
 from s2m2.classifiers.base import SMALL_STEPS, FewShotTasks, TransductiveClassifier
-from s2m2.classifiers.settings import CountOrZero, NonNegative, Positive
+from s2m2.classifiers.settings import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 MIN_PROBABILITY = 1e-30
 """Of a mean prediction, where its logarithm is taken."""
@@ -41,17 +41,17 @@ class TIM(TransductiveClassifier):
     classwise: ClassVar[bool] = False
     """One average of squared gradients for all weights of a class, in place of Adam's own."""
 
-    scale: Positive = 15.0
+    scale: PositiveFloat = 15.0
     """Multiplier of half the negative squared distances; tau of the paper."""
-    supervised: NonNegative = 0.1
+    supervised: NonNegativeFloat = 0.1
     """Weight of the cross entropy of the support; lambda of the paper."""
-    marginal: NonNegative = 1.0
+    marginal: NonNegativeFloat = 1.0
     """Weight of the entropy of the mean prediction of the queries, which is maximized."""
-    conditional: NonNegative = 0.1
+    conditional: NonNegativeFloat = 0.1
     """Weight of the mean entropy of the predictions of the queries, which is minimized; alpha of the paper."""
-    steps: CountOrZero = 1000
+    steps: NonNegativeInt = 1000
     """Steps of Adam, each on the whole task."""
-    learning_rate: Positive = 1e-4
+    learning_rate: PositiveFloat = 1e-4
     """Learning rate of Adam, as in the authors' code."""
 
     def assumes_balance(self) -> bool:
@@ -85,20 +85,20 @@ class AlphaTIM(TransductiveClassifier):
     classwise: ClassVar[bool] = False
     """As in `TIM`."""
 
-    alpha: Positive | None = None
+    alpha: PositiveFloat | None = None
     """Order of both entropies; 1 is Shannon's. None: the authors' choice for Dirichlet-distributed queries, 2 at one shot, 7 from five
     shots on, else 5."""
-    scale: Positive = 15.0
+    scale: PositiveFloat = 15.0
     """Multiplier of half the negative squared distances."""
-    supervised: NonNegative = 1.0
+    supervised: NonNegativeFloat = 1.0
     """Weight of the cross entropy of the support."""
-    marginal: NonNegative = 1.0
+    marginal: NonNegativeFloat = 1.0
     """Weight of the alpha-entropy of the mean prediction of the queries, which is maximized."""
-    conditional: NonNegative = 1.0
+    conditional: NonNegativeFloat = 1.0
     """Weight of the mean alpha-entropy of the predictions of the queries, which is minimized."""
-    steps: CountOrZero = 1000
+    steps: NonNegativeInt = 1000
     """Steps of Adam, each on the whole task."""
-    learning_rate: Positive = 1e-4
+    learning_rate: PositiveFloat = 1e-4
     """Learning rate of Adam."""
 
     def __call__(self, tasks: FewShotTasks, generator: torch.Generator) -> Float[Tensor, "task query way"]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from s2m2.classifiers.adam import Adam
 from s2m2.classifiers.base import MANY_STEPS, FewShotTasks, TransductiveClassifier
-from s2m2.classifiers.settings import CountOrZero, Positive
+from s2m2.classifiers.settings import NonNegativeInt, PositiveFloat
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -29,11 +29,11 @@ class TransductiveFinetuning(TransductiveClassifier):
     title = "transductive fine-tuning"
     job = MANY_STEPS
 
-    epochs: CountOrZero = 25
+    epochs: NonNegativeInt = 25
     """Epochs of two steps each: one on the cross entropy of the support, one on the entropy of the queries."""
-    learning_rate: Positive = 5e-5
+    learning_rate: PositiveFloat = 5e-5
     """Learning rate of Adam. The paper's, with which it moves the whole network; a classifier alone hardly leaves its start."""
-    scale: Positive = 1.0
+    scale: PositiveFloat = 1.0
     """Multiplier of the cosines before the softmax. The paper has none (1)."""
 
     def __call__(self, tasks: FewShotTasks, generator: torch.Generator) -> Float[Tensor, "task query way"]:

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from s2m2.analysis import double_pieces as module
-from s2m2.analysis.double_pieces import double_pieces
+from s2m2.functional import double_pieces as module
+from s2m2.functional.double_pieces import double_pieces
 from s2m2.seeding import generator_for
 
 
@@ -10,6 +10,6 @@ from s2m2.seeding import generator_for
 def test_the_pieces_are_the_features_in_doubles(monkeypatch: pytest.MonkeyPatch, chunk: int, pieces: int) -> None:
     monkeypatch.setattr(module, "CHUNK", chunk)
     features = torch.randn(4, 10, generator=generator_for(0))
-    pieces_of = list(double_pieces(features))
-    assert len(pieces_of) == pieces
-    assert torch.equal(torch.cat(pieces_of, dim=1), features.double())
+    found = list(double_pieces(features))
+    assert len(found) == pieces
+    assert torch.equal(torch.cat(found, dim=1), features.double())
