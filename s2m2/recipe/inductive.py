@@ -1,3 +1,4 @@
+# shim
 """Settings of the inductive few-shot classifiers, apart from the paper's cosine classifier."""
 
 from dataclasses import dataclass

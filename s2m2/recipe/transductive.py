@@ -1,3 +1,4 @@
+# shim
 """Settings of the transductive few-shot classifiers, which look at all queries of a task together."""
 
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ class TIMConfig:
     """Steps of Adam, each on the whole task."""
     learning_rate: float = 1e-4
     """Learning rate of Adam, as in the authors' code."""
-    adam: AdamName = "classwise"
+    adam: AdamName = "elementwise"
     """elementwise: Adam exactly as the authors run it. classwise: with one average of squared gradients for the weights of a class, which
     comes close to it on features of many dimensions and is several times as fast, as only inner products matter then."""
 
@@ -106,7 +107,7 @@ class AlphaTIMConfig:
     """Steps of Adam, each on the whole task."""
     learning_rate: float = 1e-4
     """Learning rate of Adam."""
-    adam: AdamName = "classwise"
+    adam: AdamName = "elementwise"
     """Kind of Adam, see `tim`."""
 
     def __post_init__(self) -> None:

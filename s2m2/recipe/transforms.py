@@ -6,7 +6,7 @@ from typing import Literal
 from s2m2.recipe.checks import check
 
 TransformName = Literal["rectify", "unit", "power", "center_base", "center_support", "cl2n", "peme"]
-"""rectify: what is below zero becomes zero; unit: divide by the length; power: (x + 1e-6)^0.5; center_base: subtract the mean of the base
+"""rectify: negative values become zero; unit: divide by the length; power: (x + 1e-6)^0.5; center_base: subtract the mean of the base
 features; center_support: subtract the mean of the task's support; cl2n: center_base, unit; peme: power, unit, center_base, unit."""
 
 StepName = Literal["rectify", "unit", "power", "center_base", "center_support"]
@@ -33,7 +33,7 @@ def check_transforms(flag: str, names: Sequence[TransformName]) -> None:
     """Raise `InputError` for an order that has no meaning."""
     steps = transform_steps(names)
     first = steps.index("center_support") if "center_support" in steps else len(steps)
-    need = "an order in which what looks at the base features (center_base, cl2n, peme) comes before center_support"
+    need = "an order with the steps on base features (center_base, cl2n, peme) before center_support"
     check("center_base" not in steps[first:], flag, list(names), need)
-    centerd = min(steps.index(step) if step in steps else len(steps) for step in ("center_base", "center_support"))
-    check("power" not in steps[centerd:], flag, list(names), "an order that takes no power of centerd features")
+    centered = min(steps.index(step) if step in steps else len(steps) for step in ("center_base", "center_support"))
+    check("power" not in steps[centered:], flag, list(names), "an order that takes no power of centered features")

@@ -2,13 +2,12 @@
 
 import torch
 
+from s2m2.classifiers.nearest_mean import NearestMean
 from s2m2.data.episodes import EpisodeSpec
 from s2m2.data.sampling import sample_episodes
-from s2m2.evaluation.classifiers import build_classifier
 from s2m2.evaluation.evaluate import score_tasks
 from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.tasks import TaskGatherer
-from s2m2.recipe import EvaluateConfig
 
 LABELS = torch.arange(6).repeat_interleave(8)
 NAMES = tuple("abcdef")
@@ -24,8 +23,7 @@ def test_support_comes_from_its_own_features_where_there_are_some() -> None:
 
 def test_scores_follow_the_support_features() -> None:
     apart = torch.eye(6)[LABELS]
-    turned = torch.eye(6)[(LABELS + 1) % 6]
-    known = FeatureSet(features=apart, labels=LABELS, rows=torch.arange(48), class_names=NAMES, fingerprint="", support_features=turned)
+    rotated = torch.eye(6)[(LABELS + 1) % 6]
+    features = FeatureSet(features=apart, labels=LABELS, rows=torch.arange(48), class_names=NAMES, fingerprint="", support_features=rotated)
     spec = EpisodeSpec(ways=6, shots=2, queries=3, tasks=10)
-    classifier = build_classifier("nearest_mean", EvaluateConfig())
-    assert score_tasks(known, spec, classifier, name="nearest_mean").max() == 0
+    assert score_tasks(features, spec, NearestMean(), name="nearest_mean").max() == 0

@@ -4,9 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from s2m2.evaluation.tasks import FewShotTasks
-from s2m2.functional.cosine import FitSettings
-from s2m2.recipe import CosineClassifierConfig
+from s2m2.classifiers.base import FewShotTasks
+from s2m2.classifiers.cosine import CosineClassifier
 from tests.reference.evaluate import each
 
 
@@ -24,7 +23,7 @@ class CosineModel(nn.Module):
         return self.scale * self.norm * (unit @ (self.direction / self.direction.norm(dim=1, keepdim=True)).T)
 
 
-def fit(initial: Tensor, support: Tensor, labels: Tensor, orders: Tensor, settings: FitSettings | CosineClassifierConfig) -> CosineModel:
+def fit(initial: Tensor, support: Tensor, labels: Tensor, orders: Tensor, settings: CosineClassifier) -> CosineModel:
     """Fit to the support "item dim" of one task, whose items are taken in the given order of each epoch."""
     model = CosineModel(initial, settings.scale)
     optimizer = torch.optim.SGD(
@@ -43,15 +42,15 @@ def fit(initial: Tensor, support: Tensor, labels: Tensor, orders: Tensor, settin
     return model
 
 
-def classify(tasks: FewShotTasks, generator: torch.Generator, config: CosineClassifierConfig) -> Tensor:
-    """Scores "task query way", one task after the other; the draws are those of the fast head, in its order."""
+def classify(tasks: FewShotTasks, generator: torch.Generator, config: CosineClassifier) -> Tensor:
+    """Scores "task query way", one task after the other; the random numbers are those of the fast one, in its order."""
     _, items, dim = tasks.support.shape
     orders = torch.rand(config.epochs, items, generator=generator).argsort(dim=1)
     scores = []
     for support, labels, query in each(tasks):
-        draw = torch.rand(tasks.ways * dim + items, generator=generator)
-        initial = (2 * draw[: tasks.ways * dim].reshape(tasks.ways, dim) - 1) / dim**0.5
-        shuffle = draw[tasks.ways * dim :].argsort()
+        numbers = torch.rand(tasks.ways * dim + items, generator=generator)
+        initial = (2 * numbers[: tasks.ways * dim].reshape(tasks.ways, dim) - 1) / dim**0.5
+        shuffle = numbers[tasks.ways * dim :].argsort()
         model = fit(initial, support[shuffle], labels[shuffle], orders, config)
         with torch.no_grad():
             scores.append(model(query))

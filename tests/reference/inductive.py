@@ -1,4 +1,4 @@
-"""The inductive heads of one task in float64, by scikit-learn, SciPy or plain loops."""
+"""The inductive classifiers of one task in float64, by scikit-learn, SciPy or plain loops."""
 
 import warnings
 from collections.abc import Callable
@@ -12,19 +12,18 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.svm import LinearSVC
 from torch import Tensor
 
-from s2m2.evaluation.base_statistics import BaseStatistics
-from s2m2.evaluation.tasks import FewShotTasks
-from s2m2.recipe.inductive import CalibratedConfig
+from s2m2.classifiers.base import FewShotTasks
+from s2m2.classifiers.calibrated import DistributionCalibration
 from s2m2.seeding import generator_for
 from tests.reference.evaluate import each
 
-Head = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
+Classifier = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
 """Scores "query way" from support "item dim", labels " item", queries "query dim" and the number of ways."""
 
 
-def loop(tasks: FewShotTasks, head: Head) -> Tensor:
+def loop(tasks: FewShotTasks, classifier: Classifier) -> Tensor:
     """Scores "task query way", one task after the other."""
-    return torch.stack([torch.from_numpy(head(*(part.numpy() for part in task), tasks.ways)) for task in each(tasks)])
+    return torch.stack([torch.from_numpy(classifier(*(part.numpy() for part in task), tasks.ways)) for task in each(tasks)])
 
 
 def cosine_centroid(support: np.ndarray, labels: np.ndarray, query: np.ndarray, ways: int) -> np.ndarray:
@@ -32,20 +31,20 @@ def cosine_centroid(support: np.ndarray, labels: np.ndarray, query: np.ndarray, 
     return np.array([[x @ m / np.sqrt((x @ x) * (m @ m)) for m in means] for x in query])
 
 
-def logistic(inverse_penalty: float) -> Head:
+def logistic(C: float) -> Classifier:
     """Log probabilities of scikit-learn's multinomial logistic regression, fitted as far as it goes; three classes or more."""
 
-    def head(support: np.ndarray, labels: np.ndarray, query: np.ndarray, ways: int) -> np.ndarray:
-        model = LogisticRegression(C=inverse_penalty, tol=1e-10, max_iter=100_000).fit(support, labels)
+    def classifier(support: np.ndarray, labels: np.ndarray, query: np.ndarray, ways: int) -> np.ndarray:
+        model = LogisticRegression(C=C, tol=1e-10, max_iter=100_000).fit(support, labels)
         return model.predict_log_proba(query)
 
-    return head
+    return classifier
 
 
-def cosine_converged(weight_decay: float, scale: float) -> Head:
+def cosine_converged(weight_decay: float, scale: float) -> Classifier:
     """Logits at the minimum of S2M2's loss, over norms and directions, the directions free of decay."""
 
-    def head(support: np.ndarray, labels: np.ndarray, query: np.ndarray, ways: int) -> np.ndarray:
+    def classifier(support: np.ndarray, labels: np.ndarray, query: np.ndarray, ways: int) -> np.ndarray:
         unit, asked = (rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-5) for rows in (support, query))
         shape = (ways, support.shape[1] + 1)
 
@@ -68,56 +67,58 @@ def cosine_converged(weight_decay: float, scale: float) -> Head:
         options = {"maxiter": 20_000, "maxfun": 40_000, "gtol": 1e-12, "ftol": 1e-16}
         return logits(minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x, asked)
 
-    return head
+    return classifier
 
 
-def svm(inverse_penalty: float) -> Head:
+def svm(C: float) -> Classifier:
     """Values of scikit-learn's `LinearSVC`, which must have converged; three classes or more."""
 
-    def head(support: np.ndarray, labels: np.ndarray, query: np.ndarray, ways: int) -> np.ndarray:
+    def classifier(support: np.ndarray, labels: np.ndarray, query: np.ndarray, ways: int) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("error", ConvergenceWarning)
-            model = LinearSVC(C=inverse_penalty, dual=True, tol=1e-10, max_iter=100_000, random_state=0).fit(support, labels)
+            model = LinearSVC(C=C, dual=True, tol=1e-10, max_iter=100_000, random_state=0).fit(support, labels)
         return model.decision_function(query)
 
-    return head
+    return classifier
 
 
-def ridge(penalty: float) -> Head:
+def ridge(penalty: float) -> Classifier:
     """Values of scikit-learn's `RidgeClassifier`; three classes or more."""
 
-    def head(support: np.ndarray, labels: np.ndarray, query: np.ndarray, ways: int) -> np.ndarray:
+    def classifier(support: np.ndarray, labels: np.ndarray, query: np.ndarray, ways: int) -> np.ndarray:
         return RidgeClassifier(alpha=penalty, solver="cholesky").fit(support, labels).decision_function(query)
 
-    return head
+    return classifier
 
 
-def calibrated(tasks: FewShotTasks, base: BaseStatistics, config: CalibratedConfig, seed: int, generator: torch.Generator) -> Tensor:
-    """Log probabilities "task query way" of distribution calibration by scikit-learn, with the draws of the fast head in its order.
+def calibrated(tasks: FewShotTasks, config: DistributionCalibration, generator: torch.Generator) -> Tensor:
+    """Log probabilities "task query way" of distribution calibration by scikit-learn, with the random numbers of the fast one in its order.
 
     Small enough tasks only: no task uses more than a page, 2,048 rows, of a class's noise.
     """
+    base, seed = config.base, config.random_state
+    assert base is not None
     assert base.class_factors is not None
     means, factors = base.class_means.double().numpy(), base.class_factors.double().numpy()
     scores = []
     for support, labels, query in each(tasks):
         rows, asked, classes = support.numpy() ** config.power, query.numpy() ** config.power, labels.numpy()
-        counts = [config.samples // int((classes == way).sum()) for way in classes]
+        counts = [config.samples_per_class // int((classes == way).sum()) for way in classes]
         start = int(torch.randint(2048, (1,), generator=generator))
         common = torch.randn(sum(counts), generator=generator).double().numpy()
         used: dict[int, int] = {}
-        drawn, known = list(rows), list(classes)
+        features, ways = list(rows), list(classes)
         for item, way, count in zip(rows, classes, counts, strict=True):
             nearest = np.argsort([np.linalg.norm(item - mean) for mean in means])[: config.neighbors]
             center = (item + means[nearest].sum(0)) / (config.neighbors + 1)
             for _ in range(count):
-                value = center + np.sqrt(config.spread) * common[len(drawn) - len(rows)]
+                value = center + np.sqrt(config.spread) * common[len(features) - len(rows)]
                 for number in nearest.tolist():
                     value = value + noise_row(factors, seed, number, start + used.get(number, 0)) / np.sqrt(config.neighbors)
                     used[number] = used.get(number, 0) + 1
-                drawn.append(value)
-                known.append(way)
-        model = LogisticRegression(C=config.inverse_penalty, max_iter=1000).fit(np.array(drawn), np.array(known))
+                features.append(value)
+                ways.append(way)
+        model = LogisticRegression(C=config.C, max_iter=1000).fit(np.array(features), np.array(ways))
         scores.append(torch.from_numpy(model.predict_log_proba(asked)))
     return torch.stack(scores)
 

@@ -1,6 +1,6 @@
-"""Transductive heads on one task, in float64: plain loops in NumPy, or autograd and `torch.optim` where a head descends on a loss.
+"""Transductive classifiers on one task, in float64: plain loops in NumPy, or autograd and `torch.optim` where one descends on a loss.
 
-Every head takes the support "item dim", the way of each support item, the queries "query dim" and the number of ways, and returns
+Each takes the support "item dim", the way of each support item, the queries "query dim" and the number of ways, and returns
 scores "query way".
 """
 
@@ -45,17 +45,17 @@ def soft_kmeans(support: Array, labels: Array, query: Array, ways: int, *, steps
 def rectified(support: Array, labels: Array, query: Array, ways: int, scale: float, most: int) -> Array:
     """Class means after the queries joined; `most` of 0 takes all that are predicted to be of a class."""
     means = [mean_of(support, labels, way) for way in range(ways)]
-    chances = [softmax([scale * cosine(item, mean) for mean in means]) for item in query]
+    probabilities = [softmax([scale * cosine(item, mean) for mean in means]) for item in query]
     found = []
     for way in range(ways):
         weighted = []
         for item, label in zip(support, labels, strict=True):
             if label == way:
                 weighted.append(softmax([scale * cosine(item, mean) for mean in means])[way] * item)
-        predicted = [number for number in range(len(query)) if np.argmax(chances[number]) == way]
-        predicted.sort(key=lambda number: -chances[number][way])
+        predicted = [number for number in range(len(query)) if np.argmax(probabilities[number]) == way]
+        predicted.sort(key=lambda number: -probabilities[number][way])
         for number in predicted[: most or len(query)]:
-            weighted.append(chances[number][way] * query[number])
+            weighted.append(probabilities[number][way] * query[number])
         found.append(np.mean(weighted, axis=0))
     return np.stack(found)
 
@@ -191,19 +191,19 @@ def information(
     weights = torch.from_numpy(np.stack([mean_of(items[:count], labels, way) for way in range(ways)])).requires_grad_()
     optimizer = (ClasswiseAdam if adam == "classwise" else one_adam)(weights, learning_rate)
 
-    def entropy(chances: Tensor) -> Tensor:
+    def entropy(probabilities: Tensor) -> Tensor:
         if alpha == 1:
-            return -(chances * chances.log()).sum(-1)
-        return (1 - (chances**alpha).sum(-1)) / (alpha - 1)
+            return -(probabilities * probabilities.log()).sum(-1)
+        return (1 - (probabilities**alpha).sum(-1)) / (alpha - 1)
 
     def logits() -> Tensor:
         return -scale / 2 * ((features[:, None] - weights[None]) ** 2).sum(-1)
 
     for _ in range(steps):
         found = logits()
-        chances = found[count:].softmax(-1)
+        probabilities = found[count:].softmax(-1)
         loss = supervised * torch.nn.functional.cross_entropy(found[:count], targets)
-        loss = loss - marginal * entropy(chances.mean(0)) + conditional * entropy(chances).mean()
+        loss = loss - marginal * entropy(probabilities.mean(0)) + conditional * entropy(probabilities).mean()
         weights.grad = None
         loss.backward()
         optimizer.step()
@@ -236,6 +236,6 @@ def transductive_finetuning(
     return (scale * query_units @ weights.T + biases).detach().numpy()
 
 
-def log_chances(scores: Array) -> Array:
-    """Scores without what all ways of a query share."""
+def log_probabilities(scores: Array) -> Array:
+    """Scores less the term that all ways of a query share."""
     return log_softmax(scores, axis=1)

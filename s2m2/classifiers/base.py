@@ -1,0 +1,269 @@
+"""What every few-shot classifier is: a scikit-learn estimator on features that also scores a whole batch of tasks in one call."""
+# ruff: noqa: N803, N806 (scikit-learn's names)
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+
+from s2m2.classifiers.settings import check_settings, setting_names
+from s2m2.errors import InputError
+from s2m2.seeding import generator_for
+
+BLOCKS = 4
+"""Blocks of tasks that one thread computes at once, by default: about a thousand tasks."""
+MAX_GATHER = 2**26
+"""Feature values that a part of a block may hold: 256 MB of float32."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FewShotTasks:
+    """Tasks of one size: labeled support features, and the features of queries.
+
+    Raises:
+        InputError: `labels` are not what `ways` and `shots` say.
+    """
+
+    support: Float[Tensor, "task item dim"]
+    labels: Int64[Tensor, "task item"]
+    """Way of each support item, from 0; every way has one item at least. In order of the ways where `shots` is a number: 0 0 1 1 2 2."""
+    query: Float[Tensor, "task query dim"]
+    ways: int
+    shots: int | None
+    """Support items of every way; None: they differ between ways, or are in any order."""
+
+    def __post_init__(self) -> None:
+        ways = torch.arange(self.ways, device=self.labels.device)
+        if self.shots is None:
+            if not bool((self.labels[..., None] == ways).any(1).all()):
+                raise InputError(f"labels must name each of the {self.ways} ways in every task")
+        elif self.labels.shape[1] != self.ways * self.shots or not torch.equal(
+            self.labels, ways.repeat_interleave(self.shots).expand_as(self.labels)
+        ):
+            raise InputError(
+                f"labels must be 0 to {self.ways - 1} in order, {self.shots} of each, as ways and shots say; shots=None takes any order"
+            )
+
+    def __len__(self) -> int:
+        return len(self.support)
+
+    def one_hot(self) -> Float[Tensor, "task way item"]:
+        """1 where an item belongs to a way, else 0."""
+        return F.one_hot(self.labels, self.ways).mT.to(self.support.dtype)
+
+    def class_means(self) -> Float[Tensor, "task way dim"]:
+        """Mean support feature of each way."""
+        if self.shots is not None:
+            return self.support.unflatten(1, (self.ways, self.shots)).mean(2)
+        members = self.one_hot()
+        return members / members.sum(-1, keepdim=True) @ self.support
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSize:
+    """How many tasks one thread takes on, and how many of them a classifier computes at once."""
+
+    blocks: int = BLOCKS
+    """Blocks of tasks in one job."""
+    max_gather: int = MAX_GATHER
+    """Feature values that the classifier computes on at once, at most."""
+
+
+ONE_PRODUCT = JobSize(blocks=1, max_gather=2**23)
+"""For classifiers that are little more than one matrix product: the features then about fit a processor's cache."""
+MANY_STEPS = JobSize(blocks=1, max_gather=2**22)
+"""For classifiers of many steps: enough tasks that a step's arithmetic outweighs its calls, few enough that memory stays small."""
+SMALL_STEPS = JobSize(blocks=1, max_gather=2**23)
+"""For classifiers whose steps are tens of calls on a few values a task: threads side by side wait for the interpreter at each call."""
+WHOLE_GPU = JobSize(max_gather=2**27)
+"""On a GPU an operation takes as long for some hundred tasks as for one, so deterministic classifiers get 512 MB of features at once."""
+
+
+@runtime_checkable
+class ScoresTasks(Protocol):
+    """What the evaluation calls: any `FewShotClassifier`, or a function of this signature.
+
+    Entry c of the last axis of the scores is way c of a task; the largest is the prediction, and the softmax of the scores is the
+    probability. Each task is scored by itself. Random numbers come from `generator`, in such an order that the first tasks of a batch
+    get the same scores however many follow. The features stay as they are.
+    """
+
+    def __call__(self, tasks: FewShotTasks, generator: torch.Generator) -> Float[Tensor, "task query way"]:
+        """Scores of the queries, one for each way of their task."""
+        ...
+
+
+@runtime_checkable
+class FittedTasks(Protocol):
+    """Inductive classifiers after their fit to the support of a batch of tasks."""
+
+    def scores(self, query: Float[Tensor, "task query dim"]) -> Float[Tensor, "task query way"]:
+        """Scores of queries, each by itself."""
+        ...
+
+
+class FewShotClassifier(ClassifierMixin, BaseEstimator, ABC):
+    """A few-shot classifier. Constructor parameters are its settings, keyword-only, checked by `validate` and by `fit`.
+
+    Two ways to use it, with the same code below: as a scikit-learn estimator for one task, `fit(X, y).predict(queries)`, and called
+    with a batch of tasks, which is how the evaluation scores thousands of them. Write one's own as a subclass of `InductiveClassifier`
+    or `TransductiveClassifier`.
+
+    Attributes after `fit`: `classes_`, `n_features_in_`, and `support_`, the support as a batch of one task.
+    """
+
+    name: ClassVar[str]
+    """Name in recipes, results and random streams."""
+    title: ClassVar[str]
+    """Name in tables and plots."""
+    transductive: ClassVar[bool] = False
+    """It looks at all queries of a task together."""
+    needs_base: ClassVar[bool] = False
+    """It takes statistics of the base classes, as its constructor parameter `base`."""
+    samples: ClassVar[bool] = False
+    """It samples random numbers for all tasks of a call, which must therefore be the same tasks on every device."""
+    job: ClassVar[JobSize] = JobSize()
+    """Size of its jobs on a CPU, where each thread has a job of its own."""
+
+    @abstractmethod
+    def __call__(self, tasks: FewShotTasks, generator: torch.Generator) -> Float[Tensor, "task query way"]:
+        """Scores of the queries of a batch of tasks; see `ScoresTasks`."""
+
+    def assumes_balance(self) -> bool:
+        """Whether it assumes, with these settings, equally many queries of every class."""
+        return False
+
+    def needs_positive(self) -> bool:
+        """Whether it takes a power of the features, with these settings, so that none may be negative."""
+        return False
+
+    def settings(self) -> dict[str, Any]:
+        """What shapes its scores, as plain values that results keep."""
+        return {name: getattr(self, name) for name in setting_names(type(self))}
+
+    def job_on(self, device: torch.device) -> JobSize:
+        """Size of its jobs on a device."""
+        return self.job if self.samples or device.type == "cpu" else WHOLE_GPU
+
+    def validate(self) -> None:
+        """Check the settings.
+
+        Raises:
+            InputError: a setting has another type or is out of range.
+        """
+        check_settings(self.name, type(self), {name: getattr(self, name) for name in setting_names(type(self))})
+
+    def fit(self, X: Any, y: Any) -> "FewShotClassifier":
+        """Fit to the support of one task.
+
+        Args:
+            X: features "item dim", an array or a tensor.
+            y: a label for each, of any kind, two different ones at least; classes may have different numbers of items.
+
+        Raises:
+            InputError: a setting is wrong, X is not finite, or y has one class only.
+            ValueError: X or y is no array of the right shape, by scikit-learn's checks.
+        """
+        self.validate()
+        X, y = validate_data(self, _array(X), _array(y), dtype=(np.float64, np.float32), ensure_all_finite=False)
+        _check_finite(X)
+        check_classification_targets(y)
+        self.classes_, ways, counts = np.unique(y, return_inverse=True, return_counts=True)
+        if len(counts) < 2:
+            raise InputError(f"y has one class only, {self.classes_[0]}; a few-shot task needs two at least")
+        order = ways.argsort(kind="stable")
+        support = torch.from_numpy(X[order])[None]
+        self.support_ = FewShotTasks(
+            support=support,
+            labels=torch.from_numpy(ways[order].astype(np.int64))[None],
+            query=support[:, :0],
+            ways=len(counts),
+            shots=int(counts[0]) if (counts == counts[0]).all() else None,
+        )
+        with torch.no_grad():
+            self._fit_support()
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable class of each query "query dim"; a transductive classifier takes all queries of a task in one call."""
+        scores = self._scores_of(X)
+        return self.classes_[scores.argmax(-1).numpy()]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probability "query class" of each class, in the order of `classes_`: the softmax of the scores."""
+        return self._scores_of(X).softmax(-1).numpy()
+
+    def _scores_of(self, X: Any) -> Float[Tensor, "query way"]:
+        check_is_fitted(self, "support_")
+        X = validate_data(self, _array(X), reset=False, dtype=(np.float64, np.float32), ensure_all_finite=False)
+        _check_finite(X)
+        with torch.no_grad():
+            return self._query_scores(torch.tensor(X, dtype=self.support_.support.dtype)[None])[0]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = self.needs_positive()
+        return tags
+
+    def _generator(self) -> torch.Generator:
+        return generator_for(getattr(self, "random_state", 0), "fit", self.name)
+
+    @abstractmethod
+    def _fit_support(self) -> None:
+        """Fit to `support_`."""
+
+    @abstractmethod
+    def _query_scores(self, query: Float[Tensor, "task query dim"]) -> Float[Tensor, "task query way"]:
+        """Scores of queries of the fitted task."""
+
+
+class InductiveClassifier(FewShotClassifier):
+    """A classifier that scores each query by itself."""
+
+    @abstractmethod
+    def fit_tasks(self, tasks: FewShotTasks, generator: torch.Generator) -> FittedTasks:
+        """Fit to the support of a batch of tasks."""
+
+    def __call__(self, tasks: FewShotTasks, generator: torch.Generator) -> Float[Tensor, "task query way"]:
+        """Fit, and score the queries."""
+        return self.fit_tasks(tasks, generator).scores(tasks.query)
+
+    def _fit_support(self) -> None:
+        self.fitted_ = self.fit_tasks(self.support_, self._generator())
+
+    def _query_scores(self, query: Float[Tensor, "task query dim"]) -> Float[Tensor, "task query way"]:
+        return self.fitted_.scores(query)
+
+
+class TransductiveClassifier(FewShotClassifier):
+    """A classifier that looks at all queries of a task together: `fit` keeps the support, and `predict` does the work.
+
+    One call of `predict` or `predict_proba` takes all queries of the task. Other queries beside it change what is said of a query.
+    """
+
+    transductive = True
+
+    def _fit_support(self) -> None:
+        pass
+
+    def _query_scores(self, query: Float[Tensor, "task query dim"]) -> Float[Tensor, "task query way"]:
+        return self(replace(self.support_, query=query), self._generator())
+
+
+def _array(values: Any) -> Any:
+    """A tensor as an array; everything else as it is."""
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else values
+
+
+def _check_finite(X: np.ndarray) -> None:
+    bad = np.flatnonzero(~np.isfinite(X).all(axis=1))
+    if len(bad):
+        raise InputError(f"X has a value that is NaN or inf, in row {bad[0]}")

@@ -1,0 +1,130 @@
+"""LaplacianShot, Laplacian regularized inference (Ziko et al., ICML 2020)."""
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from s2m2.classifiers.base import MANY_STEPS, FewShotTasks, TransductiveClassifier
+from s2m2.classifiers.base_statistics import BaseStatistics
+from s2m2.classifiers.prototypes import closeness, rectified_means, shifted_queries
+from s2m2.classifiers.settings import IntFromTwo, NonNegativeFloat, PositiveInt
+from s2m2.errors import InputError
+
+RECTIFICATION_SCALE = 10.0
+"""Multiplier of the cosines in the rectification, as in BD-CSPN."""
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class LaplacianShot(TransductiveClassifier):
+    """Nearest class means, with nearest neighbors among the queries encouraged to agree (Ziko et al., eq. 1 to 9).
+
+    It assumes balanced queries where it rectifies, as BD-CSPN does; otherwise it does not. Its authors tune `weight` on the validation
+    classes of each benchmark.
+    """
+
+    name = "laplacian_shot"
+    title = "LaplacianShot"
+    needs_base = True
+    job = MANY_STEPS
+
+    weight: NonNegativeFloat = 0.7
+    """Weight of the agreement of neighbors; lambda of the paper. 0.7 is what validation on mini-ImageNet chooses at one shot; the authors
+    search 0.1 to 1.5, and at five shots 0.1 to 0.3 are chosen where queries are balanced."""
+    neighbors: IntFromTwo = 3
+    """Nearest queries that a query is tied to; it counts itself as the first of them, as the authors' code does."""
+    steps: PositiveInt = 20
+    """Bound updates, at most."""
+    tolerance: NonNegativeFloat = 1e-6
+    """Relative change of the energy at which the updates of a task end."""
+    rectify: bool = True
+    """Shift the queries and rectify the class means as BD-CSPN does. Off: plain class means, and no assumption of balance."""
+    center: bool = True
+    """Subtract the mean of the base features before scaling features to unit length (CL2N)."""
+    base: BaseStatistics | None = None
+    """Statistics of the base classes; not needed where `center` is off."""
+
+    def assumes_balance(self) -> bool:
+        """Where it rectifies."""
+        return self.rectify
+
+    def validate(self) -> None:
+        """Check the settings.
+
+        Raises:
+            InputError: as for all; or it is to center features, but there are no base statistics.
+        """
+        super().validate()
+        self.base_mean()
+
+    def __call__(self, tasks: FewShotTasks, generator: torch.Generator) -> Float[Tensor, "task query way"]:
+        """Descend on the energy, and return the logits of the last update."""
+        members = tasks.one_hot()
+        support, query = self._unit(tasks.support), self._unit(tasks.query)
+        neighbors = nearest_neighbors(query, self.neighbors - 1)
+        if self.rectify:
+            query = shifted_queries(support, query)
+            means = rectified_means(support, members, query, scale=RECTIFICATION_SCALE, max_queries=0)
+        else:
+            means = replace(tasks, support=support).class_means()
+        unary = query.square().sum(-1, keepdim=True) - closeness_from_origin(query, means)
+        return bound_updates(unary.mT.contiguous(), neighbors, self).mT
+
+    def base_mean(self) -> Float[Tensor, " dim"] | None:
+        """Mean to subtract; None where features are not centered.
+
+        Raises:
+            InputError: there are no base statistics.
+        """
+        if not self.center:
+            return None
+        if self.base is None:
+            raise InputError(
+                "classifier laplacian_shot subtracts the mean of the base features, which are not at hand; --base-features gives those of "
+                "--features, base=BaseStatistics.from_features(features, labels) in Python, and the setting center: false does without"
+            )
+        return self.base.mean
+
+    def _unit(self, features: Float[Tensor, "task item dim"]) -> Float[Tensor, "task item dim"]:
+        mean = self.base_mean()
+        return F.normalize(features if mean is None else features - mean.to(features), dim=-1)
+
+
+def closeness_from_origin(query: Float[Tensor, "task query dim"], means: Float[Tensor, "task way dim"]) -> Float[Tensor, "task query way"]:
+    """2 x . m - ||m||^2."""
+    return torch.baddbmm(means.square().sum(-1)[:, None], query, means.mT, beta=-1, alpha=2)
+
+
+def nearest_neighbors(query: Float[Tensor, "task query dim"], count: int) -> Float[Tensor, "task neighbor query"]:
+    """1 where one of the `count` queries nearest to a query (last axis), except itself, else 0; columns add up to `count`."""
+    nearness = closeness(query, query)
+    nearness.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
+    nearest = nearness.topk(min(count, query.shape[1] - 1), dim=-1).indices
+    return torch.zeros_like(nearness).scatter_(-1, nearest, 1.0).mT
+
+
+def bound_updates(
+    unary: Float[Tensor, "task way query"], neighbors: Float[Tensor, "task neighbor query"], settings: LaplacianShot
+) -> Float[Tensor, "task way query"]:
+    """Logits -a + lambda W y of the last of the updates y = softmax(-a + lambda W y) (Ziko et al., eq. 9).
+
+    A task ends at its own third or later update that changes its energy, sum of y log y + a y - lambda y W y (eq. 6), relatively by no
+    more than the tolerance; it then stays as it is while others go on.
+    """
+    logits = unary.neg()
+    agreement = torch.softmax(logits, dim=1) @ neighbors
+    energy = unary.new_full((len(unary), 1, 1), torch.inf)
+    running: Bool[Tensor, "task 1 1"] = torch.ones_like(energy, dtype=torch.bool)
+    for number in range(settings.steps):
+        logits = torch.where(running, torch.add(-unary, agreement, alpha=settings.weight), logits)
+        probabilities = torch.softmax(logits, dim=1)
+        agreement = probabilities @ neighbors
+        terms = torch.xlogy(probabilities, probabilities) + probabilities * (unary - settings.weight * agreement)
+        previous, energy = energy, terms.sum((1, 2), keepdim=True)
+        if number > 1:
+            running = running & ((energy - previous).abs() > settings.tolerance * previous.abs())
+            if not bool(running.any()):
+                break
+    return logits

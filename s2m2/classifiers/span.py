@@ -1,0 +1,70 @@
+"""Linear classifiers as combinations of the support features, of which a task has few, instead of as weights over many dimensions."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+MAX_STEP = 2**21
+"""Values in one array of a solver, 16 MB: tasks are solved in parts, so that memory does not grow with their number."""
+
+WITHOUT_FLOAT64 = ("mps",)
+"""Types of devices that have no float64."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SupportSpan:
+    """The support of a batch of tasks about some origin, and its inner products, which are all that fitting a linear classifier needs."""
+
+    offsets: Float[Tensor, "task item dim"]
+    """Support features less the origin."""
+    origin: Float[Tensor, "task 1 dim"] | None
+    """None: zero."""
+    gram: Float64[Tensor, "task item item"]
+    """Inner products of the offsets, in float64, where solving costs next to nothing at this size; on the CPU where the device has none."""
+
+    def fitted(self, coefficients: Float64[Tensor, "task item way"], intercepts: Float64[Tensor, "task way"]) -> "FittedSpan":
+        """The classifiers whose weights w_c combine the offsets by the coefficients of class c."""
+        # On MPS the type must change before the device does.
+        weights = coefficients.mT.to(self.offsets.dtype).to(self.offsets.device) @ self.offsets
+        constants = intercepts.to(self.offsets.dtype).to(self.offsets.device)
+        if self.origin is not None:
+            constants = constants - (weights * self.origin).sum(-1)
+        return FittedSpan(weights=weights, constants=constants)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FittedSpan:
+    """Linear classifiers of a batch of tasks."""
+
+    weights: Float[Tensor, "task way dim"]
+    constants: Float[Tensor, "task way"]
+
+    def scores(self, query: Float[Tensor, "task query dim"]) -> Float[Tensor, "task query way"]:
+        """<x, w_c> + constant_c of every query x."""
+        return torch.baddbmm(self.constants[:, None], query, self.weights.mT)
+
+
+def support_span(support: Float[Tensor, "task item dim"], *, centered: bool) -> SupportSpan:
+    """The span of the support about its mean, or about zero.
+
+    Where an intercept is fitted without penalty, the origin makes no difference to the classifier; the mean keeps most digits.
+    """
+    origin = support.mean(1, keepdim=True) if centered else None
+    offsets = support - origin if origin is not None else support
+    # In float32 the rounding of a product of large features exceeds the penalty, and a matrix with negative eigenvalues has no factors.
+    exact = where_float64_is(offsets).double()
+    gram = exact @ exact.mT
+    # Rounding leaves the product a little asymmetric, and solvers that read one half of it would end beside the minimum.
+    return SupportSpan(offsets=offsets, origin=origin, gram=(gram + gram.mT) / 2)
+
+
+def where_float64_is(values: Tensor) -> Tensor:
+    """Values on their device, or on the CPU where that has no float64, as MPS."""
+    return values.cpu() if values.device.type in WITHOUT_FLOAT64 else values
+
+
+def part_length(gram: Float64[Tensor, "task item item"], ways: int) -> int:
+    """Tasks that a solver with one matrix for each class takes at once."""
+    return max(MAX_STEP // (ways * gram.shape[1] ** 2), 1)
