@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from s2m2.cli import main
-from s2m2.commands.classifiers import base_is_needed, prepare_features
-from s2m2.commands.scoring import Scored, score_all
 from s2m2.errors import InputError
 from s2m2.evaluation.classifiers.distribution_calibration import DistributionCalibration
 from s2m2.evaluation.features import FeatureSet
+from s2m2.evaluation.scoring import EvaluatedFeatures, base_is_needed, prepare_features, score_all
 from s2m2.recipe import EvaluateConfig
 from s2m2.recipe.classifiers import ClassifierName
 from s2m2.recipe.inductive import CalibratedConfig
@@ -79,7 +78,7 @@ def test_what_does_not_suit_the_features_is_one_line_and_leaves_nothing(
 def positive_table(fingerprint: str = "f") -> FeatureSet:
     labels = torch.arange(4).repeat_interleave(10)
     features = torch.rand(40, 8, generator=generator_for(0, "base of classifiers"))
-    return FeatureSet(features=features, labels=labels, rows=torch.arange(40), class_names=tuple("abcd"), fingerprint=fingerprint)
+    return FeatureSet(features=features, labels=labels, indices=torch.arange(40), class_names=tuple("abcd"), fingerprint=fingerprint)
 
 
 def test_statistics_of_base_features_are_taken_after_the_transforms() -> None:
@@ -128,7 +127,7 @@ def test_negative_features_are_found_wherever_a_head_would_meet_them(where: str)
 
 def test_results_state_the_base_features_that_they_rest_on(tmp_path: Path) -> None:
     dataset, flags = positive_table("evaluated"), {"tasks": 4, "queries": 2, "ways": (3,), "shots": (1,), "details": False}
-    scored = Scored(
+    scored = EvaluatedFeatures(
         features=dataset, name="file", dataset="d", split="novel", data_digest="", folder=tmp_path, base=positive_table("of the base")
     )
     cpu = torch.device("cpu")

@@ -41,7 +41,7 @@ def network() -> nn.Module:
 def dataset() -> FeatureSet:
     features = torch.randn(4, 3, generator=generator_for(0, "features"))
     return FeatureSet(
-        features=features, labels=torch.tensor([0, 1, 1, 0]), rows=torch.tensor([4, 5, 7, 9]), class_names=("a", "ö"), fingerprint="f0"
+        features=features, labels=torch.tensor([0, 1, 1, 0]), indices=torch.tensor([4, 5, 7, 9]), class_names=("a", "ö"), fingerprint="f0"
     )
 
 

@@ -47,7 +47,7 @@ def features(classes: int = 6, size: int = 9, dim: int = 8, spread: float = 1.0)
     centers = torch.randn(2 * classes, dim, generator=generator)
     values = centers[labels] + spread * torch.randn(len(labels), dim, generator=generator)
     names = tuple(f"class {number}" for number in range(2 * classes))
-    return FeatureSet(features=values, labels=labels, rows=torch.arange(len(labels)), class_names=names, fingerprint="f")
+    return FeatureSet(features=values, labels=labels, indices=torch.arange(len(labels)), class_names=names, fingerprint="f")
 
 
 def taskset(dataset: Any, ways: int = 3, items: int = 6, tasks: int = 20, *, remap: bool = True) -> Any:
