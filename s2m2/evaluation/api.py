@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import torch
@@ -64,10 +64,9 @@ class EvaluationResult:
     __str__ = __repr__ = table
 
     def _repr_html_(self) -> str:
-        header, row = (
-            "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) for tag, cells in zip(("th", "td"), self._cells(), strict=True)
-        )
-        return f"<table><caption>{escape(self._title())}</caption><tr>{header}</tr><tr>{row}</tr></table>"
+        header, row = self._cells()
+        rows = [f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>" for tag, cells in (("th", header), ("td", row))]
+        return f"<table><caption>{escape(self._title())}</caption>{''.join(rows)}</table>"
 
     def _title(self) -> str:
         results = self.results
@@ -91,8 +90,8 @@ def evaluate(
     tasks: int = 10_000,
     seed: int = 0,
     protocol: str = "fixed",
-    transforms: Sequence[TransformName] = (),
-    base: tuple[Any, Any] | None = None,
+    transforms: Sequence[str] = (),
+    base: Any = None,
     device: torch.device | str | None = None,
     progress: bool = False,
 ) -> EvaluationResult:
@@ -125,11 +124,12 @@ def evaluate(
     if base_features is not None and base_features.features.shape[1] != features.features.shape[1]:
         raise InputError(f"base has {base_features.features.shape[1]} features an image, but X has {features.features.shape[1]}")
     where = torch.device(device if device is not None else X.device if isinstance(X, torch.Tensor) else "cpu")
-    prepared = _prepare(features, classifier, tuple(transforms), base_features, seed)
+    names = _transform_names(transforms)
+    prepared = _prepare(features, classifier, names, base_features, seed)
     evaluated = EvaluatedFeatures(
         features=features, name="features", dataset="arrays", split="all", data_digest=classes_digest(features), base=base_features
     )
-    config = EvaluateConfig(transforms=tuple(transforms), unknown=0)
+    config = EvaluateConfig(transforms=names, unknown=0)
     label = next(iter(prepared.classifiers))
     with progress_bar(label, tasks, "tasks", shown=progress) as advance:
         return EvaluationResult(results=score_kind(evaluated, prepared, label, (spec, _sampler(features, spec)), config, where, advance))
@@ -170,10 +170,6 @@ def _base_features(base: Any) -> FeatureSet | None:
 def _prepare(
     features: FeatureSet, classifier: Any, transforms: tuple[TransformName, ...], base: FeatureSet | None, seed: int
 ) -> PreparedFeatures:
-    unknown = [name for name in transforms if name not in get_args(TransformName)]
-    if unknown:
-        raise InputError(f"transforms has {unknown[0]}, not one of {', '.join(get_args(TransformName))}")
-    check_transforms("transforms", transforms)
     if needs_base(transforms) and base is None:
         raise InputError("transforms has a step that needs base, the features and labels of the base classes")
     (changed,), changed_base, remaining = transform_features(transforms, base, features)
@@ -189,6 +185,15 @@ def _prepare(
         classifiers={label: built},
         base_fingerprints={label: base.fingerprint if used and base is not None else ""},
     )
+
+
+def _transform_names(names: Sequence[str]) -> tuple[TransformName, ...]:
+    unknown = [name for name in names if name not in get_args(TransformName)]
+    if unknown:
+        raise InputError(f"transforms has {unknown[0]}, not one of {', '.join(get_args(TransformName))}")
+    transforms = cast(tuple[TransformName, ...], tuple(names))
+    check_transforms("transforms", transforms)
+    return transforms
 
 
 def _sampler(features: FeatureSet, spec: EpisodeSpec) -> Any:

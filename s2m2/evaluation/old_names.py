@@ -13,10 +13,10 @@ def old_keywords(**names: str) -> Callable[[Cls], Cls]:
     def wrap(cls: Cls) -> Cls:
         init = cls.__init__  # type: ignore[misc]
 
-        def __init__(self: Any, **values: Any) -> None:
+        def renamed(self: Any, **values: Any) -> None:
             init(self, **{names.get(name, name): value for name, value in values.items()})
 
-        cls.__init__ = __init__  # type: ignore[misc]
+        cls.__init__ = renamed  # type: ignore[misc]
         return cls
 
     return wrap

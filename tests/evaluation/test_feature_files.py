@@ -76,7 +76,7 @@ UNNUMBERED[4, 1] = np.nan
         ({"class_names": np.array(["a", "b"])}, "labels from 3 to 9, but 2 class_names"),
         ({"labels": np.array([-1, 0, 0, 1, 1, 1]), "class_names": np.array(["a", "b"])}, "labels from -1"),
         ({"labels": np.array(list("aabbcc")), "class_names": np.array(["a", "b"])}, "the label 'c'"),
-        ({"class_names": np.array(["a"] * 10)}, "each another"),
+        ({"class_names": np.array(["a"] * 10)}, "one distinct text a class"),
         ({"class_names": np.arange(10)}, "class_names of shape"),
     ],
 )

@@ -182,3 +182,11 @@ def test_sizes_in_which_tasks_or_classes_differ_are_not_stated(tmp_path: Path) -
     assert (spec.ways, spec.shots, spec.queries) == (5, 2, 0)
     rewrite(stored(tmp_path / "tasks.npz", replace(SPEC, protocol="variable")), spec=np.array("{}"))
     assert load_tasks(tmp_path / "tasks.npz", IMAGES, LABELS).spec.ways == 0
+
+
+def test_a_file_of_version_0_1_has_the_tasks_that_are_sampled_today() -> None:
+    labels = torch.arange(8).repeat_interleave(12)
+    loaded = load_tasks(Path(__file__).parents[1] / "evaluation" / "version_0_1" / "tasks.npz", torch.arange(96), labels)
+    assert loaded.spec == EpisodeSpec(ways=3, shots=2, queries=3, tasks=12)
+    for one, other in zip(tasks_of(loaded), tasks_of(TaskSampler(labels, loaded.spec)), strict=True):
+        assert all(torch.equal(getattr(one, name), getattr(other, name)) for name in PARTS)
