@@ -1,4 +1,4 @@
-"""How far a classifier's probabilities can be believed, and the one temperature that mends them."""
+"""Calibration: confidence against accuracy in bins, and temperature scaling (Guo et al., ICML 2017, arXiv 1706.04599, sections 2 and 4)."""
 
 import math
 from collections.abc import Callable
@@ -9,78 +9,99 @@ from jaxtyping import Float, Float64, Int64
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from s2m2.data.episodes import UNKNOWN, EpisodeIndices
-from s2m2.data.sampling import EpisodeSource
 from s2m2.evaluation.engine import Scorer, map_tasks
+from s2m2.tasks.episodes import OPEN_SET, EpisodeIndices, TaskSource
 
-SEARCHED = 8.0
-"""The temperature lies within a factor of e to this power of the scores' own scale."""
+BINS = 15
+"""Bins of confidence, of equal width (Guo et al., section 4)."""
+SEARCH_RANGE = 8.0
+"""The temperature is searched within a factor of exp(SEARCH_RANGE) around the scale of the scores."""
+
+
+def reliability_bins(confidence: Float[Tensor, " query"], right: Tensor) -> Float64[Tensor, "bin 3"]:
+    """Number of queries, sum of their confidences and number of right predictions in `BINS` bins (m - 1, m] / `BINS`.
+
+    Counts, so that those of all parts can be summed; torchmetrics and scikit-learn keep every query.
+    """
+    bins = (confidence * BINS).ceil_().sub_(1).clamp_(0, BINS - 1).long()
+    count = torch.bincount(bins, minlength=BINS).double()
+    sums = torch.bincount(bins, weights=confidence.double(), minlength=BINS)
+    return torch.stack([count, sums, torch.bincount(bins, weights=right.double(), minlength=BINS)], dim=1)
+
+
+def calibration_error(bins: Float64[Tensor, "bin 3"]) -> float:
+    """Expected calibration error, a fraction: the mean over queries of |accuracy - confidence| of their bin (Guo et al., equation 3).
+
+    Args:
+        bins: number of queries, sum of confidences, number of right predictions, as `reliability_bins` counts them.
+    """
+    return float((bins[:, 2] - bins[:, 1]).abs().sum() / bins[:, 0].sum())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScoredQueries:
-    """Queries of tasks of as many ways, each with its scores."""
+    """Scores of the queries of tasks with equal ways."""
 
     scores: Float[Tensor, "query way"]
     ways: Int64[Tensor, " query"]
-    """Own way of each query, or `UNKNOWN`."""
+    """True way of each query, or `OPEN_SET`."""
 
 
 def score_queries(
-    features: Float[Tensor, "row dim"],
-    source: EpisodeSource,
+    features: Float[Tensor, "image dim"],
+    source: TaskSource,
     scorer: Scorer,
     *,
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> list[ScoredQueries]:
-    """The scores of all queries of a few tasks, one part after the other.
+    """The scores of all queries of a source of tasks, part by part.
 
     Args:
-        progress: told the number of tasks of each part when it is done.
+        progress: called with the number of tasks of each finished part.
     """
 
     def keep(episodes: EpisodeIndices, scores: Float[Tensor, "task query way"]) -> tuple[int, ScoredQueries]:
         return len(episodes), ScoredQueries(scores=scores.flatten(0, 1).cpu(), ways=episodes.query_ways.flatten())
 
-    found = []
+    parts = []
     for tasks, queries in map_tasks(features, source, scorer, keep, device=device):
-        found.append(queries)
+        parts.append(queries)
         if progress is not None:
             progress(tasks)
-    return found
+    return parts
 
 
 def fit_temperature(parts: list[ScoredQueries]) -> float:
     """The temperature at which the softmax of the scores has the least mean negative log-likelihood (Guo et al., ICML 2017, section 4.2).
 
-    Scores are divided by it, so that no prediction changes. The loss is convex in 1 / temperature, hence has one minimum in its
-    logarithm too. Where every query is right, ever smaller temperatures would be better; the search ends at exp(-8) times the mean
-    distance of a score from the largest one.
+    Scores are divided by it, which changes no prediction. The loss is convex in 1 / temperature, so it has one minimum in the
+    logarithm as well. Where every prediction is right, smaller temperatures are always better; the search ends at exp(-8) times the
+    mean distance of a score from the largest one.
     """
     total, count, queries = 0.0, 0, 0
-    for below, own in map(_known, parts):
-        total, count, queries = total - float(below.sum()), count + below.numel(), queries + len(own)
+    for below, true in map(_closed, parts):
+        total, count, queries = total - float(below.sum()), count + below.numel(), queries + len(true)
     scale = total / max(count, 1)
     if scale == 0 or not math.isfinite(scale):
         return 1.0
 
     def loss(logarithm: float) -> float:
         sharpness = math.exp(-logarithm)
-        losses = ((below * sharpness).logsumexp(-1) - own * sharpness for below, own in map(_known, parts))
+        losses = ((below * sharpness).logsumexp(-1) - true * sharpness for below, true in map(_closed, parts))
         return sum(float(part.sum()) for part in losses) / queries
 
     center = math.log(scale)
-    found = minimize_scalar(loss, bounds=(center - SEARCHED, center + SEARCHED), method="bounded", options={"xatol": 1e-4})
-    return math.exp(float(found.x))
+    best = minimize_scalar(loss, bounds=(center - SEARCH_RANGE, center + SEARCH_RANGE), method="bounded", options={"xatol": 1e-4})
+    return math.exp(float(best.x))
 
 
-def _known(part: ScoredQueries) -> tuple[Float64[Tensor, "known way"], Float64[Tensor, " known"]]:
-    """Scores of the queries of known classes less their largest one, and of these those of the own way.
+def _closed(part: ScoredQueries) -> tuple[Float64[Tensor, "closed way"], Float64[Tensor, " closed"]]:
+    """Scores of the closed-set queries minus their largest, and of these the score of the true way.
 
-    Made anew for each look at them, so that the scores of all tasks are in memory once, in the precision that they came in.
+    Computed again at each use, so that the scores of all tasks are in memory once, in their own precision.
     """
-    known = part.ways != UNKNOWN
-    scores = part.scores[known].double()
+    closed = part.ways != OPEN_SET
+    scores = part.scores[closed].double()
     below = scores - scores.amax(-1, keepdim=True)
-    return below, below.gather(-1, part.ways[known][:, None])[:, 0]
+    return below, below.gather(-1, part.ways[closed][:, None])[:, 0]

@@ -1,32 +1,36 @@
-"""`Details`: what results say beyond the accuracy of each task. Plain numbers and names, so that they can be kept as JSON."""
+"""`Details`: what results state besides the accuracy of each task. Plain numbers and names, stored as JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from s2m2.evaluation.features import FeatureSet
-from s2m2.evaluation.open_set import OpenScore
-from s2m2.evaluation.outcomes import HardTask, Outcomes
+from s2m2.evaluation.old_names import old_keywords  # shim
 
-MAX_SUPPORT, MAX_WRONG = 5, 8
-"""Images of a class of a hard task that are kept; the rest is counted."""
+OLD_KEYS = {
+    "TaskResults": {"head": "classifier"},
+    "Details": {"unknown": "open_set"},
+    "Reliability": {"surprise": "nll"},
+    "OpenScore": {"recognised": "recognized"},
+}
+"""Keys of s2m2 0.1.0 in the JSON of each value, and today's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassDetails:
-    """One class over all tasks that had it."""
+    """One class over all tasks that contain it."""
 
     name: str
     tasks: int
-    """Tasks that had it."""
+    """Tasks that contain it."""
     task_sum: float
     """Sum of the accuracies of these tasks."""
     queries: int
     right: int
+    """Queries of the class that were recognized."""
 
     @property
     def accuracy(self) -> float:
-        """Share of its queries that were recognized; 0 where there were none."""
+        """Fraction of its queries that were recognized; 0 where there are none."""
         return self.right / self.queries if self.queries else 0.0
 
 
@@ -39,42 +43,63 @@ class Reliability:
     nll: float
     """Mean negative log-likelihood, in nats."""
     bins: tuple[tuple[float, float, float], ...]
-    """Of each bin of confidence: number of queries, sum of confidences, number of right ones."""
+    """Of each bin of confidence: number of queries, sum of confidences, number of right predictions."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """The classifier's probabilities as they come, and after one temperature."""
+    """The classifier's probabilities before and after temperature scaling."""
 
     before: Reliability
     after: Reliability | None
-    """None where there were no validation tasks to fit a temperature on."""
+    """None without validation tasks to fit a temperature on."""
     temperature: float | None
     tasks: int
     """Validation tasks that the temperature was fitted on."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnknownDetails:
-    """Tasks with queries of unknown classes, the threshold chosen on validation classes."""
+class OpenScore:
+    """How well open-set queries are told from queries of the task's classes; all are fractions."""
+
+    auroc: float
+    """Area under the ROC curve within a task, mean over tasks: the probability that a closed-set query is the more confident one."""
+    auroc_interval: float
+    """Half width of its 95% interval, 1.96 std / sqrt(tasks)."""
+    auroc_pooled: float
+    """The same area over the queries of all tasks together, as one threshold for all tasks sees them."""
+    accepted: float
+    """Closed-set queries above the threshold."""
+    rejected: float
+    """Open-set queries below it."""
+    recognized: float
+    """Closed-set queries above the threshold with the right prediction."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenSetDetails:
+    """Tasks with open-set queries, the threshold chosen on validation classes."""
 
     classes: int
-    """Unknown classes in each task, as many queries of each as of a known one."""
+    """Open-set classes of each task, with as many queries each as a class of the task."""
     tasks: int
     threshold: float
-    """Least probability at which a query is accepted; it separates best on as many validation tasks."""
+    """Smallest probability of an accepted query; it separates best on as many validation tasks."""
     score: OpenScore
+
+
+UnknownDetails = OpenSetDetails  # shim
 
 
 @dataclass(frozen=True, kw_only=True)
 class HardWay:
-    """One class of a hard task, by rows of the image dataset."""
+    """One class of a hard task, as indices of the image dataset."""
 
     name: str
     support: tuple[int, ...]
     """At most five."""
     wrong: tuple[tuple[int, int], ...]
-    """Row and predicted way of queries that were not recognized; at most eight."""
+    """Index and predicted way of misclassified queries; at most eight."""
     right: int
     queries: int
 
@@ -84,32 +109,39 @@ class HardTaskDetails:
     """A task of lowest accuracy."""
 
     number: int
-    """Place among the tasks of the evaluation."""
+    """Position among the tasks of the evaluation."""
     accuracy: float
     ways: tuple[HardWay, ...]
 
 
+@old_keywords(unknown="open_set")  # shim
 @dataclass(frozen=True, kw_only=True)
 class Details:
-    """Everything about one classifier on one kind of task but the accuracies themselves."""
+    """Everything about one classifier on one kind of task except the accuracies."""
 
     classes: tuple[ClassDetails, ...]
     confusion: tuple[tuple[int, int, int], ...]
-    """True class, predicted class (places in `classes`) and the number of such queries, where there are any."""
+    """True class, predicted class (positions in `classes`) and the number of such queries, where there are any."""
     hardest: tuple[HardTaskDetails, ...]
     calibration: Calibration
-    unknown: UnknownDetails | None = None
+    open_set: OpenSetDetails | None = None
     left_out: tuple[str, ...] = ()
     """What could not be measured, and why; a sentence each."""
 
+    @property
+    def unknown(self) -> OpenSetDetails | None:  # shim
+        """As `open_set`."""
+        return self.open_set
+
     @classmethod
     def from_stated(cls, stated: Mapping[str, Any]) -> "Details":
-        """The details behind `asdict` of them, after a way through JSON.
+        """The details from their JSON object.
 
         Raises:
-            KeyError, TypeError, ValueError: they are not.
+            KeyError, TypeError, ValueError: it is of another form.
         """
-        calibration, unknown = stated["calibration"], stated["unknown"]
+        stated = current_keys(cls, stated)
+        calibration, open_set = stated["calibration"], stated["open_set"]
         return cls(
             classes=tuple(ClassDetails(**entry) for entry in stated["classes"]),
             confusion=tuple((true, predicted, count) for true, predicted, count in stated["confusion"]),
@@ -120,62 +152,30 @@ class Details:
                 temperature=calibration["temperature"],
                 tasks=calibration["tasks"],
             ),
-            unknown=UnknownDetails(**{**unknown, "score": OpenScore(**unknown["score"])}) if unknown is not None else None,
+            open_set=_open_set(open_set) if open_set is not None else None,
             left_out=tuple(stated["left_out"]),
         )
 
 
-def class_details(outcomes: Outcomes, names: tuple[str, ...]) -> tuple[ClassDetails, ...]:
-    """Every class of an evaluation, in order of class numbers."""
-    rows = zip(
-        outcomes.classes.tolist(),
-        outcomes.class_tasks.tolist(),
-        outcomes.class_sums.tolist(),
-        outcomes.confusion.sum(1).tolist(),
-        outcomes.confusion.diagonal().tolist(),
-        strict=True,
-    )
-    return tuple(
-        ClassDetails(name=names[number], tasks=tasks, task_sum=total, queries=queries, right=right)
-        for number, tasks, total, queries, right in rows
-    )
-
-
-def sparse_confusion(outcomes: Outcomes) -> tuple[tuple[int, int, int], ...]:
-    """The entries of the confusion matrix that are not 0, row by row."""
-    places = outcomes.confusion.nonzero()
-    counts = outcomes.confusion[places[:, 0], places[:, 1]].tolist()
-    return tuple((true, predicted, count) for (true, predicted), count in zip(places.tolist(), counts, strict=True))
-
-
-def hard_task_details(task: HardTask, features: FeatureSet) -> HardTaskDetails:
-    """A hard task by rows of the image dataset behind the features."""
-    episode, ways = task.episode, []
-    for way, number in enumerate(episode.classes[0].tolist()):
-        support = features.rows[episode.support[0][episode.support_ways[0] == way]].tolist()
-        own = episode.query_ways[0] == way
-        answers = list(zip(features.rows[episode.query[0][own]].tolist(), task.predicted[own].tolist(), strict=True))
-        wrong = [(row, answer) for row, answer in answers if answer != way]
-        ways.append(
-            HardWay(
-                name=features.class_names[number],
-                support=tuple(support[:MAX_SUPPORT]),
-                wrong=tuple(wrong[:MAX_WRONG]),
-                right=len(answers) - len(wrong),
-                queries=len(answers),
-            )
-        )
-    return HardTaskDetails(number=task.number, accuracy=task.accuracy, ways=tuple(ways))
+def current_keys(cls: type, stated: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON object of a value with today's keys."""
+    names = OLD_KEYS[cls.__name__]
+    return {names.get(key, key): value for key, value in stated.items()}
 
 
 def _reliability(stated: Mapping[str, Any]) -> Reliability:
+    stated = current_keys(Reliability, stated)
     bins = tuple((float(count), float(confidence), float(right)) for count, confidence, right in stated["bins"])
     return Reliability(error=stated["error"], nll=stated["nll"], bins=bins)
 
 
+def _open_set(stated: Mapping[str, Any]) -> OpenSetDetails:
+    return OpenSetDetails(**{**stated, "score": OpenScore(**current_keys(OpenScore, stated["score"]))})
+
+
 def _hard_task(stated: Mapping[str, Any]) -> HardTaskDetails:
     ways = tuple(
-        HardWay(**{**way, "support": tuple(way["support"]), "wrong": tuple((row, answer) for row, answer in way["wrong"])})
+        HardWay(**{**way, "support": tuple(way["support"]), "wrong": tuple((index, answer) for index, answer in way["wrong"])})
         for way in stated["ways"]
     )
     return HardTaskDetails(number=stated["number"], accuracy=stated["accuracy"], ways=ways)

@@ -9,14 +9,13 @@ from threading import local
 from typing import TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from s2m2.data.episodes import EpisodeIndices, join_episodes
-from s2m2.data.sampling import EpisodeSource
 from s2m2.evaluation.classifiers.protocol import FewShotClassifier
-from s2m2.evaluation.tasks import BLOCKS, MAX_GATHER, FewShotTasks, TaskGatherer
+from s2m2.evaluation.tasks import BLOCKS, MAX_GATHER, FewShotTasks
 from s2m2.seeding import generator_for
+from s2m2.tasks.episodes import EpisodeIndices, TaskSource, join_episodes
 from s2m2.threads import one_thread
 
 JOBS_AHEAD = 2
@@ -24,61 +23,92 @@ JOBS_AHEAD = 2
 
 Result = TypeVar("Result")
 Reduce = Callable[[EpisodeIndices, Float[Tensor, "task query way"]], Result]
-"""What is kept of some tasks and their scores."""
+"""Reduces tasks and their scores to what is needed of them."""
 TaskTransform = Callable[[FewShotTasks], FewShotTasks]
-"""Changes the features of tasks before the classifier meets them."""
+"""Changes the features of tasks before the classifier."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scorer:
-    """A classifier as it meets every task."""
+    """A classifier with its random stream, the transform before it and its job size."""
 
     classifier: FewShotClassifier
     stream: tuple[str | int, ...]
     """Name of the classifier's random stream; a job adds its number."""
     seed: int
     transform: TaskTransform | None = None
-    support_features: Float[Tensor, "row dim"] | None = None
-    """What support images show, where that is not what they show as queries (see `FeatureSet`)."""
+    support_features: Float[Tensor, "image dim"] | None = None
+    """Features of images as support, where they differ from those as queries (see `FeatureSet`)."""
     blocks: int = BLOCKS
-    """Blocks of tasks that are one job, computed by one thread: more of them make the operations of a classifier larger."""
+    """Blocks of tasks in one job, computed by one thread: more of them make the operations of a classifier larger."""
     max_gather: int = MAX_GATHER
-    """Numbers that the classifier meets at once, at most: a classifier of few operations is fastest where they stay in the processor's cache."""
+    """Feature values that the classifier computes on at once, at most: those of few operations are fastest within the processor's cache."""
+
+
+class TaskGatherer:
+    """Copies the features of tasks out of a dataset into reused memory: fresh memory costs more than the copy itself.
+
+    The next call overwrites the last result.
+    """
+
+    def __init__(self, features: Float[Tensor, "image dim"], support_features: Float[Tensor, "image dim"] | None = None) -> None:
+        self.features = features
+        self.support_features = features if support_features is None else support_features
+        self.memory = {"support": features.new_empty(0, features.shape[1]), "query": features.new_empty(0, features.shape[1])}
+
+    def __call__(self, episodes: EpisodeIndices) -> FewShotTasks:
+        """The features of tasks."""
+        return FewShotTasks(
+            support=self._gather("support", self.support_features, episodes.support),
+            labels=episodes.support_ways.to(self.features.device),
+            query=self._gather("query", self.features, episodes.query),
+            ways=episodes.ways,
+            shots=episodes.shots,
+        )
+
+    def _gather(
+        self, name: str, features: Float[Tensor, "image dim"], indices: Int64[Tensor, "task item"]
+    ) -> Float[Tensor, "task item dim"]:
+        if len(self.memory[name]) < indices.numel():
+            self.memory[name] = features.new_empty(indices.numel(), features.shape[1])
+        gathered = self.memory[name][: indices.numel()]
+        torch.index_select(features, 0, indices.flatten().to(features.device), out=gathered)
+        return gathered.unflatten(0, indices.shape)
 
 
 def map_tasks(
-    features: Float[Tensor, "row dim"],
-    source: EpisodeSource,
+    features: Float[Tensor, "image dim"],
+    source: TaskSource,
     scorer: Scorer,
     reduce: Reduce[Result],
     *,
     device: torch.device | str = "cpu",
 ) -> Iterator[Result]:
-    """`reduce` of all tasks in order, one part after the other.
+    """`reduce` of all tasks in order, part by part.
 
-    Jobs of some blocks each are shared out among as many threads as torch uses, each of which computes on its own; on another
+    Jobs of some blocks each are distributed among as many threads as torch uses, each with single-threaded operations; on another
     device than the CPU there is one. Neither their number nor their pace changes a result.
 
     Raises:
-        InputError: a task needs what there is not.
+        InputError: a task needs more than there is.
     """
-    dataset, kept = features.to(device), local()
+    features_there, thread = features.to(device), local()
     support = scorer.support_features.to(device) if scorer.support_features is not None else None
 
-    def serve(job: int) -> list[Result]:
-        if not hasattr(kept, "gather"):
-            kept.gather = TaskGatherer(dataset, support)
+    def run_job(job: int) -> list[Result]:
+        if not hasattr(thread, "gather"):
+            thread.gather = TaskGatherer(features_there, support)
         with torch.inference_mode():
             generator = generator_for(scorer.seed, *scorer.stream, job)
-            parts = _parts(source, job, scorer, dataset.shape[1])
-            return [reduce(part, _scores(part, kept.gather, scorer, generator)) for part in parts]
+            parts = _parts(source, job, scorer, features_there.shape[1])
+            return [reduce(part, _scores(part, thread.gather, scorer, generator)) for part in parts]
 
-    workers = torch.get_num_threads() if dataset.device.type == "cpu" else 1
+    workers = torch.get_num_threads() if features_there.device.type == "cpu" else 1
     with one_thread(), ThreadPoolExecutor(workers, thread_name_prefix="tasks") as pool:
         waiting: deque[Future[list[Result]]] = deque()
         try:
             for job in range(-(-source.blocks // scorer.blocks)):
-                waiting.append(pool.submit(serve, job))
+                waiting.append(pool.submit(run_job, job))
                 if len(waiting) > JOBS_AHEAD * workers:
                     yield from waiting.popleft().result()
             while waiting:
@@ -93,11 +123,11 @@ def part_size(episodes: EpisodeIndices, dim: int, max_gather: int) -> int:
     return max(max_gather // ((support + queries) * dim), 1)
 
 
-def _parts(source: EpisodeSource, job: int, scorer: Scorer, dim: int) -> Iterator[EpisodeIndices]:
+def _parts(source: TaskSource, job: int, scorer: Scorer, dim: int) -> Iterator[EpisodeIndices]:
     """The tasks of a job, those of one size together as far as memory allows."""
     blocks = range(job * scorer.blocks, min((job + 1) * scorer.blocks, source.blocks))
-    drawn = [episodes for number in blocks for episodes in source.block(number)]
-    for _, group in groupby(drawn, key=lambda episodes: episodes.size):
+    tasks = [episodes for number in blocks for episodes in source.block(number)]
+    for _, group in groupby(tasks, key=lambda episodes: episodes.size):
         episodes = join_episodes(list(group))
         size = part_size(episodes, dim, scorer.max_gather)
         for start in range(0, len(episodes), size):

@@ -1,4 +1,4 @@
-"""Features and few-shot tasks to accuracies: every task is drawn, its classifier fitted, its queries predicted."""
+"""From features and few-shot tasks to accuracies: each task is sampled, the classifier fitted, the queries predicted."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,21 +7,20 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from s2m2.data.episodes import EpisodeIndices, EpisodeSpec
-from s2m2.data.sampling import EpisodeSampler, EpisodeSource
-from s2m2.evaluation.classifiers import CLASSIFIERS, FewShotClassifier
+from s2m2.evaluation.contract import ScoresTasks, job_size
 from s2m2.evaluation.engine import Scorer, TaskTransform, map_tasks
 from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.outcomes import task_accuracies
-from s2m2.recipe.classifiers import ClassifierName
+from s2m2.tasks.episodes import EpisodeIndices, EpisodeSpec, TaskSource
+from s2m2.tasks.sampler import TaskSampler
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ExampleTask:
-    """The first task of an evaluation and what the classifier made of it, to be drawn in a report."""
+    """The first task of an evaluation with its predictions, for a figure of the report."""
 
     episode: EpisodeIndices
-    """One task, whose entries are rows of the feature dataset; `FeatureSet.rows` has their images."""
+    """One task of positions in the feature set; `FeatureSet.indices` has their images."""
     predicted: Int64[Tensor, " query"]
     """Predicted way of each query."""
 
@@ -29,24 +28,24 @@ class ExampleTask:
 def score_tasks(
     features: FeatureSet,
     spec: EpisodeSpec,
-    classifier: FewShotClassifier,
+    classifier: ScoresTasks,
     *,
-    name: ClassifierName,
-    source: EpisodeSource | None = None,
+    name: str | None = None,
+    source: TaskSource | None = None,
     transform: TaskTransform | None = None,
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> Float64[Tensor, " task"]:
-    """Accuracy of a name on each task, a fraction of its queries; those of unknown classes do not count.
+    """Accuracy of a classifier on each task, a fraction of its queries; open-set queries do not count.
 
-    Tasks and the name's draws depend on `spec.seed` alone (and the draws on the name's name), so two classifiers, two backbones or two
-    trainings meet the same tasks, and the first tasks of a longer evaluation score as those of a shorter one.
+    The tasks depend on `spec.seed` alone, and the classifier's random numbers on the seed and its name, so two classifiers, backbones
+    or trainings get the same tasks, and the first tasks of a longer evaluation the same accuracies as those of a shorter one.
 
     Args:
-        name: name of the name, which its random stream is named by.
-        source: the tasks, if they are not to be drawn by `spec`.
-        transform: done to each task before the name meets it.
-        progress: told the number of tasks of each part when it is done.
+        name: of the classifier's random stream; None: `classifier.name`.
+        source: the tasks; None: sampled by `spec`.
+        transform: applied to each task before the classifier.
+        progress: called with the number of tasks of each finished part.
 
     Raises:
         InputError: a task needs more classes, or more images of a class, than there are.
@@ -64,54 +63,55 @@ def score_tasks(
 def example_task(
     features: FeatureSet,
     spec: EpisodeSpec,
-    classifier: FewShotClassifier,
+    classifier: ScoresTasks,
     *,
-    name: ClassifierName,
-    source: EpisodeSource | None = None,
+    name: str | None = None,
+    source: TaskSource | None = None,
     transform: TaskTransform | None = None,
     device: torch.device | str = "cpu",
 ) -> ExampleTask:
-    """The first task that `score_tasks` meets, with its predictions."""
+    """The first task of `score_tasks` with its predictions."""
     source = source if source is not None else sampler_for(features, spec)
     scorer = scorer_for(name, classifier, spec, features, transform, device)
     return next(map_tasks(features.features, _First(source), scorer, _example, device=device))
 
 
 class _First:
-    """The first task of others."""
+    """The first task of a source."""
 
     tasks = 1
     blocks = 1
 
-    def __init__(self, source: EpisodeSource) -> None:
+    def __init__(self, source: TaskSource) -> None:
         self.source = source
 
     def block(self, number: int) -> list[EpisodeIndices]:
         return [self.source.block(0)[0].part(0, 1)]
 
 
-def sampler_for(features: FeatureSet, spec: EpisodeSpec) -> EpisodeSampler:
-    """Tasks of a specification, drawn from rows of features.
+def sampler_for(features: FeatureSet, spec: EpisodeSpec) -> TaskSampler:
+    """Tasks of a specification, sampled from a feature set.
 
     Raises:
         InputError: a task needs more classes, or more images of a class, than there are.
     """
-    return EpisodeSampler(features.labels, spec, features.class_names, features.for_queries)
+    return TaskSampler(features.labels, spec, features.class_names, features.for_queries)
 
 
 def scorer_for(
-    name: ClassifierName,
-    classifier: FewShotClassifier,
+    name: str | None,
+    classifier: ScoresTasks,
     spec: EpisodeSpec,
     features: FeatureSet | None = None,
     transform: TaskTransform | None = None,
     device: torch.device | str = "cpu",
 ) -> Scorer:
-    """A name with the random stream of its name, for tasks of a specification on features, whose support features it meets."""
-    stream, job = ("head", name, spec.ways, spec.shots), CLASSIFIERS[name].job_on(torch.device(device))
+    """A classifier with its random stream for tasks of a specification, and the support features of a feature set."""
+    name = name if name is not None else getattr(classifier, "name", type(classifier).__name__)
+    job = job_size(classifier, name, device)
     return Scorer(
         classifier=classifier,
-        stream=stream,
+        stream=("head", name, spec.ways, spec.shots),  # the first word is part of the numbers
         seed=spec.seed,
         blocks=job.blocks,
         max_gather=job.max_gather,

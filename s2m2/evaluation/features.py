@@ -1,4 +1,4 @@
-"""`FeatureSet`: the features of a split, extracted once for given weights and images, and kept under their fingerprint."""
+"""`FeatureSet`: the features of labeled images; their extraction, and cache files by fingerprint."""
 
 import hashlib
 import json
@@ -15,160 +15,171 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from s2m2.errors import InputError
+from s2m2.evaluation.old_names import old_keywords  # shim
 from s2m2.files import replacing
 from s2m2.models.modes import evaluation_mode
 
 FEATURES_FORMAT = "1"
+TENSORS = ("features", "labels", "indices")
+"""Tensors of a feature file."""
+OLD_NAMES = {"rows": "indices"}
+"""Names of tensors in files of s2m2 0.1.0."""
 MAX_GATHERED = 2**28
-"""Numbers of features that may lie on a GPU until all are there: 1 GB."""
+"""Feature values that are collected on a GPU until extraction is complete: 1 GB."""
 
 Transform = Callable[[UInt8[Tensor, "batch height width 3"]], Float[Tensor, "batch 3 size size"]]
-"""What a network sees of stored images: resized, cropped, normalized."""
-RowTransform = Callable[[UInt8[Tensor, "batch height width 3"], Int64[Tensor, " batch"]], Float[Tensor, "batch 3 size size"]]
-"""The same where it differs from image to image: the second argument has their places among the rows."""
+"""From stored images to the input of a network: resized, cropped, normalized."""
+ImageTransform = Callable[[UInt8[Tensor, "batch height width 3"], Int64[Tensor, " batch"]], Float[Tensor, "batch 3 size size"]]
+"""The same with a transform for each image: the second argument has their positions among the extracted images."""
 
 
+@old_keywords(rows="indices")  # shim
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FeatureSet:
-    """What a few-shot classifier knows of the images of a split."""
+    """Features of labeled images: all that an evaluation needs of them."""
 
-    features: Float32[Tensor, "row dim"]
-    labels: Int64[Tensor, " row"]
-    """Class number of each row, an index of `class_names`."""
-    rows: Int64[Tensor, " row"]
-    """Number of each row's image in the image dataset."""
+    features: Float32[Tensor, "image dim"]
+    labels: Int64[Tensor, " image"]
+    """Class number of each image, an index of `class_names`."""
+    indices: Int64[Tensor, " image"]
+    """Index of each image in the image dataset."""
     class_names: tuple[str, ...]
     """Names of all classes of the image dataset."""
     fingerprint: str
-    """SHA-256 over the weights and whatever else shaped the features, hexadecimal."""
-    support_features: Float32[Tensor, "row dim"] | None = None
-    """What the images show as support, the mean over several crops, say; None where it is the same. Files do not hold it."""
-    for_queries: Bool[Tensor, " row"] | None = None
-    """Rows that queries are drawn from, all others being for support; None: any row may be either. Files do not hold it."""
+    """SHA-256 over the weights and everything else that shaped the features, hexadecimal."""
+    support_features: Float32[Tensor, "image dim"] | None = None
+    """Features of the images as support, such as means over several crops; None: the same. Not stored in files."""
+    for_queries: Bool[Tensor, " image"] | None = None
+    """Images that queries are sampled from, all others being for support; None: any image may be either. Not stored in files."""
+
+    @property
+    def rows(self) -> Int64[Tensor, " image"]:  # shim
+        """As `indices`."""
+        return self.indices
 
 
 def extract_features(
     backbone: nn.Module,
-    images: UInt8[Tensor, "image height width 3"],
-    rows: Int64[Tensor, " row"],
+    images: UInt8[Tensor, "stored height width 3"],
+    indices: Int64[Tensor, " image"],
     transform: Transform,
     *,
     batch_size: int,
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
-) -> Float32[Tensor, "row dim"]:
-    """Features of the images `rows` in evaluation mode, on the CPU, in the order of `rows`.
+) -> Float32[Tensor, "image dim"]:
+    """Features of the images at `indices` in evaluation mode, on the CPU, in the order of `indices`.
 
-    A batch is read while the one before it is computed on, and a GPU is waited for at the end alone.
+    A batch is read while the previous one is computed, and the host waits for a GPU at the end only.
 
     Args:
-        backbone: on `device`; every module gets its own mode, training or evaluation, back.
+        backbone: on `device`; the mode of every module, training or evaluation, is restored.
         images: may be a memory map; a batch is read at a time.
-        progress: told the number of images of each batch when it is done; on a GPU, when it is under way.
+        progress: called with the number of images of each finished batch; on a GPU, of each submitted one.
 
     Raises:
         InputError: a feature is not finite.
     """
-    view: RowTransform = lambda batch, _: transform(batch)  # noqa: E731 (a name for a type)
-    return extract_views(backbone, images, rows, (view,), batch_size=batch_size, device=device, progress=progress)
+    view: ImageTransform = lambda batch, _: transform(batch)  # noqa: E731 (a name for a type)
+    return extract_views(backbone, images, indices, (view,), batch_size=batch_size, device=device, progress=progress)
 
 
 def extract_views(
     backbone: nn.Module,
-    images: UInt8[Tensor, "image height width 3"],
-    rows: Int64[Tensor, " row"],
-    views: Sequence[RowTransform],
+    images: UInt8[Tensor, "stored height width 3"],
+    indices: Int64[Tensor, " image"],
+    views: Sequence[ImageTransform],
     *,
     batch_size: int,
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
-) -> Float32[Tensor, "row dim"]:
+) -> Float32[Tensor, "image dim"]:
     """As `extract_features`, the mean over several views of each image: augmented shots (Bendou et al., 2022, arXiv 2201.09699)."""
     device = torch.device(device)
-    # The order in which a GPU's convolutions are fastest, whatever the weights have; on a CPU nothing is gained.
+    # The memory format in which a GPU's convolutions are fastest, whatever that of the weights; a CPU gains nothing.
     order = torch.channels_last if device.type == "cuda" else torch.preserve_format
-    parts, features = torch.arange(len(rows)).split(batch_size), torch.empty(0)
+    parts, features = torch.arange(len(indices)).split(batch_size), torch.empty(0)
     with evaluation_mode(backbone), ThreadPoolExecutor(1, thread_name_prefix="images") as reader:
-        waiting = reader.submit(_read, images, rows[parts[0]], device)
-        for number, places in enumerate(parts):
+        waiting = reader.submit(_read, images, indices[parts[0]], device)
+        for number, positions in enumerate(parts):
             batch = waiting.result().to(device, non_blocking=True)
             if number + 1 < len(parts):
-                waiting = reader.submit(_read, images, rows[parts[number + 1]], device)
+                waiting = reader.submit(_read, images, indices[parts[number + 1]], device)
             with torch.inference_mode():
-                seen = (view(batch, places).to(memory_format=order) for view in views)
-                values = sum(backbone(one).float() for one in seen) / len(views)
+                inputs = (view(batch, positions).to(memory_format=order) for view in views)
+                values = sum(backbone(one).float() for one in inputs) / len(views)
             if number == 0:
                 _check_finite(values)
-                features = torch.empty(len(rows), values.shape[1], device=_home(len(rows) * values.shape[1], device))
-            features[places[0] : places[-1] + 1] = values
+                features = torch.empty(len(indices), values.shape[1], device=_home(len(indices) * values.shape[1], device))
+            features[positions[0] : positions[-1] + 1] = values
             if progress is not None:
-                progress(len(places))
+                progress(len(positions))
     _check_finite(features)
     return features.cpu()
 
 
 def pixel_features(
-    images: UInt8[Tensor, "image height width 3"],
-    rows: Int64[Tensor, " row"],
+    images: UInt8[Tensor, "stored height width 3"],
+    indices: Int64[Tensor, " image"],
     transform: Transform,
     *,
     batch_size: int,
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
-) -> Float32[Tensor, "row dim"]:
-    """The images themselves, as a network would see them, as features: what a classifier reaches without any network."""
-    return extract_features(nn.Flatten(), images, rows, transform, batch_size=batch_size, device=device, progress=progress)
+) -> Float32[Tensor, "image dim"]:
+    """The transformed images themselves as features: the baseline without a network."""
+    return extract_features(nn.Flatten(), images, indices, transform, batch_size=batch_size, device=device, progress=progress)
 
 
-def support_and_queries(support: FeatureSet, queries: FeatureSet, first_row: int) -> FeatureSet:
-    """The features of two sources in one dataset, whose tasks take support from the one and queries from the other.
+def support_and_queries(support: FeatureSet, queries: FeatureSet, offset: int) -> FeatureSet:
+    """One feature set of two sources, for tasks with support from the first and queries from the second.
 
     Args:
-        first_row: what is added to the rows of the queries, so that they differ from those of the support.
+        offset: added to the indices of the queries, so that they differ from those of the support.
     """
     supports = [support.features if support.support_features is None else support.support_features, queries.features]
     return FeatureSet(
         features=torch.cat([support.features, queries.features]),
         labels=torch.cat([support.labels, queries.labels]),
-        rows=torch.cat([support.rows, queries.rows + first_row]),
+        indices=torch.cat([support.indices, queries.indices + offset]),
         class_names=support.class_names,
         fingerprint=fingerprint_of({}, "support and queries", support.fingerprint, queries.fingerprint),
         support_features=torch.cat(supports) if support.support_features is not None else None,
-        for_queries=torch.arange(len(support.rows) + len(queries.rows)) >= len(support.rows),
+        for_queries=torch.arange(len(support.indices) + len(queries.indices)) >= len(support.indices),
     )
 
 
-def concatenate(datasets: Sequence[FeatureSet]) -> FeatureSet:
-    """Features of several networks for the same images side by size, those of each scaled to unit norm: an ensemble.
+def concatenate(sets: Sequence[FeatureSet]) -> FeatureSet:
+    """Concatenated features of several networks for the same images, those of each scaled to unit norm: an ensemble.
 
-    EASY joins its networks by concatenation (Bendou et al., 2022, arXiv 2201.09699); scaled first, each of them has the same say in
-    every cosine and distance.
+    EASY concatenates its networks (Bendou et al., 2022, arXiv 2201.09699); after scaling, each has the same weight in every cosine and
+    distance.
     """
-    first = datasets[0]
-    assert all(torch.equal(dataset.rows, first.rows) for dataset in datasets), "features of other images"
-    several = any(dataset.support_features is not None for dataset in datasets)
-    supports = [dataset.features if dataset.support_features is None else dataset.support_features for dataset in datasets]
+    first = sets[0]
+    assert all(torch.equal(one.indices, first.indices) for one in sets), "features of other images"
+    several = any(one.support_features is not None for one in sets)
+    supports = [one.features if one.support_features is None else one.support_features for one in sets]
     return replace(
         first,
-        features=_unit_norm_beside([dataset.features for dataset in datasets]),
-        support_features=_unit_norm_beside(supports) if several else None,
-        fingerprint=fingerprint_of({}, "ensemble", *(dataset.fingerprint for dataset in datasets)),
+        features=_concatenate_unit([one.features for one in sets]),
+        support_features=_concatenate_unit(supports) if several else None,
+        fingerprint=fingerprint_of({}, "ensemble", *(one.fingerprint for one in sets)),
     )
 
 
-def _unit_norm_beside(features: Sequence[Float32[Tensor, "row _"]]) -> Float32[Tensor, "row dim"]:
+def _concatenate_unit(features: Sequence[Float32[Tensor, "image _"]]) -> Float32[Tensor, "image dim"]:
     return torch.cat([F.normalize(values, dim=1) for values in features], dim=1)
 
 
-def _read(images: UInt8[Tensor, "image height width 3"], rows: Int64[Tensor, " batch"], device: torch.device) -> Tensor:
-    """Images in memory from which a GPU copies while it computes."""
-    batch = images[rows.to(images.device)]
+def _read(images: UInt8[Tensor, "stored height width 3"], indices: Int64[Tensor, " batch"], device: torch.device) -> Tensor:
+    """A batch of images, in pinned memory for a GPU."""
+    batch = images[indices.to(images.device)]
     return batch.pin_memory() if device.type == "cuda" and batch.device.type == "cpu" else batch
 
 
-def _home(numbers: int, device: torch.device) -> torch.device:
-    """Where features are gathered: on the device while there are few, as every copy to the host would make it wait."""
-    return device if numbers <= MAX_GATHERED else torch.device("cpu")
+def _home(values: int, device: torch.device) -> torch.device:
+    """Where features are collected: on the device if they fit, as every copy to the host is a wait."""
+    return device if values <= MAX_GATHERED else torch.device("cpu")
 
 
 def _check_finite(features: Tensor) -> None:
@@ -177,7 +188,7 @@ def _check_finite(features: Tensor) -> None:
 
 
 def fingerprint_of(state: Mapping[str, Tensor], *texts: str) -> str:
-    """SHA-256, hexadecimal, over names, types, shapes and values of tensors, in whatever order they come, and over texts in theirs."""
+    """SHA-256, hexadecimal, over names, types, shapes and values of tensors in any order, and over texts in theirs."""
     names = sorted(state)
     header = [[name, str(state[name].dtype), list(state[name].shape)] for name in names]
     digest = hashlib.sha256(json.dumps([header, texts]).encode())
@@ -186,24 +197,23 @@ def fingerprint_of(state: Mapping[str, Tensor], *texts: str) -> str:
     return digest.hexdigest()
 
 
-def save_features(path: Path, dataset: FeatureSet) -> None:
-    """Write a dataset as safetensors, whole or not at all."""
-    tensors = _tensors(dataset)
+def save_features(path: Path, features: FeatureSet) -> None:
+    """Write features as safetensors, whole or not at all."""
+    tensors = {name: getattr(features, name).contiguous() for name in TENSORS}
     metadata = {
         "format": FEATURES_FORMAT,
-        "fingerprint": dataset.fingerprint,
-        "class_names": json.dumps(dataset.class_names),
-        "content": fingerprint_of(tensors, *dataset.class_names),
+        "fingerprint": features.fingerprint,
+        "class_names": json.dumps(features.class_names),
+        "content": fingerprint_of(tensors, *features.class_names),
     }
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
 
 
 def load_features(path: Path, fingerprint: str) -> FeatureSet | None:
-    """The dataset that was saved under a fingerprint; None where there is none, or a damaged one, or one of another fingerprint.
+    """Features saved under a fingerprint; None where the file is missing, damaged or has another fingerprint.
 
-    What is read is what was written: the file states the SHA-256 of its content. A cache that cannot be used is no error, as the
-    features can be extracted again.
+    The file states the SHA-256 of its content, which is checked. An unusable cache is no error, as the features can be extracted again.
     """
     try:
         with safe_open(path, framework="pt") as stored:
@@ -212,19 +222,16 @@ def load_features(path: Path, fingerprint: str) -> FeatureSet | None:
         class_names = tuple(json.loads(metadata["class_names"]))
         if (metadata["format"], metadata["fingerprint"]) != (FEATURES_FORMAT, fingerprint):
             return None
-        if metadata["content"] != fingerprint_of(tensors, *class_names) or not _consistent(tensors, len(class_names)):
+        if metadata["content"] != fingerprint_of(tensors, *class_names):
             return None
-        return FeatureSet(**tensors, class_names=class_names, fingerprint=fingerprint)
+        tensors = {OLD_NAMES.get(name, name): values for name, values in tensors.items()}
+        return FeatureSet(**tensors, class_names=class_names, fingerprint=fingerprint) if _consistent(tensors, len(class_names)) else None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
 
 
 def _consistent(tensors: Mapping[str, Tensor], classes: int) -> bool:
-    features, labels, rows = (tensors[name] for name in ("features", "labels", "rows"))
-    types = (features.dtype, labels.dtype, rows.dtype) == (torch.float32, torch.int64, torch.int64)
-    shapes = features.ndim == 2 and labels.shape == rows.shape == features.shape[:1]
+    features, labels, indices = (tensors[name] for name in TENSORS)
+    types = (features.dtype, labels.dtype, indices.dtype) == (torch.float32, torch.int64, torch.int64)
+    shapes = features.ndim == 2 and labels.shape == indices.shape == features.shape[:1]
     return types and shapes and bool(((labels >= 0) & (labels < classes)).all())
-
-
-def _tensors(dataset: FeatureSet) -> dict[str, Tensor]:
-    return {"features": dataset.features.contiguous(), "labels": dataset.labels.contiguous(), "rows": dataset.rows.contiguous()}

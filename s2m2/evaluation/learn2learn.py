@@ -1,7 +1,7 @@
-"""Tables as datasets of learn2learn, and learn2learn's tasks through any few-shot classifier of this package.
+"""Our datasets as datasets of learn2learn, and learn2learn's tasks through our few-shot classifiers.
 
-learn2learn (Arnold et al., 2020, arXiv 2008.12284) draws a task from a `MetaDataset` by task transforms, such as N ways and K shots.
-Both together are a `Taskset`, whose items are (data, labels).
+learn2learn (Arnold et al., 2020, arXiv 2008.12284) samples a task from a `MetaDataset` by task transforms, such as N ways and K shots.
+Both together are a `Taskset`, with items (data, labels).
 """
 
 import random
@@ -19,56 +19,54 @@ from torch.utils.data import Dataset
 
 from s2m2.data.dataset import ImageDataset, Split
 from s2m2.data.learn2learn import import_learn2learn
-from s2m2.data.sampling import BLOCK
 from s2m2.errors import InputError
 from s2m2.evaluation.classifiers.protocol import FewShotClassifier
 from s2m2.evaluation.features import FeatureSet, Transform
 from s2m2.evaluation.tasks import MAX_GATHER, FewShotTasks
 from s2m2.models.modes import evaluation_mode
 from s2m2.seeding import generator_for, seed_for
+from s2m2.tasks.sampler import BLOCK
 from s2m2.threads import one_thread
 
 
 def meta_dataset(dataset: ImageDataset | FeatureSet, split: Split | None = None, transform: Transform | None = None) -> Any:
     """A dataset as a `learn2learn.data.MetaDataset`, for its task transforms and its `Taskset`.
 
-    Item i is (tensor, label), the label being a class number of the dataset. Of an image dataset the images are read when they are asked
-    for; the tensor is what `transform` makes of the image, by default Float "3 height width" from 0 to 1. Of a feature dataset it is
-    the feature, Float "dim".
+    Item i is (tensor, label), the label being a class number of the dataset. Images are read on access, and the tensor is the transformed
+    image, by default Float "3 height width" from 0 to 1. For features it is the feature, Float "dim".
 
     Args:
-        split: classes of an image dataset to take; None: all. A feature dataset is one split already.
-        transform: for images, in batches of one; `partial(evaluation_view, config=recipe.data)` gives what the networks of a recipe see.
+        split: classes of an image dataset; None: all. Features are of one split already.
+        transform: for images, in batches of one; `partial(evaluation_view, config=recipe.data)` gives the input of a recipe's networks.
 
     Raises:
-        InputError: learn2learn is not installed, the dataset has no class in the split, or a feature dataset came with a split or transform.
+        InputError: learn2learn is not installed, the dataset has no class in the split, or features come with a split or transform.
     """
     learn2learn = import_learn2learn()
     if isinstance(dataset, FeatureSet):
         if split is not None or transform is not None:
-            raise InputError("a feature dataset is one split of features already; give meta_dataset no split and no transform with it")
-        items = _Items(dataset.features, torch.arange(len(dataset.features)), dataset.labels, _as_it_is)
+            raise InputError("a FeatureSet is one split of features already; give meta_dataset no split and no transform with it")
+        items = _Items(dataset.features, torch.arange(len(dataset.features)), dataset.labels, _unchanged)
     else:
-        chosen = dataset.rows(split) if split is not None else np.arange(len(dataset.images))
-        rows = torch.from_numpy(chosen)
-        items = _Items(dataset.image_tensor(), rows, torch.from_numpy(dataset.labels)[rows], _View(transform or _from_0_to_1))
-    # Told the labels, learn2learn does not read every image twice to find them.
+        indices = torch.from_numpy(dataset.rows(split) if split is not None else np.arange(len(dataset.images)))
+        items = _Items(dataset.image_tensor(), indices, torch.from_numpy(dataset.labels)[indices], _View(transform or _from_0_to_1))
+    # Without the labels, learn2learn would read every image twice.
     return learn2learn.data.MetaDataset(items, indices_to_labels=dict(enumerate(items.labels.tolist())))
 
 
 class _Items(Dataset[tuple[Tensor, int]]):
-    """Rows of a dataset with their labels. learn2learn takes nothing that is not derived from torch's `Dataset`."""
+    """Items of a dataset with their labels. learn2learn accepts only subclasses of torch's `Dataset`."""
 
     def __init__(
-        self, dataset: Tensor, rows: Int64[Tensor, " item"], labels: Int64[Tensor, " item"], view: Callable[[Tensor], Tensor]
+        self, dataset: Tensor, indices: Int64[Tensor, " item"], labels: Int64[Tensor, " item"], view: Callable[[Tensor], Tensor]
     ) -> None:
-        self.dataset, self.rows, self.labels, self.view = dataset, rows, labels, view
+        self.dataset, self.indices, self.labels, self.view = dataset, indices, labels, view
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.indices)
 
-    def __getitem__(self, place: int) -> tuple[Tensor, int]:
-        return self.view(self.dataset[self.rows[place]]), int(self.labels[place])
+    def __getitem__(self, position: int) -> tuple[Tensor, int]:
+        return self.view(self.dataset[self.indices[position]]), int(self.labels[position])
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class _View:
         return self.transform(image[None])[0]
 
 
-def _as_it_is(feature: Float[Tensor, " dim"]) -> Float[Tensor, " dim"]:
+def _unchanged(feature: Float[Tensor, " dim"]) -> Float[Tensor, " dim"]:
     return feature
 
 
@@ -94,11 +92,11 @@ class TasksetTask:
     """One task of a `Taskset`, its features split into support and queries."""
 
     tasks: FewShotTasks
-    """The task alone, as a classifier meets it. Way c is the c-th smallest label."""
+    """The task alone. Way c is the c-th smallest label."""
     query_ways: Int64[Tensor, "1 query"]
     """True way of each query."""
     labels: Int64[Tensor, " way"]
-    """Label that the taskset gave each way."""
+    """Label of each way in the taskset."""
 
 
 def taskset_tasks(
@@ -112,21 +110,21 @@ def taskset_tasks(
 ) -> Iterator[TasksetTask]:
     """The tasks of a learn2learn `Taskset`: of each label the first `shots` items are support and the others queries.
 
-    learn2learn draws from Python's global generator. It is seeded for each task and put back afterwards, so task i of a fresh taskset
-    depends on the seed and i alone. A taskset keeps the tasks that it has drawn; those are taken as they are.
+    learn2learn samples from Python's global generator. It is seeded for each task and restored afterwards, so task i of a fresh taskset
+    depends on the seed and i alone. A taskset caches its tasks; cached ones are used as they are.
 
     Args:
         shots: support items of each label.
         backbone: makes features of the data, in evaluation mode; on `device`. None: the data are features.
-        tasks: how many; None: all that the taskset has.
+        tasks: number of tasks; None: all of the taskset.
 
     Raises:
-        InputError: there are not so many tasks, or a task cannot be used: it is no pair of data and labels, a label has fewer
+        InputError: there are fewer tasks, or a task cannot be used: it is no pair of data and labels, a label has fewer
             items than shots, no query is left, or its features are no finite vectors.
     """
     available = int(getattr(taskset, "num_tasks", -1))
     if tasks is None and available < 0:
-        raise InputError("this taskset draws tasks without end; say how many to take")
+        raise InputError("this taskset has tasks without end; give their number as tasks")
     if tasks is not None and 0 <= available < tasks:
         raise InputError(f"this taskset has {available} tasks, not {tasks}")
     for number in range(available if tasks is None else tasks):
@@ -148,19 +146,19 @@ def score_taskset(
     transform: Callable[[FewShotTasks], FewShotTasks] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Float64[Tensor, " task"]:
-    """Accuracy of a name on each task of a learn2learn `Taskset`, a fraction of its queries.
+    """Accuracy of a classifier on each task of a learn2learn `Taskset`, a fraction of its queries.
 
-    `mean_and_interval` sums them up. Arguments and errors not listed here are those of `taskset_tasks`; the first tasks of a longer
-    evaluation score as those of a shorter one.
+    `mean_and_interval` gives their mean and interval. Arguments and errors not listed here are those of `taskset_tasks`; the first tasks
+    of a longer evaluation score as those of a shorter one.
 
     Args:
-        name: name of the name, which its random stream is named by.
-        transform: changes the features of tasks before the name meets them.
-        progress: told the number of tasks of each part when it is done.
+        name: of the classifier's random stream.
+        transform: changes the features of tasks before the classifier.
+        progress: called with the number of tasks of each finished part.
     """
     accuracies = []
-    found = taskset_tasks(taskset, shots=shots, backbone=backbone, tasks=tasks, seed=seed, device=device)
-    for number, block in enumerate(_blocks(found)):
+    sampled = taskset_tasks(taskset, shots=shots, backbone=backbone, tasks=tasks, seed=seed, device=device)
+    for number, block in enumerate(_blocks(sampled)):
         generator = generator_for(seed, "head", name, "taskset", shots, number)
         for part in _parts(block):
             joined = _joined([task.tasks for task in part])
@@ -175,7 +173,7 @@ def score_taskset(
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Python's global generator with a seed, and as it was afterwards."""
+    """Python's global generator with a seed, restored afterwards."""
     state = random.getstate()
     random.seed(seed)
     try:
@@ -204,31 +202,31 @@ def _features_and_labels(
 
 
 def _split_task(features: Float[Tensor, "item dim"], labels: Int64[Tensor, " item"], shots: int, number: int) -> TasksetTask:
-    found, ways, counts = labels.unique(return_inverse=True, return_counts=True)
+    distinct, ways, counts = labels.unique(return_inverse=True, return_counts=True)
     if int(counts.min()) < shots or int(counts.max()) == shots:
         sizes = ", ".join(map(str, counts.tolist()))
         raise InputError(f"task {number} of the taskset has {sizes} items of its labels, too few for {shots} shots and a query")
     order = ways.argsort(stable=True)
-    place = torch.arange(len(order), device=order.device) - (counts.cumsum(0) - counts)[ways[order]]
-    support, query = order[place < shots], order[place >= shots]
+    position = torch.arange(len(order), device=order.device) - (counts.cumsum(0) - counts)[ways[order]]
+    support, query = order[position < shots], order[position >= shots]
     return TasksetTask(
         tasks=FewShotTasks(
-            support=features[support][None], labels=ways[support][None], query=features[query][None], ways=len(found), shots=shots
+            support=features[support][None], labels=ways[support][None], query=features[query][None], ways=len(distinct), shots=shots
         ),
         query_ways=ways[query][None],
-        labels=found,
+        labels=distinct,
     )
 
 
 def _blocks(tasks: Iterable[TasksetTask]) -> Iterator[list[TasksetTask]]:
-    """Tasks that share a generator."""
+    """Tasks of one generator."""
     waiting = iter(tasks)
     while block := list(islice(waiting, BLOCK)):
         yield block
 
 
 def _parts(block: list[TasksetTask]) -> Iterator[list[TasksetTask]]:
-    """Tasks of one size that follow each other, and are computed together as far as memory goes."""
+    """Consecutive tasks of one size, as many together as memory allows."""
     for (_, support, query), alike in groupby(block, key=_size):
         count = max(MAX_GATHER // ((support[1] + query[1]) * support[2]), 1)
         waiting = iter(alike)

@@ -1,4 +1,4 @@
-"""One classifier on one kind of task with everything that results say: accuracies, classes, calibration, unknown classes, hardest tasks."""
+"""One classifier on one kind of task with all details: accuracies, classes, calibration, open-set queries, hardest tasks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -7,56 +7,96 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from s2m2.data.episodes import EpisodeSpec
-from s2m2.data.sampling import EpisodeSource
 from s2m2.errors import InputError
-from s2m2.evaluation.calibration import fit_temperature, score_queries
+from s2m2.evaluation.calibration import calibration_error, fit_temperature, score_queries
 from s2m2.evaluation.details import (
     Calibration,
+    ClassDetails,
     Details,
+    HardTaskDetails,
+    HardWay,
+    OpenSetDetails,
     Reliability,
-    UnknownDetails,
-    class_details,
-    hard_task_details,
-    sparse_confusion,
 )
 from s2m2.evaluation.engine import Scorer
 from s2m2.evaluation.evaluate import sampler_for
 from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.open_set import choose_threshold, open_score, open_tasks
-from s2m2.evaluation.outcomes import Outcomes, measure_outcomes
-from s2m2.functional.reliability import calibration_error
+from s2m2.evaluation.outcomes import HardTask, Outcomes, measure_outcomes
 from s2m2.seeds import seed_for
+from s2m2.tasks.episodes import EpisodeSpec, TaskSource
 
+MAX_SUPPORT, MAX_WRONG = 5, 8
+"""Stored images per class of a hard task; further ones are counted only."""
 NO_VALIDATION = (
-    "There are no validation classes apart from the evaluated ones: no temperature is fitted, and unknown classes are left out, "
+    "There are no validation classes apart from the evaluated ones: no temperature is fitted, and open-set queries are left out, "
     "as no threshold can be chosen."
 )
-
-
-NOT_FITTED = "No temperature is fitted, and unknown classes are left out: "
+NOT_FITTED = "No temperature is fitted, and open-set queries are left out: "
 TWO_SOURCES = f"{NOT_FITTED}queries come from other images than the support, and the validation classes have one source alone."
-UNLIKE_DRAWN = (
-    f"{NOT_FITTED}the tasks of the file do not all have the same ways, shots and queries a class, so none like them can be drawn."
-)
+MIXED_SIZES = f"{NOT_FITTED}the tasks of the file differ in ways, shots or queries a class, so none like them can be sampled."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Selection:
-    """Classes to choose a temperature and a threshold on, and how."""
+    """Classes on which temperature and threshold are chosen, and the tasks for it."""
 
     validation: FeatureSet | None
-    """Features of the validation classes, made like those evaluated; None where there are none but the evaluated ones."""
+    """Features of the validation classes, from the same network; None where there are none but the evaluated ones."""
     tasks: int
-    """Validation tasks of each kind; also the tasks with unknown classes that are scored."""
-    unknown: int
-    """Unknown classes in a task; 0: none."""
+    """Validation tasks of each kind; also the number of evaluated tasks with open-set queries."""
+    open_set_classes: int
+    """Open-set classes of a task; 0: none."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Chooser:
+    """Scores a classifier on validation tasks like those evaluated."""
+
+    validation: FeatureSet
+    spec: EpisodeSpec
+    scorer: Scorer
+    selection: Selection
+    device: torch.device | str
+
+    def temperature(self) -> float:
+        """The temperature fitted on validation tasks.
+
+        Raises:
+            InputError: the validation classes are too few or too small.
+        """
+        spec = replace(self.spec, tasks=self.selection.tasks, seed=seed_for(self.spec.seed, "temperature"))
+        scorer = _scorer_on(self.validation, self.scorer, spec)
+        source = sampler_for(self.validation, spec)
+        return fit_temperature(score_queries(self.validation.features, source, scorer, device=self.device))
+
+    def open_set(self, features: FeatureSet, temperature: float, left_out: list[str]) -> OpenSetDetails | None:
+        """Open-set scores of the evaluated classes with a threshold of the validation classes; None with the reason in `left_out`."""
+        selection = self.selection
+        if self.spec.protocol != "fixed":
+            left_out.append(f"Open-set queries are left out: protocol {self.spec.protocol} has none, only fixed.")
+            return None
+        tasks = []
+        # The names of the streams are part of the numbers.
+        for purpose, split, subset in (("threshold", "validation", self.validation), ("unknown", "evaluated", features)):
+            seed = seed_for(self.spec.seed, purpose)
+            spec = replace(self.spec, tasks=selection.tasks, open_set_classes=selection.open_set_classes, seed=seed)
+            try:
+                source = sampler_for(subset, spec)
+            except InputError as error:
+                left_out.append(f"Open-set queries are left out: of the {split} classes, {error}.")
+                return None
+            scorer = _scorer_on(subset, self.scorer, spec)
+            tasks.append(open_tasks(subset.features, source, scorer, temperature=temperature, device=self.device))
+        threshold = choose_threshold(tasks[0])
+        score = open_score(tasks[1], threshold)
+        return OpenSetDetails(classes=selection.open_set_classes, tasks=selection.tasks, threshold=threshold, score=score)
 
 
 def measure_tasks(
     features: FeatureSet,
     spec: EpisodeSpec,
-    source: EpisodeSource,
+    source: TaskSource,
     scorer: Scorer,
     selection: Selection,
     *,
@@ -65,43 +105,49 @@ def measure_tasks(
 ) -> tuple[Float64[Tensor, " task"], Details]:
     """Accuracy of each task, and the details.
 
-    Temperature and threshold are chosen on validation tasks of the same kind, whose seed follows from that of `spec`. What cannot
-    be measured is left out, and the details say why.
+    Temperature and threshold are chosen on validation tasks of the same kind, with a seed that follows from that of `spec`. What cannot
+    be measured is left out, with the reason in the details.
 
     Args:
-        source: the tasks that `spec` describes, drawn or read from a file.
-        progress: told the number of tasks of each part of `source` when it is done.
+        source: the tasks that `spec` describes, sampled or read from a file.
+        progress: called with the number of tasks of each finished part of `source`.
 
     Raises:
-        InputError: a task of `source` needs what there is not.
+        InputError: a task of `source` needs more than there is.
     """
     left_out: list[str] = []
-    drawn = _drawn_like(features, spec, selection, left_out)
-    temperature = _temperature(drawn, scorer, selection, device, left_out) if drawn is not None else None
+    temperature, open_set = None, None
+    similar = _similar_spec(features, spec, selection, left_out)
+    chooser = None
+    if similar is not None and selection.validation is not None:
+        chooser = _Chooser(validation=selection.validation, spec=similar, scorer=scorer, selection=selection, device=device)
+        try:
+            temperature = chooser.temperature()
+        except InputError as error:
+            left_out.append(f"{NOT_FITTED}on validation classes, {error}.")
     outcomes = measure_outcomes(
         features.features, features.labels, source, scorer, temperature=temperature or 1.0, device=device, progress=progress
     )
-    unknown = None
-    if drawn is not None and temperature is not None:
-        unknown = _unknown(features, drawn, scorer, selection, temperature, device, left_out)
+    if chooser is not None and temperature is not None and selection.open_set_classes:
+        open_set = chooser.open_set(features, temperature, left_out)
     details = Details(
-        classes=class_details(outcomes, features.class_names),
-        confusion=sparse_confusion(outcomes),
-        hardest=tuple(hard_task_details(task, features) for task in outcomes.hardest),
+        classes=_class_details(outcomes, features.class_names),
+        confusion=_sparse_confusion(outcomes),
+        hardest=tuple(_hard_task_details(task, features) for task in outcomes.hardest),
         calibration=Calibration(
             before=_reliability(outcomes, 0),
             after=_reliability(outcomes, 1) if temperature is not None else None,
             temperature=temperature,
             tasks=selection.tasks if temperature is not None else 0,
         ),
-        unknown=unknown,
+        open_set=open_set,
         left_out=tuple(left_out),
     )
     return outcomes.accuracies, details
 
 
-def _drawn_like(features: FeatureSet, spec: EpisodeSpec, selection: Selection, left_out: list[str]) -> EpisodeSpec | None:
-    """How to draw validation tasks of the same kind; None where there are none, with the reason in `left_out`."""
+def _similar_spec(features: FeatureSet, spec: EpisodeSpec, selection: Selection, left_out: list[str]) -> EpisodeSpec | None:
+    """Specification of similar validation tasks; None where there are none, with the reason in `left_out`."""
     if selection.validation is None:
         left_out.append(NO_VALIDATION)
     elif features.for_queries is not None:
@@ -109,62 +155,64 @@ def _drawn_like(features: FeatureSet, spec: EpisodeSpec, selection: Selection, l
     elif spec.protocol != "stored":
         return spec
     elif 0 in (spec.ways, spec.shots, spec.queries):
-        left_out.append(UNLIKE_DRAWN)
+        left_out.append(MIXED_SIZES)
     else:
         return replace(spec, protocol="fixed")
     return None
 
 
-def _temperature(spec: EpisodeSpec, scorer: Scorer, selection: Selection, device: torch.device | str, left_out: list[str]) -> float | None:
-    known = selection.validation
-    if known is None:
-        return None
-    chosen = replace(spec, tasks=selection.tasks, seed=seed_for(spec.seed, "temperature"))
-    try:
-        source = sampler_for(known, chosen)
-    except InputError as error:
-        left_out.append(f"{NOT_FITTED}on validation classes, {error}.")
-        return None
-    return fit_temperature(score_queries(known.features, source, _scorer_on(known, scorer, chosen), device=device))
+def _scorer_on(features: FeatureSet, scorer: Scorer, spec: EpisodeSpec) -> Scorer:
+    """The same classifier on other tasks and other features."""
+    return replace(scorer, seed=spec.seed, support_features=features.support_features)
 
 
-def _unknown(
-    features: FeatureSet,
-    spec: EpisodeSpec,
-    scorer: Scorer,
-    selection: Selection,
-    temperature: float,
-    device: torch.device | str,
-    left_out: list[str],
-) -> UnknownDetails | None:
-    known = selection.validation
-    if selection.unknown == 0 or known is None:
-        return None
-    if spec.protocol != "fixed":
-        left_out.append(f"Unknown classes are left out: they are drawn with protocol fixed, not {spec.protocol}.")
-        return None
-    scores = []
-    for purpose, split, dataset in (("threshold", "validation", known), ("unknown", "evaluated", features)):
-        chosen = replace(spec, tasks=selection.tasks, unknown=selection.unknown, seed=seed_for(spec.seed, purpose))
-        try:
-            source = sampler_for(dataset, chosen)
-        except InputError as error:
-            left_out.append(f"Unknown classes are left out: of the {split} classes, {error}.")
-            return None
-        scores.append(open_tasks(dataset.features, source, _scorer_on(dataset, scorer, chosen), temperature=temperature, device=device))
-    threshold = choose_threshold(scores[0])
-    return UnknownDetails(classes=selection.unknown, tasks=selection.tasks, threshold=threshold, score=open_score(scores[1], threshold))
-
-
-def _scorer_on(dataset: FeatureSet, scorer: Scorer, spec: EpisodeSpec) -> Scorer:
-    """The same classifier on other tasks, and on other features."""
-    return replace(scorer, seed=spec.seed, support_features=dataset.support_features)
-
-
-def _reliability(outcomes: Outcomes, place: int) -> Reliability:
-    bins = outcomes.reliability[place]
+def _reliability(outcomes: Outcomes, temperature: int) -> Reliability:
+    bins = outcomes.reliability[temperature]
     return Reliability(
         error=calibration_error(bins),
-        nll=float(outcomes.nll[place]),
+        nll=float(outcomes.nll[temperature]),
         bins=tuple((count, confidence, right) for count, confidence, right in bins.tolist()),
     )
+
+
+def _class_details(outcomes: Outcomes, names: tuple[str, ...]) -> tuple[ClassDetails, ...]:
+    """Every class of an evaluation, in order of class numbers."""
+    columns = zip(
+        outcomes.classes.tolist(),
+        outcomes.class_tasks.tolist(),
+        outcomes.class_sums.tolist(),
+        outcomes.confusion.sum(1).tolist(),
+        outcomes.confusion.diagonal().tolist(),
+        strict=True,
+    )
+    return tuple(
+        ClassDetails(name=names[number], tasks=tasks, task_sum=total, queries=queries, right=right)
+        for number, tasks, total, queries, right in columns
+    )
+
+
+def _sparse_confusion(outcomes: Outcomes) -> tuple[tuple[int, int, int], ...]:
+    """The nonzero entries of the confusion matrix, in order of true classes."""
+    positions = outcomes.confusion.nonzero()
+    counts = outcomes.confusion[positions[:, 0], positions[:, 1]].tolist()
+    return tuple((true, predicted, count) for (true, predicted), count in zip(positions.tolist(), counts, strict=True))
+
+
+def _hard_task_details(task: HardTask, features: FeatureSet) -> HardTaskDetails:
+    """A hard task as indices of the image dataset."""
+    episode, ways = task.episode, []
+    for way, number in enumerate(episode.classes[0].tolist()):
+        support = features.indices[episode.support[0][episode.support_ways[0] == way]].tolist()
+        of_way = episode.query_ways[0] == way
+        answers = list(zip(features.indices[episode.query[0][of_way]].tolist(), task.predicted[of_way].tolist(), strict=True))
+        wrong = [(index, answer) for index, answer in answers if answer != way]
+        ways.append(
+            HardWay(
+                name=features.class_names[number],
+                support=tuple(support[:MAX_SUPPORT]),
+                wrong=tuple(wrong[:MAX_WRONG]),
+                right=len(answers) - len(wrong),
+                queries=len(answers),
+            )
+        )
+    return HardTaskDetails(number=task.number, accuracy=task.accuracy, ways=tuple(ways))

@@ -1,4 +1,4 @@
-"""`Outcomes`: what is kept of all tasks of an evaluation in one pass, beyond the accuracy of each."""
+"""`Outcomes`: accuracies, confusions, reliability and hardest tasks of an evaluation, measured in one pass over the tasks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,21 +7,20 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from s2m2.data.episodes import UNKNOWN, EpisodeIndices
-from s2m2.data.sampling import EpisodeSource
+from s2m2.evaluation.calibration import BINS, reliability_bins
 from s2m2.evaluation.engine import Scorer, map_tasks
-from s2m2.functional.reliability import BINS, reliability_bins
+from s2m2.tasks.episodes import OPEN_SET, EpisodeIndices, TaskSource
 
 HARDEST = 10
-"""Tasks of lowest accuracy that are kept whole."""
+"""Number of tasks of lowest accuracy that are stored whole."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HardTask:
-    """One task and what the classifier made of it."""
+    """One task and the predictions of its queries."""
 
     number: int
-    """Place of the task among those of the evaluation."""
+    """Position of the task in the evaluation."""
     accuracy: float
     episode: EpisodeIndices
     """The task alone."""
@@ -31,60 +30,60 @@ class HardTask:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Outcomes:
-    """What a classifier did on the tasks of an evaluation. Queries of unknown classes are in none of it."""
+    """Results of a classifier on the tasks of an evaluation. Open-set queries are excluded."""
 
     accuracies: Float64[Tensor, " task"]
-    """A fraction of the queries of each task."""
+    """Fraction of the queries of each task."""
     classes: Int64[Tensor, " class"]
     """Class numbers, ascending; the order of the following."""
     confusion: Int64[Tensor, "class class"]
     """Queries by true class, then by predicted class."""
     class_tasks: Int64[Tensor, " class"]
-    """Tasks that had the class."""
+    """Tasks with the class."""
     class_sums: Float64[Tensor, " class"]
     """Sum of their accuracies."""
     reliability: Float64[Tensor, "temperature bin 3"]
-    """Of the queries in each bin of confidence: their number, the sum of their confidences, and how many are right. First at
-    temperature 1, then at the one that was asked for."""
+    """Of each bin of confidence: number of queries, sum of confidences, number of right predictions. First at temperature 1, then at
+    the requested one."""
     nll: Float64[Tensor, " temperature"]
     """Mean negative log-likelihood of a query, in nats, at the same temperatures."""
     hardest: tuple[HardTask, ...]
-    """Lowest accuracy first; of equal ones the earlier first."""
+    """Lowest accuracy first; ties in order of the tasks."""
 
 
 def task_accuracies(episodes: EpisodeIndices, scores: Float[Tensor, "task query way"]) -> Float64[Tensor, " task"]:
-    """Share of the queries whose own way has the highest score; those of unknown classes do not count."""
-    asked = episodes.query_ways != UNKNOWN
-    right = (scores.argmax(-1).cpu() == episodes.query_ways) & asked
-    return right.sum(1).double() / asked.sum(1)
+    """Fraction of the queries with the highest score at their true way; open-set queries do not count."""
+    closed = episodes.query_ways != OPEN_SET
+    right = (scores.argmax(-1).cpu() == episodes.query_ways) & closed
+    return right.sum(1).double() / closed.sum(1)
 
 
 def confidences(
     scores: Float[Tensor, "*tasks query way"], temperature: float
 ) -> tuple[Float[Tensor, "*tasks query"], Float[Tensor, "*tasks query"]]:
-    """Largest softmax probability of each query and its logarithm, at a temperature that the scores are divided by."""
+    """Largest softmax probability of each query, and its logarithm, after division of the scores by a temperature."""
     return _confidences(scores - scores.amax(-1, keepdim=True), temperature)
 
 
 def measure_outcomes(
-    features: Float[Tensor, "row dim"],
-    labels: Int64[Tensor, " row"],
-    source: EpisodeSource,
+    features: Float[Tensor, "image dim"],
+    labels: Int64[Tensor, " image"],
+    source: TaskSource,
     scorer: Scorer,
     *,
     temperature: float = 1.0,
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> Outcomes:
-    """All tasks of a source through a classifier.
+    """Outcomes of all tasks of a source.
 
     Args:
-        labels: class number of each row of the features.
-        temperature: scores are divided by it before the second of the two softmaxes.
-        progress: told the number of tasks of each part when it is done.
+        labels: class number of each image.
+        temperature: divisor of the scores before the second of the two softmaxes.
+        progress: called with the number of tasks of each finished part.
 
     Raises:
-        InputError: a task needs what there is not.
+        InputError: a task needs more than there is.
     """
     total = _Total(labels.unique())
     reduce = _Reduce(total.classes, temperature)
@@ -97,13 +96,13 @@ def measure_outcomes(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Part:
-    """What is kept of a part of a block."""
+    """Outcomes of a part of a block."""
 
     accuracies: Float64[Tensor, " task"]
-    places: Int64[Tensor, "task way"]
+    positions: Int64[Tensor, "task way"]
     """Of the classes of each task among all classes."""
-    pairs: Int64[Tensor, " known"]
-    """True class times the number of classes, plus predicted class, as places."""
+    pairs: Int64[Tensor, " closed"]
+    """Position of the true class times the number of classes, plus that of the predicted class."""
     reliability: Float64[Tensor, "temperature bin 3"]
     nll: Float64[Tensor, " temperature"]
     """Summed over queries."""
@@ -112,35 +111,35 @@ class _Part:
 
 
 class _Reduce:
-    """Reduces the scores of a part; several threads use it at once, so it changes nothing of its own."""
+    """Reduces the scores of a part. Without state, as several threads use it at once."""
 
     def __init__(self, classes: Int64[Tensor, " class"], temperature: float) -> None:
         self.count, self.temperatures = len(classes), (1.0, temperature)
-        self.place = torch.zeros(int(classes.max()) + 1, dtype=torch.int64)
-        self.place[classes] = torch.arange(len(classes))
+        self.position = torch.zeros(int(classes.max()) + 1, dtype=torch.int64)
+        self.position[classes] = torch.arange(len(classes))
 
     def __call__(self, episodes: EpisodeIndices, scores: Float[Tensor, "task query way"]) -> _Part:
         scores = scores.cpu()
         predicted, ways = scores.argmax(-1), episodes.query_ways
-        asked = ways != UNKNOWN
-        everything = bool(asked.all())
-        right = (predicted == ways) & asked
-        accuracies = right.sum(1).double() / asked.sum(1)
-        places = self.place[episodes.classes]
-        pairs = places.gather(1, ways.clamp(min=0)) * self.count + places.gather(1, predicted)
-        below = scores - scores.amax(-1, keepdim=True)
-        own = below.gather(-1, ways.clamp(min=0)[..., None])[..., 0]
+        closed = ways != OPEN_SET
+        all_closed = bool(closed.all())
+        right = (predicted == ways) & closed
+        accuracies = right.sum(1).double() / closed.sum(1)
+        positions = self.position[episodes.classes]
+        pairs = positions.gather(1, ways.clamp(min=0)) * self.count + positions.gather(1, predicted)
+        shifted = scores - scores.amax(-1, keepdim=True)
+        true = shifted.gather(-1, ways.clamp(min=0)[..., None])[..., 0]
         reliability, nll = [], []
         for temperature in self.temperatures:
-            confidence, logarithm = _confidences(below, temperature)
-            loss = -logarithm - own / temperature
-            of_all = (confidence, right, loss) if everything else (confidence[asked], right[asked], loss[asked])
-            reliability.append(reliability_bins(of_all[0].flatten(), of_all[1].flatten()))
-            nll.append(of_all[2].sum(dtype=torch.float64))
+            confidence, logarithm = _confidences(shifted, temperature)
+            loss = -logarithm - true / temperature
+            values = (confidence, right, loss) if all_closed else (confidence[closed], right[closed], loss[closed])
+            reliability.append(reliability_bins(values[0].flatten(), values[1].flatten()))
+            nll.append(values[2].sum(dtype=torch.float64))
         return _Part(
             accuracies=accuracies,
-            places=places,
-            pairs=pairs.flatten() if everything else pairs[asked],
+            positions=positions,
+            pairs=pairs.flatten() if all_closed else pairs[closed],
             reliability=torch.stack(reliability),
             nll=torch.stack(nll),
             episodes=episodes,
@@ -149,7 +148,7 @@ class _Reduce:
 
 
 class _Total:
-    """Adds up the parts in order."""
+    """Sums the parts in order."""
 
     def __init__(self, classes: Int64[Tensor, " class"]) -> None:
         self.classes, count = classes, len(classes)
@@ -164,22 +163,22 @@ class _Total:
 
     def add(self, part: _Part) -> None:
         self.confusion.index_add_(0, part.pairs, torch.ones_like(part.pairs))
-        places = part.places.flatten()
-        self.class_tasks.index_add_(0, places, torch.ones_like(places))
-        self.class_sums.index_add_(0, places, part.accuracies.repeat_interleave(part.places.shape[1]))
+        positions = part.positions.flatten()
+        self.class_tasks.index_add_(0, positions, torch.ones_like(positions))
+        self.class_sums.index_add_(0, positions, part.accuracies.repeat_interleave(part.positions.shape[1]))
         self.reliability += part.reliability
         self.nll += part.nll
         self.accuracies.append(part.accuracies)
-        self._keep_hardest(part)
+        self._update_hardest(part)
         self.tasks += len(part.accuracies)
 
-    def _keep_hardest(self, part: _Part) -> None:
-        """Hardly ever does a part have one, once there are ten: what is copied for them costs nothing then."""
+    def _update_hardest(self, part: _Part) -> None:
+        """Once there are ten, few parts have a harder task, so the copies cost nothing."""
         worst = self.hardest[-1].accuracy if len(self.hardest) == HARDEST else 2.0
         if float(part.accuracies.min()) >= worst:
             return
         chosen = [task for task in part.accuracies.argsort(stable=True)[:HARDEST].tolist() if part.accuracies[task] < worst]
-        found = [
+        harder = [
             HardTask(
                 number=self.tasks + task,
                 accuracy=float(part.accuracies[task]),
@@ -188,7 +187,7 @@ class _Total:
             )
             for task in chosen
         ]
-        self.hardest = sorted([*self.hardest, *found], key=lambda task: (task.accuracy, task.number))[:HARDEST]
+        self.hardest = sorted([*self.hardest, *harder], key=lambda task: (task.accuracy, task.number))[:HARDEST]
 
     def outcomes(self) -> Outcomes:
         count, queries = len(self.classes), self.reliability[0, :, 0].sum()
@@ -205,8 +204,8 @@ class _Total:
 
 
 def _confidences(
-    below: Float[Tensor, "*tasks query way"], temperature: float
+    shifted: Float[Tensor, "*tasks query way"], temperature: float
 ) -> tuple[Float[Tensor, "*tasks query"], Float[Tensor, "*tasks query"]]:
-    """The same of scores less their largest one, which cannot overflow."""
-    sums = (below / temperature).exp_().sum(-1)
+    """As `confidences`, of scores minus their largest, which cannot overflow."""
+    sums = (shifted / temperature).exp_().sum(-1)
     return sums.reciprocal(), -sums.log()

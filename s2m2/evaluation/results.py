@@ -1,16 +1,17 @@
-"""`TaskResults`: the accuracy of a classifier on every task of one kind, on disk as JSON."""
+"""`TaskResults`: the accuracy of a classifier on every task of one kind, and its JSON file."""
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from s2m2.errors import InputError
-from s2m2.evaluation.details import Details
+from s2m2.evaluation.details import Details, current_keys
 from s2m2.evaluation.intervals import ClassError, class_error, mean_and_interval
 from s2m2.files import write_text
+from s2m2.runs.directory import RunDirectory
 
 NOT_IN_NAME = ("per_task", "created", "hardware", "details")
 """Fields that follow from the others, or do not shape the accuracies."""
@@ -18,43 +19,43 @@ NOT_IN_NAME = ("per_task", "created", "hardware", "details")
 
 @dataclass(frozen=True, kw_only=True)
 class TaskResults:
-    """How well one classifier did on one kind of task. Mean and interval are derived, so that they cannot differ from the tasks."""
+    """Accuracy of one classifier on one kind of task. Mean and intervals are derived from the tasks."""
 
     dataset: str
     split: str
     features: str
-    """What the classifier saw: `pixels`, or the training stage whose best weights made the features."""
+    """Input of the classifier: `pixels`, or the training stage whose best weights made the features."""
     classifier: str
     ways: int
     shots: int
     queries: int
-    """Images a class to recognize."""
+    """Query images per class."""
     tasks: int
     seed: int
     per_task: tuple[float, ...]
     """Accuracy of each task, a fraction of its queries."""
     fingerprint: str
-    """SHA-256 over the weights and whatever else shaped the features."""
+    """SHA-256 over the weights and everything else that shaped the features."""
     data_digest: str
     """Digest of the image dataset."""
     base_fingerprint: str = ""
-    """As `fingerprint`, of the base features that the classifier or a transform drew on; empty where nothing did."""
+    """As `fingerprint`, of the base features that the classifier or a transform used; empty where none were."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the classifier."""
     protocol: str = "fixed"
-    """How the tasks were drawn; ways, shots or queries that it does not use, or in which the tasks of a file differ, are 0."""
+    """Sampling protocol of the tasks; ways, shots or queries that it does not use, or in which the tasks of a file differ, are 0."""
     transforms: tuple[str, ...] = ()
-    """What was done to the features before the classifier met them, in order."""
+    """Feature transforms before the classifier, in order."""
     concentration: float = 0.0
-    """Of the Dirichlet draw of protocol `dirichlet`; 0 for others."""
+    """Of the Dirichlet distribution of protocol `dirichlet`; 0 for others."""
     tasks_digest: str = ""
-    """SHA-256 over the tasks, where they are read from a file; empty where they are drawn, as the other fields say how."""
+    """SHA-256 over tasks from a file; empty for sampled tasks, which the other fields determine."""
     created: str = ""
-    """When, as ISO 8601."""
+    """ISO 8601 time."""
     hardware: str = ""
-    """What the classifier was computed on; features that were kept may be of other hardware."""
+    """Hardware of the classifier; cached features may be of other hardware."""
     details: Details | None = None
-    """Classes, confusions, calibration, unknown classes and the hardest tasks; None where only accuracies were asked for."""
+    """Classes, confusions, calibration, open-set queries and the hardest tasks; None where only accuracies were measured."""
 
     def __post_init__(self) -> None:
         if len(self.per_task) != self.tasks or self.tasks < 1:
@@ -74,18 +75,18 @@ class TaskResults:
 
     @property
     def class_error(self) -> ClassError | None:
-        """What the second interval is made of, which resamples classes and images; None where it is not known."""
+        """Standard error over classes and images; None where it cannot be estimated."""
         return class_error(self.per_task, *self.class_tallies) if self.class_tallies is not None else None
 
     @property
     def class_interval(self) -> float | None:
-        """Half width of the 95% interval over classes and images, a fraction; None where it is not known."""
+        """Half width of the 95% interval over classes and images, a fraction; None where it cannot be estimated."""
         error = self.class_error
         return error.interval if error is not None else None
 
     @property
     def class_tallies(self) -> tuple[list[int], list[float]] | None:
-        """Number of tasks that have each class, and the sum of their accuracies; None where tasks differ in their number of classes.
+        """Number of tasks with each class, and the sum of their accuracies; None where tasks differ in their number of classes.
 
         Of those with many classes few would be left without a given one, and not ones like the others.
         """
@@ -102,7 +103,7 @@ class TaskResults:
         return f"{self.split}-{self.features}-{self.classifier}-{task}-{hashlib.sha256(shaped.encode()).hexdigest()[:8]}.json"
 
     def to_json(self) -> str:
-        """All fields and what is derived from them; the accuracies of the tasks come last."""
+        """All fields and derived values; the accuracies of the tasks come last."""
         stated = asdict(self)
         per_task = stated.pop("per_task")
         derived = {"mean": self.mean, "interval": self.interval, "class_interval": self.class_interval}
@@ -110,23 +111,24 @@ class TaskResults:
 
     @classmethod
     def from_json(cls, text: str) -> "TaskResults":
-        """The results that `to_json` wrote.
+        """The results that `to_json`, of this version or of 0.1.0, wrote.
 
         Raises:
-            ValueError: the text is no JSON, lacks a field, or its accuracies are not those of its tasks.
+            ValueError: the text is no JSON, lacks a field, or the number of its accuracies is wrong.
         """
         stated = json.loads(text)
         try:
-            given = {item.name: stated[item.name] for item in fields(cls) if item.name in stated}
-            details = Details.from_stated(given["details"]) if given.get("details") is not None else None
-            tuples = {"per_task": tuple(given["per_task"]), "transforms": tuple(given.get("transforms", ()))}
-            return cls(**{**given, **tuples, "details": details})
+            stated = current_keys(cls, stated)
+            values = {item.name: stated[item.name] for item in fields(cls) if item.name in stated}
+            details = Details.from_stated(values["details"]) if values.get("details") is not None else None
+            tuples = {"per_task": tuple(values["per_task"]), "transforms": tuple(values.get("transforms", ()))}
+            return cls(**{**values, **tuples, "details": details})
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not the results of an evaluation: {error}") from error
 
 
 def save_results(folder: Path, results: TaskResults) -> Path:
-    """Write results under the name that their contents give, whole or not at all."""
+    """Write results under the name that follows from their contents, whole or not at all."""
     path = folder / results.file_name
     write_text(path, results.to_json())
     return path
@@ -142,3 +144,46 @@ def load_results(path: Path) -> TaskResults:
         return TaskResults.from_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} holds no results: {' '.join(str(error).split())}") from error
+
+
+def read_results(run: RunDirectory) -> list[TaskResults]:
+    """All few-shot results of a run, in order of their file names.
+
+    Raises:
+        InputError: a file is damaged.
+    """
+    return [load_results(path) for path in sorted(run.results.glob("*.json"))]
+
+
+def newest_results(results: Iterable[TaskResults]) -> tuple[list[TaskResults], int]:
+    """The results of the newest weights, the newest of each kind; and the number of older ones.
+
+    Of results with the same data, features and transforms, those with the fingerprint of the newest one are of the newest weights.
+    """
+    every = list(results)
+    of_features: dict[tuple[Any, ...], TaskResults] = {}
+    of_kind: dict[tuple[Any, ...], TaskResults] = {}
+    for result in sorted(every, key=lambda one: one.created):  # stable: of equal times the later in the list counts
+        of_features[_features_key(result)] = result
+        of_kind[_kind_key(result)] = result
+    newest = [result for result in of_kind.values() if result.fingerprint == of_features[_features_key(result)].fingerprint]
+    order = {id(result): position for position, result in enumerate(every)}
+    return sorted(newest, key=lambda result: order[id(result)]), len(every) - len(newest)
+
+
+def _features_key(result: TaskResults) -> tuple[Any, ...]:
+    return result.dataset, result.data_digest, result.split, result.features, result.transforms
+
+
+def _kind_key(result: TaskResults) -> tuple[Any, ...]:
+    tasks = (
+        result.protocol,
+        result.concentration,
+        result.queries,
+        result.tasks,
+        result.seed,
+        result.tasks_digest,
+        result.ways,
+        result.shots,
+    )
+    return (*_features_key(result), *tasks, result.classifier, json.dumps(result.settings, sort_keys=True, default=str))

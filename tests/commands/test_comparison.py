@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from s2m2.cli import main
-from s2m2.evaluation.comparison import compare_results
+from s2m2.evaluation.compare import compare_results
 from s2m2.evaluation.results import save_results
 from tests.reporting.made_up import made_up_results, made_up_run
 
@@ -28,7 +28,7 @@ def test_two_heads_of_a_run_are_compared_on_the_features_of_its_last_stage(run: 
     dataset = tmp_path / "dataset.csv"
     assert main(["compare", str(run), "--classifiers", "cosine", "nearest_mean", "--output", str(dataset)]) == 0
     rows = list(csv.DictReader(dataset.read_text(encoding="utf-8").splitlines()))
-    assert [(row["shots"], row["a_head"], row["b_head"], row["a_features"]) for row in rows] == [
+    assert [(row["shots"], row["a_classifier"], row["b_classifier"], row["a_features"]) for row in rows] == [
         ("1", "cosine", "nearest_mean", "finetune"),
         ("5", "cosine", "nearest_mean", "finetune"),
     ]

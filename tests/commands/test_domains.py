@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from s2m2.cli import main
-from s2m2.commands.scoring import task_sources
 from s2m2.data.catalog import load_datasets, query_rows
 from s2m2.data.dataset import ImageDataset, open_dataset
 from s2m2.data.writing import DatasetContents, write_dataset
 from s2m2.errors import InputError
+from s2m2.evaluation.scoring import task_sources
 from s2m2.recipe import DataConfig, EvaluateConfig
 from tests.evaluation.trials import made_up_features
 from tests.integration.tiny import tiny_flags
@@ -39,7 +39,7 @@ def other_folder(tmp_path_factory: pytest.TempPathFactory, glyph_folder: Path) -
 
 def evaluate(dataset: Path, run: Path, **changes: str) -> int:
     # Raw pixels need no training, and tasks show as well on them.
-    return main(["evaluate", *tiny_flags(dataset, run, evaluate__features="pixels", evaluate__heads="nearest_mean", **changes)])
+    return main(["evaluate", *tiny_flags(dataset, run, evaluate__features="pixels", evaluate__classifiers="nearest_mean", **changes)])
 
 
 def results_of(run: Path) -> list[dict[str, object]]:
@@ -47,8 +47,8 @@ def results_of(run: Path) -> list[dict[str, object]]:
 
 
 def test_base_and_novel_classes_may_come_from_different_tables(glyph_folder: Path, other_folder: Path, tmp_path: Path) -> None:
-    brief = {"pretrain__epochs": "1", "finetune__epochs": "1", "evaluate__heads": "nearest_mean", "evaluate__shots": "1"}
-    others = {"data__validation_table": str(other_folder), "evaluate__novel_table": str(other_folder)}
+    brief = {"pretrain__epochs": "1", "finetune__epochs": "1", "evaluate__classifiers": "nearest_mean", "evaluate__shots": "1"}
+    others = {"data__validation_dataset": str(other_folder), "evaluate__novel_dataset": str(other_folder)}
     assert main(["run", *tiny_flags(glyph_folder, tmp_path / "run", **others, **brief)]) == 0
     results = results_of(tmp_path / "run")
     assert {result["dataset"] for result in results} == {"upside down"}
@@ -60,12 +60,12 @@ def test_base_and_novel_classes_may_come_from_different_tables(glyph_folder: Pat
 
 def test_a_trained_run_may_be_scored_on_another_table_later(glyph_folder: Path, other_folder: Path, tmp_path: Path) -> None:
     assert evaluate(glyph_folder, tmp_path / "run", evaluate__shots="1", evaluate__details="false") == 0
-    assert evaluate(glyph_folder, tmp_path / "run", evaluate__shots="1", evaluate__novel_table=str(other_folder)) == 0
+    assert evaluate(glyph_folder, tmp_path / "run", evaluate__shots="1", evaluate__novel_dataset=str(other_folder)) == 0
     assert {result["dataset"] for result in results_of(tmp_path / "run")} == {"glyphs", "upside down"}
 
 
 def test_support_and_queries_may_come_from_different_tables(glyph_folder: Path, other_folder: Path, tmp_path: Path) -> None:
-    assert evaluate(glyph_folder, tmp_path / "run", evaluate__query_table=str(other_folder), evaluate__shots="3") == 0
+    assert evaluate(glyph_folder, tmp_path / "run", evaluate__query_dataset=str(other_folder), evaluate__shots="3") == 0
     (result,) = results_of(tmp_path / "run")
     ours, theirs = open_dataset(glyph_folder), open_dataset(other_folder)
     assert result["data_digest"] == f"{ours.digest}+{theirs.digest}"
@@ -78,7 +78,7 @@ def test_support_and_queries_may_come_from_different_tables(glyph_folder: Path, 
 
 def test_queries_of_another_split_are_other_features(glyph_folder: Path, other_folder: Path, tmp_path: Path) -> None:
     for split in ("novel", "validation"):
-        flags = {"evaluate__query_table": str(other_folder), "evaluate__shots": "1", "evaluate__split": split, "evaluate__ways": "2"}
+        flags = {"evaluate__query_dataset": str(other_folder), "evaluate__shots": "1", "evaluate__split": split, "evaluate__ways": "2"}
         assert evaluate(glyph_folder, tmp_path / "run", **flags) == 0
     assert [result["split"] for result in results_of(tmp_path / "run")] == ["novel", "validation"]
 
@@ -110,14 +110,14 @@ def test_queries_are_found_by_the_names_of_their_classes(glyph_folder: Path, oth
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"evaluate__novel_table": "/no/such"}, "--evaluate.novel_dataset: no dataset /no/such"),
-        ({"data__validation_table": "/no/such"}, "--data.validation_dataset: no dataset /no/such"),
-        ({"evaluate__query_table": "/no/such"}, "--evaluate.query_dataset: no dataset /no/such"),
-        ({"evaluate__query_table": "OTHER", "evaluate__queries": "9"}, "has 8 images, but 1 shots and 9 queries need 9"),
-        ({"evaluate__query_table": "OTHER", "evaluate__protocols": "variable"}, "variable tasks take support and queries from one source"),
+        ({"evaluate__novel_dataset": "/no/such"}, "--evaluate.novel_dataset: no dataset /no/such"),
+        ({"data__validation_dataset": "/no/such"}, "--data.validation_dataset: no dataset /no/such"),
+        ({"evaluate__query_dataset": "/no/such"}, "--evaluate.query_dataset: no dataset /no/such"),
+        ({"evaluate__query_dataset": "OTHER", "evaluate__queries": "9"}, "has 8 images, but 1 shots and 9 queries need 9"),
+        ({"evaluate__query_dataset": "OTHER", "evaluate__protocols": "variable"}, "variable tasks take support and queries from one"),
         ({"evaluate__tasks_from": "/no/such.npz"}, "no file of tasks /no/such.npz"),
-        ({"evaluate__query_table": "SAME"}, "where the support comes from"),
-        ({"evaluate__query_table": "OTHER", "evaluate__tasks_from": "x.npz"}, "--evaluate.tasks_from names support and queries"),
+        ({"evaluate__query_dataset": "SAME"}, "where the support comes from"),
+        ({"evaluate__query_dataset": "OTHER", "evaluate__tasks_from": "x.npz"}, "--evaluate.tasks_from names support and queries"),
     ],
 )
 def test_what_cannot_be_scored_is_said_before_anything_is_written(

@@ -101,14 +101,14 @@ def test_heads_and_transforms_draw_on_base_features(tmp_path: Path) -> None:
     assert transformed["nearest_mean"]["base_fingerprint"] == drawn_on
 
 
-def test_temperature_and_unknown_classes_are_chosen_on_validation_features(tmp_path: Path) -> None:
+def test_temperature_and_open_set_classes_are_chosen_on_validation_features(tmp_path: Path) -> None:
     novel, validation = save(tmp_path / "novel.npz", 8, 0), save(tmp_path / "validation.npz", 8, 1)
     flags = ["--evaluate.details", "true", "--evaluate.unknown", "2", "--evaluate.selection_tasks", "10"]
     without = evaluate(novel, tmp_path / "without", *flags)["nearest_mean"]
-    assert (without["details"]["calibration"]["temperature"], without["details"]["unknown"]) == (None, None)
+    assert (without["details"]["calibration"]["temperature"], without["details"]["open_set"]) == (None, None)
     found = evaluate(novel, tmp_path / "with", "--validation-features", validation, *flags)["nearest_mean"]
     assert found["details"]["calibration"]["temperature"] > 0
-    assert found["details"]["unknown"] is not None
+    assert found["details"]["open_set"] is not None
     assert found["per_task"] == without["per_task"]
 
 
@@ -149,7 +149,7 @@ def test_features_of_two_networks_are_compared_on_the_same_tasks(tmp_path: Path,
     ]
     first, second, third = (str(output) for output in outputs)
     assert main(["compare", first, second, "--output", str(tmp_path / "dataset.csv")]) == 0
-    rows = {row["a_head"]: row for row in csv.DictReader((tmp_path / "dataset.csv").read_text(encoding="utf-8").splitlines())}
+    rows = {row["a_classifier"]: row for row in csv.DictReader((tmp_path / "dataset.csv").read_text(encoding="utf-8").splitlines())}
     gain = np.mean(results[1]["per_task"]) - np.mean(results[0]["per_task"])
     assert float(rows["nearest_mean"]["difference"]) == pytest.approx(gain)
     assert main(["compare", first, "--classifiers", "nearest_mean", "cosine_centroid"]) == 0

@@ -7,10 +7,9 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from s2m2.data.episodes import UNKNOWN
-from s2m2.data.sampling import EpisodeSampler
-from s2m2.evaluation.calibration import ScoredQueries, fit_temperature, score_queries
-from s2m2.functional.reliability import calibration_error
+from s2m2.evaluation.calibration import ScoredQueries, calibration_error, fit_temperature, score_queries
+from s2m2.tasks.episodes import OPEN_SET
+from s2m2.tasks.sampler import TaskSampler
 from tests.evaluation.trials import SPEC, made_up_features, scorer
 
 
@@ -41,9 +40,9 @@ def test_no_other_temperature_has_a_smaller_loss() -> None:
     assert np.log(fit_temperature(parts)) == pytest.approx(float(best.x[0]), abs=1e-3)
 
 
-def test_unknown_queries_and_equal_scores_do_not_disturb() -> None:
+def test_open_set_queries_and_equal_scores_do_not_disturb() -> None:
     part = sampled(2.0, 500)
-    ways = torch.cat([part.ways, torch.full((100,), UNKNOWN)])
+    ways = torch.cat([part.ways, torch.full((100,), OPEN_SET)])
     more = ScoredQueries(scores=torch.cat([part.scores, torch.randn(100, 5)]), ways=ways)
     assert fit_temperature([more]) == pytest.approx(fit_temperature([part]), rel=1e-3)
     assert fit_temperature([ScoredQueries(scores=torch.ones(4, 3), ways=torch.tensor([0, 1, 2, 0]))]) == 1.0
@@ -62,7 +61,7 @@ def test_the_error_of_two_bins_is_their_weighted_gap() -> None:
 
 def test_all_queries_of_the_tasks_are_scored() -> None:
     dataset, told = made_up_features(), []
-    parts = score_queries(dataset.features, EpisodeSampler(dataset.labels, SPEC), scorer(), progress=told.append)
+    parts = score_queries(dataset.features, TaskSampler(dataset.labels, SPEC), scorer(), progress=told.append)
     assert sum(len(part.ways) for part in parts) == SPEC.tasks * SPEC.ways * SPEC.queries
     assert sum(told) == SPEC.tasks
 

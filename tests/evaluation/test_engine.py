@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from s2m2.data import sampling
-from s2m2.data.episodes import EpisodeIndices, EpisodeSpec
-from s2m2.data.sampling import EpisodeSampler, sample_episodes
 from s2m2.evaluation.classifiers import CosineClassifier, FewShotClassifier, nearest_mean
-from s2m2.evaluation.engine import Scorer, map_tasks, part_size
-from s2m2.evaluation.tasks import FewShotTasks, TaskGatherer
+from s2m2.evaluation.engine import Scorer, TaskGatherer, map_tasks, part_size
+from s2m2.evaluation.tasks import FewShotTasks
 from s2m2.recipe import CosineClassifierConfig
 from s2m2.seeding import generator_for
+from s2m2.tasks import sampler
+from s2m2.tasks.episodes import EpisodeIndices, EpisodeSpec
+from s2m2.tasks.sampler import TaskSampler, sample_tasks
 
 SPEC = EpisodeSpec(ways=3, shots=2, queries=4, tasks=60, seed=5)
 LABELS = torch.arange(6).repeat_interleave(12)
@@ -22,7 +22,7 @@ FEATURES = torch.randn(72, 8, generator=generator_for(0, "features"))
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "BLOCK", 16)
+    monkeypatch.setattr(sampler, "BLOCK", 16)
 
 
 @pytest.fixture
@@ -42,11 +42,11 @@ def noisy_nearest_mean(tasks: FewShotTasks, generator: torch.Generator) -> Tenso
 
 def scores_of(classifier: FewShotClassifier, spec: EpisodeSpec = SPEC, **settings: int) -> Tensor:
     scorer = Scorer(classifier=classifier, stream=("classifier",), seed=spec.seed, **settings)
-    return torch.cat(list(map_tasks(FEATURES, EpisodeSampler(LABELS, spec), scorer, lambda episodes, scores: scores.clone())))
+    return torch.cat(list(map_tasks(FEATURES, TaskSampler(LABELS, spec), scorer, lambda episodes, scores: scores.clone())))
 
 
 def test_every_block_of_tasks_has_a_stream_of_its_own(threads: int) -> None:
-    episodes, gather = sample_episodes(LABELS, SPEC), TaskGatherer(FEATURES)
+    episodes, gather = sample_tasks(LABELS, SPEC), TaskGatherer(FEATURES)
     expected = [
         noisy_nearest_mean(gather(episodes.part(16 * block, 16 * block + 16)), generator_for(SPEC.seed, "classifier", block))
         for block in range(4)
@@ -55,7 +55,7 @@ def test_every_block_of_tasks_has_a_stream_of_its_own(threads: int) -> None:
 
 
 def test_several_blocks_may_be_one_job(threads: int) -> None:
-    episodes, gather = sample_episodes(LABELS, SPEC), TaskGatherer(FEATURES)
+    episodes, gather = sample_tasks(LABELS, SPEC), TaskGatherer(FEATURES)
     expected = [
         noisy_nearest_mean(gather(episodes.part(48 * job, 48 * job + 48)), generator_for(SPEC.seed, "classifier", job)) for job in range(2)
     ]
@@ -100,9 +100,9 @@ def test_tasks_are_shared_out_among_threads_and_come_back_in_order(threads: int)
     def reduce(episodes: EpisodeIndices, scores: Tensor) -> tuple[str, Tensor]:
         return current_thread().name, episodes.support.clone()
 
-    served = list(map_tasks(FEATURES, EpisodeSampler(LABELS, spec), scorer, reduce))
+    served = list(map_tasks(FEATURES, TaskSampler(LABELS, spec), scorer, reduce))
     assert all(name.startswith("tasks") for name, _ in served)
-    assert torch.equal(torch.cat([support for _, support in served]), sample_episodes(LABELS, spec).support)
+    assert torch.equal(torch.cat([support for _, support in served]), sample_tasks(LABELS, spec).support)
 
 
 def test_an_error_in_a_head_reaches_the_caller(threads: int) -> None:
@@ -120,5 +120,5 @@ def test_a_transform_comes_before_the_head() -> None:
         seed=SPEC.seed,
         transform=lambda tasks: replace(tasks, query=torch.zeros_like(tasks.query)),
     )
-    scores = torch.cat(list(map_tasks(FEATURES, EpisodeSampler(LABELS, SPEC), scorer, lambda episodes, scores: scores.clone())))
+    scores = torch.cat(list(map_tasks(FEATURES, TaskSampler(LABELS, SPEC), scorer, lambda episodes, scores: scores.clone())))
     torch.testing.assert_close(scores, scores[:, :1].expand_as(scores))

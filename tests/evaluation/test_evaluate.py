@@ -3,8 +3,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from s2m2.data.episodes import EpisodeSpec
-from s2m2.data.sampling import iterate_episodes, sample_episodes
 from s2m2.errors import InputError
 from s2m2.evaluation.classifiers import CosineClassifier, nearest_mean
 from s2m2.evaluation.evaluate import example_task, score_tasks
@@ -13,6 +11,8 @@ from s2m2.evaluation.tasks import TaskGatherer
 from s2m2.recipe import CosineClassifierConfig
 from s2m2.recipe.tasks import ProtocolName
 from s2m2.seeding import generator_for
+from s2m2.tasks.episodes import EpisodeSpec
+from s2m2.tasks.sampler import iterate_tasks, sample_tasks
 from tests.reference.cosine_classifier import classify
 from tests.reference.evaluate import accuracies
 from tests.reference.nearest_mean import squared_distances
@@ -29,7 +29,7 @@ def features(spread: float = 1.0, classes: int = 6, size: int = 12, dim: int = D
     centers = torch.randn(2 * classes, dim, generator=generator)
     values = (centers[labels] + spread * torch.randn(len(labels), dim, generator=generator)).float()
     names = tuple(f"class {number}" for number in range(2 * classes))
-    return FeatureSet(features=values, labels=labels, rows=torch.arange(len(labels)) + 100, class_names=names, fingerprint="f")
+    return FeatureSet(features=values, labels=labels, indices=torch.arange(len(labels)) + 100, class_names=names, fingerprint="f")
 
 
 @pytest.mark.parametrize("protocol", ["fixed", "s2m2", "dirichlet"])
@@ -40,13 +40,13 @@ def test_accuracies_of_the_nearest_mean_equal_a_plain_loop_over_tasks_and_querie
         ways, shots, _ = support.shape
         return -squared_distances(support.flatten(0, 1), torch.arange(ways).repeat_interleave(shots), query, ways)
 
-    expected = [accuracy for part in iterate_episodes(dataset.labels, spec) for accuracy in accuracies(dataset, part, nearest)]
+    expected = [accuracy for part in iterate_tasks(dataset.labels, spec) for accuracy in accuracies(dataset, part, nearest)]
     assert 0.4 < sum(expected) / len(expected) < 1
     assert score_tasks(dataset, spec, nearest_mean, name="nearest_mean").tolist() == pytest.approx(expected)
 
 
 def test_accuracies_of_the_cosine_classifier_equal_a_plain_loop_over_tasks_and_queries() -> None:
-    dataset, episodes = features(), sample_episodes(features().labels, SPEC)
+    dataset, episodes = features(), sample_tasks(features().labels, SPEC)
     generator = generator_for(SPEC.seed, "head", "cosine", SPEC.ways, SPEC.shots, 0)
     scores = iter(classify(TaskGatherer(dataset.features)(episodes), generator, QUICK))
     expected = accuracies(dataset, episodes, lambda support, query: next(scores))
@@ -71,7 +71,7 @@ def test_progress_is_told_every_task() -> None:
 def test_the_example_is_the_first_task_with_the_predictions_that_it_was_scored_by() -> None:
     classifier = CosineClassifier(config=QUICK)
     example = example_task(features(), SPEC, classifier, name="cosine")
-    episodes = sample_episodes(features().labels, SPEC)
+    episodes = sample_tasks(features().labels, SPEC)
     assert torch.equal(example.episode.query, episodes.query[:1])
     assert torch.equal(example.episode.support, episodes.support[:1])
     accuracy = (example.predicted == example.episode.query_ways[0]).double().mean()
@@ -83,6 +83,6 @@ def test_a_class_too_small_for_a_task_is_named_with_its_count_and_the_need() -> 
         score_tasks(features(), replace(SPEC, queries=15), nearest_mean, name="nearest_mean")
 
 
-def test_queries_of_unknown_classes_do_not_count() -> None:
-    dataset, spec = features(spread=0.001), replace(SPEC, unknown=2)
+def test_queries_of_open_set_classes_do_not_count() -> None:
+    dataset, spec = features(spread=0.001), replace(SPEC, open_set_classes=2)
     assert score_tasks(dataset, spec, nearest_mean, name="nearest_mean").tolist() == [1.0] * SPEC.tasks

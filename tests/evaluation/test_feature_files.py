@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from s2m2.errors import InputError
-from s2m2.evaluation.feature_files import feature_table, read_feature_file, write_feature_file
+from s2m2.evaluation.feature_files import feature_set, read_feature_file, write_feature_file
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(6, 3))
@@ -25,7 +25,7 @@ def test_whole_numbers_become_classes_named_by_them(tmp_path: Path) -> None:
     np.testing.assert_array_equal(dataset.features.numpy(), FEATURES.astype(np.float32))
     assert [dataset.class_names[label] for label in dataset.labels.tolist()] == ["7", "3", "7", "3", "9", "9"]
     assert dataset.class_names == ("3", "7", "9")
-    assert dataset.rows.tolist() == list(range(6))
+    assert dataset.indices.tolist() == list(range(6))
 
 
 @pytest.mark.parametrize("kind", ["U", "S"])
@@ -44,7 +44,7 @@ def test_class_names_may_be_given(tmp_path: Path, labels: list[Any]) -> None:
 
 @pytest.mark.parametrize("ending", [".npz", ".safetensors"])
 def test_what_is_written_is_read_again(tmp_path: Path, ending: str) -> None:
-    dataset = feature_table(FEATURES, LABELS)
+    dataset = feature_set(FEATURES, LABELS)
     write_feature_file(tmp_path / f"made{ending}", dataset)
     again = read_feature_file(tmp_path / f"made{ending}")
     assert torch.equal(again.features, dataset.features)
@@ -53,7 +53,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, ending: str) -> None:
 
 
 def test_other_features_have_another_fingerprint() -> None:
-    assert feature_table(FEATURES, LABELS).fingerprint != feature_table(FEATURES + 1, LABELS).fingerprint
+    assert feature_set(FEATURES, LABELS).fingerprint != feature_set(FEATURES + 1, LABELS).fingerprint
 
 
 UNNUMBERED = FEATURES.copy()
@@ -76,7 +76,7 @@ UNNUMBERED[4, 1] = np.nan
         ({"class_names": np.array(["a", "b"])}, "labels from 3 to 9, but 2 class_names"),
         ({"labels": np.array([-1, 0, 0, 1, 1, 1]), "class_names": np.array(["a", "b"])}, "labels from -1"),
         ({"labels": np.array(list("aabbcc")), "class_names": np.array(["a", "b"])}, "the label 'c'"),
-        ({"class_names": np.array(["a"] * 10)}, "each another"),
+        ({"class_names": np.array(["a"] * 10)}, "one distinct text a class"),
         ({"class_names": np.arange(10)}, "class_names of shape"),
     ],
 )
@@ -105,7 +105,7 @@ def test_a_missing_array_a_missing_file_and_another_ending_are_named(tmp_path: P
 @pytest.mark.parametrize("ending", [".npz", ".safetensors"])
 def test_a_damaged_file_is_said_to_be_one(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"f{ending}"
-    write_feature_file(path, feature_table(FEATURES, LABELS))
+    write_feature_file(path, feature_set(FEATURES, LABELS))
     whole = path.read_bytes()
     for content in (b"", b"hello", whole[:-30], whole[: len(whole) // 2]):
         path.write_bytes(content)

@@ -1,3 +1,4 @@
+import json
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def network() -> nn.Module:
 def dataset() -> FeatureSet:
     features = torch.randn(4, 3, generator=generator_for(0, "features"))
     return FeatureSet(
-        features=features, labels=torch.tensor([0, 1, 1, 0]), rows=torch.tensor([4, 5, 7, 9]), class_names=("a", "ö"), fingerprint="f0"
+        features=features, labels=torch.tensor([0, 1, 1, 0]), indices=torch.tensor([4, 5, 7, 9]), class_names=("a", "ö"), fingerprint="f0"
     )
 
 
@@ -160,16 +161,26 @@ def test_a_file_cut_short_or_changed_in_one_byte_is_no_table(tmp_path: Path) -> 
     assert load_features(path, "f0") is not None
 
 
+def test_a_file_of_version_0_1_is_read(tmp_path: Path) -> None:
+    path, known = tmp_path / "novel.safetensors", dataset()
+    tensors = {"features": known.features, "labels": known.labels, "rows": known.indices}
+    metadata = {"format": "1", "fingerprint": "f0", "class_names": json.dumps(known.class_names)}
+    save_file(tensors, path, metadata={**metadata, "content": fingerprint_of(tensors, *known.class_names)})
+    loaded = load_features(path, "f0")
+    assert loaded is not None
+    assert torch.equal(loaded.indices, known.indices)
+
+
 def test_a_file_whose_shapes_or_names_do_not_fit_is_no_table(tmp_path: Path) -> None:
     path = tmp_path / "novel.safetensors"
     save_features(path, dataset())
     tensors = load_file(path)
     metadata = {"format": "1", "fingerprint": "f0", "class_names": '["a", "b"]'}
     spoilt_tables: list[dict[str, Tensor]] = [
-        {**tensors, "rows": tensors["rows"][:2].clone()},
+        {**tensors, "indices": tensors["indices"][:2].clone()},
         {**tensors, "features": tensors["features"].half()},
         {**tensors, "labels": tensors["labels"] + 1},
-        {**tensors, "more": tensors["rows"].clone()},
+        {**tensors, "more": tensors["indices"].clone()},
         {"features": tensors["features"]},
     ]
     for spoilt in spoilt_tables:

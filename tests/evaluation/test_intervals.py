@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import t, ttest_1samp
 
-from s2m2.data.sampling import sample_episodes
 from s2m2.evaluation.intervals import ClassError, class_error, mean_and_interval
+from s2m2.tasks.sampler import sample_tasks
 from tests.evaluation.trials import SPEC, made_up_features, outcomes_of
 from tests.reference.outcomes import jackknife_error
 
@@ -18,7 +18,7 @@ def test_the_usual_interval_is_1_96_standard_errors_and_infinite_for_one_task() 
 
 def test_the_error_over_classes_equals_a_loop_that_leaves_out_one_class_after_the_other() -> None:
     dataset = made_up_features()
-    found, members = outcomes_of(dataset), [set(task) for task in sample_episodes(dataset.labels, SPEC).classes.tolist()]
+    found, members = outcomes_of(dataset), [set(task) for task in sample_tasks(dataset.labels, SPEC).classes.tolist()]
     error = class_error(found.accuracies.tolist(), found.class_tasks.tolist(), found.class_sums.tolist())
     assert error is not None
     assert error.classes == 8

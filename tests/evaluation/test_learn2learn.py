@@ -47,7 +47,7 @@ def features(classes: int = 6, size: int = 9, dim: int = 8, spread: float = 1.0)
     centers = torch.randn(2 * classes, dim, generator=generator)
     values = centers[labels] + spread * torch.randn(len(labels), dim, generator=generator)
     names = tuple(f"class {number}" for number in range(2 * classes))
-    return FeatureSet(features=values, labels=labels, rows=torch.arange(len(labels)), class_names=names, fingerprint="f")
+    return FeatureSet(features=values, labels=labels, indices=torch.arange(len(labels)), class_names=names, fingerprint="f")
 
 
 def taskset(dataset: Any, ways: int = 3, items: int = 6, tasks: int = 20, *, remap: bool = True) -> Any:
@@ -116,12 +116,12 @@ def test_a_data_set_goes_to_the_workers_of_a_loader(small_glyphs: ImageDataset) 
 
 
 def test_features_are_a_meta_dataset() -> None:
-    dataset = features()
-    dataset = meta_dataset(dataset)
+    known = features()
+    dataset = meta_dataset(known)
     assert sorted(dataset.labels) == [1, 3, 5, 7, 9, 11]
-    assert all(
-        torch.equal(dataset[row][0], dataset.features[row]) and dataset[row][1] == dataset.labels[row] for row in range(len(dataset.labels))
-    )
+    for item in range(len(known.labels)):
+        assert torch.equal(dataset[item][0], known.features[item])
+        assert dataset[item][1] == known.labels[item]
 
 
 @pytest.mark.parametrize("remap", [True, False])
@@ -198,7 +198,7 @@ def test_images_go_through_a_backbone(small_glyphs: ImageDataset) -> None:
     known = FeatureSet(
         features=extract_features(backbone, small_glyphs.image_tensor(), rows, view, batch_size=16),
         labels=torch.from_numpy(small_glyphs.labels)[rows],
-        rows=rows,
+        indices=rows,
         class_names=small_glyphs.class_names,
         fingerprint="",
     )
@@ -206,7 +206,7 @@ def test_images_go_through_a_backbone(small_glyphs: ImageDataset) -> None:
     done: list[int] = []
     images = taskset(meta_dataset(small_glyphs, "novel", view))
     seen = score_taskset(images, nearest_mean, name="nearest_mean", shots=1, backbone=backbone, seed=3, progress=done.append)
-    assert seen.tolist() == score_taskset(taskset(meta_dataset(known)), nearest_mean, classifier="nearest_mean", shots=1, seed=3).tolist()
+    assert seen.tolist() == score_taskset(taskset(meta_dataset(known)), nearest_mean, name="nearest_mean", shots=1, seed=3).tolist()
     assert seen.std() > 0
     assert sum(done) == 20
     assert backbone.training
@@ -224,7 +224,7 @@ def test_a_transform_changes_what_the_head_meets() -> None:
 def test_what_cannot_be_scored_is_said_in_one_line(small_glyphs: ImageDataset) -> None:
     dataset = meta_dataset(features())
     for tasks, settings, message in (
-        (taskset(dataset, tasks=-1), {"shots": 1}, "draws tasks without end; say how many"),
+        (taskset(dataset, tasks=-1), {"shots": 1}, "has tasks without end; give their number"),
         (taskset(dataset, tasks=3), {"shots": 1, "tasks": 4}, "has 3 tasks, not 4"),
         (taskset(dataset, items=3), {"shots": 3}, "task 0 .* has 3, 3, 3 items of its labels, too few for 3 shots and a query"),
         (taskset(dataset, items=3), {"shots": 4}, "too few for 4 shots"),

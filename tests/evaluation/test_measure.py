@@ -3,19 +3,19 @@ from dataclasses import replace
 import pytest
 import torch
 
-from s2m2.data.episodes import EpisodeSpec
-from s2m2.data.sampling import EpisodeSampler
 from s2m2.evaluation.details import Details
 from s2m2.evaluation.features import FeatureSet
-from s2m2.evaluation.measure import NO_VALIDATION, TWO_SOURCES, UNLIKE_DRAWN, Selection, measure_tasks
+from s2m2.evaluation.measure import MIXED_SIZES, NO_VALIDATION, TWO_SOURCES, Selection, measure_tasks
+from s2m2.tasks.episodes import EpisodeSpec
+from s2m2.tasks.sampler import TaskSampler
 from tests.evaluation.trials import SPEC, made_up_features, outcomes_of, scorer
 
 NOVEL, VALIDATION = made_up_features(), made_up_features("validation")
-SELECTION = Selection(validation=VALIDATION, tasks=40, unknown=2)
+SELECTION = Selection(validation=VALIDATION, tasks=40, open_set_classes=2)
 
 
 def measured(spec: EpisodeSpec = SPEC, selection: Selection = SELECTION, dataset: FeatureSet = NOVEL) -> tuple[torch.Tensor, Details]:
-    return measure_tasks(dataset, spec, EpisodeSampler(dataset.labels, spec), scorer(), selection)
+    return measure_tasks(dataset, spec, TaskSampler(dataset.labels, spec), scorer(), selection)
 
 
 def test_details_say_what_the_tasks_gave() -> None:
@@ -30,7 +30,7 @@ def test_details_say_what_the_tasks_gave() -> None:
     hard, kept = details.hardest[0], found.hardest[0]
     assert hard.number == kept.number
     assert sum(way.right for way in hard.ways) == pytest.approx(hard.accuracy * SPEC.ways * SPEC.queries)
-    assert [row for way in hard.ways for row in way.support] == NOVEL.rows[kept.episode.support[0]].tolist()
+    assert [row for way in hard.ways for row in way.support] == NOVEL.indices[kept.episode.support[0]].tolist()
     for number, way in enumerate(hard.ways):
         for row, answer in way.wrong:
             place = kept.episode.query[0].tolist().index(row - 100)
@@ -51,7 +51,7 @@ def test_the_temperature_comes_from_validation_classes_alone() -> None:
 
 def test_the_threshold_comes_from_validation_classes_alone() -> None:
     changed = FeatureSet(**{**vars(NOVEL), "features": NOVEL.features.flip(0)})
-    one, other = measured()[1].unknown, measured(dataset=changed)[1].unknown
+    one, other = measured()[1].open_set, measured(dataset=changed)[1].open_set
     assert one is not None
     assert other is not None
     assert one.threshold == other.threshold
@@ -63,49 +63,48 @@ def test_the_threshold_comes_from_validation_classes_alone() -> None:
     [
         (SPEC, replace(SELECTION, validation=None), NO_VALIDATION, False),
         (SPEC, replace(SELECTION, validation=made_up_features("few", classes=2)), "on validation classes, a 3-way task needs 3", False),
-        (SPEC, replace(SELECTION, unknown=6), "of the validation classes, a 3-way task with 6 unknown classes needs 9 classes", True),
-        (replace(SPEC, protocol="dirichlet"), SELECTION, "drawn with protocol fixed, not dirichlet", True),
+        (SPEC, replace(SELECTION, open_set_classes=6), "of the validation classes, a 3-way task with 6 open-set classes needs 9", True),
+        (replace(SPEC, protocol="dirichlet"), SELECTION, "protocol dirichlet has none, only fixed", True),
     ],
 )
 def test_what_cannot_be_measured_is_left_out_with_the_reason(
     spec: EpisodeSpec, selection: Selection, reason: str, calibrated: bool
 ) -> None:
     details = measured(spec, selection)[1]
-    assert details.unknown is None
+    assert details.open_set is None
     assert (details.calibration.temperature is not None) == (details.calibration.after is not None) == calibrated
     (said,) = details.left_out
     assert reason in said
 
 
-def test_a_novel_split_too_small_for_unknown_classes_says_so() -> None:
-    details = measured(
-        selection=replace(SELECTION, unknown=5, validation=made_up_features("many", classes=12)), dataset=made_up_features(classes=7)
-    )[1]
-    assert "of the evaluated classes, a 3-way task with 5 unknown classes needs 8 classes, but there are 7" in details.left_out[0]
+def test_a_novel_split_too_small_for_open_set_classes_says_so() -> None:
+    selection = replace(SELECTION, open_set_classes=5, validation=made_up_features("many", classes=12))
+    details = measured(selection=selection, dataset=made_up_features(classes=7))[1]
+    assert "of the evaluated classes, a 3-way task with 5 open-set classes needs 8 classes, but there are 7" in details.left_out[0]
 
 
-def test_without_unknown_classes_none_are_looked_for() -> None:
-    details = measured(selection=replace(SELECTION, unknown=0))[1]
-    assert details.unknown is None
+def test_without_open_set_classes_none_are_looked_for() -> None:
+    details = measured(selection=replace(SELECTION, open_set_classes=0))[1]
+    assert details.open_set is None
     assert details.left_out == ()
 
 
 def test_a_file_that_does_not_say_how_its_tasks_were_drawn_is_measured_like_balanced_ones() -> None:
-    sampler = EpisodeSampler(NOVEL.labels, SPEC)
+    sampler = TaskSampler(NOVEL.labels, SPEC)
     assert measure_tasks(NOVEL, replace(SPEC, protocol="stored"), sampler, scorer(), SELECTION)[1] == measured()[1]
 
 
-@pytest.mark.parametrize("unknown", ["ways", "shots", "queries"])
-def test_tasks_of_a_file_that_differ_in_size_leave_temperature_and_unknown_classes_out(unknown: str) -> None:
-    spec = replace(SPEC, protocol="stored", **{unknown: 0})
-    details = measure_tasks(NOVEL, spec, EpisodeSampler(NOVEL.labels, SPEC), scorer(), SELECTION)[1]
-    assert details.left_out == (UNLIKE_DRAWN,)
-    assert details.calibration.temperature is details.unknown is None
+@pytest.mark.parametrize("size", ["ways", "shots", "queries"])
+def test_tasks_of_a_file_that_differ_in_size_leave_temperature_and_open_set_classes_out(size: str) -> None:
+    spec = replace(SPEC, protocol="stored", **{size: 0})
+    details = measure_tasks(NOVEL, spec, TaskSampler(NOVEL.labels, SPEC), scorer(), SELECTION)[1]
+    assert details.left_out == (MIXED_SIZES,)
+    assert details.calibration.temperature is details.open_set is None
 
 
-def test_queries_of_another_source_leave_temperature_and_unknown_classes_out() -> None:
+def test_queries_of_another_source_leave_temperature_and_open_set_classes_out() -> None:
     dataset = replace(NOVEL, for_queries=torch.arange(len(NOVEL.labels)) % 2 == 0)
-    sampler = EpisodeSampler(dataset.labels, replace(SPEC, queries=2), for_queries=dataset.for_queries)
+    sampler = TaskSampler(dataset.labels, replace(SPEC, queries=2), for_queries=dataset.for_queries)
     details = measure_tasks(dataset, sampler.spec, sampler, scorer(), SELECTION)[1]
     assert details.left_out == (TWO_SOURCES,)
-    assert details.calibration.temperature is details.unknown is None
+    assert details.calibration.temperature is details.open_set is None

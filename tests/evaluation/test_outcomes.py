@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from s2m2.data.episodes import UNKNOWN
-from s2m2.data.sampling import EpisodeSampler, sample_episodes
+from s2m2.evaluation.calibration import BINS, reliability_bins
 from s2m2.evaluation.outcomes import HARDEST, confidences, task_accuracies
-from s2m2.functional.reliability import BINS, reliability_bins
+from s2m2.tasks.episodes import OPEN_SET
+from s2m2.tasks.sampler import TaskSampler, sample_tasks
 from tests.evaluation.trials import SPEC, made_up_features, outcomes_of, score_one
 from tests.reference import outcomes as slow
 
@@ -15,7 +15,7 @@ TABLE = made_up_features()
 
 
 def loop_queries(dataset=TABLE):
-    episodes = sample_episodes(dataset.labels, SPEC)
+    episodes = sample_tasks(dataset.labels, SPEC)
     return episodes, lambda block, task: score_one(dataset, block, task)
 
 
@@ -39,7 +39,7 @@ def test_accuracies_and_class_sums_follow_from_each_task() -> None:
 
 
 def test_reliability_and_likelihood_equal_a_loop_over_queries_at_both_temperatures() -> None:
-    from s2m2.functional.reliability import calibration_error
+    from s2m2.evaluation.calibration import calibration_error
 
     found, (episodes, score) = outcomes_of(TABLE, temperature=3.0), loop_queries()
     for place, temperature in enumerate((1.0, 3.0)):
@@ -61,15 +61,15 @@ def test_the_hardest_tasks_are_the_ten_of_lowest_accuracy_whole_and_in_order() -
         assert task.accuracy == float(found.accuracies[task.number])
 
 
-def test_queries_of_unknown_classes_count_nowhere() -> None:
-    spec = replace(SPEC, unknown=2)
-    found, episodes = outcomes_of(TABLE, spec), sample_episodes(TABLE.labels, spec)
+def test_queries_of_open_set_classes_count_nowhere() -> None:
+    spec = replace(SPEC, open_set_classes=2)
+    found, episodes = outcomes_of(TABLE, spec), sample_tasks(TABLE.labels, spec)
     known = SPEC.tasks * SPEC.ways * SPEC.queries
-    assert int((episodes.query_ways == UNKNOWN).sum()) > 0
+    assert int((episodes.query_ways == OPEN_SET).sum()) > 0
     assert int(found.confusion.sum()) == int(found.reliability[0, :, 0].sum()) == known
     scores = torch.stack([score_one(TABLE, episodes, task) for task in range(SPEC.tasks)])
     torch.testing.assert_close(found.accuracies, task_accuracies(episodes, scores))
-    asked = episodes.query_ways != UNKNOWN
+    asked = episodes.query_ways != OPEN_SET
     expected = [(scores[task].argmax(-1) == episodes.query_ways[task])[asked[task]].double().mean() for task in range(SPEC.tasks)]
     torch.testing.assert_close(found.accuracies, torch.stack(expected))
 
@@ -78,7 +78,7 @@ def test_neither_parts_nor_threads_change_anything() -> None:
     from s2m2.evaluation.outcomes import measure_outcomes
     from tests.evaluation.trials import scorer
 
-    sampler = EpisodeSampler(TABLE.labels, SPEC)
+    sampler = TaskSampler(TABLE.labels, SPEC)
     one, other = (measure_outcomes(TABLE.features, TABLE.labels, sampler, scorer(size)) for size in (10**6, 400))
     for name in ("accuracies", "confusion", "class_tasks"):
         assert torch.equal(getattr(one, name), getattr(other, name))

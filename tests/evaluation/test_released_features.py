@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from s2m2.errors import InputError
-from s2m2.evaluation.released_features import read_released_features
+from s2m2.evaluation.feature_files import read_released_features
 
 h5py = pytest.importorskip("h5py", reason="the extra hdf5 is not installed")
 

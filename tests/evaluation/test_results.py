@@ -123,3 +123,16 @@ def test_tasks_of_two_files_are_kept_apart_and_mixed_ways_have_no_interval_over_
     mixed = replace(stored, ways=0, shots=0)
     assert mixed.class_interval is None
     assert "-stored-" in mixed.file_name
+
+
+def test_results_of_version_0_1_are_read() -> None:
+    results = load_results(Path(__file__).parent / "version_0_1" / "results.json")
+    assert (results.classifier, results.tasks, results.transforms) == ("cosine", 12, ("cl2n", "rectify"))
+    assert results.details is not None
+    assert results.details.calibration.before.nll > 0
+    assert results.details.open_set is not None
+    assert 0 < results.details.open_set.score.recognized <= results.details.open_set.score.accepted
+    stated = json.loads(results.to_json())
+    assert "head" not in stated
+    assert "unknown" not in stated["details"]
+    assert TaskResults.from_json(results.to_json()) == results

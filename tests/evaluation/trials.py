@@ -2,14 +2,14 @@
 
 import torch
 
-from s2m2.data.episodes import EpisodeIndices, EpisodeSpec
-from s2m2.data.sampling import EpisodeSampler, sample_episodes
 from s2m2.evaluation.classifiers import nearest_mean
 from s2m2.evaluation.engine import Scorer
 from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.outcomes import Outcomes, measure_outcomes
 from s2m2.evaluation.tasks import FewShotTasks
 from s2m2.seeding import generator_for
+from s2m2.tasks.episodes import EpisodeIndices, EpisodeSpec
+from s2m2.tasks.sampler import TaskSampler, sample_tasks
 
 SPEC = EpisodeSpec(ways=3, shots=2, queries=4, tasks=60, seed=5)
 
@@ -21,7 +21,7 @@ def made_up_features(purpose: str = "features", classes: int = 8, size: int = 12
     centers = torch.randn(2 * classes, dim, generator=generator)
     values = (centers[labels] + spread * torch.randn(len(labels), dim, generator=generator)).float()
     names = tuple(f"class {number}" for number in range(2 * classes))
-    return FeatureSet(features=values, labels=labels, rows=torch.arange(len(labels)) + 100, class_names=names, fingerprint="f")
+    return FeatureSet(features=values, labels=labels, indices=torch.arange(len(labels)) + 100, class_names=names, fingerprint="f")
 
 
 def scorer(max_gather: int = 7 * 18 * 6) -> Scorer:
@@ -30,12 +30,12 @@ def scorer(max_gather: int = 7 * 18 * 6) -> Scorer:
 
 
 def outcomes_of(dataset: FeatureSet, spec: EpisodeSpec = SPEC, temperature: float = 1.0) -> Outcomes:
-    return measure_outcomes(dataset.features, dataset.labels, EpisodeSampler(dataset.labels, spec), scorer(), temperature=temperature)
+    return measure_outcomes(dataset.features, dataset.labels, TaskSampler(dataset.labels, spec), scorer(), temperature=temperature)
 
 
 def task_scores(dataset: FeatureSet) -> tuple[EpisodeIndices, "object"]:
     """All tasks of `SPEC`, and the scores of one of them."""
-    return sample_episodes(dataset.labels, SPEC), lambda episodes, task: score_one(dataset, episodes, task)
+    return sample_tasks(dataset.labels, SPEC), lambda episodes, task: score_one(dataset, episodes, task)
 
 
 def score_one(dataset: FeatureSet, episodes: EpisodeIndices, task: int) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from s2m2.data.episodes import UNKNOWN, EpisodeIndices
+from s2m2.tasks.episodes import OPEN_SET, EpisodeIndices
 
 
 def complaints(episodes: EpisodeIndices, labels: Tensor) -> list[str]:
@@ -17,7 +17,7 @@ def complaints(episodes: EpisodeIndices, labels: Tensor) -> list[str]:
         if len(set(support + query)) != len(support + query):
             found.append(f"task {task} repeats a row")
         for row, way in zip(support + query, support_ways + query_ways, strict=True):
-            if (int(labels[row]) != classes[way]) if way != UNKNOWN else (int(labels[row]) in classes):
+            if (int(labels[row]) != classes[way]) if way != OPEN_SET else (int(labels[row]) in classes):
                 found.append(f"task {task} has row {row} under way {way}")
         if support_ways != sorted(support_ways) or set(support_ways) != set(range(len(classes))):
             found.append(f"task {task} has support of ways {support_ways}")

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from s2m2.data.episodes import EpisodeIndices
 from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.tasks import FewShotTasks
 from s2m2.seeding import generator_for
+from s2m2.tasks.episodes import EpisodeIndices
 
 Scorer = Callable[[Tensor, Tensor], Tensor]
 """Scores "query way" of a task from its support, "way shot dim" or a list by way of "shot dim", and its queries "query dim"."""

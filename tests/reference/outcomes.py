@@ -6,7 +6,7 @@ from collections.abc import Callable
 from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
-from s2m2.data.episodes import UNKNOWN, EpisodeIndices
+from s2m2.tasks.episodes import OPEN_SET, EpisodeIndices
 
 Score = Callable[[EpisodeIndices, int], Tensor]
 """Scores "query way" of one task of a block."""
@@ -31,7 +31,7 @@ def queries(episodes: EpisodeIndices, score: Score) -> list[tuple[int, int, int,
     for task in range(len(episodes)):
         scores = score(episodes, task)
         for way, values in zip(episodes.query_ways[task].tolist(), scores, strict=True):
-            if way != UNKNOWN:
+            if way != OPEN_SET:
                 found.append((task, int(episodes.classes[task, way]), way, values.double().tolist()))
     return found
 

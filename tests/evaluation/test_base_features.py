@@ -9,17 +9,15 @@ import pytest
 import torch
 
 from s2m2.cli import main
-from s2m2.commands.classifiers import base_is_needed, prepare_features
-from s2m2.commands.scoring import Scored, score_all
 from s2m2.errors import InputError
-from s2m2.evaluation.classifiers.distribution_calibration import DistributionCalibration
 from s2m2.evaluation.features import FeatureSet
+from s2m2.evaluation.results import newest_results
+from s2m2.evaluation.scoring import EvaluatedFeatures, base_is_needed, prepare_features, score_all
 from s2m2.recipe import EvaluateConfig
 from s2m2.recipe.classifiers import ClassifierName
 from s2m2.recipe.inductive import CalibratedConfig
 from s2m2.recipe.transductive import PTMapConfig
 from s2m2.recipe.transforms import TransformName
-from s2m2.reporting.score_table import newest_results
 from s2m2.seeding import generator_for
 
 FLAGS = ["--evaluate.tasks", "20", "--evaluate.queries", "3", "--evaluate.shots", "1", "--evaluate.details", "false"]
@@ -79,16 +77,17 @@ def test_what_does_not_suit_the_features_is_one_line_and_leaves_nothing(
 def positive_table(fingerprint: str = "f") -> FeatureSet:
     labels = torch.arange(4).repeat_interleave(10)
     features = torch.rand(40, 8, generator=generator_for(0, "base of classifiers"))
-    return FeatureSet(features=features, labels=labels, rows=torch.arange(40), class_names=tuple("abcd"), fingerprint=fingerprint)
+    return FeatureSet(features=features, labels=labels, indices=torch.arange(40), class_names=tuple("abcd"), fingerprint=fingerprint)
 
 
 def test_statistics_of_base_features_are_taken_after_the_transforms() -> None:
     dataset = positive_table()
     config = EvaluateConfig(classifiers=("calibrated",), transforms=("power", "unit"))
     classifier = prepare_features(dataset, dataset, config, dataset).classifiers["calibrated"]
-    assert isinstance(classifier, DistributionCalibration)
     expected = torch.nn.functional.normalize((dataset.features + 1e-6).sqrt(), dim=1)
-    torch.testing.assert_close(classifier.class_means, torch.stack([expected[dataset.labels == number].mean(0) for number in range(4)]))
+    torch.testing.assert_close(
+        classifier.base.class_means, torch.stack([expected[dataset.labels == number].mean(0) for number in range(4)])
+    )
 
 
 def test_base_features_are_wanted_only_where_something_draws_on_them() -> None:
@@ -128,14 +127,16 @@ def test_negative_features_are_found_wherever_a_head_would_meet_them(where: str)
 
 def test_results_state_the_base_features_that_they_rest_on(tmp_path: Path) -> None:
     dataset, flags = positive_table("evaluated"), {"tasks": 4, "queries": 2, "ways": (3,), "shots": (1,), "details": False}
-    scored = Scored(
-        features=dataset, name="file", dataset="d", split="novel", data_digest="", folder=tmp_path, base=positive_table("of the base")
+    scored = EvaluatedFeatures(
+        features=dataset, name="file", dataset="d", split="novel", data_digest="", base=positive_table("of the base")
     )
     cpu = torch.device("cpu")
-    some = score_all(scored, EvaluateConfig(classifiers=("nearest_mean", "laplacian_shot"), **flags), cpu)
-    centerd = score_all(scored, EvaluateConfig(classifiers=("nearest_mean",), transforms=("center_base",), **flags), cpu)
+    some = score_all(scored, EvaluateConfig(classifiers=("nearest_mean", "laplacian_shot"), **flags), cpu, tmp_path)
+    centerd = score_all(scored, EvaluateConfig(classifiers=("nearest_mean",), transforms=("center_base",), **flags), cpu, tmp_path)
     assert [result.base_fingerprint for result in some + centerd] == ["", "of the base", "of the base"]
     assert newest_results(some + centerd) == (some + centerd, 0)  # they count as results of the same weights
-    again = score_all(replace(scored, base=positive_table("another")), EvaluateConfig(classifiers=("laplacian_shot",), **flags), cpu)
+    again = score_all(
+        replace(scored, base=positive_table("another")), EvaluateConfig(classifiers=("laplacian_shot",), **flags), cpu, tmp_path
+    )
     assert newest_results(some + again) == ([some[0], again[0]], 1)
     assert len(list(tmp_path.glob("*.json"))) == 4

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from s2m2.commands.scoring import warn_of_balance
+from s2m2.evaluation.scoring import warn_of_balance
 from s2m2.recipe import EvaluateConfig
 from s2m2.recipe.transductive import LaplacianShotConfig
 

@@ -68,7 +68,7 @@ def test_features_are_those_of_the_best_weights_and_are_kept(finished: Finished)
 def test_another_split_can_be_asked_for(finished: Finished) -> None:
     session = finished("one")
     known = split_features(session, "finetune", "validation")
-    assert known.rows.tolist() == session.dataset.rows("validation").tolist()
+    assert known.indices.tolist() == session.dataset.rows("validation").tolist()
 
 
 def test_augmented_shots_show_the_mean_of_crops_that_follow_from_the_seed(finished: Finished) -> None:

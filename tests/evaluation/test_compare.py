@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from s2m2.errors import InputError
-from s2m2.evaluation.comparison import TASK_FIELDS, compare_results, different_field, task_key
+from s2m2.evaluation.compare import TASK_FIELDS, compare_results, different_field, task_key
 from s2m2.evaluation.intervals import class_error
 from tests.reporting.made_up import made_up_results
 

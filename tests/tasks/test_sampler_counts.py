@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from s2m2.data.unbalanced import dirichlet_counts, variable_counts
+from s2m2.tasks.sampler import dirichlet_counts, variable_counts
 
 
 def test_counts_are_the_shares_of_the_draw_and_add_up() -> None:

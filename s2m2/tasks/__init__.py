@@ -1,0 +1,1 @@
+"""Few-shot tasks: index values, the sampler of all protocols, and task files."""
