@@ -1,4 +1,4 @@
-"""A run directory as a run leaves it, with made-up but plausible curves and results, all drawn from a seed."""
+"""The directory of a finished run, with made-up but plausible curves and results, all from a seed."""
 
 import json
 from dataclasses import asdict, replace
@@ -20,8 +20,7 @@ from s2m2.evaluation.open_set import OpenScore
 from s2m2.evaluation.results import TaskResults, save_results
 from s2m2.files import write_text
 from s2m2.recipe import OptimizerConfig, PretrainConfig, Recipe, recipe_to_yaml
-from s2m2.reporting.images import DrawnTask
-from s2m2.reporting.projection import Projection
+from s2m2.reports.images import DrawnTask, Projection
 from s2m2.runs.checkpoint import Outcome, save_outcome
 from s2m2.runs.directory import RunDirectory
 
@@ -31,7 +30,7 @@ PRETRAINED = Outcome(epochs=8, best_epoch=7, best_score=0.5413, stopped_early=Fa
 FINETUNED = Outcome(epochs=4, best_epoch=3, best_score=0.5862, stopped_early=True, seconds=31.5)
 
 
-def made_up_table(classes: int = 10, each: int = 8, size: int = 32) -> ImageDataset:
+def made_up_dataset(classes: int = 10, each: int = 8, size: int = 32) -> ImageDataset:
     """Images of one color a class, with some noise; a class name that would be markup if it were not escaped."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(classes, dtype=np.int64), each)
@@ -43,6 +42,9 @@ def made_up_table(classes: int = 10, each: int = 8, size: int = 32) -> ImageData
     numbers = tuple(range(classes))
     splits = {split: numbers[bounds[place] : bounds[place + 1]] for place, split in enumerate(SPLITS)}
     return ImageDataset(name="made up", images=images, labels=labels, class_names=names, splits=splits, digest="d1" * 32)
+
+
+made_up_table = made_up_dataset  # shim, for tests outside this folder
 
 
 def made_up_results(features: str, classifier: str, shots: int, mean: float, tasks: int = 400) -> TaskResults:
@@ -69,8 +71,8 @@ def made_up_results(features: str, classifier: str, shots: int, mean: float, tas
 
 
 def made_up_details(per_task: np.ndarray, classes: int = 8) -> Details:
-    """Details of 5-way tasks whose classes are drawn from a seed; class 0 has a name that would be markup if it were not escaped."""
-    rng, names = np.random.default_rng(7), made_up_table().class_names
+    """Details of 5-way tasks of random classes; the name of class 0 would be markup if it were not escaped."""
+    rng, names = np.random.default_rng(7), made_up_dataset().class_names
     having = rng.random((len(per_task), classes)).argsort(axis=1) < 5
     queries = 15 * having.sum(axis=0)
     right = np.minimum(np.round(15 * (per_task @ having)), queries).astype(int)
@@ -122,16 +124,16 @@ def made_up_run(path: Path, *, finetuned: bool = True, evaluated: bool = True) -
     return run
 
 
-def made_up_task(table: ImageDataset, wrong: int = 9) -> DrawnTask:
-    """A 5-way 1-shot task of the first classes, some queries of which are taken for the class after their own."""
-    rows = np.stack([np.flatnonzero(table.labels == number) for number in range(5)])
+def made_up_task(dataset: ImageDataset, wrong: int = 9) -> DrawnTask:
+    """A 5-way 1-shot task of the first classes, some of whose queries are classified as the next class."""
+    rows = np.stack([np.flatnonzero(dataset.labels == number) for number in range(5)])
     predicted = np.repeat(np.arange(5, dtype=np.int64)[:, None], rows.shape[1] - 1, axis=1)
     places = np.random.default_rng(1).permutation(predicted.size)[:wrong]
     predicted.ravel()[places] = (predicted.ravel()[places] + 1) % 5
     return DrawnTask(
-        class_names=table.class_names[:5],
-        support=tuple(table.images[rows[:, :1]]),
-        query=tuple(table.images[rows[:, 1:]]),
+        class_names=dataset.class_names[:5],
+        support=tuple(dataset.images[rows[:, :1]]),
+        query=tuple(dataset.images[rows[:, 1:]]),
         predicted=tuple(predicted),
         classifier="cosine",
         features="finetune",
@@ -139,7 +141,7 @@ def made_up_task(table: ImageDataset, wrong: int = 9) -> DrawnTask:
             points=np.random.default_rng(2).normal(size=(40, 2)).astype(np.float32),
             ways=np.arange(40) % 5,
             support=np.arange(40) < 5,
-            class_names=table.class_names[:5],
+            class_names=dataset.class_names[:5],
         ),
     )
 
@@ -156,21 +158,21 @@ def _metrics(stage: str, outcome: Outcome, start: float, steps: int = 120) -> li
         }
         if stage == "finetune":
             parts = {"mixup": 2.9 - 0.5 * progress + rng.normal(0, 0.05), **{name: value / 2.5 for name, value in parts.items()}}
-        shares = {"accuracy": 0.75 * (1 - np.exp(-2 * progress)), "rotation_accuracy": 0.25 + 0.6 * (1 - np.exp(-2 * progress))}
-        figures = {
+        accuracies = {"accuracy": 0.75 * (1 - np.exp(-2 * progress)), "rotation_accuracy": 0.25 + 0.6 * (1 - np.exp(-2 * progress))}
+        metrics = {
             "loss": sum(parts.values()),
             **parts,
-            **shares,
+            **accuracies,
             "learning_rate": rate * np.sin(np.pi * progress) if stage == "pretrain" else rate,
         }
-        rows.append({"stage": stage, "kind": "train", "step": step, "epoch": round(step / steps, 4), **figures, "images_per_second": 900.0})
+        rows.append({"stage": stage, "kind": "train", "step": step, "epoch": round(step / steps, 4), **metrics, "images_per_second": 900.0})
         if step % steps == 0:
-            rows.append(_judged(stage, step, step // steps, outcome, start))
+            rows.append(_validation(stage, step, step // steps, outcome, start))
     first = [] if stage == "pretrain" else [{"stage": stage, "kind": "validation", "step": 0, "epoch": 0, "score": start, "best": start}]
     return first + rows
 
 
-def _judged(stage: str, step: int, epoch: int, outcome: Outcome, start: float) -> dict[str, object]:
+def _validation(stage: str, step: int, epoch: int, outcome: Outcome, start: float) -> dict[str, object]:
     score = outcome.best_score - (outcome.best_score - start) * abs(epoch - outcome.best_epoch) / outcome.best_epoch
     best = outcome.best_score if epoch >= outcome.best_epoch else score
     return {"stage": stage, "kind": "validation", "step": step, "epoch": epoch, "score": score, "best": best}

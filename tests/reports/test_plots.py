@@ -1,15 +1,26 @@
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 
-from s2m2.reporting.plots import svg
-from s2m2.reporting.score_plots import MAX_BINS, _bin_edges, accuracy_plot
-from s2m2.reporting.training_plots import MAX_POINTS, training_plots
+from s2m2.errors import InputError
+from s2m2.reports.plots import (
+    MAX_BINS,
+    MAX_POINTS,
+    _bin_edges,
+    accuracy_curves,
+    classifier_style,
+    distribution_plot,
+    save_figure,
+    svg,
+    training_plots,
+)
+from s2m2.reports.scores import CLASSIFIERS, score_grids
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.metrics import read_metrics
-from tests.reporting.made_up import FINETUNED, PRETRAINED, made_up_results, made_up_run
+from tests.reports.made_up import FINETUNED, PRETRAINED, made_up_results, made_up_run
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +50,7 @@ def test_the_curves_show_the_logged_values_over_all_epochs(run):
 def test_the_validation_plot_marks_the_best_epoch_and_the_stopping_point(run):
     axes = training_plots(read_metrics(run.metrics), "finetune", FINETUNED)[1].figure.axes[0]
     marks = {line.get_label(): line for line in axes.lines}
-    kept, stop = marks["kept: 58.62 % after epoch 3"], marks["stopped by patience (4)"]
+    kept, stop = marks["best: 58.62 % after epoch 3"], marks["stopped by patience (4)"]
     assert list(kept.get_xdata()) == [FINETUNED.best_epoch]
     np.testing.assert_allclose(kept.get_ydata(), [FINETUNED.best_score])
     assert set(stop.get_xdata()) == {FINETUNED.epochs}
@@ -73,19 +84,22 @@ def test_every_bin_of_the_histogram_holds_equally_many_possible_accuracies(answe
 
 def test_the_histogram_marks_the_means_and_counts_every_task():
     results = [made_up_results("pretrain", "cosine", 1, 0.5), made_up_results("finetune", "cosine", 1, 0.6)]
-    axes = accuracy_plot(results).figure.axes[0]
+    axes = distribution_plot(results).figure.axes[0]
     assert [line.get_xdata()[0] for line in axes.lines] == [result.mean for result in results]
-    shares = [patch.get_data().values.sum() for patch in axes.patches]
-    np.testing.assert_allclose(shares, 1)
+    fractions = [patch.get_data().values.sum() for patch in axes.patches]
+    np.testing.assert_allclose(fractions, 1)
 
 
 def test_an_svg_is_one_element_with_variable_colors_that_loads_nothing():
-    drawn = svg(accuracy_plot([made_up_results("finetune", "cosine", 5, 0.8)]))
+    drawn = svg(distribution_plot([made_up_results("finetune", "cosine", 5, 0.8)]))
     assert "http" not in drawn
     assert "var(--red)" in drawn
     assert "#c4512d" not in drawn
     root = ET.fromstring(drawn.replace("xlink:href", "href"))
     assert root.tag == "svg"
+    assert root.attrib["role"] == "img"
+    assert root[0].tag == "title"
+    assert "Histogram of the accuracies of 400 5-way 5-shot tasks" in (root[0].text or "")
     assert "viewBox" in root.attrib
     assert "width" not in root.attrib
     assert any("after fine-tuning" in (text.text or "") for text in root.iter("text"))
@@ -93,5 +107,64 @@ def test_an_svg_is_one_element_with_variable_colors_that_loads_nothing():
 
 def test_drawing_leaves_the_settings_of_matplotlib_alone():
     before = dict(mpl.rcParams)
-    svg(accuracy_plot([made_up_results("finetune", "cosine", 5, 0.8)]))
+    svg(distribution_plot([made_up_results("finetune", "cosine", 5, 0.8)]))
     assert dict(mpl.rcParams) == before
+
+
+def test_curves_run_through_the_means_of_each_classifier_on_the_last_features():
+    results = [
+        replace(made_up_results(features, classifier, shots, 0.4 + 0.05 * shots), ways=ways)
+        for features in ("pretrain", "finetune")
+        for classifier in ("cosine", "nearest_mean")
+        for shots in (1, 2, 5)
+        for ways in (5, 10)
+    ]
+    (grid,) = score_grids(results)
+    drawn = accuracy_curves(grid)
+    assert [plot.title for plot in drawn] == [
+        "Accuracy against shots, 5 ways",
+        "Accuracy against shots, 10 ways",
+        "Accuracy against ways, 1 shot",
+        "Accuracy against ways, 2 shots",
+        "Accuracy against ways, 5 shots",
+    ]
+    lines = {container.get_label(): container.lines[0] for container in drawn[1].figure.axes[0].containers}
+    expected = [one.mean for one in results if (one.features, one.classifier, one.ways) == ("finetune", "cosine", 10)]
+    np.testing.assert_allclose(np.array(lines["cosine classifier"].get_xdata(), dtype=float), [1, 2, 5])
+    np.testing.assert_allclose(np.array(lines["cosine classifier"].get_ydata(), dtype=float), expected)
+
+
+def test_one_number_of_ways_and_shots_has_no_curve():
+    (grid,) = score_grids([made_up_results("finetune", "cosine", 1, 0.5)])
+    assert accuracy_curves(grid) == ()
+
+
+@pytest.mark.parametrize("protocol", ["s2m2", "variable"])
+def test_tasks_of_unknown_numbers_of_queries_have_a_histogram(protocol):
+    plot = distribution_plot([replace(made_up_results("finetune", "cosine", 1, 0.5), protocol=protocol, queries=0)])
+    assert protocol in plot.title
+    assert plot.figure.axes[0].patches
+
+
+def test_a_classifier_looks_the_same_in_every_plot_and_unlike_the_others():
+    styles = {name: classifier_style(name) for name in CLASSIFIERS}
+    assert len({str(style) for style in styles.values()}) == len(CLASSIFIERS)
+    assert classifier_style("my_package.heads:MyHead") == classifier_style("my_package.heads:MyHead")
+    results = [made_up_results("finetune", name, shots, 0.5) for name in ("tim", "cosine") for shots in (1, 5)]
+    for subset in (results, results[:2]):
+        (plot,) = accuracy_curves(score_grids(subset)[0])
+        lines = {container.get_label(): container.lines[0] for container in plot.figure.axes[0].containers}
+        assert lines["TIM-GD"].get_color() == styles["tim"]["color"]
+
+
+def test_axes_of_accuracies_end_at_100_percent():
+    results = [made_up_results("finetune", "cosine", shots, 0.999) for shots in (1, 5)]
+    assert distribution_plot(results[:1]).figure.axes[0].get_xlim()[1] == 1
+    assert accuracy_curves(score_grids(results)[0])[0].figure.axes[0].get_ylim()[1] <= 1
+
+
+@pytest.mark.parametrize(("suffix", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml")])
+def test_the_main_plot_of_a_run_is_a_file(run, tmp_path, suffix, start):
+    assert save_figure(run, tmp_path / f"main{suffix}").read_bytes().startswith(start)
+    with pytest.raises(InputError, match="has no results to plot"):
+        save_figure(RunDirectory(tmp_path), tmp_path / "none.png")
