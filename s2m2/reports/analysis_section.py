@@ -113,10 +113,10 @@ def _entanglement(kind: str, measured: Sequence[tuple[str, Representation]]) -> 
     chance = measured[0][1].chance
     axes.axhline(chance, color=COLORS["muted"], linestyle=(0, (3, 2)), linewidth=1, label="_")
     axes.annotate(
-        "chance", (1, chance), xycoords=("axes fraction", "data"), xytext=(0, -2), textcoords="offset points",
-        ha="right", va="top", color=COLORS["muted"],
+        "chance", (1, chance), xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points",
+        ha="right", va="bottom", color=COLORS["muted"],
     )  # fmt: skip
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.12 * max(chance, axes.get_ylim()[1] / 1.05))
     legend_above(axes, columns=2)
     last = "; ".join(f"{SERIES[name][0]} {one.layers[-1].entanglement:.2f}" for name, one in measured)
     return Plot(

@@ -161,6 +161,7 @@ def frame_reliability(axes: Axes) -> None:
     axes.plot([0, 1], [0, 1], color=COLORS["muted"], linestyle=(0, (3, 2)), linewidth=1, label="_", zorder=1)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
+    axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
     in_percent(axes.xaxis, axes.yaxis)
     legend_above(axes, columns=1)
 
