@@ -1,7 +1,7 @@
 """Wrong labels: what plain training and mixing learn of them over time, with 20, 50 and 80 % of the labels replaced.
 
-A small network sees few images many times, without any variation of them, so that it can learn labels by heart. It is looked at on
-clean held-out images of the same classes, and on its own training images.
+A small network sees few images many times, without augmentation, so that it can memorize labels. It is measured on clean held-out
+images of the same classes, and on its own training images.
 """
 
 from argparse import Namespace
@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from benchmarks.studies.arguments import parse
-from benchmarks.studies.protocol import Findings, Subset, Trained, Trial, holdout_fraction, run_trials, train
+from benchmarks.studies.protocol import Findings, Subset, Trained, Trial, held_out_quality, run_trials, train
 from benchmarks.studies.reporting import COLORS, figure, over_seeds, save_figure, table_lines, write_report
-from s2m2.functional.predictions import memorization
+from s2m2.analysis.predictions import memorization
 from s2m2.recipe import AugmentConfig, DataConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, ValidationConfig
 from s2m2.recipe.mixing import MixConfig
 
@@ -31,7 +31,7 @@ def setting_of(method: str, rate: float) -> str:
 
 
 def trials(options: Namespace) -> list[Trial]:
-    """Every method with every share of wrong labels."""
+    """Every method with every fraction of wrong labels."""
     quick = options.quick
     subset = Subset(
         table=options.table, digest=options.digest, base_classes=8 if quick else 10, base_images=8 if quick else 140, novel_images=8
@@ -41,7 +41,7 @@ def trials(options: Namespace) -> list[Trial]:
         objective: Any = {"objective": "mixup", "mix": mix} if mix else {"objective": "supervised"}
         return Recipe(
             seed=seed,
-            # Whole images in training and in measuring: what was learned by heart shall be recognized.
+            # Whole images in training and in measuring: memorized images shall be recognized.
             data=DataConfig(
                 resize_ratio=1.0,
                 augment=AugmentConfig(scale=(1.0, 1.0), ratio=(1.0, 1.0), jitter=0.0),
@@ -77,8 +77,8 @@ def look(looks: list[Findings], trained: Trained) -> None:
     """Clean held-out images, and the labels of the training images, right and wrong; nothing is selected by it."""
     base = trained.base
     learned = memorization(trained.logits(base.rows).argmax(1), base.labels, base.true_labels)
-    wrong = {"memorized": learned.given_label, "resisted": learned.true_label, "clean": learned.clean_accuracy}
-    looks.append({**holdout_fraction(trained), **wrong})
+    wrong = {"memorized": learned.memorized, "resisted": learned.true_label, "clean": learned.clean_accuracy}
+    looks.append({**held_out_quality(trained), **wrong})
 
 
 Found = dict[tuple[str, int], Findings]
@@ -90,7 +90,7 @@ def at_last(found: Found, setting: str, what: str, seeds: int) -> list[float]:
 
 
 def early_look(found: Found) -> int:
-    """The look after a third of the training, when learning by heart is under way."""
+    """The look after a third of the training, when memorization is under way."""
     return max(len(next(iter(found.values()))["looks"]) // 3 - 1, 0)
 
 
@@ -100,7 +100,7 @@ def early(found: Found, setting: str, seeds: int) -> list[float]:
 
 
 def at_best(found: Found, setting: str, seeds: int) -> list[float]:
-    """Held-out accuracy at the look where it is greatest, which is chosen on the same images and so is an optimist's figure."""
+    """Held-out accuracy at the look where it is greatest, which is chosen on the same images and therefore optimistic."""
     return [max(one["accuracy"] for one in found[setting, seed]["looks"]) for seed in range(seeds)]
 
 
@@ -108,7 +108,7 @@ def draw(found: Found, options: Namespace, every: int) -> str:
     """Held-out accuracy and wrong labels learned, over training."""
     with figure(2, 3, width=8.6, height=4.6, sharex=True, sharey="row") as (drawing, axes):
         for column, rate in enumerate(RATES):
-            for row, (what, words) in enumerate((("accuracy", "clean held-out accuracy"), ("memorized", "wrong labels learned by heart"))):
+            for row, (what, words) in enumerate((("accuracy", "clean held-out accuracy"), ("memorized", "wrong labels memorized"))):
                 panel = axes[row, column]
                 for number, method in enumerate(METHODS):
                     runs = [found[setting_of(method, rate), seed]["looks"] for seed in range(options.seeds)]
@@ -165,7 +165,7 @@ def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]
     third = (early_look(found) + 1) * recipe.pretrain.validation.every
     return [
         f"Conv4 with {recipe.model.width} channels and a linear classifier; {subset.base_classes} classes with {trained} images each to "
-        f"train on, whole and without variation, {recipe.pretrain.epochs} epochs; {subset.base_images - trained} of each are held out "
+        f"train on, whole and without augmentation, {recipe.pretrain.epochs} epochs; {subset.base_images - trained} of each are held out "
         f"with their right labels. Looked at every {recipe.pretrain.validation.every} epochs. Chance is {1 / subset.base_classes:.0%}.",
         "",
         "## Clean held-out images",

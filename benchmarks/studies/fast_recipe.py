@@ -22,7 +22,7 @@ FAST = "fast"
 ADAM = OptimizerConfig(name="adam", learning_rate=0.001, weight_decay=0.0, schedule="constant")
 CHANGES: dict[str, dict[str, Any]] = {
     FAST: {},
-    "all four turns, a quarter of the epochs": {"rotations": "all", "shorter": 4},
+    "all four rotations, a quarter of the epochs": {"rotations": "all", "shorter": 4},
     "Adam, constant rate (S2M2)": {"optimizer": ADAM},
     "cosine schedule, no rise": {"optimizer": OptimizerConfig(schedule="cosine")},
     "half the learning rate": {"optimizer": OptimizerConfig(learning_rate=0.05)},

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.studies.arguments import parse
-from benchmarks.studies.protocol import Findings, Subset, Trial, few_shot, holdout_fraction, run_trials, train
+from benchmarks.studies.protocol import Findings, Subset, Trial, few_shot, held_out_quality, run_trials, train
 from benchmarks.studies.reporting import COLORS, Mean, figure, over_seeds, save_figure, table_lines, write_report
 from s2m2.recipe import AugmentConfig, DataConfig, FinetuneConfig, ModelConfig, PretrainConfig, Recipe, ValidationConfig
 from s2m2.recipe.mixing import MixConfig
@@ -98,7 +98,7 @@ def trials(options: Namespace) -> list[Trial]:
 def measure(trial: Trial) -> Findings:
     """One training, with or without stage 2."""
     trained = train(trial)
-    return {**few_shot(trained), **holdout_fraction(trained)}
+    return {**few_shot(trained), **held_out_quality(trained)}
 
 
 Found = dict[tuple[str, int], Findings]

@@ -2,8 +2,8 @@
 
 A study is a list of trials, each a setting with a seed. Trials of one seed share initial weights, held-out images and few-shot
 tasks, so settings are compared by differences within a seed. What a trial finds is kept as a JSON file under a digest of its
-settings and its images: a study that was stopped goes on where it was, more seeds add to those that are there, and other settings
-or images start anew. Other code does not: the report says when its trials were measured.
+settings and its images: a stopped study resumes, more seeds add to those that are there, and other settings or images start
+again. Other code does not: the report says when its trials were measured.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from s2m2.analysis.predictions import Classifier, predict
+from s2m2.analysis.predictions import Classifier, predict, prediction_quality
 from s2m2.commands.device import build_fabric
 from s2m2.console import console
 from s2m2.data.augment import evaluation_view
@@ -37,7 +37,6 @@ from s2m2.evaluation.classifiers import build_classifier
 from s2m2.evaluation.evaluate import score_tasks
 from s2m2.evaluation.features import FeatureSet, extract_features
 from s2m2.files import write_text
-from s2m2.functional.predictions import prediction_quality
 from s2m2.models import Backbone, build_backbone, initialize
 from s2m2.recipe import EvaluateConfig, Recipe, RuntimeConfig, differences
 from s2m2.runs.checkpoint import load_best
@@ -106,9 +105,9 @@ class Trained:
         """What the network sees of stored images."""
         return evaluation_view(images, self.recipe.data)
 
-    def logits(self, rows: Tensor) -> Tensor:
-        """Logits of images of the table."""
-        return predict(Classifier(self.backbone, self.class_head), self.table.image_tensor(), rows, self.view, batch_size=BATCH)
+    def logits(self, indices: Tensor) -> Tensor:
+        """Logits of images of the dataset."""
+        return predict(Classifier(self.backbone, self.class_head), self.table.image_tensor(), indices, self.view, batch_size=BATCH)
 
 
 Findings = dict[str, Any]
@@ -205,7 +204,7 @@ def _watched(watch: Callable[[Trained], None], trained: Trained, judged: Backbon
     return UNSCORED
 
 
-def holdout_fraction(trained: Trained) -> Findings:
+def held_out_quality(trained: Trained) -> Findings:
     """Accuracy, negative log-likelihood (nats) and calibration error on images of base classes that training did not see."""
     quality = prediction_quality(trained.logits(trained.base.held_rows), trained.base.held_labels)
     return {"accuracy": quality.accuracy, "nll": quality.nll, "calibration": quality.calibration_error}

@@ -21,7 +21,7 @@ from PIL import Image
 from scipy.stats import t as student
 
 from s2m2.files import replacing, write_text
-from s2m2.reporting.plots import STYLE
+from s2m2.reports.plots import STYLE
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.provenance import record
 
@@ -33,7 +33,7 @@ COLORS = ("#23272f", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56
 
 @dataclass(frozen=True, kw_only=True)
 class Mean:
-    """A mean over seeds and half of its 95% interval, by Student's t with one degree of freedom less than there are seeds."""
+    """A mean over seeds and half of its 95% interval, by Student's t with seeds - 1 degrees of freedom."""
 
     mean: float
     half: float

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from benchmarks.studies.arguments import parse
 from benchmarks.studies.protocol import Findings
 from benchmarks.studies.reporting import figure, over_seeds, save_figure, table_lines, write_report
+from s2m2.analysis.geometry import class_spectrum
+from s2m2.analysis.predictions import prediction_quality
 from s2m2.functional.mixup import soft_cross_entropy
-from s2m2.functional.predictions import prediction_quality
-from s2m2.functional.spectrum import class_spectrum
 from s2m2.recipe.mixing import MixConfig
 from s2m2.seeding import StepStream, generator_for
 from s2m2.training.mixing import draw_mix
@@ -121,7 +121,7 @@ def plane(cells: int) -> Tensor:
 
 
 def measure(name: str, seed: int, steps: int) -> Findings:
-    """Test figures, and how flat the hidden classes are."""
+    """Test metrics, and the flatness of the hidden classes."""
     started = time.process_time()
     stages, points, arms = fit(SETTINGS[name], seed, steps)
     places, truth = spiral(TEST_POINTS, generator_for(seed, "spiral test"))
@@ -132,7 +132,7 @@ def measure(name: str, seed: int, steps: int) -> Findings:
         "nll": quality.nll,
         "calibration": quality.calibration_error,
         "confidence": float(passed(stages, plane(60)).softmax(1).max(1).values.mean()),
-        "first": flat.largest_share,
+        "first": flat.largest_fraction,
         "within": flat.within,
         "drawn": (passed(stages, plane(160)).softmax(1)[:, 1], passed(stages[:BOTTLENECK], points), points, arms),
         "seconds": time.process_time() - started,
@@ -143,10 +143,10 @@ def draw(found: dict[tuple[str, int], Findings], options: Namespace) -> str:
     """Regions and hidden states of the first seed."""
     with figure(2, len(SETTINGS), width=11.0, height=3.9) as (drawing, axes):
         for column, name in enumerate(SETTINGS):
-            chances, hidden, points, arms = found[name, 0]["drawn"]
+            probabilities, hidden, points, arms = found[name, 0]["drawn"]
             regions, layout = axes[:, column]
             image: Any = regions.imshow(
-                chances.reshape(160, 160).numpy(),
+                probabilities.reshape(160, 160).numpy(),
                 origin="lower",
                 extent=(-SIZE, SIZE, -SIZE, SIZE),
                 cmap=REGIONS,
@@ -187,14 +187,14 @@ def report(found: dict[tuple[str, int], Findings], options: Namespace) -> list[s
     return [
         f"Layers of 2, {WIDTH}, {WIDTH}, 2 (the bottleneck), {WIDTH} and 2 units; {POINTS} points of each arm, {BATCH} a step, Adam with "
         f"learning rate 0.005. Mixtures: alpha 1, a weight for each point. Measured on {2 * TEST_POINTS:,} fresh points. The figure shows "
-        f"the first seed; hidden states are centerd, and scaled by their largest coordinate. {STEPS:,} steps.",
+        f"the first seed; hidden states are centered, and scaled by their largest coordinate. {STEPS:,} steps.",
         "",
-        "Accuracy, calibration error and confidence in percent, negative log-likelihood in nats; confidence: mean of the larger "
-        "probability over the plane of the figure. First direction: share of a class's hidden variance in its first principal "
-        "direction, mean over the two classes (50 %: round; 100 %: a line). Within: variance within classes as a share of all "
+        "Accuracy, calibration error and confidence in percent, negative log-likelihood (NLL) in nats; confidence: mean of the larger "
+        "probability over the plane of the figure. First direction: fraction of a class's hidden variance in its first principal "
+        "direction, mean over the two classes (50 %: round; 100 %: a line). Within: variance within classes as a fraction of all "
         "hidden variance (0: every class is one point).",
         "",
-        *table_lines(["", "accuracy", "negative log-likelihood", "calibration error", "confidence", "first direction", "within"], rows),
+        *table_lines(["", "accuracy", "NLL", "calibration error", "confidence", "first direction", "within"], rows),
         "",
         "Less plain training, in points:",
         "",

@@ -33,7 +33,7 @@ def moons(seed: int) -> tuple[Tensor, Tensor]:
 
 
 def virtual(alpha: float, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The points mixed by the package's own draw: their places, their share of moon 2, and the weights of the partners."""
+    """The points mixed by the package's own draw: their positions, their label's fraction of moon 2, and the weights of the partners."""
     points, labels = moons(seed)
     stream = StepStream(seed=seed, stage="virtual points", step=0, batch_size=POINTS)
     mix = draw_mix(MixConfig(stages=(0,), alpha=alpha, per_sample=True), 1, labels, stream)
@@ -49,7 +49,7 @@ def off_moon(places: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def measure(alpha: float, seed: int) -> Findings:
-    """Shares of all virtual points, and the mean weight of the lesser partner."""
+    """Fractions of all virtual points, and the mean weight of the lesser partner."""
     started = time.process_time()
     places, shares, weights = virtual(alpha, seed)
     lesser = torch.minimum(weights, 1 - weights)
@@ -83,7 +83,7 @@ def draw(options: Namespace) -> str:
             plane.set(aspect="equal", xticks=[], yticks=[], title="virtual points on the moons (gray)")
             plane.grid(visible=False)
         axes[0, 0].set_ylabel("density")
-        drawing.colorbar(image, ax=axes[1, :], label="mixed label:\nshare of moon 2", ticks=[0, 0.5, 1], fraction=0.03, shrink=0.9)
+        drawing.colorbar(image, ax=axes[1, :], label="mixed label:\nfraction of moon 2", ticks=[0, 0.5, 1], fraction=0.03, shrink=0.9)
         return save_figure(drawing, options, "virtual_points.png")
 
 

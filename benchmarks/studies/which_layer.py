@@ -13,9 +13,9 @@ import torch
 from scipy.stats import spearmanr
 
 from benchmarks.studies.arguments import parse
-from benchmarks.studies.protocol import BATCH, Findings, Subset, Trial, few_shot, holdout_fraction, run_trials, train
+from benchmarks.studies.protocol import BATCH, Findings, Subset, Trial, few_shot, held_out_quality, run_trials, train
 from benchmarks.studies.reporting import ALPHA_COLORS, Mean, figure, over_seeds, save_figure, table_lines, write_report
-from s2m2.analysis.images import draw_by_class
+from s2m2.analysis.network import sample_by_class
 from s2m2.analysis.representation import measure_representation
 from s2m2.recipe import AugmentConfig, DataConfig, ModelConfig, PretrainConfig, Recipe, ValidationConfig
 from s2m2.recipe.mixing import MixConfig
@@ -77,10 +77,10 @@ def trials(options: Namespace) -> list[Trial]:
 def measure(trial: Trial) -> Findings:
     """One training; of the plain one, the entanglement of every layer too."""
     trained = train(trial)
-    found = {**holdout_fraction(trained), **few_shot(trained)}
+    found = {**held_out_quality(trained), **few_shot(trained)}
     if trial.setting == PLAIN:
         base = trained.base
-        chosen = draw_by_class(base.held_labels, trial.subset.base_classes, 10, generator_for(trial.recipe.seed, "entanglement"))
+        chosen = sample_by_class(base.held_labels, trial.subset.base_classes, 10, generator_for(trial.recipe.seed, "entanglement"))
         rows, labels = base.held_rows[chosen], base.held_labels[chosen]
         images = trained.table.image_tensor()
         representation = measure_representation(trained.backbone, images, rows, labels, trained.view, batch_size=BATCH)
@@ -106,7 +106,7 @@ def correlation(found: Found, alpha: float, what: str, seeds: int) -> tuple[Mean
     """Spearman's correlation over the five places between a layer's entanglement and what mixing there gives.
 
     Returns:
-        Its mean over seeds; the share of all 120 ways to shuffle the places whose mean is as far from 0 (two-sided, exact); and in how
+        Its mean over seeds; the fraction of all 120 ways to shuffle the places whose mean is as far from 0 (two-sided, exact); and in how
         many seeds the most entangled place was the worst, and the features were the best.
     """
     sign = 1 if what == "nll" else -1  # so that a positive correlation is what the hypothesis says: entangled is worse
@@ -119,11 +119,11 @@ def correlation(found: Found, alpha: float, what: str, seeds: int) -> tuple[Mean
 
     observed = mean_of(range(5))
     shuffled = [abs(mean_of(order)) for order in itertools.permutations(range(5))]
-    chance = sum(value >= abs(observed) - 1e-9 for value in shuffled) / len(shuffled)
+    p_value = sum(value >= abs(observed) - 1e-9 for value in shuffled) / len(shuffled)
     each = [rank_correlation(tangle, loss) for tangle, loss in zip(entangled, losses, strict=True)]
     worst = sum(loss.index(max(loss)) == tangle.index(max(tangle)) for tangle, loss in zip(entangled, losses, strict=True))
     best = sum(loss.index(min(loss)) == 4 for loss in losses)
-    return over_seeds(each), chance, worst, best
+    return over_seeds(each), p_value, worst, best
 
 
 def draw(found: Found, options: Namespace) -> str:
@@ -157,7 +157,7 @@ def draw(found: Found, options: Namespace) -> str:
         tangles = [over_seeds([found[PLAIN, seed]["entanglement"][layer] for seed in range(options.seeds)]) for layer in range(5)]
         axes[2].errorbar(range(5), [one.mean for one in tangles], [one.half for one in tangles], fmt="o-", color="#23272f", markersize=4)
         axes[2].axhline(found[PLAIN, 0]["chance"], color="#6b7280", linewidth=0.8, linestyle="--")
-        axes[2].set_title("soft nearest neighbor loss, nats,\nplain training (dashed: says nothing)", fontsize=9)
+        axes[2].set_title("soft nearest neighbor loss, nats,\nplain training (dashed: chance)", fontsize=9)
         axes[2].set_xticks(range(5), SINGLE, rotation=30)
         axes[2].set_xlabel("layer")
         low, high = axes[0].get_ylim()
@@ -187,9 +187,9 @@ def related_rows(found: Found, options: Namespace) -> list[list[str]]:
     related = []
     for alpha in alphas(options):
         for what, words in (("nll", "held-out loss"), ("1-shot", "1-shot accuracy"), ("5-shot", "5-shot accuracy")):
-            mean, chance, worst, best = correlation(found, alpha, what, seeds)
+            mean, p_value, worst, best = correlation(found, alpha, what, seeds)
             related.append(
-                [f"{alpha:g}", words, mean.text(1, 2, signed=True), f"{chance:.3f}", f"{worst} of {seeds}", f"{best} of {seeds}"]
+                [f"{alpha:g}", words, mean.text(1, 2, signed=True), f"{p_value:.3f}", f"{worst} of {seeds}", f"{best} of {seeds}"]
             )
     return related
 
@@ -213,8 +213,8 @@ def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]
         f"Held-out loss {plain['nll'].text(1, 3)} nats, accuracy {plain['accuracy'].text(100, 2)} %, calibration error "
         f"{plain['calibration'].text(100, 2)} points; 1-shot {plain['1-shot'].text(100, 2)} %, 5-shot {plain['5-shot'].text(100, 2)} %.",
         "",
-        "Soft nearest neighbor loss on held-out images, 10 a class, at the temperature that makes it least, in nats "
-        f"({found[PLAIN, 0]['chance']:.3f}: the layer says nothing of the classes):",
+        "Soft nearest neighbor loss on held-out images, 10 per class, at the minimizing temperature, in nats "
+        f"({found[PLAIN, 0]['chance']:.3f}: chance level):",
         "",
         *table_lines(SINGLE, [layers]),
         "\n## Mixed less plain training\n",
@@ -226,8 +226,8 @@ def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]
         "\n## Does entanglement predict where mixing is bad?\n",
         "Spearman's correlation over the five single places between a layer's soft nearest neighbor loss and how bad mixing there is "
         "(+1: the more entangled, the worse), mean over seeds. The interval tells whether it repeats with other seeds, not with other "
-        "layers, of which there are five; p is the exact share of the 120 ways to shuffle them whose mean is as far from 0. Twelve p are "
-        "shown: one below 0.05 among them is no nll. By chance the most entangled place would be the worst in a fifth of the seeds.",
+        "layers, of which there are five; p is the exact fraction of the 120 permutations whose mean is as far from 0. Twelve p are "
+        "shown: one below 0.05 among them is no surprise. By chance the most entangled place would be the worst in a fifth of the seeds.",
         "",
         *table_lines(["alpha", "by", "correlation", "p", "most entangled is worst", "features are best"], related_rows(found, options)),
     ]

@@ -1,4 +1,4 @@
-"""`s2m2 analyze` put together: which weights, which images, which measures."""
+"""`s2m2 analyze`: the weights of every stage of a run, measured on the same images."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -6,10 +6,8 @@ from pathlib import Path
 
 from torch import nn
 
-from s2m2.analysis.images import AnalyzedImages, choose_images
-from s2m2.analysis.network import analyze_network, passes
-from s2m2.analysis.results import Analysis, StageAnalysis, StageName, save_analysis
-from s2m2.analysis.weights import finished_stages, weights_digest
+from s2m2.analysis.measurements import Analysis, StageAnalysis, StageName, finished_stages, save_analysis, weights_digest
+from s2m2.analysis.network import AnalyzedImages, analyze_network, choose_images, passes
 from s2m2.commands.session import Session
 from s2m2.console import progress_bar
 from s2m2.data.catalog import ImageDatasets
@@ -25,7 +23,7 @@ from s2m2.training.build import class_head
 
 
 def check_trained(path: Path) -> None:
-    """Raise `InputError` if a directory has no trained network, before images are looked for."""
+    """Raise `InputError` if a directory has no trained network, before images are loaded."""
     if not finished_stages(RunDirectory(path)):
         raise InputError(f"no finished training in {path}; give the directory of a trained run with --run")
 
@@ -36,10 +34,9 @@ def check_images(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory) -> 
 
 
 def analyze_run(session: Session) -> Analysis:
-    """Measure every finished stage and the weights that the run began with, and write the run's `analysis.json`.
+    """Measure every finished stage and the initial weights, and write the run's `analysis.json`.
 
-    What an imported run began with nobody knows here, so it is left out. Novel classes are looked at for what
-    representations make of them; nothing is selected by it.
+    The initial weights of an imported run are unknown and left out. Novel classes are measured as well; nothing is selected by them.
 
     Raises:
         InputError: weights are damaged, or give values that are not finite.
@@ -82,7 +79,7 @@ def _networks(session: Session, name: StageName) -> tuple[Backbone, nn.Module | 
         return build_backbone(recipe.model, recipe.data.size, generator_for(recipe.seed, "backbone")), None
     backbone, outcome = trained_backbone(recipe, run, name), load_outcome(run.outcome(name))
     if outcome is None or outcome.imported:
-        return backbone, None  # nobody knows here in which order others numbered the classes of an imported head
+        return backbone, None  # the class order of an imported head is unknown
     head = class_head(recipe.model, backbone.feature_dim, len(session.dataset.splits["base"]))
     load_head(run.best(name), "class_head", head)
     return backbone, head

@@ -1,1 +1,2 @@
-"""What a person reads after a run: the score table, the plots, the images and the page that holds them all."""
+# shim
+"""Moved to `s2m2.reports`."""

@@ -146,9 +146,9 @@ def test_entanglement_that_orders_the_places_is_found() -> None:
     for place, tangle in zip(places, tangles, strict=True):
         for seed in (0, 1):
             found[which_layer.setting_of(place, 1.0), seed] = {"nll": tangle**2}
-    mean, chance, worst, best = which_layer.correlation(found, 1.0, "nll", 2)
+    mean, p_value, worst, best = which_layer.correlation(found, 1.0, "nll", 2)
     assert (mean.mean, mean.half) == pytest.approx((1.0, 0.0))
-    assert chance == pytest.approx(2 / math.factorial(5))  # as it is, and turned round
+    assert p_value == pytest.approx(2 / math.factorial(5))  # as it is, and turned round
     assert (worst, best) == (2, 2)
 
 

@@ -1,4 +1,4 @@
-"""`s2m2 analyze`: every finished stage of a run is measured, and what cannot be analyzed is one line."""
+"""`s2m2 analyze`: every finished stage of a run is measured, and errors are one line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,16 +8,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from s2m2.analysis.images import choose_images
-from s2m2.analysis.results import Analysis, load_analysis
-from s2m2.analysis.weights import changed_stages
+from s2m2.analysis.geometry import min_soft_nearest_neighbor_loss
+from s2m2.analysis.measurements import Analysis, changed_stages, load_analysis
+from s2m2.analysis.network import choose_images
 from s2m2.cli import main
 from s2m2.data.augment import evaluation_view
 from s2m2.data.base_classes import split_base
 from s2m2.data.catalog import ImageDatasets
 from s2m2.data.dataset import open_dataset
 from s2m2.evaluation.trained import trained_backbone
-from s2m2.functional.soft_nearest_neighbors import least_soft_nearest_neighbor_loss
 from s2m2.models import CosineHead
 from s2m2.recipe import read_recipe
 from s2m2.runs.checkpoint import load_head
@@ -34,10 +33,10 @@ Analyzed = tuple[RunDirectory, Analysis]
 
 @pytest.fixture(scope="module")
 def analyzed(glyph_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Analyzed:
-    """A trained run with held-out images and wrong labels, and what `analyze` found in it."""
+    """A trained run with held-out images and wrong labels, and its analysis."""
     run = RunDirectory(tmp_path_factory.mktemp("runs") / "tiny")
     flags = tiny_flags(
-        glyph_folder, run.path, data__held_out="0.25", data__corrupt_labels="0.4", pretrain__epochs="1", finetune__epochs="1"
+        glyph_folder, run.path, data__holdout_fraction="0.25", data__label_noise="0.4", pretrain__epochs="1", finetune__epochs="1"
     )
     with without_report():
         assert main(["pretrain", *flags]) == 0
@@ -76,7 +75,7 @@ def test_every_finished_stage_and_the_initial_weights_are_measured(analyzed: Ana
     assert not [path for path in run.path.rglob("*") if path.name.endswith(".partial")]
 
 
-def test_the_figures_are_those_of_the_kept_weights(analyzed: Analyzed, glyph_folder: Path) -> None:
+def test_the_measures_are_those_of_the_best_weights(analyzed: Analyzed, glyph_folder: Path) -> None:
     run, analysis = analyzed
     recipe, dataset = read_recipe(run.recipe), open_dataset(glyph_folder)
     asked = type(recipe.analyze)(classes=6, images=3, predictions=50)
@@ -85,11 +84,11 @@ def test_the_figures_are_those_of_the_kept_weights(analyzed: Analyzed, glyph_fol
     head = CosineHead(backbone.feature_dim, 32, recipe.model.scale)
     load_head(run.best("finetune"), "class_head", head)
     with torch.inference_mode():
-        base = backbone(evaluation_view(dataset.image_tensor()[images.base.rows], recipe.data))
-        logits = head(backbone(evaluation_view(dataset.image_tensor()[images.head.rows], recipe.data)))
+        base = backbone(evaluation_view(dataset.image_tensor()[images.base.indices], recipe.data))
+        logits = head(backbone(evaluation_view(dataset.image_tensor()[images.head.indices], recipe.data)))
     last = analysis.stages[-1]
-    least = least_soft_nearest_neighbor_loss(base, images.base.labels)
-    assert last.base.layers[-1].entanglement == pytest.approx(least.loss, rel=1e-4)
+    minimum = min_soft_nearest_neighbor_loss(base, images.base.labels)
+    assert last.base.layers[-1].entanglement == pytest.approx(minimum.loss, rel=1e-4)
     assert last.head is not None
     assert last.head.accuracy == float((logits.argmax(1) == images.head.labels).double().mean())
     assert last.head.images == 50
@@ -99,7 +98,7 @@ def test_the_figures_are_those_of_the_kept_weights(analyzed: Analyzed, glyph_fol
     assert len(trained.rows) == 32 * 6
 
 
-def test_another_call_draws_the_same_images_and_settings_change_what_they_say(
+def test_another_call_samples_the_same_images_and_settings_take_effect(
     analyzed: Analyzed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, before = analyzed
@@ -121,7 +120,7 @@ def test_a_run_that_has_not_finished_training_is_one_line_and_nothing_is_written
     for path in (tmp_path / "nowhere", tmp_path / "young"):
         if path.name == "young":
             path.mkdir()
-            (path / "recipe.yaml").write_text(f"data:\n  dataset: {glyph_folder}\n")
+            (path / "recipe.yaml").write_text(f"data:\n  path: {glyph_folder}\n")
         before = sorted(tmp_path.rglob("*"))
         assert main(["analyze", "--run", str(path)]) == 2
         assert capsys.readouterr().err.strip().splitlines() == [

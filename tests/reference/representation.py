@@ -20,7 +20,7 @@ def soft_nearest_neighbor_loss(features: np.ndarray, labels: list[int], temperat
 
 
 def spectra(features: np.ndarray, labels: list[int]) -> list[np.ndarray]:
-    """Singular values of each class's centerd items over the root of their number, by NumPy's decomposition."""
+    """Singular values of each class's centered items over the root of their number, by NumPy's decomposition."""
     found = []
     for label in sorted(set(labels)):
         own = features.astype(np.float64)[[place for place, one in enumerate(labels) if one == label]]
@@ -29,14 +29,14 @@ def spectra(features: np.ndarray, labels: list[int]) -> list[np.ndarray]:
 
 
 def effective_rank(singular_values: np.ndarray) -> float:
-    """exp of the entropy of the shares of variance."""
+    """exp of the entropy of the fractions of variance."""
     squares = [float(value) ** 2 for value in singular_values]
-    shares = [square / sum(squares) for square in squares]
-    return math.exp(-sum(share * math.log(share) for share in shares if share > 0))
+    fractions = [square / sum(squares) for square in squares]
+    return math.exp(-sum(fraction * math.log(fraction) for fraction in fractions if fraction > 0))
 
 
 def directions(singular_values: np.ndarray, held: float = 0.95) -> int:
-    """Least number of directions that hold a share of the variance."""
+    """Least number of directions that hold a fraction of the variance."""
     squares, total = [float(value) ** 2 for value in singular_values], 0.0
     for count, square in enumerate(squares, start=1):
         total += square
@@ -61,9 +61,9 @@ def linear_attack(
     attacked = np.empty_like(images, dtype=np.float64)
     for number, image in enumerate(images.astype(np.float64)):
         normalized = np.stack([(channel - mean[place]) / std[place] for place, channel in enumerate(image)])
-        chances = np.array(softmax((weight @ normalized.ravel()).tolist()))
-        chances[labels[number]] -= 1
-        gradient = (weight.T @ chances).reshape(image.shape)
+        probabilities = np.array(softmax((weight @ normalized.ravel()).tolist()))
+        probabilities[labels[number]] -= 1
+        gradient = (weight.T @ probabilities).reshape(image.shape)
         for place in np.ndindex(*image.shape):
             step = epsilon * float(np.sign(gradient[place] / std[place[0]]))
             attacked[number][place] = min(max(image[place] + step, 0.0), 1.0)

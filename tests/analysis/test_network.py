@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from s2m2.analysis.images import choose_images, draw_by_class, draw_some
+from s2m2.analysis.network import choose_images, sample_by_class, sample_positions
 from s2m2.data.base_classes import split_base
 from s2m2.data.catalog import ImageDatasets
 from s2m2.data.dataset import ImageDataset
@@ -16,23 +16,23 @@ def recipe(**data: float) -> Recipe:
     return Recipe(data=DataConfig(**data), analyze=AnalyzeConfig(classes=5, images=3, predictions=40))
 
 
-def test_so_many_images_of_so_many_classes_are_drawn_and_none_of_single_ones() -> None:
+def test_sample_has_the_given_images_and_classes_and_no_singletons() -> None:
     labels = torch.tensor([0, 1, 1, 1, 2, 2, 3, 4, 4, 4, 4])
     for seed in range(10):
-        places = draw_by_class(labels, 2, 3, generator_for(seed))
+        places = sample_by_class(labels, 2, 3, generator_for(seed))
         counts = torch.bincount(labels[places], minlength=5)
         assert len(places.unique()) == len(places)
         assert int((counts > 0).sum()) == 2
         assert counts[0] == counts[3] == 0
         assert all(count in (0, min(3, int((labels == label).sum()))) for label, count in enumerate(counts.tolist()))
-    assert len(draw_by_class(labels, 99, 99, generator_for(0))) == 9
-    assert len(draw_by_class(torch.arange(5), 99, 99, generator_for(0))) == 0
-    assert len({tuple(draw_by_class(labels, 2, 3, generator_for(seed)).tolist()) for seed in range(10)}) > 3
+    assert len(sample_by_class(labels, 99, 99, generator_for(0))) == 9
+    assert len(sample_by_class(torch.arange(5), 99, 99, generator_for(0))) == 0
+    assert len({tuple(sample_by_class(labels, 2, 3, generator_for(seed)).tolist()) for seed in range(10)}) > 3
 
 
-def test_at_most_so_many_of_a_number_are_drawn() -> None:
-    assert draw_some(4, 9, generator_for(0)).tolist() == [0, 1, 2, 3]
-    drawn = draw_some(1000, 10, generator_for(0)).tolist()
+def test_sampled_positions_are_ascending_and_bounded() -> None:
+    assert sample_positions(4, 9, generator_for(0)).tolist() == [0, 1, 2, 3]
+    drawn = sample_positions(1000, 10, generator_for(0)).tolist()
     assert drawn == sorted(set(drawn))
     assert len(drawn) == 10
 
@@ -40,14 +40,14 @@ def test_at_most_so_many_of_a_number_are_drawn() -> None:
 def test_without_held_out_images_those_of_training_are_measured(small_glyphs: ImageDataset) -> None:
     found = choose_images(recipe(), ImageDatasets.of_one(small_glyphs))
     assert (found.base_from, found.head_from, found.trained, found.true_labels) == ("trained", "trained", None, None)
-    assert len(found.base.rows) == 15
-    assert len(found.head.rows) == 40
+    assert len(found.base.indices) == 15
+    assert len(found.head.indices) == 40
     numbers = torch.tensor(small_glyphs.splits["base"]).sort().values
-    assert torch.equal(numbers[found.base.labels], torch.from_numpy(small_glyphs.labels)[found.base.rows])
+    assert torch.equal(numbers[found.base.labels], torch.from_numpy(small_glyphs.labels)[found.base.indices])
     assert found.novel is not None
-    assert set(small_glyphs.labels[found.novel.rows.numpy()]) <= set(small_glyphs.splits["novel"])
+    assert set(small_glyphs.labels[found.novel.indices.numpy()]) <= set(small_glyphs.splits["novel"])
     again = choose_images(recipe(), ImageDatasets.of_one(small_glyphs))
-    assert torch.equal(again.base.rows, found.base.rows)
+    assert torch.equal(again.base.indices, found.base.indices)
 
 
 def test_held_out_images_are_measured_where_there_are_any(small_glyphs: ImageDataset) -> None:
@@ -55,13 +55,13 @@ def test_held_out_images_are_measured_where_there_are_any(small_glyphs: ImageDat
     held = set(split_base(small_glyphs, asked.data, 0).held_rows.tolist())
     found = choose_images(asked, ImageDatasets.of_one(small_glyphs))
     assert (found.base_from, found.head_from) == ("held out", "held out")
-    assert set(found.base.rows.tolist()) | set(found.head.rows.tolist()) <= held
+    assert set(found.base.indices.tolist()) | set(found.head.indices.tolist()) <= held
 
 
 def test_one_held_out_image_a_class_leaves_the_representation_to_those_of_training(small_glyphs: ImageDataset) -> None:
     found = choose_images(recipe(holdout_fraction=0.125), ImageDatasets.of_one(small_glyphs))
     assert (found.base_from, found.head_from) == ("trained", "held out")
-    assert len(found.base.rows) == 15
+    assert len(found.base.indices) == 15
 
 
 def test_corrupted_labels_are_given_beside_the_true_ones(small_glyphs: ImageDataset) -> None:
@@ -71,8 +71,8 @@ def test_corrupted_labels_are_given_beside_the_true_ones(small_glyphs: ImageData
     wrong = found.trained.labels != found.true_labels
     assert 5 < int(wrong.sum()) < 35
     numbers = torch.tensor(small_glyphs.splits["base"]).sort().values
-    assert torch.equal(numbers[found.true_labels], torch.from_numpy(small_glyphs.labels)[found.trained.rows])
-    assert torch.equal(numbers[found.base.labels], torch.from_numpy(small_glyphs.labels)[found.base.rows])  # not the wrong ones
+    assert torch.equal(numbers[found.true_labels], torch.from_numpy(small_glyphs.labels)[found.trained.indices])
+    assert torch.equal(numbers[found.base.labels], torch.from_numpy(small_glyphs.labels)[found.base.indices])  # not the wrong ones
 
 
 def test_classes_of_one_image_each_cannot_be_compared(small_glyphs: ImageDataset) -> None:
@@ -82,6 +82,6 @@ def test_classes_of_one_image_each_cannot_be_compared(small_glyphs: ImageDataset
         choose_images(recipe(), ImageDatasets.of_one(single))
 
 
-def test_a_table_without_novel_classes_has_no_novel_images(small_glyphs: ImageDataset) -> None:
-    table = replace(small_glyphs, splits={**small_glyphs.splits, "novel": ()})
-    assert choose_images(recipe(), ImageDatasets.of_one(table)).novel is None
+def test_a_dataset_without_novel_classes_has_no_novel_images(small_glyphs: ImageDataset) -> None:
+    dataset = replace(small_glyphs, splits={**small_glyphs.splits, "novel": ()})
+    assert choose_images(recipe(), ImageDatasets.of_one(dataset)).novel is None

@@ -6,22 +6,23 @@ from typing import Any
 
 import pytest
 import yaml
+from huggingface_hub import ModelCard  # comes with timm
 
 from s2m2.data.catalog import ImageDatasets
 from s2m2.evaluation.results import TaskResults
 from s2m2.evaluation.trained import load_backbone
 from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, PretrainConfig, Recipe
 from s2m2.recipe.mixing import MixConfig
-from s2m2.reporting.card import ExportedModel, model_card
-from s2m2.reporting.card_parts import code, mix_words, plain, score_rows
+from s2m2.reports.card import ExportedModel, model_card
+from s2m2.reports.card_parts import code, mix_words, plain, score_rows
 from s2m2.runs.checkpoint import save_outcome
 from s2m2.runs.directory import RunDirectory
 from tests.evaluation.random_run import OUTCOME, random_run
-from tests.reporting.made_up import made_up_results, made_up_table
+from tests.reports.made_up import made_up_dataset, made_up_results
 
 RECIPE = Recipe(
     seed=7,
-    data=DataConfig(path="tables/mine", image_size=32, resize_ratio=1.15),
+    data=DataConfig(path="datasets/mine", image_size=32, resize_ratio=1.15),
     model=ModelConfig(width=8),
     finetune=FinetuneConfig(mix=MixConfig(stages=(0, 2))),
 )
@@ -47,13 +48,13 @@ def model(run: RunDirectory) -> ExportedModel:
         data_license=None,
         results=(),
         left_out=0,
-        tables=ImageDatasets.of_one(made_up_table()),
+        datasets=ImageDatasets.of_one(made_up_dataset()),
     )
 
 
 def front(text: str) -> dict[str, Any]:
-    _, head, _ = text.split("---\n", 2)
-    return yaml.safe_load(head)
+    _, block, _ = text.split("---\n", 2)
+    return yaml.safe_load(block)
 
 
 def table_under(text: str, heading: str) -> list[list[str]]:
@@ -78,7 +79,9 @@ def table_under(text: str, heading: str) -> list[list[str]]:
     ],
 )
 def test_hubs_read_license_library_and_tags(run: RunDirectory, model: ExportedModel, license: str | None, expected: dict[str, str]) -> None:
-    read = front(model_card(run, replace(model, license=license)))
+    text = model_card(run, replace(model, license=license))
+    read = front(text)
+    assert ModelCard(text).data.to_dict() == read  # the hub's own reader
     assert {key: read[key] for key in read if key.startswith("license")} == expected
     assert read["library_name"] == "s2m2"
     assert {"few-shot-learning", "conv4", "made up"} <= set(read["tags"])
@@ -87,11 +90,11 @@ def test_hubs_read_license_library_and_tags(run: RunDirectory, model: ExportedMo
 def test_every_part_is_there(run: RunDirectory, model: ExportedModel) -> None:
     text = model_card(run, model)
     headings = [line[3:] for line in text.splitlines() if line.startswith("## ")]
-    parts = ["Data", "Recipe", "Selection", "Scores", "What was not measured", "How it was made", "Use", "License", "Citation"]
+    parts = ["Data", "Recipe", "Selection", "Scores", "What was not measured", "Provenance", "Use", "License", "Citation"]
     assert headings == parts
-    facts = dict(table_under(text, "How it was made"))
-    assert facts["seed of training"] == "7"
-    assert facts["time of training"] == "pretraining 12.5 s, fine-tuning 12.5 s"
+    facts = dict(table_under(text, "Provenance"))
+    assert facts["training seed"] == "7"
+    assert facts["training time"] == "pretraining 12.5 s, fine-tuning 12.5 s"
     assert "torch " in facts["versions of the last command"]
     assert "Mangla" in text
     assert "mixup before stage 0 or stage 2, Beta(2)" in text
@@ -117,20 +120,22 @@ def test_every_score_has_a_row_with_what_tells_it_from_others(run: RunDirectory,
     header, rows = score_rows(results)
     assert len({row[:-2] for row in rows}) == len(results)
     assert {row[header.index("transforms")] for row in rows} == {"none", "power unit", "unit"}
-    assert {row[header.index("head")] for row in rows} == {"cosine", "cosine (scale=2.0)", "cosine (scale=3.0)"}
+    assert {row[header.index("classifier")] for row in rows} == {"cosine", "cosine (scale=2.0)", "cosine (scale=3.0)"}
     assert {row[-2] for row in rows} == {f"{100 * one.mean:.2f} ± {100 * one.interval:.2f}"}
     assert sum(row[-1] == "not known" for row in rows) == sum(result.class_interval is None for result in results) == 2
     text = model_card(run, replace(model, results=results, precision="float16", rounded=True, left_out=3))
     assert len(table_under(text, "Scores")) == 2 + len(results)
     assert "* The interval over classes of 2 of the 8 scores." in text
-    assert "* The weights as they lie here, in float16" in text
+    assert "* These weights, in float16" in text
     assert "Left out: 3 of the run's results" in text
     assert "* Accuracy on novel classes." not in text
 
 
 def test_without_images_or_scores_it_says_so(run: RunDirectory, model: ExportedModel) -> None:
-    text = model_card(run, replace(model, tables=None, uncounted="the table `mine` was not at hand"))
-    assert "Trained on the base classes of `tables/mine`. When this was written, the table `mine` was not at hand, so nothing is" in text
+    text = model_card(run, replace(model, datasets=None, uncounted="the dataset `mine` was not at hand"))
+    assert (
+        "Trained on the base classes of `datasets/mine`. When this was written, the dataset `mine` was not at hand, so nothing is" in text
+    )
     assert "There are none" in text
     assert "* Accuracy on novel classes." in text
 
@@ -140,12 +145,12 @@ def test_what_others_trained_is_told_apart(tmp_path: Path, model: ExportedModel)
     save_outcome(run.outcome("pretrain"), replace(OUTCOME, imported="71_b.tar", best_score=-1.0))
     text = model_card(run, replace(model, results=(made_up_results("finetune", "cosine", 1, 0.6),)))
     assert "Its weights were fine-tuned from those that were imported from `71_b.tar`." in text
-    assert "Whether the weights had seen these classes in training is not known here." in text
-    assert "what the weights that it began with had seen is not known here" in text
+    assert "Whether these classes were part of the training data is not known here." in text
+    assert "the training data of the initial weights is not known here" in text
     assert "kept from both" not in text
     assert "# conv4 trained on `made up`, after fine-tuning" in text
     assert "Trained with the package s2m2. Its weights were fine-tuned" in text
-    assert dict(table_under(text, "How it was made"))["time of training"] == "fine-tuning 12.5 s"
+    assert dict(table_under(text, "Provenance"))["training time"] == "fine-tuning 12.5 s"
     save_outcome(run.outcome("finetune"), replace(OUTCOME, imported="72.tar", best_score=-1.0))
     text = model_card(run, model)
     assert "# conv4, imported" in text
@@ -153,7 +158,7 @@ def test_what_others_trained_is_told_apart(tmp_path: Path, model: ExportedModel)
     assert not {"s2m2", "manifold-mixup", "self-supervised-learning"} & set(front(text)["tags"])
     assert "How these weights were selected is not known." in text
     assert "has no record of what they were trained on" in text
-    assert "seed of training" not in dict(table_under(text, "How it was made"))
+    assert "training seed" not in dict(table_under(text, "Provenance"))
 
 
 @pytest.mark.parametrize("begun", [{"pretrained": True}, {"weights": "begin.safetensors"}])
@@ -168,7 +173,7 @@ def test_weights_that_training_began_with_are_as_foreign_as_imported_ones(
     text = model_card(run, given)
     assert text.count("is not known here") == 2
     assert "kept from both" not in text
-    assert "neither training nor selection has seen" not in text
+    assert "used neither for training nor for selection" not in text
 
 
 @pytest.mark.parametrize(("objective", "tagged"), [("rotation", True), ("supervised", False)])
@@ -183,16 +188,16 @@ def test_weights_that_no_epoch_beat_are_those_that_the_stage_began_with(tmp_path
     run = random_run(tmp_path, RECIPE, "pretrain", "finetune")
     save_outcome(run.outcome("finetune"), replace(OUTCOME, best_epoch=0))
     text = model_card(run, model)
-    assert "No epoch of the stage beat the weights that it began with, 43.21 % on validation classes" in text
+    assert "No epoch of the stage exceeded the initial weights of the stage, 43.21 % on validation classes" in text
     assert "Among the epochs" not in text
 
 
 def test_names_of_users_stay_names(run: RunDirectory, model: ExportedModel) -> None:
     assert code(HOSTILE) == "`a|b 'c' # <script>*d*`"
     assert plain(HOSTILE) == r"a\|b \`c\` \# \<script\>\*d\*"
-    table = replace(made_up_table(), name=HOSTILE, settings={"source": HOSTILE})
+    dataset = replace(made_up_dataset(), name=HOSTILE, settings={"source": HOSTILE})
     result = replace(made_up_results("finetune", "cosine", 1, 0.6), dataset=HOSTILE)
-    named = replace(model, folder=HOSTILE, license=HOSTILE, data_license=HOSTILE, tables=ImageDatasets.of_one(table), results=(result,))
+    named = replace(model, folder=HOSTILE, license=HOSTILE, data_license=HOSTILE, datasets=ImageDatasets.of_one(dataset), results=(result,))
     text = model_card(run, named)
     assert front(text)["license_name"] == " ".join(HOSTILE.split())
     assert len(table_under(text, "Data")) == 5

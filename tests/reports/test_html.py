@@ -13,10 +13,10 @@ from s2m2.evaluation.results import load_results, save_results
 from s2m2.files import write_text
 from s2m2.recipe import DataConfig, FinetuneConfig, Recipe, RuntimeConfig, build_recipe, recipe_parser, recipe_to_yaml
 from s2m2.recipe.mixing import MixConfig
-from s2m2.reporting.report import command_again, duration, read_results, stopping_sentence, write_report
-from s2m2.reporting.score_table import percent, percent_both
+from s2m2.reports.html import command_again, duration, stopping_sentence, write_report
+from s2m2.reports.scores import percent, percent_both, read_results
 from s2m2.runs.directory import RunDirectory
-from tests.reporting.made_up import FINETUNED, PRETRAINED, RECIPE, made_up_results, made_up_run, made_up_table, made_up_task
+from tests.reports.made_up import FINETUNED, PRETRAINED, RECIPE, made_up_dataset, made_up_results, made_up_run, made_up_task
 
 HEADINGS = (
     "Few-shot accuracy",
@@ -50,9 +50,9 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    table = made_up_table()
+    dataset = made_up_dataset()
     run = made_up_run(tmp_path_factory.mktemp("runs") / "quick")
-    assert write_report(run, ImageDatasets.of_one(table), made_up_task(table)) == run.report
+    assert write_report(run, ImageDatasets.of_one(dataset), made_up_task(dataset)) == run.report
     return run
 
 
@@ -63,8 +63,8 @@ def page(run: RunDirectory) -> Page:
 
 def test_the_report_has_every_part(page):
     assert page.headings() == list(HEADINGS)
-    training, scatter, shots, reliability, confusion, projection = 2 * 4, 2, 1, 2, 1, 1
-    assert sum(tag == "svg" for tag, _ in page.tags) == training + scatter + shots + reliability + confusion + projection
+    training, distributions, shots, reliability, confusion, projection = 2 * 4, 2, 1, 2, 1, 1
+    assert sum(tag == "svg" for tag, _ in page.tags) == training + distributions + shots + reliability + confusion + projection
 
 
 def test_the_report_contains_the_scores_with_their_intervals(run, page):
@@ -81,7 +81,7 @@ def test_the_report_says_how_the_stages_ended_and_what_selected_the_weights(page
         "Trained all 8 epochs in 1 min 14 s. The weights after epoch 7, with the best validation score of 54.13 %, were kept." in page.words
     )
     assert (
-        f"Stopped after epoch 4 of at most {RECIPE.finetune.epochs} in 31.5 s: the last validation brought no new best score (patience 1)."
+        f"Stopped after epoch 4 of at most {RECIPE.finetune.epochs} in 31.5 s: no new best score in the last validation (patience 1)."
         in page.words
     )
     assert "Weights were selected on validation classes; scores are on novel classes" in page.words
@@ -111,7 +111,9 @@ def test_the_report_loads_nothing_and_runs_nothing(run, page):
 
 def test_every_image_has_a_text_in_its_place(page):
     assert all(attributes.get("alt") for tag, attributes in page.tags if tag == "img")
-    assert all(attributes.get("aria-label") for tag, attributes in page.tags if tag == "figure" and attributes.get("role") == "img")
+    drawings = [attributes for tag, attributes in page.tags if tag == "svg"]
+    assert all(attributes.get("role") == "img" for attributes in drawings)
+    assert sum(tag == "title" for tag, _ in page.tags) == 1 + len(drawings)
 
 
 def test_a_class_name_that_looks_like_markup_is_text(run, page):
@@ -121,14 +123,14 @@ def test_a_class_name_that_looks_like_markup_is_text(run, page):
 
 def test_a_run_without_fine_tuning_or_results_has_a_report_of_what_there_is(tmp_path):
     run = made_up_run(tmp_path / "young", finetuned=False, evaluated=False)
-    page = Page(write_report(run, ImageDatasets.of_one(made_up_table())).read_text(encoding="utf-8"))
+    page = Page(write_report(run, ImageDatasets.of_one(made_up_dataset())).read_text(encoding="utf-8"))
     assert page.headings() == ["Training", "The data", "Recipe"]
     assert "Stage 2" not in page.words
 
 
 def test_a_run_without_fine_tuning_opens_with_the_score_after_pretraining(tmp_path):
     run = made_up_run(tmp_path / "pretrained", finetuned=False)
-    page = Page(write_report(run, ImageDatasets.of_one(made_up_table())).read_text(encoding="utf-8"))
+    page = Page(write_report(run, ImageDatasets.of_one(made_up_dataset())).read_text(encoding="utf-8"))
     assert "cosine classifier after pretraining" in page.words
     assert "after fine-tuning" not in page.words
 
@@ -136,17 +138,17 @@ def test_a_run_without_fine_tuning_opens_with_the_score_after_pretraining(tmp_pa
 def test_a_run_that_has_only_a_recipe_has_a_report(tmp_path):
     run = RunDirectory(tmp_path / "empty")
     write_text(run.recipe, recipe_to_yaml(Recipe()))
-    page = Page(write_report(run, ImageDatasets.of_one(made_up_table())).read_text(encoding="utf-8"))
+    page = Page(write_report(run, ImageDatasets.of_one(made_up_dataset())).read_text(encoding="utf-8"))
     assert page.headings() == ["The data", "Recipe"]
-    assert "Every setting has its default." in page.words
+    assert "All settings are defaults." in page.words
 
 
-def test_a_damaged_result_is_named_and_leaves_the_old_report_alone(tmp_path):
+def test_a_damaged_result_is_named_and_leaves_the_old_report_unchanged(tmp_path):
     run = made_up_run(tmp_path / "damaged")
     write_text(run.report, "old")
     write_text(run.results / "novel-pixels-cosine-5way-1shot.json", "{")
     with pytest.raises(InputError, match=r"novel-pixels-cosine-5way-1shot\.json"):
-        write_report(run, ImageDatasets.of_one(made_up_table()))
+        write_report(run, ImageDatasets.of_one(made_up_dataset()))
     assert run.report.read_text(encoding="utf-8") == "old"
 
 
@@ -176,8 +178,10 @@ def test_the_command_to_run_again_has_the_same_recipe(recipe, tmp_path):
 def test_stopping_is_told_in_a_sentence():
     config = FinetuneConfig(epochs=30, patience=3)
     stopped = replace(FINETUNED, epochs=9, best_epoch=6)
-    assert "the last 3 validations brought no new best score (patience 3)" in stopping_sentence(config, stopped)
-    assert "that of the weights it started from, 58.62 %, so these were kept" in stopping_sentence(config, replace(stopped, best_epoch=0))
+    assert "no new best score in the last 3 validations (patience 3)" in stopping_sentence(config, stopped)
+    assert "that of the initial weights of the stage, 58.62 %, so these were kept" in stopping_sentence(
+        config, replace(stopped, best_epoch=0)
+    )
     assert stopping_sentence(config, None) == "Not finished; at most 30 epochs."
     assert stopping_sentence(config, replace(PRETRAINED, epochs=1, best_epoch=1)).startswith("Trained all 1 epoch in 1 min 14 s.")
 
@@ -190,11 +194,11 @@ def test_durations_are_told_as_a_person_would(seconds, words):
 def test_the_report_says_how_far_to_trust_the_scores(page):
     for words in ("12.3", "1.7", "2.5", "73.1", "64.0", "67.0", "A reason why something is missing.", "In brackets"):
         assert words in page.words
-    assert "Task 0: 25.0 % recognized" in page.words
-    assert page.words.count("% recognized") == 10
+    assert "Task 0: 25.0 % correct" in page.words
+    assert page.words.count("0 % correct") == 10
 
 
-def test_the_hardest_and_the_most_confused_classes_are_listed_with_their_shares(run, page):
+def test_the_hardest_and_the_most_confused_classes_are_listed(run, page):
     result = load_results(next(run.results.glob("novel-finetune-cosine-5way-1shot-*.json")))
     hardest = min(result.details.classes, key=lambda entry: entry.right / entry.queries)
     assert f"{100 * hardest.right / hardest.queries:.1f}" in page.words
@@ -209,7 +213,7 @@ def test_scores_lie_beside_the_report_for_programs_and_for_texts(run):
         result = results[row["features"], row["classifier"], row["shots"]]
         assert float(row["accuracy"]) == result.mean
         assert float(row["interval_over_classes"]) == result.class_interval
-        assert (row["temperature"], row["unknown_auroc"], row["fingerprint"]) == ("2.5", "0.731", "f0" * 32)
+        assert (row["temperature"], row["open_set_auroc"], row["fingerprint"]) == ("2.5", "0.731", "f0" * 32)
     lines = run.scores_markdown.read_text(encoding="utf-8").splitlines()
     assert lines[0] == "| task | classifier | raw pixels | after pretraining | after fine-tuning |"
     assert percent_both(results["pretrain", "cosine", "1"]) in lines[2]
@@ -220,13 +224,13 @@ def test_results_of_older_weights_are_left_out_and_counted(tmp_path):
     run = made_up_run(tmp_path / "retrained")
     old = made_up_results("finetune", "cosine", 1, 0.1)
     save_results(run.results, replace(old, fingerprint="e0" * 32, created="2030-01-01T00:00:00+00:00"))
-    page = Page(write_report(run, ImageDatasets.of_one(made_up_table())).read_text(encoding="utf-8"))
+    page = Page(write_report(run, ImageDatasets.of_one(made_up_dataset())).read_text(encoding="utf-8"))
     assert percent(old) not in page.words
     assert "1 result of older weights" in page.words
 
 
 def test_images_of_other_data_are_not_drawn_as_hard_tasks(tmp_path):
     run = made_up_run(tmp_path / "other")
-    page = Page(write_report(run, ImageDatasets.of_one(replace(made_up_table(), digest="other"))).read_text(encoding="utf-8"))
+    page = Page(write_report(run, ImageDatasets.of_one(replace(made_up_dataset(), digest="other"))).read_text(encoding="utf-8"))
     assert "The hardest tasks" not in page.words
     assert "Class by class" in page.words

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from s2m2.evaluation.results import TaskResults
-from s2m2.reporting.score_table import (
+from s2m2.reports.scores import (
     latest_of_kind,
     newest_results,
     paired_change,
@@ -15,13 +15,13 @@ from s2m2.reporting.score_table import (
     score_table,
     task_label,
 )
-from tests.reporting.made_up import made_up_results
+from tests.reports.made_up import made_up_results
 
 # Hand-written from the definition: per-task accuracies 0.4, 0.5, 0.6, 0.7 have mean 55 % and 1.96 * 0.1291 / 2 = 12.65 %.
 GOLDEN = """\
                    Few-shot accuracy
 ┏━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┓
-┃ classifier                 ┃    pretrained ┃    fine-tuned ┃
+┃ classifier           ┃    pretrained ┃    fine-tuned ┃
 ┡━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━┩
 │ 5-way 1-shot         │               │               │
 │ cosine               │ 55.00 ± 12.65 │ 65.00 ± 12.65 │
@@ -30,9 +30,8 @@ GOLDEN = """\
 │ 5-way 5-shot         │               │               │
 │ cosine               │ 75.00 ± 12.65 │               │
 └──────────────────────┴───────────────┴───────────────┘
-Accuracy in percent on novel classes of glyphs: mean over 4 tasks (seed 0) with
-15 queries a class, ± half the width of its 95% interval, 1.96 std /
-sqrt(tasks)."""
+Accuracy (%) on novel classes of glyphs: mean of 4 tasks (seed 0), 15 queries
+per class, ± half-width of its 95% interval (1.96 std / sqrt(tasks))."""
 
 
 def four_tasks(features: str, classifier: str, shots: int, mean: float, split: str = "novel") -> TaskResults:
@@ -69,7 +68,7 @@ def test_the_score_table_sets_the_stages_side_by_side_in_percent():
     assert printed(results) == GOLDEN
 
 
-def test_fifteen_heads_on_three_features_fit_80_characters_and_no_name_is_cut():
+def test_fifteen_classifiers_on_three_features_fit_80_characters_and_no_name_is_cut():
     classifiers = [f"a_head_of_long_name_{number}" for number in range(15)]
     results = [
         four_tasks(features, classifier, shots, 0.5)
@@ -122,8 +121,8 @@ def test_of_results_of_older_and_newer_weights_only_the_newer_ones_count():
     ]
     new = replace(four_tasks("finetune", "cosine", 1, 0.6), fingerprint="new", created="2031-01-02")
     other = replace(four_tasks("pretrain", "cosine", 1, 0.5), fingerprint="another stage", created="2030-01-01")
-    kept, older = newest_results([new, *old, other])
-    assert kept == [new, other]
+    newest, older = newest_results([new, *old, other])
+    assert newest == [new, other]
     assert older == 2
 
 
@@ -162,8 +161,8 @@ def test_tasks_of_files_have_words_of_their_own_and_each_file_has_a_grid():
     grids = score_grids([one, other])
     assert [grid.rows[0].results for grid in grids] == [(other,), (one,)]
     assert latest_of_kind(grids) == grids
-    assert "4 tasks of file b2b2b2b2 with queries in the numbers that the file has" in grids[0].caption
-    assert "4 tasks of file a1a1a1a1 with 15 queries a class" in grids[1].caption
+    assert "4 tasks of file b2b2b2b2, queries as in the file," in grids[0].caption
+    assert "4 tasks of file a1a1a1a1, 15 queries per class," in grids[1].caption
 
 
 def test_kinds_of_tasks_in_words():
@@ -171,3 +170,8 @@ def test_kinds_of_tasks_in_words():
     assert task_label(5, 0, "stored") == "5-way, stored"
     assert task_label(0, 0, "stored") == "stored tasks"
     assert task_label(0, 0, "variable") == "variable tasks"
+
+
+def test_one_query_is_singular():
+    (grid,) = score_grids([replace(four_tasks("finetune", "cosine", 1, 0.5), queries=1)])
+    assert ", 1 query per class," in grid.caption

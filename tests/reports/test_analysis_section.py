@@ -4,20 +4,18 @@ from dataclasses import replace
 import numpy as np
 from rich.console import Console
 
-from s2m2.analysis.results import save_analysis
-from s2m2.analysis.weights import weights_digest
+from s2m2.analysis.measurements import save_analysis, weights_digest
 from s2m2.data.catalog import ImageDatasets
 from s2m2.files import write_text
 from s2m2.recipe import Recipe, recipe_to_yaml
-from s2m2.reporting.analysis_plots import SERIES, head_plots, layer_plots
-from s2m2.reporting.analysis_section import analysis_section
-from s2m2.reporting.analysis_tables import analysis_tables, entanglement_table, flatness_table, head_tables
-from s2m2.reporting.plots import svg
-from s2m2.reporting.report import write_report
+from s2m2.reports.analysis_section import SERIES, analysis_section, head_plots, layer_plots
+from s2m2.reports.analysis_tables import analysis_tables, entanglement_table, flatness_table, head_tables
+from s2m2.reports.html import write_report
+from s2m2.reports.plots import svg
 from s2m2.runs.checkpoint import Outcome, save_outcome
 from s2m2.runs.directory import RunDirectory
-from tests.reporting.made_up import made_up_table
-from tests.reporting.made_up_analysis import made_up_analysis
+from tests.reports.made_up import made_up_dataset
+from tests.reports.made_up_analysis import made_up_analysis
 
 ANALYSIS = made_up_analysis()
 
@@ -44,15 +42,15 @@ def test_the_tables_state_every_measure_and_fit_a_terminal():
         if stage.head is not None:
             assert f"{100 * stage.head.accuracy:.1f}" in flat
             assert all(f"{100 * accuracy:.1f}" in flat for _, accuracy in stage.head.attacked)
-    for words in ("62.5", "12.5", "87.5", "400 images trained under a wrong label", "which training did not see", "3.028"):
+    for words in ("62.5", "12.5", "87.5", "400 images trained under a wrong label", "600 held-out images of 20 base classes", "3.028"):
         assert words in flat
 
 
 def test_the_tables_say_which_images_were_measured():
     seen = replace(ANALYSIS, base_from="trained", head_from="trained", settings={**ANALYSIS.settings, "temperature": 12.5})
     flat = " ".join(printed(seen).split())
-    assert "20 base classes, which training saw; 600 of 20 novel classes, which nothing was selected on" in flat
-    assert "2,000 images that training saw, as none were held out: too kind" in flat
+    assert "600 training images of 20 base classes; 600 images of 20 novel classes, not used for selection" in flat
+    assert "2,000 training images, as none were held out: optimistic" in flat
     assert "at temperature 12.5" in flat
 
 
@@ -80,7 +78,7 @@ def test_the_plots_show_each_stage_of_the_run():
         label = SERIES[stage.name][0]
         layers = [layer.entanglement for layer in stage.base.layers]
         np.testing.assert_allclose(lines_of(plots["Entanglement, base classes"])[label][1], layers)
-        np.testing.assert_allclose(lines_of(plots["Spectrum of the features"])[f"{label}, novel"][1], stage.novel.layers[-1].shares)
+        np.testing.assert_allclose(lines_of(plots["Spectrum of the features"])[f"{label}, novel"][1], stage.novel.layers[-1].fractions)
         if stage.head is not None:
             attacked = lines_of(plots["Accuracy under attack"])[label]
             np.testing.assert_allclose(np.transpose(attacked), [(0.0, stage.head.accuracy), *stage.head.attacked])
@@ -94,12 +92,12 @@ def test_the_plots_show_each_stage_of_the_run():
 def test_the_report_has_a_section_of_the_analysis(tmp_path):
     run = RunDirectory(tmp_path / "run")
     write_text(run.recipe, recipe_to_yaml(Recipe()))
-    tables = ImageDatasets.of_one(made_up_table())
-    assert "What the network has learned" not in write_report(run, tables).read_text(encoding="utf-8")
+    datasets = ImageDatasets.of_one(made_up_dataset())
+    assert "What the network has learned" not in write_report(run, datasets).read_text(encoding="utf-8")
     save_analysis(run.analysis, ANALYSIS)
-    page = write_report(run, tables).read_text(encoding="utf-8")
+    page = write_report(run, datasets).read_text(encoding="utf-8")
     assert "What the network has learned" in page
-    assert page.count("<svg") == 8
+    assert page.count("<svg") == page.count('role="img"><title>') == 8
     for words in (
         "Entanglement of classes",
         "Flatness of classes",
@@ -116,7 +114,7 @@ def test_a_damaged_analysis_is_one_line_of_the_report(tmp_path):
     run = RunDirectory(tmp_path / "run")
     write_text(run.recipe, recipe_to_yaml(Recipe()))
     write_text(run.analysis, "{")
-    page = write_report(run, ImageDatasets.of_one(made_up_table())).read_text(encoding="utf-8")
+    page = write_report(run, ImageDatasets.of_one(made_up_dataset())).read_text(encoding="utf-8")
     assert "analysis.json is damaged" in page
     assert "`s2m2 analyze` replaces it." in page
     assert "Measured on" not in page
@@ -138,11 +136,11 @@ def test_an_analysis_of_other_weights_says_so(tmp_path):
     finish(run, "finetune", "more weights")
     assert analysis_section(run).warning == "Measured before fine-tuning; run `s2m2 analyze` again."
     finish(run, "pretrain", "other weights")
-    both = "Measured before fine-tuning, and measured on other weights after pretraining than the run has now; run `s2m2 analyze` again."
+    both = "Measured before fine-tuning, and the weights after pretraining have changed since; run `s2m2 analyze` again."
     assert analysis_section(run).warning == both
     run.outcome("finetune").unlink()
     run.outcome("pretrain").unlink()
-    after = "Measured on other weights after pretraining than the run has now; run `s2m2 analyze` again."
+    after = "The weights after pretraining have changed since; run `s2m2 analyze` again."
     assert analysis_section(run).warning == after
     run.best("pretrain").unlink()
     save_outcome(run.outcome("pretrain"), Outcome(epochs=1, best_epoch=1))
@@ -150,11 +148,18 @@ def test_an_analysis_of_other_weights_says_so(tmp_path):
 
 
 def collapsed(one, layers):
-    flat = {"effective_rank": 0.0, "largest_share": 0.0, "directions": 0.0, "within": 0.0, "shares": (0.0,), "flat_classes": one.classes}
+    flat = {
+        "effective_rank": 0.0,
+        "largest_fraction": 0.0,
+        "directions": 0.0,
+        "within": 0.0,
+        "fractions": (0.0,),
+        "flat_classes": one.classes,
+    }
     return replace(one, layers=tuple(replace(layer, **flat) if layer.layer in layers else layer for layer in one.layers))
 
 
-def test_a_collapse_is_told_of_plainly():
+def test_a_collapse_is_stated():
     last = ANALYSIS.stages[-1]
     some = replace(ANALYSIS, stages=(*ANALYSIS.stages[:-1], replace(last, base=collapsed(last.base, {4}))))
     assert flatness_table(some).rows[5][-4:] == ("flat", "", "", "0.0")
@@ -171,10 +176,10 @@ def test_a_collapse_is_told_of_plainly():
 def test_each_kind_of_classes_has_its_own_bound_of_directions():
     stages = tuple(replace(stage, novel=replace(stage.novel, images=90)) for stage in ANALYSIS.stages)
     caption = flatness_table(replace(ANALYSIS, stages=stages)).caption
-    assert "30 images of a base class span 29 directions at most, 4.5 images of a novel class span 3.5 directions at most" in caption
+    assert "30 images of a base class span at most 29 directions, 4.5 images of a novel class span at most 3.5 directions" in caption
 
 
-def test_an_attack_is_told_of_where_there_was_one():
+def test_an_attack_is_mentioned_only_where_there_was_one():
     stages = tuple(replace(stage, head=stage.head and replace(stage.head, attacked=())) for stage in ANALYSIS.stages)
     assert "Attack" in head_tables(ANALYSIS)[0].caption
     assert "Attack" not in head_tables(replace(ANALYSIS, stages=stages))[0].caption
