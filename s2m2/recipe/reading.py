@@ -49,10 +49,10 @@ def read_tree(path: Path, kind: type) -> tuple[dict[str, Any], list[str]]:
         kind: dataclass that the file has settings of.
 
     Raises:
-        InputError: the file is missing, is no YAML, or states an unknown setting.
+        InputError: the file is missing, is no YAML, or states an unknown setting; the message names the file.
     """
     if not path.is_file():
-        raise InputError("there is no such file")
+        raise InputError(f"no recipe file {path}")
     try:
         tree = yaml.load(path.read_text(encoding="utf-8"), RecipeLoader)  # noqa: S506  # a SafeLoader
         if tree is None:
@@ -62,7 +62,7 @@ def read_tree(path: Path, kind: type) -> tuple[dict[str, Any], list[str]]:
         tree, notes = modernize(tree)
         return known_settings(tree, kind), notes
     except (yaml.YAMLError, ValueError) as error:
-        raise InputError(" ".join(str(error).split())) from error
+        raise InputError(f"{path}: {' '.join(str(error).split())}") from error
 
 
 def known_settings(tree: Mapping[Any, Any], kind: type, section: str = "") -> dict[str, Any]:

@@ -64,8 +64,9 @@ def read_recipe(*paths: Path) -> Recipe:
     """
     parser, parsed = _reader(), None
     for path in paths:
+        tree, _ = read_tree(path, Recipe)
         try:
-            parsed = parser.parse_object(read_tree(path, Recipe)[0], namespace=parsed)
+            parsed = parser.parse_object(tree, namespace=parsed)
             recipe = build_recipe(parser.instantiate(parsed))
         except ArgumentError as error:
             raise InputError(f"{path}: {one_line(error)}") from error
