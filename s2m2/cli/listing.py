@@ -153,9 +153,8 @@ def _print_classifier(name: str) -> None:
     kind = _load_classifier(name)
     parser = ArgumentParser(add_help=False)
     parser.add_class_arguments(kind, skip={"base", "random_state"})
-    write(
-        f"{wrap(f'{name}: {first_sentence(kind.__doc__ or str())}', 0, 0)}\n\nIn a recipe: classifiers: [{{name: {name}, SETTING: VALUE}}]\n"
-    )
+    title = wrap(f"{name}: {first_sentence(kind.__doc__ or '')}", 0, 0)
+    write(f"{title}\n\nIn a recipe: classifiers: [{{name: {name}, SETTING: VALUE}}]\n")
     settings = settings_of(parser)
     write("\n".join(one.lines().replace("--", "", 1) for one in settings) if settings else "  It has no settings.")
 

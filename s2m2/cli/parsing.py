@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,8 @@ class Call:
 
 def command_parser(name: str, command: Command) -> ArgumentParser:
     """The parser of a command's flags."""
-    options: dict[str, Any] = {"prog": f"s2m2 {name}", "add_help": False}
-    if command.sections:
-        parser = recipe_parser(**options)
-    else:
-        parser = ArgumentParser(exit_on_error=False, allow_abbrev=False, **options)
+    build = recipe_parser if command.sections else partial(ArgumentParser, exit_on_error=False, allow_abbrev=False)
+    parser = build(prog=f"s2m2 {name}", add_help=False)
     if command.has_run:
         text = "Run directory; by default runs/NAME of the recipe. torchrun needs the second flag."
         parser.add_argument("--run", "--run-dir", type=str, metavar="DIR", help=text)
@@ -67,18 +65,11 @@ def parse_recipe(name: str, command: Command, arguments: Sequence[str]) -> Call:
     if len(positional) > 1:
         raise UsageError(f"takes one RECIPE, but was given {' and '.join(positional)}")
     pairs = _pairs(flags)
+    run = _run_path(pairs, positional)
+    resumes = command.has_run and not positional and "--features" not in flags and (run / "recipe.yaml").is_file()
+    kept = [run / "recipe.yaml"] if resumes else []
     files = [Path(word) for word in [*positional, *(value for flag, value in pairs if flag == "--config")]]
-    run = _run_path(pairs, files)
-    from_run = not files and (run / "recipe.yaml").is_file()
-    files = [run / "recipe.yaml"] if from_run else files
-    if files:
-        read_recipe(*files)  # what is wrong in a file is said with its name
-    parsed, warnings = None, []
-    for file in files:
-        tree, renamed = read_tree(file, Recipe)
-        parsed = parser.parse_object(tree, namespace=parsed)
-        if renamed and not from_run:
-            warnings.append(f"{file} uses names of version 0.1.0: {'; '.join(renamed)}")
+    parsed, warnings = _layer(parser, kept, files)
     parsed = _parse(parser, [word for pair in pairs if pair[0] != "--config" for word in pair], parsed)
     options = None if command.config is None else _build(command.config, parsed)
     return Call(recipe=build_recipe(parsed), run=run, options=options, prints="--print_config" in flags, warnings=tuple(warnings))
@@ -182,13 +173,26 @@ def _pairs(flags: Sequence[str]) -> list[tuple[str, str]]:
     return list(zip(words[::2], words[1::2], strict=True))
 
 
-def _run_path(pairs: Sequence[tuple[str, str]], files: Sequence[Path]) -> Path:
+def _layer(parser: ArgumentParser, kept: Sequence[Path], files: Sequence[Path]) -> tuple[Any, list[str]]:
+    """The settings of recipe files, the later over the earlier; and a warning of former names, except of a run's own recipe."""
+    if kept or files:
+        read_recipe(*kept, *files)  # what is wrong in a file is said with its name
+    parsed, warnings = None, []
+    for file in [*kept, *files]:
+        tree, renamed = read_tree(file, Recipe)
+        parsed = parser.parse_object(tree, namespace=parsed)
+        if renamed and file not in kept:
+            warnings.append(f"{file} uses names of version 0.1.0: {'; '.join(renamed)}")
+    return parsed, warnings
+
+
+def _run_path(pairs: Sequence[tuple[str, str]], positional: Sequence[str]) -> Path:
     named = [value for flag, value in pairs if flag in ("--run", "--run-dir")]
     if named:
         return Path(named[-1])
-    if not files:
+    if not positional:
         return Path("runs", "quick")
-    recipe = files[0].resolve()
+    recipe = Path(positional[0]).resolve()
     return Path("runs", f"{recipe.parent.name}-{recipe.stem}")
 
 

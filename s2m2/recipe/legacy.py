@@ -30,9 +30,8 @@ RENAMED = {
 }
 """Path of 0.1.0 to today's, applied in this order."""
 
-CLASSIFIER_NAMES = {"nearest_cosine": "cosine_centroid"}
-FAST = {"tim": "tim_fast", "alpha_tim": "alpha_tim_fast"}
-"""Classifiers whose Adam was `classwise` in 0.1.0 unless stated; that variant has a name of its own."""
+CLASSIFIER_NAMES = {"nearest_cosine": "cosine_centroid", "tim": "tim_fast", "alpha_tim": "alpha_tim_fast"}
+"""Names of classifiers with the defaults of 0.1.0; the Adam of TIM was `classwise` then, a variant with a name of its own today."""
 SETTING_NAMES = {"neighbours": "neighbors", "centre": "center", "inverse_penalty": "C"}
 TRANSFORM_NAMES = {"centre_base": "center_base", "centre_support": "center_support"}
 VALUES: dict[str, Callable[[Any], Any]] = {
@@ -117,7 +116,6 @@ def _classifier(name: str, stated: Mapping[str, Any]) -> str | dict[str, Any]:
     """A classifier by today's name, with the settings that are not 0.1.0's defaults."""
     defaults = CLASSIFIER_DEFAULTS.get(name, {})
     settings = {SETTING_NAMES.get(key, key): value for key, value in stated.items() if value != defaults.get(key) and key != "adam"}
-    if name in FAST and stated.get("adam", "classwise") == "classwise":
-        name = FAST[name]
-    name = CLASSIFIER_NAMES.get(name, name)
+    if stated.get("adam") != "elementwise":
+        name = CLASSIFIER_NAMES.get(name, name)
     return {"name": name, **settings} if settings else name

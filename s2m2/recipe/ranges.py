@@ -7,7 +7,7 @@ import types
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from functools import cache
-from numbers import Real
+from numbers import Integral, Real
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from jsonargparse import typing as number
@@ -79,7 +79,7 @@ def _check_value(value: Any, annotation: Any, flag: str, *, optional: bool = Fal
     elif origin is Literal:
         check(value in parts, flag, value, f"one of {', '.join(map(str, parts))}")
     elif origin is Annotated:
-        check(_is_within(value, parts[1]), flag, value, parts[2] + (", or null" if optional else ""))
+        _check_number(value, *parts, flag, optional=optional)
     elif is_dataclass(annotation):
         check_ranges(value, flag)
 
@@ -93,12 +93,10 @@ def _check_items(values: Any, annotations: tuple[Any, ...], flag: str, *, option
         _check_value(value, annotation, flag, optional=optional)
 
 
-def _is_within(value: Any, kind: Any) -> bool:
-    """Whether a number type of jsonargparse takes a value."""
-    if not isinstance(value, Real):
-        return False
+def _check_number(value: Any, base: type, kind: Any, need: str, flag: str, *, optional: bool) -> None:
+    is_number = isinstance(value, Integral if base is int else Real) and not isinstance(value, bool)
+    check(is_number, flag, repr(value), "a whole number" if base is int else "a number")
     try:
         kind(value)
-    except (ValueError, OverflowError):
-        return False
-    return True
+    except ValueError:
+        check(False, flag, value, need + (", or null" if optional else ""))

@@ -22,12 +22,12 @@ TINY = {
     "evaluate.tasks": "30",
     "evaluate.queries": "3",
     "evaluate.selection_tasks": "20",
-    "evaluate.unknown": "2",
+    "evaluate.open_set_classes": "2",
     "runtime.threads": "1",
     "runtime.accelerator": "cpu",
 }
 
-SCORED_BRIEFLY = {"evaluate__heads": "nearest_mean", "evaluate__shots": "1", "evaluate__details": "false"}
+SCORED_BRIEFLY = {"evaluate__classifiers": "nearest_mean", "evaluate__shots": "1", "evaluate__details": "false"}
 """Changes for runs of which the weights are looked at."""
 
 
