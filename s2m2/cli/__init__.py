@@ -1,5 +1,5 @@
 """The command line. Help, settings and wrong input are answered before torch is imported."""
 
-from s2m2.cli.main import main
+from s2m2.cli.dispatch import main
 
 __all__ = ["main"]

@@ -89,11 +89,11 @@ def first_sentence(text: str) -> str:
 
 
 def wrap(text: str, first: int, rest: int) -> str:
-    """A text in lines of 80 columns, indented."""
-    words = " ".join(text.split())
-    return textwrap.fill(
-        words, WIDTH, initial_indent=" " * first, subsequent_indent=" " * rest, break_long_words=False, break_on_hyphens=False
+    """A text in lines of 80 columns, indented; no-break spaces become spaces."""
+    lines = textwrap.wrap(
+        text, WIDTH, initial_indent=" " * first, subsequent_indent=" " * rest, break_long_words=False, break_on_hyphens=False
     )
+    return "\n".join(lines).replace("\xa0", " ")
 
 
 def name_lines(name: str, text: str, indent: int) -> str:
@@ -128,11 +128,11 @@ def range_words(annotation: Any) -> str:
 
 
 def _setting(action: Any) -> Setting:
-    flags, text = ", ".join(action.option_strings).removeprefix("--"), str(action.help or "")
+    flags, text = ", ".join(action.option_strings).removeprefix("--"), " ".join(str(action.help).split())
     annotation = getattr(action, "_typehint", None)
-    if action.dest in OPTIONS:
+    if action.dest in OPTIONS and not action.required:
         return Setting(flag=flags, kind=action.metavar or "", default="", limits="", text=text)
-    default = "required" if action.required else f"default: {_value_words(action.default)}"
+    default = "required" if action.required else f"default:\xa0{_value_words(action.default)}"
     return Setting(flag=flags, kind=kind_words(annotation), default=default, limits=range_words(annotation), text=text)
 
 

@@ -1,6 +1,6 @@
 """From the words of a call to settings: a recipe may stand anywhere, a list takes spaces, and a wrong flag gets a suggestion."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -203,5 +203,5 @@ def _parse(parser: ArgumentParser, flags: Sequence[str], namespace: Any = None) 
         raise InputError(one_line(error)) from error
 
 
-def _build(config: type, parsed: Mapping[str, Any]) -> Any:
+def _build(config: type, parsed: Any) -> Any:
     return config(**{item.name: parsed[item.name] for item in fields(config)})

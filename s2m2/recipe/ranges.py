@@ -79,7 +79,7 @@ def _check_value(value: Any, annotation: Any, flag: str, *, optional: bool = Fal
     elif origin is Literal:
         check(value in parts, flag, value, f"one of {', '.join(map(str, parts))}")
     elif origin is Annotated:
-        _check_number(value, *parts, flag, optional=optional)
+        _check_number(value, annotation, flag, optional=optional)
     elif is_dataclass(annotation):
         check_ranges(value, flag)
 
@@ -93,7 +93,8 @@ def _check_items(values: Any, annotations: tuple[Any, ...], flag: str, *, option
         _check_value(value, annotation, flag, optional=optional)
 
 
-def _check_number(value: Any, base: type, kind: Any, need: str, flag: str, *, optional: bool) -> None:
+def _check_number(value: Any, annotation: Any, flag: str, *, optional: bool) -> None:
+    base, kind, need = get_args(annotation)
     is_number = isinstance(value, Integral if base is int else Real) and not isinstance(value, bool)
     check(is_number, flag, repr(value), "a whole number" if base is int else "a number")
     try:

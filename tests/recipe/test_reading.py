@@ -107,7 +107,7 @@ def test_a_wrong_file_is_one_line_with_its_name(tmp_path: Path, text: str, error
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no recipe file .*missing"):
+    with pytest.raises(InputError, match=r"no recipe file .*missing"):
         read_recipe(tmp_path / "missing.yaml")
 
 
