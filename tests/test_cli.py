@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from s2m2.cli import main
-from s2m2.cli.listing import settings_of
 from s2m2.cli.parsing import UsageError, command_parser, sort_arguments
+from s2m2.cli.setting_list import settings_of
 from s2m2.cli.subcommands import COMMANDS, MAIN_COMMANDS, SECTIONS
 from s2m2.recipe import Recipe, read_recipe, recipe_parser
 from tests.integration.tiny import tiny_flags

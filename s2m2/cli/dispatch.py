@@ -10,8 +10,8 @@ from typing import Any
 
 from s2m2 import __version__
 from s2m2.cli.help import print_help, print_overview
-from s2m2.cli.listing import write
 from s2m2.cli.parsing import Call, UsageError, parse_recipe, parse_settings
+from s2m2.cli.setting_list import write
 from s2m2.cli.subcommands import COMMANDS, FEATURE_FILE_TARGET
 from s2m2.errors import InputError, is_out_of_memory
 from s2m2.recipe import FeatureFileConfig, ProfileConfig, recipe_to_yaml

@@ -1,7 +1,7 @@
 """Help of a screen's length: the overview, and that of each command."""
 
-from s2m2.cli.listing import Setting, name_lines, settings_of, wrap, write
 from s2m2.cli.parsing import command_parser
+from s2m2.cli.setting_list import Setting, name_lines, settings_of, wrap, write
 from s2m2.cli.subcommands import COMMANDS, MAIN_COMMANDS, SECTIONS, Command
 
 INDENT = 12

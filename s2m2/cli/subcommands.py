@@ -94,7 +94,7 @@ COMMANDS = {
             ("s2m2 settings finetune.mix", "one section"),
             ("s2m2 settings evaluate.classifiers.tim", "one classifier"),
         ),
-        target="s2m2.cli.listing:print_settings",
+        target="s2m2.cli.setting_list:print_settings",
         interrupted=NOTHING,
     ),
     "pretrain": Command(

@@ -3,7 +3,7 @@
 Each field is followed by its meaning and unit; the command line's help is made from these texts.
 """
 
-from s2m2.recipe.commands import (
+from s2m2.recipe.command_settings import (
     AnalyzeConfig,
     CompareConfig,
     DoctorConfig,

@@ -1,2 +1,2 @@
 # shim
-from s2m2.recipe.commands import AnalyzeConfig as AnalyzeConfig
+from s2m2.recipe.command_settings import AnalyzeConfig as AnalyzeConfig

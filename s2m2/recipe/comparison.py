@@ -1,2 +1,2 @@
 # shim
-from s2m2.recipe.commands import CompareConfig as CompareConfig
+from s2m2.recipe.command_settings import CompareConfig as CompareConfig

@@ -1,3 +1,3 @@
 # shim
-from s2m2.recipe.commands import ExportConfig as ExportConfig
-from s2m2.recipe.commands import Precision as Precision
+from s2m2.recipe.command_settings import ExportConfig as ExportConfig
+from s2m2.recipe.command_settings import Precision as Precision

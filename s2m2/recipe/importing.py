@@ -1,2 +1,2 @@
 # shim
-from s2m2.recipe.commands import ImportConfig as ImportConfig
+from s2m2.recipe.command_settings import ImportConfig as ImportConfig

@@ -1,2 +1,2 @@
 # shim
-from s2m2.recipe.commands import PrepareConfig as PrepareConfig
+from s2m2.recipe.command_settings import PrepareConfig as PrepareConfig

@@ -11,7 +11,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
 from s2m2.errors import InputError
-from s2m2.recipe.commands import AnalyzeConfig
+from s2m2.recipe.command_settings import AnalyzeConfig
 from s2m2.recipe.data import DataConfig
 from s2m2.recipe.evaluation import EvaluateConfig
 from s2m2.recipe.model import ModelConfig
