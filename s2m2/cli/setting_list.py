@@ -3,7 +3,6 @@
 import sys
 import textwrap
 import types
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -12,7 +11,8 @@ from jsonargparse import ArgumentParser
 
 from s2m2.errors import InputError
 from s2m2.recipe import Recipe, recipe_parser
-from s2m2.recipe.parts import did_you_mean
+from s2m2.recipe.evaluation import SECTIONS
+from s2m2.recipe.parts import CLASSIFIER_NAMES, check_classifier, did_you_mean
 from s2m2.recipe.ranges import annotations_of
 
 WIDTH = 80
@@ -160,19 +160,10 @@ def _print_classifier(name: str) -> None:
 
 
 def _classifier_list() -> str:
-    names = ", ".join(_classifier_names())
+    names = ", ".join(CLASSIFIER_NAMES)
     return f"\nClassifiers; `s2m2 settings {CLASSIFIERS}.NAME` lists the settings of one:\n{wrap(names, 2, 2)}"
 
 
-def _classifier_names() -> Sequence[str]:
-    from s2m2.recipe.classifiers import ClassifierName  # shim: classifier_names of s2m2.classifiers, and in the function below load_class
-
-    return get_args(ClassifierName)
-
-
 def _load_classifier(name: str) -> Any:
-    from s2m2.recipe.evaluation import SECTIONS
-
-    if name not in _classifier_names():
-        raise InputError(f"no classifier {name}{did_you_mean(name, _classifier_names())}")
+    check_classifier(CLASSIFIERS, name)  # shim: from here on s2m2.classifiers.load_class(name)
     return SECTIONS.get(name, type("NoSettings", (), {"__doc__": "no settings."}))

@@ -74,8 +74,8 @@ COMMANDS = {
         sections=("data", "evaluate", "runtime"),
         has_run=True,
         common=(
-            "data.path", "evaluate.classifiers", "evaluate.transforms", "evaluate.ways", "evaluate.shots", "evaluate.queries",
-            "evaluate.tasks", "evaluate.protocols", "evaluate.split", "evaluate.features", "evaluate.seed",
+            "data.path", "evaluate.classifiers", "evaluate.ways", "evaluate.shots", "evaluate.queries", "evaluate.tasks",
+            "evaluate.protocols", "evaluate.split", "evaluate.features", "evaluate.seed",
         ),
     ),
     "compare": Command(

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from s2m2.recipe.classifiers import ClassifierName
 from s2m2.recipe.inductive import CalibratedConfig, ConvergedCosineConfig, LogisticConfig, RidgeConfig, SvmConfig
-from s2m2.recipe.parts import check_part
+from s2m2.recipe.parts import check_classifier
 from s2m2.recipe.ranges import (
     FromZeroBelowOne,
     IntFromTwo,
@@ -32,8 +31,6 @@ FeaturesName = Literal["pixels", "pretrain", "finetune"]
 ProtocolName = Literal["fixed", "s2m2", "dirichlet", "variable"]
 """fixed: the same number of queries of every class; s2m2: all images that are not support; dirichlet: class proportions of the queries
 from a Dirichlet distribution; variable: ways and shots by Meta-Dataset's rule."""
-CLASSIFIER_GROUP = "s2m2.classifiers"
-"""Entry point group of other packages' few-shot classifiers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,25 +57,20 @@ class CosineClassifierConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifierSpec:  # shim: until s2m2.recipe.classifiers has it
-    """A few-shot classifier of an evaluation: its name, its label in results, and its settings where they differ from the defaults."""
+class ClassifierSpec:  # shim: s2m2.recipe.classifiers will have it, and the function below
+    """A classifier and its settings."""
 
     name: str
     label: str
     settings: dict[str, Any]
 
-    @classmethod
-    def parse(cls, value: str | dict[str, Any]) -> "ClassifierSpec":
-        """The classifier of `cosine` or `{name: tim, steps: 500}`; `label` is the name unless stated.
 
-        Raises:
-            InputError: there is no such classifier, or no name.
-        """
-        settings = {"name": value} if isinstance(value, str) else dict(value)
-        check(isinstance(settings.get("name"), str), "evaluate.classifiers", value, "a name, or settings with a name")
-        name = settings.pop("name")
-        check_part("evaluate.classifiers", name, [*get_args(ClassifierName), "tim_fast", "alpha_tim_fast"], CLASSIFIER_GROUP)
-        return cls(name=name, label=settings.pop("label", name), settings=settings)
+def parse_classifier(value: str | dict[str, Any]) -> ClassifierSpec:
+    """A classifier from its name, or from a mapping of `name`, settings and perhaps a `label`."""
+    settings = {"name": value} if isinstance(value, str) else dict(value)
+    check(isinstance(settings.get("name"), str), "evaluate.classifiers", value, "a name, or settings with a name")
+    name = settings.pop("name")
+    return ClassifierSpec(name=name, label=settings.pop("label", name), settings=settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,13 +131,15 @@ class EvaluateConfig:
         for name in ("ways", "shots", "classifiers", "features", "protocols"):
             check_distinct(f"evaluate.{name}", getattr(self, name))
         check_distinct("evaluate.ensemble", map(str, self.ensemble), empty=True)
+        for spec in self.specs:
+            check_classifier("evaluate.classifiers", spec.name)
         check_distinct("evaluate.classifiers", (spec.label for spec in self.specs))
         check_transforms("evaluate.transforms", self.transforms)
 
     @property
     def specs(self) -> tuple[ClassifierSpec, ...]:
         """The classifiers, each with its name, label and settings."""
-        return tuple(ClassifierSpec.parse(value) for value in self.classifiers)
+        return tuple(parse_classifier(value) for value in self.classifiers)
 
     @property
     def unknown(self) -> int:  # shim

@@ -3,13 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from s2m2.recipe.parts import check_part
+from s2m2.recipe.parts import BackboneName as BackboneName
+from s2m2.recipe.parts import check_backbone
 from s2m2.recipe.ranges import Channels, FromZeroBelowOne, PositiveFloat, check, check_ranges
-
-BackboneName = Literal["conv4", "resnet12", "resnet18", "wrn28_10", "timm"]
-"""Built-in backbones."""
-BACKBONE_GROUP = "s2m2.backbones"
-"""Entry point group of other packages' backbones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +33,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self, "model")
-        check_part("model.backbone", self.backbone, get_args(BackboneName), BACKBONE_GROUP)
+        check_backbone("model.backbone", self.backbone)
         if self.backbone == "timm":
             check(bool(self.timm), "model.timm", self.timm, "the name of a timm model with backbone timm")
             check(self.width is None, "model.width", self.width, "null with backbone timm, whose name says it")

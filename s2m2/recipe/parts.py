@@ -4,8 +4,25 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.metadata import entry_points
+from typing import Literal, get_args
 
 from s2m2.errors import InputError
+from s2m2.recipe.classifiers import ClassifierName
+
+BackboneName = Literal["conv4", "resnet12", "resnet18", "wrn28_10", "timm"]
+"""Built-in backbones."""
+CLASSIFIER_NAMES = tuple(dict.fromkeys([*get_args(ClassifierName), "tim_fast", "alpha_tim_fast"]))  # shim: once ClassifierName has them
+"""Built-in few-shot classifiers."""
+
+
+def check_backbone(flag: str, name: str) -> None:
+    """Raise `InputError` unless there can be such a backbone; entry points are of group `s2m2.backbones`."""
+    check_part(flag, name, get_args(BackboneName), "s2m2.backbones")
+
+
+def check_classifier(flag: str, name: str) -> None:
+    """Raise `InputError` unless there can be such a few-shot classifier; entry points are of group `s2m2.classifiers`."""
+    check_part(flag, name, CLASSIFIER_NAMES, "s2m2.classifiers")
 
 
 def check_part(flag: str, name: str, built_in: Sequence[str], group: str) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from s2m2.recipe.parts import check_classifier
 from s2m2.recipe.ranges import (
     AboveZeroToOne,
     FromZeroBelowOne,
@@ -114,6 +115,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self, self.stage)
+        check_classifier(f"{self.stage}.validation.classifier", self.validation.classifier)
         images = self.bn_recalibration_images
         check(images == 0 or images >= self.batch_size, f"{self.stage}.bn_recalibration_images", images, "0, or the batch size or more")
 

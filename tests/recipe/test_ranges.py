@@ -80,7 +80,9 @@ WRONG: list[tuple[str, Callable[..., object], dict[str, list[Any]]]] = [
         "epochs": [0], "batch_size": [1], "patience": [-1], "ema_decay": [-0.1, 1.0, NAN], "bn_recalibration_images": [-1, 8],
         "label_smoothing": [1.0], "classification_weight": [-1.0], "self_supervision_weight": [-1.0],
     }),
-    ("pretrain.validation.", validation, {"every": [0], "ways": [1], "shots": [0], "queries": [0], "tasks": [0]}),
+    ("pretrain.validation.", validation, {
+        "classifier": ["nearest"], "every": [0], "ways": [1], "shots": [0], "queries": [0], "tasks": [0],
+    }),
     ("finetune.", FinetuneConfig, {"epochs": [-1], "auxiliary_weight": [-1.0], "auxiliary_stride": [0, 65]}),
     ("finetune.optimizer.", optimizer, {
         "learning_rate": [0.0, NAN], "weight_decay": [-1.0], "momentum": [-0.1, 1.0], "warmup": [0.0, 1.0],
