@@ -117,13 +117,14 @@ def kind_words(annotation: Any) -> str:
         return "|".join("null" if part is type(None) else kind_words(part) for part in parts)
     if origin is tuple:
         return f"{kind_words(parts[0])} ..." if Ellipsis in parts else " ".join(map(kind_words, parts))
-    return WORDS[origin or annotation]
+    return WORDS.get(origin or annotation, "VALUE")
 
 
 def range_words(annotation: Any) -> str:
-    """What is allowed, of an annotation of `s2m2.recipe.ranges`; empty without one."""
+    """What an annotation with a range allows, in words; empty without a range."""
     if get_origin(annotation) is Annotated:
-        return str(get_args(annotation)[-1])
+        words = get_args(annotation)[-1]
+        return str(getattr(words, "need", words))
     return next(filter(None, map(range_words, get_args(annotation))), "")
 
 
