@@ -14,10 +14,7 @@ from s2m2.training.build import check_mix_stages, pretrain_objective
 from s2m2.training.optimizer import build_optimizer
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").rglob("*.yaml"))
-
-
-def test_there_are_recipes() -> None:
-    assert CONFIGS
+assert CONFIGS
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -31,23 +28,23 @@ def test_a_shipped_recipe_can_be_built(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_a_shipped_recipe_opens_with_what_it_is_and_how_to_run_it(path: Path) -> None:
+def test_a_shipped_recipe_opens_with_its_row_results_and_command(path: Path) -> None:
     header = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
     text = "\n".join(header)
     assert f" configs/{path.parent.name}/{path.name}" in text
-    for word in ("Row:", "Expected:", "Measured:", "Hardware:", "Command:"):
-        assert word in text, word
+    for heading in ("Row:", "Expected:", "Measured:", "Hardware:", "Command:"):
+        assert heading in text, heading
 
 
 RATE = 300e12
-"""Operations a second that the budgets are stated for."""
+"""Operations per second of the stated budgets."""
 FAST = [path for path in CONFIGS if path.stem.startswith("fast")]
 
 
 def stated_budget(path: Path) -> float:
     """Minutes, from the header of a fast recipe."""
-    (stated,) = re.findall(r"# Budget: +([\d.]+) minutes", path.read_text(encoding="utf-8"))
-    return float(stated)
+    (minutes,) = re.findall(r"# Budget: +([\d.]+) minutes", path.read_text(encoding="utf-8"))
+    return float(minutes)
 
 
 @pytest.mark.parametrize("path", FAST, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -57,10 +54,10 @@ def test_the_budget_of_a_fast_recipe_is_that_of_its_arithmetic(path: Path) -> No
         build_backbone(recipe.model, dataset.image_size).to("meta")(
             torch.empty(1, 3, dataset.image_size, dataset.image_size, device="meta")
         )
-    # Backward is twice forward; stage 2 passes the mixed batch and the part of it beside.
+    # Backward is twice forward; stage 2 passes the mixed batch and the auxiliary part of the batch.
     passes = recipe.pretrain.epochs + recipe.finetune.epochs * (1 + 1 / recipe.finetune.auxiliary_stride)
     minutes = 3 * counter.get_total_flops() * dataset.images["base"] * passes / RATE / 60
     assert stated_budget(path) == pytest.approx(minutes, abs=0.06)
-    (asked,) = re.findall(r"# Hardware: meant for one H100 and (.*?);", path.read_text(encoding="utf-8"))
+    (limit,) = re.findall(r"# Hardware: meant for one H100 and (.*?);", path.read_text(encoding="utf-8"))
     longest = {"20 minutes": 20, "40 minutes": 40, "an hour": 60, "less time than fast.yaml": stated_budget(path.with_name("fast.yaml"))}
-    assert minutes < longest[asked]
+    assert minutes < longest[limit]

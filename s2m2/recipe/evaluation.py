@@ -1,13 +1,21 @@
-"""Settings of the few-shot evaluation."""
+"""Settings of the few-shot evaluation, and the ways to sample tasks."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from s2m2.recipe.checks import check, check_counts
-from s2m2.recipe.classifiers import ClassifierName
 from s2m2.recipe.inductive import CalibratedConfig, ConvergedCosineConfig, LogisticConfig, RidgeConfig, SvmConfig
-from s2m2.recipe.tasks import ProtocolName
+from s2m2.recipe.parts import check_classifier
+from s2m2.recipe.ranges import (
+    FromZeroBelowOne,
+    IntFromTwo,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    check,
+    check_distinct,
+    check_ranges,
+)
 from s2m2.recipe.transductive import (
     AlphaTIMConfig,
     BDCSPNConfig,
@@ -20,110 +28,147 @@ from s2m2.recipe.transductive import (
 from s2m2.recipe.transforms import TransformName, check_transforms
 
 FeaturesName = Literal["pixels", "pretrain", "finetune"]
+ProtocolName = Literal["fixed", "s2m2", "dirichlet", "variable"]
+"""fixed: the same number of queries of every class; s2m2: all images that are not support; dirichlet: class proportions of the queries
+from a Dirichlet distribution; variable: ways and shots by Meta-Dataset's rule."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CosineClassifierConfig:
-    """How the cosine classifier is fitted to the support images of one task (defaults: S2M2's protocol)."""
+    """Fit of the cosine classifier to the support images of one task (defaults: S2M2's protocol)."""
 
-    epochs: int = 200
-    """Passes over the support images; fixed in advance, never chosen by looking at the accuracy."""
-    batch_size: int = 4
-    """Support images a step, in random order."""
-    learning_rate: float = 0.01
+    epochs: PositiveInt = 200
+    """Passes over the support images; fixed in advance, never chosen by accuracy."""
+    batch_size: PositiveInt = 4
+    """Support images per step, in random order."""
+    learning_rate: PositiveFloat = 0.01
     """Learning rate of SGD."""
-    momentum: float = 0.9
+    momentum: FromZeroBelowOne = 0.9
     """Momentum of SGD."""
-    dampening: float = 0.9
+    dampening: FromZeroBelowOne = 0.9
     """Dampening of the momentum of SGD."""
-    weight_decay: float = 1e-3
+    weight_decay: FromZeroBelowOne = 1e-3
     """Weight decay, on directions and norms alike."""
-    scale: float = 2.0
+    scale: PositiveFloat = 2.0
     """Multiplier of the cosines before the softmax."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            check(getattr(self, name) >= 1, f"evaluate.cosine.{name}", getattr(self, name), "1 or more")
-        for name in ("learning_rate", "scale"):
-            check(getattr(self, name) > 0, f"evaluate.cosine.{name}", getattr(self, name), "above 0")
-        for name in ("momentum", "dampening", "weight_decay"):
-            check(0 <= getattr(self, name) < 1, f"evaluate.cosine.{name}", getattr(self, name), "at least 0 and below 1")
+        check_ranges(self, "evaluate.cosine")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierSpec:  # shim: s2m2.recipe.classifiers will have it, and the function below
+    """A classifier and its settings."""
+
+    name: str
+    label: str
+    settings: dict[str, Any]
+
+
+def parse_classifier(value: str | dict[str, Any]) -> ClassifierSpec:
+    """A classifier from its name, or from a mapping of `name`, settings and perhaps a `label`."""
+    settings = {"name": value} if isinstance(value, str) else dict(value)
+    check(isinstance(settings.get("name"), str), "evaluate.classifiers", value, "a name, or settings with a name")
+    name = settings.pop("name")
+    return ClassifierSpec(name=name, label=settings.pop("label", name), settings=settings)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """Which few-shot tasks are scored, with which classifiers, on which features."""
+    """Few-shot tasks to score: their classes, features and classifiers."""
 
     split: Literal["novel", "validation", "base"] = "novel"
-    """Classes that the tasks are drawn from. Choose settings on validation, report on novel."""
+    """Classes of the tasks. Choose settings on validation, report on novel."""
     novel_dataset: str | None = None
-    """The images of the novel classes, where they are of another dataset than the base classes; null: those of data.path."""
+    """Dataset of the novel classes, for evaluation on another domain. null: that of data.path."""
     query_dataset: str | None = None
-    """Where queries come from, if not from where the support comes from: a dataset with classes of the same names; null: one for both."""
-    ways: tuple[int, ...] = (5,)
-    """Classes of a task; several values are scored one after the other."""
-    shots: tuple[int, ...] = (1, 5)
-    """Labeled images a class; several values are scored one after the other."""
+    """Dataset of the queries, with classes of the same names, for queries from another domain than the support. null: that of the
+    support."""
+    ways: tuple[IntFromTwo, ...] = (5,)
+    """Classes per task; several values are scored one after the other."""
+    shots: tuple[PositiveInt, ...] = (1, 5)
+    """Labeled images per class; several values are scored one after the other."""
     protocols: tuple[ProtocolName, ...] = ("fixed",)
-    """How tasks are drawn; several are scored one after the other. fixed: as many queries of every class; s2m2: every image that is
-    not support is a query, as in its paper; dirichlet: queries in unequal numbers; variable: ways and shots by Meta-Dataset's rule."""
-    queries: int = 15
-    """Images a class to recognize; protocol dirichlet: on average. Not used by s2m2 and variable."""
-    dirichlet: float = 2.0
-    """Concentration of the Dirichlet draw of protocol dirichlet: the smaller, the less balanced (alpha-TIM: 2)."""
-    tasks: int = 10_000
-    """Tasks averaged."""
-    seed: int = 0
-    """Seed of the tasks and classifiers, apart from that of training, so that different trainings meet the same tasks."""
+    """How tasks are sampled; several are scored one after the other. fixed: the same number of queries of every class; s2m2: every image
+    that is not support is a query, as in its paper; dirichlet: random class proportions of the queries; variable: ways and shots by
+    Meta-Dataset's rule."""
+    queries: PositiveInt = 15
+    """Query images per class, on average with protocol dirichlet; protocols s2m2 and variable ignore it."""
+    dirichlet_concentration: PositiveFloat = 2.0
+    """Concentration of the Dirichlet distribution of protocol dirichlet: the smaller, the less balanced. Default: alpha-TIM's."""
+    tasks: IntFromTwo = 10_000
+    """Tasks averaged; 2 or more, for an interval."""
+    seed: NonNegativeInt = 0
+    """Seed of tasks and classifiers, separate from that of training, so that all runs are scored on the same tasks."""
     save_tasks: Path | None = None
-    """Folder to keep the tasks in, an .npz file for each kind, so that another program can score the same ones; null: they are not kept."""
+    """Folder to save the tasks in, an .npz file per kind, for another program to score. null: not saved."""
     tasks_from: tuple[Path, ...] = ()
-    """Files of tasks to score instead of drawn ones; protocols, ways, shots, queries, tasks and seed are then those of the files."""
-    classifiers: tuple[ClassifierName, ...] = ("cosine", "nearest_mean")
-    """Few-shot classifiers. cosine: the paper's classifier; README.md has the list."""
+    """Files of saved tasks to score, in place of sampled ones; they replace protocols, ways, shots, queries, tasks and seed."""
+    classifiers: tuple[str | dict[str, Any], ...] = ("cosine", "nearest_mean")
+    """Few-shot classifiers, as names or with settings: [cosine, {name: tim, steps: 500}]. cosine is the paper's; `s2m2 settings
+    evaluate.classifiers` lists all. One of your own: module:object, or an installed entry point of group s2m2.classifiers."""
     transforms: tuple[TransformName, ...] = ()
-    """What is done to the features before a classifier meets them, in this order: rectify (what is below zero becomes zero), unit, power,
-    center_base, center_support; cl2n (center_base, unit) and peme (power, unit, center_base, unit). Heads with a transform of their own
-    apply it after these."""
+    """Feature transforms before every classifier, in this order: rectify (negative values become 0), unit, power, center_base,
+    center_support; cl2n (center_base, unit) and peme (power, unit, center_base, unit). Transforms of a classifier itself come after
+    these."""
     details: bool = True
-    """Keep classes, confusions, calibration, unknown classes and hardest tasks beside accuracies; the interval over classes needs it."""
-    selection_tasks: int = 600
-    """Validation tasks that temperature and rejection threshold are chosen on; also the tasks with unknown classes that are scored."""
-    unknown: int = 5
-    """Further classes of each task with unknown classes, none of which has support; 0 leaves unknown classes out."""
+    """Save classes, confusions, calibration, open-set metrics and hardest tasks next to accuracies; the interval over classes needs it."""
+    selection_tasks: PositiveInt = 600
+    """Validation tasks for the choice of temperature and rejection threshold; also the number of open-set tasks scored."""
+    open_set_classes: NonNegativeInt = 5
+    """Classes without support in each open-set task; 0: no open-set metrics."""
     features: tuple[FeaturesName, ...] = ("pretrain", "finetune")
-    """What the classifiers see: raw pixels, or the features of the best weights of a training stage."""
-    support_crops: int = 0
-    """Augmented shots: support images are shown to the network as the mean features of so many random crops, drawn with the area, ratio
-    and mirroring of data.augment (EASY: 30); queries stay as they are. 0: the whole image once. Not used by pixels."""
+    """Input of the classifiers: raw pixels, or the features of the best weights of a training stage."""
+    support_crops: NonNegativeInt = 0
+    """Random crops per support image, augmented by data.augment, whose mean features represent it (EASY: 30); queries stay whole. 0: the
+    whole image. pixels ignores it."""
     ensemble: tuple[Path, ...] = ()
-    """Other run directories of the same images: features of the same stage of all, each scaled to unit norm, stand side by side
-    (EASY: three networks). Not used by pixels."""
-    cosine: CosineClassifierConfig = field(default_factory=CosineClassifierConfig)
-    cosine_converged: ConvergedCosineConfig = field(default_factory=ConvergedCosineConfig)
-    logistic: LogisticConfig = field(default_factory=LogisticConfig)
-    svm: SvmConfig = field(default_factory=SvmConfig)
-    ridge: RidgeConfig = field(default_factory=RidgeConfig)
-    calibrated: CalibratedConfig = field(default_factory=CalibratedConfig)
-    soft_kmeans: SoftKMeansConfig = field(default_factory=SoftKMeansConfig)
-    bd_cspn: BDCSPNConfig = field(default_factory=BDCSPNConfig)
-    laplacian_shot: LaplacianShotConfig = field(default_factory=LaplacianShotConfig)
-    tim: TIMConfig = field(default_factory=TIMConfig)
-    alpha_tim: AlphaTIMConfig = field(default_factory=AlphaTIMConfig)
-    pt_map: PTMapConfig = field(default_factory=PTMapConfig)
-    transductive_finetuning: TransductiveFinetuningConfig = field(default_factory=TransductiveFinetuningConfig)
+    """Other run directories of the same images: features of the same stage, each scaled to unit norm, are concatenated (EASY: three
+    networks). pixels ignores it."""
 
     def __post_init__(self) -> None:
-        check_counts("evaluate.ways", self.ways, least=2)
-        check_counts("evaluate.shots", self.shots)
-        check(self.dirichlet > 0, "evaluate.dirichlet", self.dirichlet, "above 0")
-        check(self.queries >= 1, "evaluate.queries", self.queries, "1 or more")
-        check(self.tasks >= 2, "evaluate.tasks", self.tasks, "2 or more, as an interval needs")
-        check(self.selection_tasks >= 1, "evaluate.selection_tasks", self.selection_tasks, "1 or more")
-        check(self.unknown >= 0, "evaluate.unknown", self.unknown, "0 or more")
-        check(self.support_crops >= 0, "evaluate.support_crops", self.support_crops, "0 or more")
-        check(len(set(self.ensemble)) == len(self.ensemble), "evaluate.ensemble", " ".join(map(str, self.ensemble)), "different runs")
+        check_ranges(self, "evaluate")
+        for name in ("ways", "shots", "classifiers", "features", "protocols"):
+            check_distinct(f"evaluate.{name}", getattr(self, name))
+        check_distinct("evaluate.ensemble", map(str, self.ensemble), empty=True)
+        for spec in self.specs:
+            check_classifier("evaluate.classifiers", spec.name)
+        check_distinct("evaluate.classifiers", (spec.label for spec in self.specs))
         check_transforms("evaluate.transforms", self.transforms)
-        for name in ("classifiers", "features", "protocols"):
-            values = getattr(self, name)
-            check(bool(values) and len(set(values)) == len(values), f"evaluate.{name}", list(values), "one or more different names")
+
+    @property
+    def specs(self) -> tuple[ClassifierSpec, ...]:
+        """The classifiers, each with its name, label and settings."""
+        return tuple(parse_classifier(value) for value in self.classifiers)
+
+    @property
+    def unknown(self) -> int:  # shim
+        """Former name."""
+        return self.open_set_classes
+
+    @property
+    def dirichlet(self) -> float:  # shim
+        """Former name."""
+        return self.dirichlet_concentration
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in SECTIONS:  # shim: the former sections of classifiers, with the settings of the classifier of that name
+            raise AttributeError(name)
+        return SECTIONS[name](**next((spec.settings for spec in self.specs if spec.name == name), {}))
+
+
+SECTIONS: dict[str, Any] = {  # shim
+    "cosine": CosineClassifierConfig,
+    "cosine_converged": ConvergedCosineConfig,
+    "logistic": LogisticConfig,
+    "svm": SvmConfig,
+    "ridge": RidgeConfig,
+    "calibrated": CalibratedConfig,
+    "soft_kmeans": SoftKMeansConfig,
+    "bd_cspn": BDCSPNConfig,
+    "laplacian_shot": LaplacianShotConfig,
+    "tim": TIMConfig,
+    "alpha_tim": AlphaTIMConfig,
+    "pt_map": PTMapConfig,
+    "transductive_finetuning": TransductiveFinetuningConfig,
+}

@@ -1,144 +1,171 @@
-"""Settings of the two training stages."""
+"""Settings of the two training stages, and of mixing images."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
-from s2m2.recipe.checks import check
-from s2m2.recipe.classifiers import ClassifierName
-from s2m2.recipe.mixing import MixConfig
+from s2m2.recipe.parts import check_classifier
+from s2m2.recipe.ranges import (
+    AboveZeroToOne,
+    FromZeroBelowOne,
+    IntFromTwo,
+    MixtureSize,
+    NonNegativeFloat,
+    NonNegativeInt,
+    OpenUnitInterval,
+    PositiveFloat,
+    PositiveInt,
+    StageIndex,
+    check,
+    check_ranges,
+)
 
 ObjectiveName = Literal["supervised", "rotation", "exemplar", "mixup"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """How the weights move."""
+    """The optimizer and its learning rate schedule."""
 
     name: Literal["adam", "adamw", "sgd"] = "sgd"
-    """Adam (S2M2), AdamW, or SGD with Nesterov momentum."""
-    learning_rate: float = 0.1
-    """Learning rate; the peak one where a schedule varies it. S2M2: 0.001, with Adam."""
-    weight_decay: float = 5e-4
-    """Weight decay of all weights but biases and normalization (adamw: decoupled; others: added to the gradient)."""
-    momentum: float = 0.9
-    """Momentum of sgd; not used by adam and adamw."""
+    """adam (S2M2), adamw, or sgd with Nesterov momentum."""
+    learning_rate: PositiveFloat = 0.1
+    """Learning rate, the peak of a schedule. S2M2: 0.001, with adam."""
+    weight_decay: NonNegativeFloat = 5e-4
+    """Weight decay of all weights except biases and normalization (adamw: decoupled; others: added to the gradient)."""
+    momentum: FromZeroBelowOne = 0.9
+    """Momentum of sgd; adam and adamw ignore it."""
     schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle"
-    """Learning rate over the stage: constant (S2M2); cosine, falling to 0; one_cycle, rising linearly, then cosine to 0."""
-    warmup: float = 0.2
-    """Share of a one_cycle stage in which the learning rate rises."""
+    """Learning rate over the stage. constant (S2M2); cosine: decay to 0; one_cycle: linear warmup, then cosine decay to 0."""
+    warmup: OpenUnitInterval = 0.2
+    """Fraction of the stage spent on the warmup of one_cycle."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationConfig:
-    """The episodic score on validation classes that selects weights. Novel classes are never looked at while training."""
+    """The few-shot score on validation classes that selects weights. Novel classes are never used in training."""
 
-    every: int = 1
-    """Score after every so many epochs, and after the last."""
-    classifier: ClassifierName = "nearest_mean"
-    """Few-shot classifier of the score."""
-    ways: int = 5
-    """Classes of a task."""
-    shots: int = 1
-    """Labeled images a class."""
-    queries: int = 15
-    """Images a class to recognize."""
-    tasks: int = 600
+    every: PositiveInt = 1
+    """Epochs between validations; the last epoch is always validated."""
+    classifier: str = "nearest_mean"
+    """Few-shot classifier of the score, with its default settings. Default: the fastest one."""
+    ways: IntFromTwo = 5
+    """Classes per task."""
+    shots: PositiveInt = 1
+    """Labeled images per class."""
+    queries: PositiveInt = 15
+    """Query images per class."""
+    tasks: PositiveInt = 600
     """Tasks averaged; the same ones at every epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """What both training stages share."""
+class MixConfig:
+    """Mixing of images: which ones, where in the network, and how much. Defaults: S2M2's."""
 
-    epochs: int = 10
-    """Passes over the base images, at most."""
-    batch_size: int = 64
-    """Images a step, over all devices together, before they are rotated or copied."""
-    patience: int = 0
-    """Stop after so many validations in a row without a new best score; 0 never stops early, 1 is the paper's Algorithm 1."""
-    ema_decay: float = 0.0
-    """Share of itself that a moving average of the weights keeps at each step; the average is what is validated and kept. 0: none."""
-    bn_recalibration_images: int = 0
-    """Base images, unvaried, over which batch normalization estimates its statistics anew before each validation; 0 keeps those
-    gathered while training."""
+    method: Literal["mixup", "cutmix"] = "mixup"
+    """mixup: weighted means of representations. cutmix: a rectangle of the partner's image (torchvision's)."""
+    stages: tuple[StageIndex, ...] | None = None
+    """Backbone stages to mix before, one of them sampled per step. 0: the input (mixup); -1, or the number of stages: the final features
+    (last-layer mixup). null: every stage, the input included (S2M2)."""
+    alpha: NonNegativeFloat = 2.0
+    """Mixing weights are sampled from Beta(alpha, alpha). Below 1, most mixtures are close to one image; 0: no mixing."""
+    per_sample: bool = False
+    """One weight per image; off: one weight per step for all images."""
+    prob: AboveZeroToOne = 1.0
+    """Probability that an image is mixed at all."""
+    num_images: MixtureSize = 2
+    """Images per mixture; more than 2 take weights from Dirichlet(alpha, ..., alpha)."""
+    partners: Literal["batch", "class", "second_batch"] = "batch"
+    """Source of the partners. batch: the same batch; class: images of the same class in it (an ablation); second_batch: a batch sampled
+    for it, at the cost of a second pass up to the mixed stage."""
+    loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
+    """Loss on the mixed labels: cross_entropy (S2M2), or binary cross entropy of every class."""
+
+    def check_at(self, section: str, batch_size: int) -> None:
+        """Raise `InputError` for settings that contradict each other; `section` is their path, such as `finetune.mix`."""
+        check(self.stages != (), f"{section}.stages", [], "stage numbers from 0, -1, or null")
+        check(self.num_images <= batch_size, f"{section}.num_images", self.num_images, "at most the batch size")
+        one_partner = self.num_images == 2 or self.partners != "second_batch"
+        check(one_partner, f"{section}.num_images", self.num_images, "2 with partners from a second batch")
+        if self.method == "cutmix":
+            check(self.stages in (None, (0,)), f"{section}.stages", self.stages, "null or 0 with cutmix, which cuts images")
+            check(self.alpha > 0, f"{section}.alpha", self.alpha, "above 0 with cutmix")
+            plain = MixConfig(method="cutmix", alpha=self.alpha, loss=self.loss, stages=self.stages)
+            check(self == plain, f"{section}.method", self.method, "mixup with per_sample, prob, num_images or partners changed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Settings that both training stages share."""
+
+    epochs: PositiveInt = 10
+    """Max passes over the base images. Default: minutes on two CPU cores, as the quick recipe is for trying out."""
+    batch_size: IntFromTwo = 64
+    """Images per step, over all devices together, before they are rotated or copied."""
+    patience: NonNegativeInt = 0
+    """Early stopping: validations in a row without a new best score; 0: never. The paper's Algorithm 1: 1."""
+    ema_decay: FromZeroBelowOne = 0.0
+    """EMA decay of the weights; validation and checkpoints of the best weights use the average. 0: no EMA."""
+    bn_recalibration_images: NonNegativeInt = 0
+    """Un-augmented base images used to re-estimate BatchNorm statistics before each validation; 0: keep the training statistics."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 
-    stage = "training"
-    min_epochs = 1
+    stage: ClassVar[str] = "training"
 
     def __post_init__(self) -> None:
-        at, optimizer, validation = self.stage, self.optimizer, self.validation
-        check(self.epochs >= self.min_epochs, f"{at}.epochs", self.epochs, f"{self.min_epochs} or more")
-        check(self.batch_size >= 2, f"{at}.batch_size", self.batch_size, "2 or more")
-        check(0 <= self.ema_decay < 1, f"{at}.ema_decay", self.ema_decay, "at least 0 and below 1")
-        check(
-            self.bn_recalibration_images == 0 or self.bn_recalibration_images >= self.batch_size,
-            f"{at}.bn_recalibration_images",
-            self.bn_recalibration_images,
-            "0, or the batch size or more",
-        )
-        check(self.patience >= 0, f"{at}.patience", self.patience, "0 or more")
-        for name in ("every", "shots", "queries", "tasks"):
-            check(getattr(validation, name) >= 1, f"{at}.validation.{name}", getattr(validation, name), "1 or more")
-        check(validation.ways >= 2, f"{at}.validation.ways", validation.ways, "2 or more")
-        check(optimizer.learning_rate > 0, f"{at}.optimizer.learning_rate", optimizer.learning_rate, "above 0")
-        check(optimizer.weight_decay >= 0, f"{at}.optimizer.weight_decay", optimizer.weight_decay, "0 or more")
-        check(0 <= optimizer.momentum < 1, f"{at}.optimizer.momentum", optimizer.momentum, "at least 0 and below 1")
-        check(0 < optimizer.warmup < 1, f"{at}.optimizer.warmup", optimizer.warmup, "between 0 and 1")
+        check_ranges(self, self.stage)
+        check_classifier(f"{self.stage}.validation.classifier", self.validation.classifier)
+        images = self.bn_recalibration_images
+        check(images == 0 or images >= self.batch_size, f"{self.stage}.bn_recalibration_images", images, "0, or the batch size or more")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig(TrainingConfig):
-    """Stage 1: the classes and a self-supervised task together, L_class + L_ss."""
+    """Stage 1: classification and a self-supervised task together, L_class + L_ss."""
 
     objective: ObjectiveName = "rotation"
-    """What is trained: the classes with a self-supervised task beside them, which fine-tuning keeps (rotation, exemplar); the classes
-    alone (supervised); or the classes of mixed images alone (mixup), as `pretrain.mix` says."""
+    """Training objective. rotation, exemplar: classification with that self-supervised task, which fine-tuning keeps; supervised:
+    classification only; mixup: classification of mixed images only, see pretrain.mix."""
     mix: MixConfig = field(default_factory=MixConfig)
     rotations: Literal["all", "one"] = "one"
-    """Rotation: every image at all four rotations (S2M2), or at one drawn at random, which gives the same loss in expectation
-    at a quarter of the cost."""
-    label_smoothing: float = 0.0
-    """Share of the target of L_class that is spread over all classes."""
-    classification_weight: float = 1.0
+    """Rotations per image. all: all four (S2M2); one: a random one, with the same expected loss at a quarter of the cost."""
+    label_smoothing: FromZeroBelowOne = 0.0
+    """Label smoothing of L_class: the fraction of the target spread over all classes."""
+    classification_weight: NonNegativeFloat = 1.0
     """Weight of the classification loss L_class."""
-    self_supervision_weight: float = 1.0
+    self_supervision_weight: NonNegativeFloat = 1.0
     """Weight of the self-supervised loss L_ss."""
 
-    stage = "pretrain"
+    stage: ClassVar[str] = "pretrain"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(0 <= self.label_smoothing < 1, "pretrain.label_smoothing", self.label_smoothing, "at least 0 and below 1")
-        check(self.label_smoothing == 0 or self.objective != "mixup", "pretrain.label_smoothing", self.label_smoothing, "0 with mixup")
+        mixup = self.objective == "mixup"
+        check(self.label_smoothing == 0 or not mixup, "pretrain.label_smoothing", self.label_smoothing, "0 with mixup")
         self.mix.check_at("pretrain.mix", self.batch_size)
-        mixes = self.objective == "mixup"
-        check(mixes or self.mix == MixConfig(), "pretrain.objective", self.objective, "mixup where pretrain.mix is set")
-        for name in ("classification_weight", "self_supervision_weight"):
-            check(getattr(self, name) >= 0, f"pretrain.{name}", getattr(self, name), "0 or more")
+        check(mixup or self.mix == MixConfig(), "pretrain.objective", self.objective, "mixup where pretrain.mix is set")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig(TrainingConfig):
-    """Stage 2: manifold mixup with the stage 1 losses beside it, L_mm + 0.5 (L_class + L_ss); S2M2, Algorithm 1."""
+    """Stage 2: manifold mixup with the losses of stage 1, L_mm + 0.5 (L_class + L_ss); S2M2, Algorithm 1."""
 
-    epochs: int = 4
-    """Passes over the base images, at most; 0: no second stage."""
-    patience: int = 1
-    """Stop after so many validations in a row without a new best score; 0 never stops early, 1 is the paper's Algorithm 1."""
+    epochs: NonNegativeInt = 4
+    """Max passes over the base images; 0: no stage 2."""
+    patience: NonNegativeInt = 1
+    """Early stopping: validations in a row without a new best score; 0: never. Default: the paper's Algorithm 1."""
     mix: MixConfig = field(default_factory=MixConfig)
-    auxiliary_weight: float = 0.5
-    """Weight of (L_class + L_ss) beside L_mm."""
-    auxiliary_stride: int = 4
-    """L_class and L_ss see every so-many-th image of the batch (S2M2: 4, a quarter of the batch)."""
+    auxiliary_weight: NonNegativeFloat = 0.5
+    """Weight of (L_class + L_ss) next to L_mm. Default: the paper's."""
+    auxiliary_stride: PositiveInt = 4
+    """L_class and L_ss use every n-th image of the batch. Default: S2M2's, a quarter of the batch."""
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(learning_rate=0.02, schedule="cosine"))
 
-    stage = "finetune"
-    min_epochs = 0
+    stage: ClassVar[str] = "finetune"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.mix.check_at("finetune.mix", self.batch_size)
-        check(self.auxiliary_weight >= 0, "finetune.auxiliary_weight", self.auxiliary_weight, "0 or more")
-        check(1 <= self.auxiliary_stride <= self.batch_size, "finetune.auxiliary_stride", self.auxiliary_stride, "from 1 to the batch size")
+        within = self.auxiliary_stride <= self.batch_size
+        check(within, "finetune.auxiliary_stride", self.auxiliary_stride, "from 1 to the batch size")

@@ -11,11 +11,12 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
 from s2m2.errors import InputError
-from s2m2.recipe.analysis import AnalyzeConfig
-from s2m2.recipe.checks import check
+from s2m2.recipe.command_settings import AnalyzeConfig
 from s2m2.recipe.data import DataConfig
 from s2m2.recipe.evaluation import EvaluateConfig
 from s2m2.recipe.model import ModelConfig
+from s2m2.recipe.ranges import NonNegativeInt, check, check_ranges
+from s2m2.recipe.reading import read_tree
 from s2m2.recipe.runtime import RuntimeConfig
 from s2m2.recipe.training import FinetuneConfig, PretrainConfig
 
@@ -26,8 +27,8 @@ set_parsing_settings(docstring_parse_attribute_docstrings=True)
 class Recipe:
     """All settings of a run. The defaults are the embedded quick recipe: glyphs, a small backbone, two CPU cores."""
 
-    seed: int = 0
-    """Seed of everything random in training; the same seed repeats the run."""
+    seed: NonNegativeInt = 0
+    """Seed of all randomness in training; the same seed repeats a run."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
@@ -37,7 +38,7 @@ class Recipe:
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
     def __post_init__(self) -> None:
-        check(self.seed >= 0, "seed", self.seed, "0 or more")
+        check_ranges(self, "")
         if self.finetune.epochs == 0:
             features = self.evaluate.features
             check("finetune" not in features, "evaluate.features", " ".join(features), "without finetune where finetune.epochs is 0")
@@ -55,22 +56,23 @@ def recipe_parser(**options: Any) -> ArgumentParser:
     return parser
 
 
-def read_recipe(path: Path) -> Recipe:
-    """The recipe of a YAML file, which states what differs from the defaults.
+def read_recipe(*paths: Path) -> Recipe:
+    """The recipe of a YAML file, which states what differs from the defaults, and of files laid over it; names of 0.1.0 are understood.
 
     Raises:
-        InputError: the file is missing, or holds an unknown key or a value of the wrong type or range.
+        InputError: a file is missing, or holds an unknown key or a value of the wrong type or range; the message names the file.
     """
-    if not path.is_file():
-        raise InputError(f"no recipe file {path}")
-    try:
-        text = path.read_text(encoding="utf-8")
-        if yaml.safe_load(text) is None:
-            return Recipe()
-        parser = _reader()
-        return build_recipe(parser.instantiate(parser.parse_path(path)))
-    except (ArgumentError, yaml.YAMLError, ValueError) as error:
-        raise InputError(f"{path}: {one_line(error)}") from error
+    parser, parsed = _reader(), None
+    for path in paths:
+        tree, _ = read_tree(path, Recipe)
+        try:
+            parsed = parser.parse_object(tree, namespace=parsed)
+            recipe = build_recipe(parser.instantiate(parsed))
+        except ArgumentError as error:
+            raise InputError(f"{path}: {one_line(error)}") from error
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+    return recipe
 
 
 @cache
@@ -85,7 +87,7 @@ def build_recipe(parsed: Namespace) -> Recipe:
 
 
 def one_line(error: Exception) -> str:
-    """The text of a parser's error as one line in a user's words: flags for keys, names of types for their Python spelling."""
+    """A parser's error as one line in a user's words: flags for keys, plain names of types."""
     text = " ".join(str(error).split())
     text = re.sub(r'Parser key "([^"]+)":', r"--\1:", text)
     text = re.sub(r"Expected a (?:typing\.)?Literal(\[[^\]]*\])", r"expected one of \1", text)
@@ -95,11 +97,11 @@ def one_line(error: Exception) -> str:
 
 
 def differences(one: Recipe, other: Recipe, ignore: tuple[str, ...] = ()) -> Iterator[tuple[str, Any, Any]]:
-    """Path and both values of every leaf in which two recipes differ, but for the named branches."""
-    ours, theirs = dict(leaves(asdict(one))), dict(leaves(asdict(other)))
-    for path, value in ours.items():
-        if value != theirs[path] and path.split(".")[0] not in ignore:
-            yield path, value, theirs[path]
+    """Path and both values of every setting in which two recipes differ, except in the named sections."""
+    values, other_values = dict(leaves(asdict(one))), dict(leaves(asdict(other)))
+    for path, value in values.items():
+        if value != other_values[path] and path.split(".")[0] not in ignore:
+            yield path, value, other_values[path]
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Every shipped recipe trains, fine-tunes and is scored: a shortened pass, with narrow networks on the drawings in place of its data."""
+"""Every shipped recipe trains, fine-tunes and is scored: a shortened pass, with narrow networks on glyphs in place of its data."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +9,7 @@ import pytest
 from s2m2.commands.evaluation import check_tasks, evaluate_run
 from s2m2.commands.session import open_session
 from s2m2.commands.training import check_finetuning, check_pretraining, finetune_stage, pretrain_stage
-from s2m2.recipe import EvaluateConfig, Recipe, RuntimeConfig, TrainingConfig, build_recipe, recipe_parser
-from s2m2.recipe.model import ModelConfig
+from s2m2.recipe import EvaluateConfig, ModelConfig, Recipe, RuntimeConfig, TrainingConfig, read_recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -18,15 +17,8 @@ OVERLAYS = sorted((CONFIGS / "ablations").glob("*.yaml"))
 RECIPES = sorted(set(CONFIGS.rglob("*.yaml")) - set(OVERLAYS))
 
 
-def read(*paths: Path) -> Recipe:
-    """A recipe, with others laid over it."""
-    parser = recipe_parser()
-    parser.add_argument("--config", action="config")
-    return build_recipe(parser.instantiate(parser.parse_args([word for path in paths for word in ("--config", str(path))])))
-
-
 def shortened(recipe: Recipe, dataset: Path) -> Recipe:
-    """What takes a second or two; what shapes a run beyond its size stays."""
+    """A recipe of a second or two; only sizes change."""
 
     def brief(config: TrainingConfig) -> Any:
         validation = replace(config.validation, tasks=5, queries=2)
@@ -34,11 +26,11 @@ def shortened(recipe: Recipe, dataset: Path) -> Recipe:
         return replace(config, epochs=min(config.epochs, 1), batch_size=64, bn_recalibration_images=images, validation=validation)
 
     model: ModelConfig = replace(recipe.model, width=4)
-    evaluate: EvaluateConfig = replace(recipe.evaluate, heads=("nearest_mean",), tasks=10, queries=2, details=False)
+    evaluate: EvaluateConfig = replace(recipe.evaluate, classifiers=("nearest_mean",), tasks=10, queries=2, details=False)
     runtime: RuntimeConfig = replace(recipe.runtime, accelerator="cpu", compile=False, threads=1)
     return replace(
         recipe,
-        data=replace(recipe.data, dataset=str(dataset)),
+        data=replace(recipe.data, path=str(dataset)),
         model=model,
         pretrain=brief(recipe.pretrain),
         finetune=brief(recipe.finetune),
@@ -53,7 +45,7 @@ def shortened(recipe: Recipe, dataset: Path) -> Recipe:
     ids=lambda paths: "+".join(f"{path.parent.name}-{path.stem}" for path in paths),
 )
 def test_a_shipped_recipe_runs_through_its_stages(paths: tuple[Path, ...], glyph_folder: Path, tmp_path: Path) -> None:
-    recipe = shortened(read(*paths), glyph_folder)
+    recipe = shortened(read_recipe(*paths), glyph_folder)
     session = open_session(recipe, tmp_path / "run", check_pretraining, check_finetuning, check_tasks)
     assert pretrain_stage(session).epochs == 1
     if recipe.finetune.epochs:
@@ -66,8 +58,8 @@ def test_a_shipped_recipe_runs_through_its_stages(paths: tuple[Path, ...], glyph
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
 def test_an_overlay_changes_what_it_states_and_nothing_else(overlay: Path) -> None:
-    below, laid = read(CONFIGS / "cub" / "paper.yaml"), read(CONFIGS / "cub" / "paper.yaml", overlay)
-    assert (laid.data, laid.model, laid.runtime, laid.seed) == (below.data, below.model, below.runtime, below.seed)
-    assert laid.pretrain != below.pretrain or overlay.stem == "rotation"
-    assert (laid.pretrain.epochs, laid.pretrain.optimizer) == (below.pretrain.epochs, below.pretrain.optimizer)
-    assert laid.finetune == replace(below.finetune, epochs=laid.finetune.epochs)
+    base, laid = read_recipe(CONFIGS / "cub" / "paper.yaml"), read_recipe(CONFIGS / "cub" / "paper.yaml", overlay)
+    assert (laid.data, laid.model, laid.runtime, laid.seed) == (base.data, base.model, base.runtime, base.seed)
+    assert laid.pretrain != base.pretrain or overlay.stem == "rotation"
+    assert (laid.pretrain.epochs, laid.pretrain.optimizer) == (base.pretrain.epochs, base.pretrain.optimizer)
+    assert laid.finetune == replace(base.finetune, epochs=laid.finetune.epochs)

@@ -22,7 +22,7 @@ TINY = {
     "evaluate.tasks": "30",
     "evaluate.queries": "3",
     "evaluate.selection_tasks": "20",
-    "evaluate.unknown": "2",
+    "evaluate.open_set_classes": "2",
     "runtime.threads": "1",
     "runtime.accelerator": "cpu",
 }

@@ -1,0 +1,114 @@
+"""One call of the command line: help, or the command's function with its settings; every error is one line."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from s2m2 import __version__
+from s2m2.cli.help import print_help, print_overview
+from s2m2.cli.parsing import Call, UsageError, parse_recipe, parse_settings
+from s2m2.cli.setting_list import write
+from s2m2.cli.subcommands import COMMANDS, FEATURE_FILE_TARGET
+from s2m2.errors import InputError, is_out_of_memory
+from s2m2.recipe import FeatureFileConfig, ProfileConfig, recipe_to_yaml
+from s2m2.recipe.parts import did_you_mean
+
+INPUT_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve one call and return its exit code: 0, 2 for wrong input, 1 for a run that failed or findings, 130 when interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    name = arguments[0] if arguments else "--help"
+    if name in ("-h", "--help", "--help.all"):
+        print_overview()
+        return 0
+    if name == "--version":
+        write(f"s2m2 {__version__}")
+        return 0
+    if name not in COMMANDS:
+        print(f"s2m2: no command {name}{did_you_mean(name, list(COMMANDS))}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+        return INPUT_ERROR
+    if any(word in ("-h", "--help", "--help.all") for word in arguments):
+        print_help(name, everything="--help.all" in arguments)
+        return 0
+    return _guarded(name, arguments[1:])
+
+
+def _guarded(name: str, arguments: Sequence[str]) -> int:
+    """The exit code of a command; its errors are printed."""
+    try:
+        return _serve(name, arguments) or 0
+    except InputError as error:
+        return _complain(name, error, INPUT_ERROR)
+    except FloatingPointError as error:
+        return _complain(name, error, FAILURE)
+    except OSError as error:  # a full disk, a folder that may not be read
+        return _complain(name, f"{error.filename or 'a file'} cannot be used: {error.strerror or error}", INPUT_ERROR)
+    except RuntimeError as error:
+        return _complain(name, _torch_failure(name, error), FAILURE, by_all=True)  # the first process may be the one that is gone
+    except KeyboardInterrupt:
+        return _complain(name, f"interrupted; {COMMANDS[name].interrupted}", INTERRUPTED)
+
+
+def _serve(name: str, arguments: Sequence[str]) -> int | None:
+    command = COMMANDS[name]
+    if name == "settings":
+        if len(arguments) > 1:
+            raise UsageError(f"takes one SECTION, but was given {' and '.join(arguments)}")
+        return _call(command.target, *(word.removeprefix("--") for word in arguments))
+    if not command.sections:
+        return _call(command.target, parse_settings(name, command, arguments))
+    call = parse_recipe(name, command, arguments)
+    for warning in call.warnings:
+        _complain(name, f"warning: {warning}", 0)
+    if call.prints:
+        write(recipe_to_yaml(call.recipe).rstrip())
+        return None
+    if isinstance(call.options, ProfileConfig):
+        return _call(command.target, call.recipe, **asdict(call.options))
+    if isinstance(call.options, FeatureFileConfig) and call.options != FeatureFileConfig():
+        return _evaluate_features(call, call.options, arguments)
+    return _call(command.target, call.recipe, call.run)
+
+
+def _evaluate_features(call: Call, options: FeatureFileConfig, arguments: Sequence[str]) -> int | None:
+    """`evaluate --features`: features of a file in place of a run."""
+    if options.features is None:
+        flag = next(name for name, value in asdict(options).items() if value is not None)
+        raise UsageError(f"--{flag} goes with --features; a run has a directory and classes of its own")
+    if any(word.partition("=")[0] in ("--run", "--run-dir") for word in arguments):
+        raise UsageError("takes --run or --features, not both: features of a file have no run")
+    beside = {"base": options.base_features, "validation": options.validation_features}
+    output = options.output or Path(f"{options.features.stem}-results")
+    return _call(
+        FEATURE_FILE_TARGET, call.recipe, options.features, output, **{key: file for key, file in beside.items() if file is not None}
+    )
+
+
+def _call(target: str, *arguments: Any, **settings: Any) -> int | None:
+    """Import a function, and with it what it needs, and call it; it may return an exit code."""
+    module, _, function = target.partition(":")
+    code: int | None = getattr(import_module(module), function)(*arguments, **settings)
+    return code
+
+
+def _torch_failure(name: str, error: RuntimeError) -> str:
+    """What to say of an error of torch that a user can do something about; any other is raised again."""
+    kind = type(error).__name__
+    if is_out_of_memory(error):
+        return "out of device memory; a smaller batch_size, or --runtime.precision bf16-mixed, needs less"
+    if kind in ("DistBackendError", "DistNetworkError") or "gloo" in str(error):
+        return f"another process of this run ended or cannot be reached; {COMMANDS[name].interrupted}"
+    raise error
+
+
+def _complain(name: str, error: object, code: int, *, by_all: bool = False) -> int:
+    # Of several processes that fail alike, one on each machine says why: what is wrong may be wrong on that machine alone.
+    if by_all or os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")) == "0":
+        print(f"s2m2 {name}: {' '.join(str(error).splitlines())}", file=sys.stderr)  # a file's name may hold a line break
+    return code

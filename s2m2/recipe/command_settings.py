@@ -1,0 +1,232 @@
+"""Settings of the commands besides training and evaluation: prepare, doctor, import, export, compare, profile, analyze."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from s2m2.recipe.ranges import (
+    ContactImages,
+    ImageSize,
+    IntFromTwo,
+    NonNegativeInt,
+    PixelStep,
+    PositiveFloat,
+    PositiveInt,
+    StoredSize,
+    Workers,
+    check,
+    check_ranges,
+)
+
+Precision = Literal["stored", "float32", "float16", "bfloat16"]
+NAME_PLACEHOLDER = "{name}"
+"""Stands for the name of the dataset in the path of doctor's page."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig:
+    """Images on disk that become a dataset."""
+
+    source: Path
+    """The images: the folder of a dataset as distributed, a folder of class folders, or a CSV or JSON list of images."""
+    output: Path
+    """Folder of the new dataset, for data.path of a recipe."""
+    dataset: Literal["auto", "own", "cifar_fs", "fc100", "cub", "mini_imagenet", "tiered_imagenet", "omniglot"] = "auto"
+    """Dataset of the source. own: your images, in class folders or a list; auto: recognized by its files, else own."""
+    download: bool = False
+    """Download CIFAR-100 into the source folder with torchvision and check it, unless it is there (cifar_fs and fc100)."""
+    splits: str | None = None
+    """Classes of base, validation and novel: three fractions such as 0.64,0.16,0.2, sampled by the seed; a packaged class list
+    (cifar_fs, fc100, cub, ...); a JSON file with the lists base, validation and novel; or a folder with train.txt, val.txt and test.txt,
+    one class per line. null: those of the source, else the fractions 0.64,0.16,0.2."""
+    box: bool = False
+    """Crop each image to its bounding box, for datasets that have them (CUB)."""
+    rotated: bool = False
+    """Add the three rotations of a class as classes of their own, as is usual on Omniglot."""
+    size: StoredSize | None = None
+    """Size of the stored square images, in pixels, 8 to 4096. null: unchanged where all are equal squares up to the dataset's usual size
+    (own images: up to 256), else that usual size (own images: 92)."""
+    fit: Literal["squash", "crop"] = "squash"
+    """Images that are not square. squash: resized to a square, as in S2M2; crop: resized by the short side, then center crop."""
+    seed: NonNegativeInt = 0
+    """Seed of the classes sampled by fractions."""
+    workers: Workers = 0
+    """Processes that decode images, up to 256; 0: one per CPU core."""
+    overwrite: bool = False
+    """Replace a dataset in the output folder; nothing else is ever replaced."""
+    name: str | None = None
+    """Name of the dataset in results and reports. null: that of the dataset, or of the source folder."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "")
+        if self.download:
+            check(self.dataset in ("cifar_fs", "fc100"), "dataset", self.dataset, "cifar_fs or fc100 with --download")
+        check(self.name is None or bool(self.name.strip()), "name", repr(self.name), "a name, or null")
+        check(
+            self.splits is None or bool(self.splits.strip()), "splits", repr(self.splits), "three fractions, a class list, a path, or null"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorConfig:
+    """A dataset to inspect, and the tasks it must be large enough for."""
+
+    data: str
+    """The data: a folder written by `s2m2 prepare`, a rendered dataset such as `glyphs`, or images as `s2m2 prepare` takes them."""
+    dataset: str = "auto"
+    """Name of the dataset, as in `s2m2 prepare`: its layout on disk and its expected number of classes and images. own: no expectation;
+    auto: recognized by its files, else own."""
+    splits: str | None = None
+    """Classes of base, validation and novel, as in `s2m2 prepare`; for images only. null: those of the source."""
+    seed: NonNegativeInt = 0
+    """Seed of the classes sampled by fractions, as in `s2m2 prepare`; for images only."""
+    box: bool = False
+    """Inspect the bounding box of each image only, as in `s2m2 prepare`; for images only."""
+    rotated: bool = False
+    """Count rotations as classes of their own, as in `s2m2 prepare`; for images only."""
+    ways: PositiveInt = 5
+    """Classes per task; a split with fewer is a finding."""
+    shots: PositiveInt = 5
+    """Support images per class."""
+    queries: PositiveInt = 15
+    """Query images per class; a class with fewer than shots + queries images is a finding."""
+    images: ContactImages = 8
+    """Images of each class on the page, up to 100; 0: none."""
+    output: str | None = "doctor-{name}.html"
+    """HTML page to write, with the dataset's name for {name}; it replaces an earlier one. null: none."""
+    workers: Workers = 0
+    """Processes that decode images, or threads that read a dataset, up to 256; 0: one per CPU core."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "")
+        check(self.output is None or self.output.endswith((".html", ".htm")), "output", self.output, "a file that ends in .html, or null")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportConfig:
+    """A file released by S2M2's authors, and what it becomes."""
+
+    source: Path
+    """The released file: a torch checkpoint of WRN-28-10, or features as HDF5 or as a pickled dict."""
+    output: Path
+    """New path: for a checkpoint a run directory, which `s2m2 evaluate --run` scores; for features a .safetensors or .npz file, which
+    `s2m2 evaluate --features` scores."""
+    kind: Literal["auto", "checkpoint", "features"] = "auto"
+    """Kind of the source. auto: recognized by its first bytes."""
+    stage: Literal["pretrain", "finetune"] = "finetune"
+    """Stage of a checkpoint. finetune: S2M2_R, and every other file to be scored only; pretrain: a file of the rotation stage."""
+    dataset: str = "glyphs"
+    """Dataset of the run of a checkpoint, data.path of its recipe; `s2m2 evaluate --run DIR --data.path` can name another one later."""
+    image_size: ImageSize = 80
+    """Size of the square that the network of a checkpoint sees, in pixels, 28 or more: 32 for CIFAR-FS, 80 for the authors' other
+    datasets."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "")
+        check(bool(self.dataset.strip()), "dataset", repr(self.dataset), "a dataset or a folder")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """Weights of a run to give away, with their license."""
+
+    run: Path
+    """Run directory with the weights."""
+    output: Path
+    """New folder; `s2m2 evaluate --run` scores it like a run."""
+    stage: Literal["pretrain", "finetune"] | None = None
+    """Stage of the exported weights, the best of it. null: the last finished one."""
+    precision: Precision = "stored"
+    """Number format of kernels and matrices. stored: as in the run, which is float32 unless the run is an export itself. float16 and
+    bfloat16 halve the file; float16 is coarse below 6e-5. Values per channel, such as BatchNorm statistics, stay float32, and so does all
+    arithmetic."""
+    license: str | None = None
+    """License of the weights for the model card: an identifier such as apache-2.0 or cc-by-4.0, or your own words. null: the card says
+    that none is stated."""
+    data_license: str | None = None
+    """License or terms of the training images for the model card. null: the card says that none is stated."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "")
+        for name in ("license", "data_license"):
+            words = getattr(self, name)
+            check(words is None or bool(words.strip()), name, repr(words), "words, or left out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig:
+    """Two results, or two runs, scored on the same tasks."""
+
+    first: str
+    """A file of results, or the directory of a run or of `evaluate --features`."""
+    second: str | None = None
+    """Another file of results, or another run directory. null: the first run itself."""
+    classifiers: tuple[str, ...] = ()
+    """Classifier of the first and of the second, or one for both. Empty: every classifier that both have, with itself."""
+    features: tuple[str, ...] = ()
+    """Features of the first and of the second, such as pretrain finetune, or one for both. Empty: those of the last stage of each."""
+    output: str | None = None
+    """Also write the table to this .csv or .md file. null: print it only."""
+
+    def __post_init__(self) -> None:
+        for name in ("classifiers", "features"):
+            values = getattr(self, name)
+            check(len(values) <= 2, name, list(values), "one name, or two")
+        ending = self.output is None or self.output.endswith((".csv", ".md"))
+        check(ending, "output", self.output, "a name that ends with .csv or .md")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureFileConfig:
+    """Features of files to evaluate in place of a run."""
+
+    features: Path | None = None
+    """Features to score in place of a run: .npz with the arrays `features` and `labels`, or .safetensors. null: those of --run."""
+    base_features: Path | None = None
+    """With --features: features of the base classes, for classifiers and transforms that use them. null: none."""
+    validation_features: Path | None = None
+    """With --features: features of the validation classes, for the choice of temperature and threshold. null: none."""
+    output: Path | None = None
+    """With --features: directory of the results. null: the file's name with -results, in the current directory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileConfig:
+    """Measurement of a training step."""
+
+    steps: PositiveInt = 20
+    """Steps per repeat."""
+    repeats: PositiveInt = 3
+    """Alternating repeats of the bare and the whole step, after one uncounted repeat of each."""
+    output: Path | None = None
+    """JSON file of the metrics. null: print them only."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalyzeConfig:
+    """Measures of a trained network (`s2m2 analyze`), and how many images they take."""
+
+    classes: IntFromTwo = 20
+    """Classes whose representations are measured, sampled from base and from novel classes; all if there are fewer."""
+    images: IntFromTwo = 30
+    """Images per class, sampled at random; all if there are fewer. Memory: all values of two stages at a time, 0.6 GB for WRN-28-10, 20
+    classes and 30 images."""
+    temperature: PositiveFloat | None = None
+    """Temperature of the soft nearest neighbor loss, in units of the squared distance. null: for each stage the one with the lowest loss,
+    which makes stages of different scale comparable."""
+    predictions: PositiveInt = 2000
+    """Images of base classes to measure the classification head on, sampled at random; all if there are fewer."""
+    epsilons: tuple[PixelStep, ...] = (1.0, 2.0, 4.0, 8.0)
+    """Step sizes of the signed-gradient attack, in levels of an 8-bit image, which has 255."""
+    batch_size: PositiveInt = 128
+    """Images per forward pass."""
+    seed: NonNegativeInt = 0
+    """Seed of the sampled images."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "analyze")
+        rising = all(low < high for low, high in zip(self.epsilons, self.epsilons[1:], strict=False))
+        check(rising, "analyze.epsilons", list(self.epsilons), "rising")

@@ -1,0 +1,84 @@
+"""Recipe files as plain trees: strict YAML, names of 0.1.0 brought up to date, unknown settings refused."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from s2m2.errors import InputError
+from s2m2.recipe.legacy import modernize
+from s2m2.recipe.parts import did_you_mean
+from s2m2.recipe.ranges import annotations_of, check
+
+FLOAT = re.compile(r"[-+]?\d[\d_]*(\.\d*)?[eE][-+]?\d+")
+"""Numbers such as 1e-3, which YAML 1.1 reads as text."""
+DECIMAL = re.compile(r"[-+]?(0|[1-9][\d_]*)")
+
+
+class RecipeLoader(yaml.SafeLoader):
+    """YAML without its traps: a key twice, and numbers that YAML 1.1 does not read as decimal (017, 1:30)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping whose keys differ."""
+        keys = [key.value for key, _ in node.value]
+        for index, (key, _) in enumerate(node.value):
+            if key.value in keys[:index]:
+                raise InputError(f"line {key.start_mark.line + 1}: {key.value} is stated twice")
+        return super().construct_mapping(node, deep)
+
+    def construct_decimal(self, node: yaml.ScalarNode) -> int | float:
+        """A whole number or a float in decimal notation."""
+        whole = node.tag.endswith(":int")
+        if ":" in node.value or (whole and not DECIMAL.fullmatch(node.value)):
+            raise InputError(f"line {node.start_mark.line + 1}: {node.value} is not a decimal number")
+        return self.construct_yaml_int(node) if whole else self.construct_yaml_float(node)
+
+
+for _tag in ("int", "float"):
+    RecipeLoader.add_constructor(f"tag:yaml.org,2002:{_tag}", RecipeLoader.construct_decimal)
+RecipeLoader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789"))
+
+
+def read_tree(path: Path, kind: type) -> tuple[dict[str, Any], list[str]]:
+    """The settings that a YAML file states, by today's names, and what was renamed.
+
+    Args:
+        kind: dataclass that the file has settings of.
+
+    Raises:
+        InputError: the file is missing, is no YAML, or states an unknown setting; the message names the file.
+    """
+    if not path.is_file():
+        raise InputError(f"no recipe file {path}")
+    try:
+        tree = yaml.load(path.read_text(encoding="utf-8"), RecipeLoader)  # noqa: S506  # a SafeLoader
+        if tree is None:
+            return {}, []
+        if not isinstance(tree, dict):
+            raise InputError("holds no settings, `name: value`")
+        tree, notes = modernize(tree)
+        return known_settings(tree, kind), notes
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+def known_settings(tree: Mapping[Any, Any], kind: type, section: str = "") -> dict[str, Any]:
+    """The tree without empty sections.
+
+    Raises:
+        InputError: a setting is unknown, or a section is no mapping.
+    """
+    annotations, names = annotations_of(kind), [item.name for item in fields(kind)]
+    settings = {}
+    for name, value in tree.items():
+        if name not in names:
+            raise InputError(f"no setting {section}{name}{did_you_mean(str(name), names, section)}")
+        if not is_dataclass(annotations[name]):
+            settings[name] = value
+        elif value is not None:
+            check(isinstance(value, dict), f"{section}{name}", value, "a section of settings, `name: value`")
+            settings[name] = known_settings(value, annotations[name], f"{section}{name}.")
+    return settings
