@@ -10,13 +10,14 @@ import time
 import torch
 import torch.nn.functional as F
 
-from s2m2.data.episodes import EpisodeIndices, EpisodeSpec
-from s2m2.data.sampling import sample_episodes
-from s2m2.evaluation.classifiers import FewShotClassifier, build_classifier
-from s2m2.evaluation.tasks import TaskGatherer
+from s2m2.classifiers.base import ScoresTasks
+from s2m2.evaluation.classifiers import build_classifier
+from s2m2.evaluation.engine import TaskGatherer
+from s2m2.random import generator_for
 from s2m2.recipe import EvaluateConfig
 from s2m2.recipe.transductive import AdamName, AlphaTIMConfig, TIMConfig
-from s2m2.seeding import generator_for
+from s2m2.tasks.episodes import EpisodeIndices, EpisodeSpec
+from s2m2.tasks.sampler import sample_tasks
 
 PART = 48
 """Tasks that are computed together."""
@@ -32,7 +33,7 @@ def features(spread: float) -> tuple[torch.Tensor, torch.Tensor]:
     return F.relu(0.3 + values + 0.5 * torch.randn(12_000, 640, generator=generator)), labels
 
 
-def predictions(head: FewShotClassifier, table: torch.Tensor, episodes: EpisodeIndices) -> tuple[torch.Tensor, float]:
+def predictions(head: ScoresTasks, table: torch.Tensor, episodes: EpisodeIndices) -> tuple[torch.Tensor, float]:
     """Predicted ways, and tasks per second of one thread."""
     gather, found, began = TaskGatherer(table), [], time.process_time()
     with torch.inference_mode():
@@ -53,7 +54,7 @@ def main() -> None:
     for spread in (1.0, 1.6):
         table, labels = features(spread)
         for shots in (1, 5):
-            episodes = sample_episodes(labels, EpisodeSpec(ways=5, shots=shots, queries=15, tasks=options.tasks))
+            episodes = sample_tasks(labels, EpisodeSpec(ways=5, shots=shots, queries=15, tasks=options.tasks))
             for head in ("tim", "alpha_tim"):
                 found = []
                 for kind in kinds:

@@ -11,13 +11,13 @@ from statistics import fmean, stdev
 
 import torch
 
-from s2m2.data.episodes import EpisodeSpec
-from s2m2.data.sampling import EpisodeSampler
 from s2m2.evaluation.classifiers import nearest_mean
 from s2m2.evaluation.engine import Scorer
 from s2m2.evaluation.intervals import class_error, mean_and_interval
 from s2m2.evaluation.outcomes import Outcomes, measure_outcomes
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
+from s2m2.tasks.episodes import EpisodeSpec
+from s2m2.tasks.sampler import TaskSampler
 
 DIM, SPREAD, TRUTH_CLASSES, TRUTH_TASKS, TRUTH_DRAWS = 16, 1.5, 400, 4000, 8
 SETTINGS = [(20, 600, 5, 1), (20, 20, 5, 1), (20, 20, 5, 5), (16, 20, 10, 1), (8, 20, 5, 1)]
@@ -32,7 +32,7 @@ def outcomes(classes: int, images: int, spec: EpisodeSpec, trial: int) -> Outcom
     widths = SPREAD * torch.exp(0.4 * torch.randn(classes, 1, generator=generator))
     features = centers[labels] + widths[labels] * torch.randn(len(labels), DIM, generator=generator)
     scorer = Scorer(head=nearest_mean, stream=("nearest_mean",), seed=trial)
-    return measure_outcomes(features, labels, EpisodeSampler(labels, spec), scorer)
+    return measure_outcomes(features, labels, TaskSampler(labels, spec), scorer)
 
 
 def coverage(classes: int, images: int, ways: int, shots: int, tasks: int, trials: int) -> str:

@@ -18,17 +18,18 @@ from typing import get_args
 
 import numpy as np
 import torch
+from s2m2.recipe.heads import ClassifierName
 
 from benchmarks.float32 import float32_words
-from s2m2.data.episodes import EpisodeSpec
-from s2m2.data.sampling import sample_episodes
-from s2m2.evaluation.base_statistics import BaseStatistics, base_statistics
+from s2m2.classifiers.base_statistics import BaseStatistics
+from s2m2.evaluation.base_statistics import base_statistics
 from s2m2.evaluation.classifiers import CLASSIFIERS, build_classifier
 from s2m2.evaluation.evaluate import score_tasks
 from s2m2.evaluation.features import FeatureSet
+from s2m2.random import generator_for
 from s2m2.recipe import EvaluateConfig
-from s2m2.recipe.heads import ClassifierName
-from s2m2.seeding import generator_for
+from s2m2.tasks.episodes import EpisodeSpec
+from s2m2.tasks.sampler import sample_tasks
 from tests.reference.authors_loop import task_accuracy
 
 WAYS, QUERIES = 5, 15
@@ -188,7 +189,7 @@ def report_gpu(table: FeatureSet, base: BaseStatistics, options: argparse.Namesp
 def report_cpu(table: FeatureSet, base: BaseStatistics, options: argparse.Namespace) -> None:
     print(f"Median of {options.repeats} repeats after a warm-up, slowest in brackets.\n")
     rate = copy_rate(table)
-    sampling = seconds(lambda: sample_episodes(table.labels, spec(1, 10_000)), 5)
+    sampling = seconds(lambda: sample_tasks(table.labels, spec(1, 10_000)), 5)
     print(f"* copying the features: {rate / 1e9:.1f} GB/s read, and as much written")
     print(f"* drawing 10,000 tasks of 5 x 16: {1000 * median(sampling):.0f} ms (one thread)")
     for shots in (1, 5):

@@ -22,9 +22,9 @@ from benchmarks.float32 import float32_words
 from s2m2.data.augment import evaluation_view
 from s2m2.evaluation.features import extract_features
 from s2m2.models import build_backbone
+from s2m2.random import generator_for
 from s2m2.recipe import DataConfig, ModelConfig
 from s2m2.recipe.model import BackboneName
-from s2m2.seeding import generator_for
 
 ROWS: dict[tuple[BackboneName, int, int], int] = {
     ("conv4", 32, 32): 2048,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.published import S2M2, Published
 from s2m2.evaluation.results import TaskResults, load_results
-from s2m2.files import write_text
+from s2m2.io import write_text
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.provenance import read_provenance, trained_on
 

@@ -19,7 +19,7 @@ from statistics import median
 import torch
 
 from s2m2.runs.directory import RunDirectory
-from s2m2.runs.metrics import read_metrics
+from s2m2.runs.logging import read_metrics
 
 
 def images_per_second(processes: int, options: argparse.Namespace) -> float:

@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.conventional import Conventional, Images
 from benchmarks.float32 import products_like_convolutions
 from benchmarks.train_step_report import PASSES, SIDES, Row, report, speed_line
-from s2m2.files import write_text
+from s2m2.io import write_text
 from s2m2.models import BUILDERS, Backbone, build_backbone, initialize
 from s2m2.random import generator_for
 from s2m2.recipe import AugmentConfig, DataConfig, FinetuneConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, TrainingConfig

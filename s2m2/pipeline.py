@@ -14,33 +14,34 @@ from jsonargparse import ArgumentError
 from lightning_fabric import Fabric
 from torch import nn
 
-from s2m2.commands.device import build_fabric
-from s2m2.commands.evaluation import check_tasks, check_validation, validator
 from s2m2.commands.evaluation import evaluate_run as score_session
-from s2m2.commands.features import check_ensemble, check_features
+from s2m2.commands.evaluation import validator
 from s2m2.console import console, quiet
-from s2m2.data.base_classes import split_base
+from s2m2.data.batches import split_base
 from s2m2.data.catalog import ImageDatasets, load_datasets
 from s2m2.data.dataset import ImageDataset
-from s2m2.data.sizes import settle_size
+from s2m2.data.standard_datasets import resolve_size
 from s2m2.errors import InputError
 from s2m2.evaluation.results import TaskResults
+from s2m2.evaluation.run_evaluation import check_tasks, check_validation
+from s2m2.evaluation.run_features import check_ensemble, check_features
 from s2m2.models import Backbone, build_backbone, initialize
+from s2m2.random import generator_for
 from s2m2.recipe import FinetuneConfig, PretrainConfig, Recipe, build_recipe, one_line, read_recipe, recipe_parser
-from s2m2.reporting.report import write_report
+from s2m2.reports.html import write_report
 from s2m2.runs.checkpoint import Outcome, load_best, load_outcome
 from s2m2.runs.directory import STAGES, RunDirectory
 from s2m2.runs.loading import LoadedBackbone, load
 from s2m2.runs.logging import check_loggers
 from s2m2.runs.provenance import hardware_of, record
 from s2m2.runs.session import Check, Session, alone, begin_session, first_process_alone
-from s2m2.seeding import generator_for
-from s2m2.training.build import Pretraining, finetune_objective, pretrain_objective
 from s2m2.training.checks import check_stage
-from s2m2.training.collectives import gather_images
 from s2m2.training.compiling import compile_networks
+from s2m2.training.devices import build_fabric
+from s2m2.training.distributed import gather_images
 from s2m2.training.loop import train_stage
-from s2m2.training.stage import StageSettings, TrainingImages
+from s2m2.training.objectives import Objective, finetune_objective, pretrain_objective
+from s2m2.training.step import StageSettings, TrainingImages
 
 AnyRecipe = str | Path | Recipe | Mapping[str, Any] | None
 """A recipe file, a recipe, its settings as a mapping, or None: the recipe of the run at `path` if there is one, else the defaults."""
@@ -236,7 +237,7 @@ def open_session(recipe: Recipe, path: Path, *checks: Check, trains: bool = Fals
     fabric = build_fabric(recipe.runtime)
     datasets = load_datasets(recipe.data, recipe.evaluate)
     # From here on the recipe states the image size, so that the run keeps it whatever the defaults of a dataset become.
-    recipe = replace(recipe, data=settle_size(recipe.data, datasets.base))
+    recipe = replace(recipe, data=resolve_size(recipe.data, datasets.base))
     for check in checks:
         check(recipe, datasets, RunDirectory(path))
     return begin_session(recipe, RunDirectory(path), fabric, datasets, trains=trains)
@@ -279,7 +280,7 @@ def finetune_stage(session: Session) -> Outcome:
     return _train(session, session.recipe.finetune, backbone, finetune_objective(session.recipe, objective))
 
 
-def fresh_networks(recipe: Recipe, dataset: ImageDataset, fabric: Fabric) -> tuple[Backbone, Pretraining]:
+def fresh_networks(recipe: Recipe, dataset: ImageDataset, fabric: Fabric) -> tuple[Backbone, Objective]:
     """Backbone and objective of stage 1 with initial weights, on the CPU."""
     backbone = build_backbone(recipe.model, recipe.data.size, generator_for(recipe.seed, "backbone"))
     gather = gather_images if fabric.world_size > 1 else None

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from s2m2.data.datasets import DATASETS
+from s2m2.data.standard_datasets import DATASETS
 from s2m2.models import build_backbone
 from s2m2.recipe import read_recipe
-from s2m2.training.build import check_mix_stages, pretrain_objective
-from s2m2.training.optimizer import build_optimizer
+from s2m2.training.objectives import check_mix_stages, pretrain_objective
+from s2m2.training.optim import build_optimizer
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").rglob("*.yaml"))
 assert CONFIGS

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from s2m2.errors import InputError
 from s2m2.mixup import ManifoldMixup, Mix
 from s2m2.random import StepStream, generator_for
-from s2m2.recipe.mixing import MixConfig
+from s2m2.recipe.training import MixConfig
 from s2m2.training.objectives import sample_step_mix
 from tests.models.tiny import tiny_backbone
 

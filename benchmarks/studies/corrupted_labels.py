@@ -16,7 +16,7 @@ from benchmarks.studies.protocol import Findings, Subset, Trained, Trial, held_o
 from benchmarks.studies.reporting import COLORS, figure, over_seeds, save_figure, table_lines, write_report
 from s2m2.analysis.predictions import memorization
 from s2m2.recipe import AugmentConfig, DataConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, ValidationConfig
-from s2m2.recipe.mixing import MixConfig
+from s2m2.recipe.training import MixConfig
 
 RATES = (0.2, 0.5, 0.8)
 METHODS: dict[str, MixConfig | None] = {

@@ -16,7 +16,7 @@ from benchmarks.studies.changes import Found, add_size, difference_table, draw_d
 from benchmarks.studies.protocol import Findings, Trial, few_shot, run_trials, subset_table, train
 from benchmarks.studies.reporting import write_report
 from s2m2.recipe import AugmentConfig, DataConfig, FinetuneConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, ValidationConfig
-from s2m2.recipe.mixing import MixConfig
+from s2m2.recipe.training import MixConfig
 
 FAST, START, LONGER = "fast", "no second stage", "the same images in a longer first stage"
 CHANGES: dict[str, dict[str, Any]] = {

@@ -14,8 +14,7 @@ from benchmarks.studies.arguments import parse
 from benchmarks.studies.protocol import Findings, Subset, Trial, few_shot, held_out_quality, run_trials, train
 from benchmarks.studies.reporting import COLORS, Mean, figure, over_seeds, save_figure, table_lines, write_report
 from s2m2.recipe import AugmentConfig, DataConfig, FinetuneConfig, ModelConfig, PretrainConfig, Recipe, ValidationConfig
-from s2m2.recipe.mixing import MixConfig
-from s2m2.recipe.training import ObjectiveName
+from s2m2.recipe.training import MixConfig, ObjectiveName
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,26 +25,26 @@ import torch
 from torch import Tensor, nn
 
 from s2m2.analysis.predictions import Classifier, predict, prediction_quality
-from s2m2.commands.device import build_fabric
 from s2m2.console import console
 from s2m2.data.augment import evaluation_view
-from s2m2.data.base_classes import BaseSplit, split_base
+from s2m2.data.batches import BaseSplit, split_base
 from s2m2.data.catalog import load_dataset
 from s2m2.data.dataset import ImageDataset, Split
-from s2m2.data.episodes import EpisodeSpec
-from s2m2.data.sizes import settle_size
+from s2m2.data.standard_datasets import resolve_size
 from s2m2.evaluation.classifiers import build_classifier
 from s2m2.evaluation.evaluate import score_tasks
 from s2m2.evaluation.features import FeatureSet, extract_features
-from s2m2.files import write_text
+from s2m2.io import write_text
 from s2m2.models import Backbone, build_backbone, initialize
+from s2m2.random import generator_for
 from s2m2.recipe import EvaluateConfig, Recipe, RuntimeConfig, differences
 from s2m2.runs.checkpoint import load_best
 from s2m2.runs.directory import RunDirectory
-from s2m2.seeding import generator_for
-from s2m2.training.build import finetune_objective, pretrain_objective
-from s2m2.training.loop import train_stage
-from s2m2.training.stage import Score, StageSettings, TrainingImages
+from s2m2.tasks.episodes import EpisodeSpec
+from s2m2.training.devices import build_fabric
+from s2m2.training.loop import Score, train_stage
+from s2m2.training.objectives import finetune_objective, pretrain_objective
+from s2m2.training.step import StageSettings, TrainingImages
 
 BATCH = 256
 """Images measured at once."""
@@ -178,7 +178,7 @@ def train(trial: Trial, watch: Callable[[Trained], None] | None = None) -> Train
         watch: called at every validation, whose settings say how often, with the weights that the recipe would keep.
     """
     table = subset_table(trial.subset)
-    recipe = replace(trial.recipe, data=settle_size(trial.recipe.data, table), runtime=RUNTIME)
+    recipe = replace(trial.recipe, data=resolve_size(trial.recipe.data, table), runtime=RUNTIME)
     backbone = build_backbone(recipe.model, recipe.data.size, generator_for(recipe.seed, "backbone"))
     objective = pretrain_objective(recipe, backbone.feature_dim, len(table.splits["base"]))
     initialize(objective, generator_for(recipe.seed, "heads"))

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from scipy.stats import t as student
 
-from s2m2.files import replacing, write_text
+from s2m2.io import replace_file, write_text
 from s2m2.reports.plots import STYLE
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.provenance import record
@@ -63,7 +63,7 @@ def figure(rows: int, columns: int, *, width: float, height: float, **options: A
 
 def save_figure(drawing: Figure, options: Namespace, name: str) -> str:
     """Write a figure; returns its path as a report links to it."""
-    with replacing(options.figures / name) as temporary:
+    with replace_file(options.figures / name) as temporary:
         drawn = io.BytesIO()
         drawing.savefig(drawn, format="png", dpi=120)
         # A palette of 256 colors makes a figure a third as large, and looks the same.

@@ -19,10 +19,10 @@ from benchmarks.studies.protocol import Findings
 from benchmarks.studies.reporting import figure, over_seeds, save_figure, table_lines, write_report
 from s2m2.analysis.geometry import class_spectrum
 from s2m2.analysis.predictions import prediction_quality
-from s2m2.functional.mixup import soft_cross_entropy
-from s2m2.recipe.mixing import MixConfig
-from s2m2.seeding import StepStream, generator_for
-from s2m2.training.mixing import draw_mix
+from s2m2.mixup import soft_cross_entropy
+from s2m2.random import StepStream, generator_for
+from s2m2.recipe.training import MixConfig
+from s2m2.training.objectives import sample_step_mix
 
 POINTS, TEST_POINTS, WIDTH, BATCH, STEPS, SIZE = 100, 2000, 64, 50, 1200, 1.4
 """Points of each arm, to train and to test on; hidden units; points a step; steps; half a side of the plane that is looked at."""
@@ -98,7 +98,7 @@ def fit(setting: Setting, seed: int, steps: int) -> tuple[nn.ModuleList, Tensor,
         stream = StepStream(seed=seed, stage="spiral", step=step, batch_size=BATCH)
         chosen = torch.randperm(len(points), generator=stream.generator("batch"))[:BATCH]
         labels, values = arms[chosen], points[chosen]
-        mix = draw_mix(setting.mix or MixConfig(alpha=0.0), len(stages), labels, stream)
+        mix = sample_step_mix(setting.mix or MixConfig(alpha=0.0), len(stages), labels, stream)
         for number, stage in enumerate(stages):
             values = stage(mix.blend(values) if number == mix.stage else values)
         soft_cross_entropy(values, mix.targets(labels, 2)).backward()

@@ -17,9 +17,9 @@ from torch import Tensor
 from benchmarks.studies.arguments import parse
 from benchmarks.studies.protocol import Findings
 from benchmarks.studies.reporting import figure, over_seeds, save_figure, table_lines, write_report
-from s2m2.recipe.mixing import MixConfig
-from s2m2.seeding import StepStream, seed_for
-from s2m2.training.mixing import draw_mix
+from s2m2.random import StepStream, seed_for
+from s2m2.recipe.training import MixConfig
+from s2m2.training.objectives import sample_step_mix
 
 ALPHAS = (0.2, 1.0, 5.0)
 POINTS, NEAR, STRONG = 600, 0.1, 0.1
@@ -36,7 +36,7 @@ def virtual(alpha: float, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """The points mixed by the package's own draw: their positions, their label's fraction of moon 2, and the weights of the partners."""
     points, labels = moons(seed)
     stream = StepStream(seed=seed, stage="virtual points", step=0, batch_size=POINTS)
-    mix = draw_mix(MixConfig(stages=(0,), alpha=alpha, per_sample=True), 1, labels, stream)
+    mix = sample_step_mix(MixConfig(stages=(0,), alpha=alpha, per_sample=True), 1, labels, stream)
     return mix.blend(points), mix.targets(labels, 2)[:, 1], mix.weights[0]
 
 

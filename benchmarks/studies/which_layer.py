@@ -17,9 +17,9 @@ from benchmarks.studies.protocol import BATCH, Findings, Subset, Trial, few_shot
 from benchmarks.studies.reporting import ALPHA_COLORS, Mean, figure, over_seeds, save_figure, table_lines, write_report
 from s2m2.analysis.network import sample_by_class
 from s2m2.analysis.representation import measure_representation
+from s2m2.random import generator_for
 from s2m2.recipe import AugmentConfig, DataConfig, ModelConfig, PretrainConfig, Recipe, ValidationConfig
-from s2m2.recipe.mixing import MixConfig
-from s2m2.seeding import generator_for
+from s2m2.recipe.training import MixConfig
 
 ALPHAS = (0.04, 0.2, 1.0, 5.0)
 PLACES: dict[str, tuple[int, ...]] = {

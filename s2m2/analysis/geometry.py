@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from s2m2.functional.linear import where_doubles_are
+from s2m2.classifiers.span import where_float64_is
 
 MIN_TEMPERATURE, MAX_TEMPERATURE, TEMPERATURES = 1e-4, 1e4, 49
 """Range of the temperatures tried, in mean squared distances, and the size of the logarithmic grid."""
@@ -164,7 +164,7 @@ def class_spectrum(features: Float[Tensor, "item dim"], labels: Int64[Tensor, " 
     with torch.no_grad():
         spectra, within, left_out = [], 0.0, 0
         for label in labels.unique().tolist():
-            items = where_doubles_are(features[labels == label]).double()
+            items = where_float64_is(features[labels == label]).double()
             variances = _variances(items)
             within += float(variances.sum()) * len(items)
             if float(variances.sum()) > 0:
@@ -226,4 +226,4 @@ def _mean_spectrum(variances: Float64[Tensor, "class direction"], within: float,
 def double_chunks(features: Float[Tensor, "item dim"]) -> Iterator[Float64[Tensor, "item chunk"]]:
     """The features in float64, a few dimensions at a time, with gradient."""
     for chunk in features.split(max(CHUNK // max(len(features), 1), 1), dim=1):
-        yield where_doubles_are(chunk).double()
+        yield where_float64_is(chunk).double()

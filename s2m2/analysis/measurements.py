@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from s2m2.analysis.predictions import HeadMeasures, Memorization
 from s2m2.analysis.representation import LayerMeasures, Representation
 from s2m2.errors import InputError
-from s2m2.files import write_text
+from s2m2.io import write_text
 from s2m2.runs.checkpoint import load_outcome
 from s2m2.runs.directory import RunDirectory
 

@@ -13,13 +13,13 @@ from s2m2.analysis.measurements import StageAnalysis, StageName
 from s2m2.analysis.predictions import Classifier, measure_head, memorization, predict
 from s2m2.analysis.representation import Representation, measure_representation
 from s2m2.data.augment import evaluation_view
-from s2m2.data.base_classes import BaseSplit, split_base
+from s2m2.data.batches import BaseSplit, split_base
 from s2m2.data.catalog import ImageDatasets
 from s2m2.data.dataset import ImageDataset
 from s2m2.errors import InputError
 from s2m2.models.backbone import Backbone
+from s2m2.random import generator_for
 from s2m2.recipe import AnalyzeConfig, DataConfig, Recipe
-from s2m2.seeding import generator_for
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, Float64, Int64, UInt8
 from torch import Tensor, nn
 
-from s2m2.functional.reliability import calibration_error, reliability_bins
+from s2m2.evaluation.calibration import calibration_error, reliability_bins
 from s2m2.models.backbone import Backbone
-from s2m2.models.modes import evaluation_mode
+from s2m2.models.layers import evaluation_mode
 
 MAX_LEVEL = 255
 """Of an 8-bit image."""

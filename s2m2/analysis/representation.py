@@ -18,7 +18,7 @@ from s2m2.analysis.geometry import (
 )
 from s2m2.errors import InputError
 from s2m2.models.backbone import Backbone
-from s2m2.models.modes import evaluation_mode
+from s2m2.models.layers import evaluation_mode
 
 MAX_DIRECTIONS = 64
 """Directions of a spectrum that are kept."""

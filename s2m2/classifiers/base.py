@@ -16,7 +16,7 @@ from torch import Tensor
 
 from s2m2.classifiers.settings import check_settings, setting_names
 from s2m2.errors import InputError
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 
 BLOCKS = 4
 """Blocks of tasks that one thread computes at once, by default: about a thousand tasks."""

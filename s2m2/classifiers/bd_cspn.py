@@ -9,7 +9,7 @@ from torch import Tensor
 
 from s2m2.classifiers.base import MANY_STEPS, FewShotTasks, TransductiveClassifier
 from s2m2.classifiers.prototypes import cosines, rectified_means, shifted_queries
-from s2m2.classifiers.settings import NonNegativeInt, PositiveFloat
+from s2m2.recipe.ranges import NonNegativeInt, PositiveFloat
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

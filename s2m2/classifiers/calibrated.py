@@ -15,10 +15,10 @@ from torch import Tensor
 
 from s2m2.classifiers.base import FewShotTasks, InductiveClassifier, JobSize
 from s2m2.classifiers.base_statistics import BaseStatistics
-from s2m2.classifiers.settings import NonNegativeFloat, PositiveFloat, PositiveInt
 from s2m2.classifiers.span import where_float64_is
 from s2m2.errors import InputError
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
+from s2m2.recipe.ranges import NonNegativeFloat, PositiveFloat, PositiveInt
 
 PAGE_ROWS = 2048
 MAX_STORE = 2**28

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from s2m2.classifiers.base import FewShotTasks, InductiveClassifier
-from s2m2.classifiers.settings import FromZeroBelowOne, PositiveFloat, PositiveInt
+from s2m2.recipe.ranges import FromZeroBelowOne, PositiveFloat, PositiveInt
 
 SHIFT = 1e-5
 """Added to the length of a feature vector before dividing by it (S2M2)."""

@@ -9,8 +9,8 @@ from torch import Tensor
 from s2m2.classifiers.base import FewShotTasks, InductiveClassifier
 from s2m2.classifiers.cosine import SHIFT
 from s2m2.classifiers.logistic_newton import fit_logistic
-from s2m2.classifiers.settings import PositiveFloat
 from s2m2.classifiers.span import FittedSpan, support_span
+from s2m2.recipe.ranges import PositiveFloat
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -10,8 +10,8 @@ from torch import Tensor
 from s2m2.classifiers.base import MANY_STEPS, FewShotTasks, TransductiveClassifier
 from s2m2.classifiers.base_statistics import BaseStatistics
 from s2m2.classifiers.prototypes import closeness, rectified_means, shifted_queries
-from s2m2.classifiers.settings import IntFromTwo, NonNegativeFloat, PositiveInt
 from s2m2.errors import InputError
+from s2m2.recipe.ranges import IntFromTwo, NonNegativeFloat, PositiveInt
 
 RECTIFICATION_SCALE = 10.0
 """Multiplier of the cosines in the rectification, as in BD-CSPN."""

@@ -6,8 +6,8 @@ import torch
 
 from s2m2.classifiers.base import FewShotTasks, InductiveClassifier
 from s2m2.classifiers.logistic_newton import fit_logistic
-from s2m2.classifiers.settings import PositiveFloat
 from s2m2.classifiers.span import FittedSpan, support_span
+from s2m2.recipe.ranges import PositiveFloat
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from s2m2.classifiers.base import MANY_STEPS, FewShotTasks, TransductiveClassifier
-from s2m2.classifiers.settings import AboveZeroToOne, ClosedUnitInterval, NonNegativeInt, PositiveFloat, PositiveInt
 from s2m2.errors import InputError
+from s2m2.recipe.ranges import AboveZeroToOne, ClosedUnitInterval, NonNegativeInt, PositiveFloat, PositiveInt
 
 SHIFT = 1e-6
 """Added to features before the power (Hu et al., eq. 1)."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 
 from s2m2.classifiers.base import FewShotTasks, InductiveClassifier
-from s2m2.classifiers.settings import PositiveFloat
 from s2m2.classifiers.span import FittedSpan, support_span, where_float64_is
+from s2m2.recipe.ranges import PositiveFloat
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from s2m2.classifiers.base import FewShotTasks, InductiveClassifier
-from s2m2.classifiers.settings import PositiveFloat
 from s2m2.classifiers.span import FittedSpan, part_length, support_span
+from s2m2.recipe.ranges import PositiveFloat
 
 TOLERANCE = 1e-9
 """A classifier has converged when no a_i is further from what the margin asks for; labels are +-1."""

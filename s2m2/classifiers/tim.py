@@ -20,7 +20,7 @@ from torch import Tensor
 
 from s2m2.classifiers.adam import EPSILON, MOMENTUM, SPREAD, Adam
 from s2m2.classifiers.base import SMALL_STEPS, FewShotTasks, TransductiveClassifier
-from s2m2.classifiers.settings import NonNegativeFloat, NonNegativeInt, PositiveFloat
+from s2m2.recipe.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 MIN_PROBABILITY = 1e-30
 """Of a mean prediction, where its logarithm is taken."""

@@ -8,18 +8,18 @@ from torch import nn
 
 from s2m2.analysis.measurements import Analysis, StageAnalysis, StageName, finished_stages, save_analysis, weights_digest
 from s2m2.analysis.network import AnalyzedImages, analyze_network, choose_images, passes
-from s2m2.commands.session import Session
 from s2m2.console import progress_bar
 from s2m2.data.catalog import ImageDatasets
 from s2m2.errors import InputError
 from s2m2.evaluation.features import fingerprint_of
 from s2m2.evaluation.trained import trained_backbone
 from s2m2.models import Backbone, build_backbone
+from s2m2.random import generator_for
 from s2m2.recipe import Recipe
 from s2m2.runs.checkpoint import load_head, load_outcome
 from s2m2.runs.directory import RunDirectory
-from s2m2.seeding import generator_for
-from s2m2.training.build import class_head
+from s2m2.runs.session import Session
+from s2m2.training.objectives import base_classifier
 
 
 def check_trained(path: Path) -> None:
@@ -80,6 +80,6 @@ def _networks(session: Session, name: StageName) -> tuple[Backbone, nn.Module | 
     backbone, outcome = trained_backbone(recipe, run, name), load_outcome(run.outcome(name))
     if outcome is None or outcome.imported:
         return backbone, None  # the class order of an imported head is unknown
-    head = class_head(recipe.model, backbone.feature_dim, len(session.dataset.splits["base"]))
+    head = base_classifier(recipe.model, backbone.feature_dim, len(session.dataset.splits["base"]))
     load_head(run.best(name), "class_head", head)
     return backbone, head

@@ -1,13 +1,12 @@
-# shim
 """`s2m2 compare`: prints and writes the comparisons of `s2m2.evaluation.compare`."""
 
 from pathlib import Path
 
 from s2m2.console import console
 from s2m2.evaluation.compare import compare_config
-from s2m2.files import write_text
-from s2m2.recipe.comparison import CompareConfig
-from s2m2.reporting.comparison_table import comparison_csv, comparison_markdown, comparison_table
+from s2m2.io import write_text
+from s2m2.recipe.command_settings import CompareConfig
+from s2m2.reports.tables import comparison_csv, comparison_markdown, comparison_table
 
 
 def compare_command(config: CompareConfig) -> None:

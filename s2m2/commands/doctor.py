@@ -7,7 +7,7 @@ from s2m2.data.inspection import Finding, counts_table, diagnose, observe, page_
 from s2m2.data.wording import first_named
 from s2m2.errors import InputError
 from s2m2.recipe import DoctorConfig
-from s2m2.reporting.doctor import triple, verdict, write_doctor_page
+from s2m2.reports.dataset_page import rgb_text, verdict, write_dataset_page
 
 NEXT_LINE = "\n    "
 
@@ -26,14 +26,14 @@ def doctor_command(config: DoctorConfig) -> int:
     observations = observe(subject, config.workers)
     diagnosis = diagnose(subject, observations, ways=config.ways, shots=config.shots, queries=config.queries)
     console.print(counts_table(subject, diagnosis))
-    _say(f"mean {triple(diagnosis.parts[-1].mean)}, standard deviation {triple(diagnosis.parts[-1].deviation)} of red, green and blue")
+    _say(f"mean {rgb_text(diagnosis.parts[-1].mean)}, standard deviation {rgb_text(diagnosis.parts[-1].deviation)} of red, green and blue")
     for finding in diagnosis.findings:
         _print_finding(finding)
     _say(f"{subject.name}: {verdict(diagnosis)}; {len(subject.labels):,} images in {time.perf_counter() - start:.1f} s")
     if page is not None:
         task = f"{config.ways}-way {config.shots}-shot tasks of {config.queries} queries a class"
         try:
-            write_doctor_page(page, subject, observations, diagnosis, task=task, images=config.images, workers=config.workers)
+            write_dataset_page(page, subject, observations, diagnosis, task=task, images=config.images, workers=config.workers)
         except OSError as error:
             raise InputError(f"cannot write --output {page}: {error.strerror or error}") from error
         _say(f"page in {page}")

@@ -1,12 +1,10 @@
-# shim
 """The validation score of the training stages, and the evaluation of a session's run."""
 
 from functools import partial
 
 from lightning_fabric import Fabric
 
-from s2m2.commands.features import EXTRACTION_BATCH, run_features
-from s2m2.commands.session import Session
+from s2m2.commands.features import run_features
 from s2m2.data.augment import evaluation_view
 from s2m2.data.dataset import ImageDataset
 from s2m2.evaluation.features import extract_features
@@ -15,12 +13,14 @@ from s2m2.evaluation.results import TaskResults
 from s2m2.evaluation.run_evaluation import ValidationTasks, evaluate_features_of_run
 from s2m2.evaluation.run_evaluation import check_tasks as check_tasks
 from s2m2.evaluation.run_evaluation import check_validation as check_validation
+from s2m2.evaluation.run_features import EXTRACTION_BATCH
 from s2m2.models import Backbone
 from s2m2.recipe import Recipe, ValidationConfig
-from s2m2.reporting.images import DrawnTask
-from s2m2.training.collectives import join_rows
+from s2m2.reports.images import DrawnTask
+from s2m2.runs.session import Session
 from s2m2.training.compiling import uncompiled
-from s2m2.training.stage import Score, Validate
+from s2m2.training.distributed import join_interleaved
+from s2m2.training.loop import Score, Validate
 
 
 def validator(recipe: Recipe, dataset: ImageDataset, config: ValidationConfig, fabric: Fabric) -> Validate:
@@ -36,7 +36,7 @@ def validator(recipe: Recipe, dataset: ImageDataset, config: ValidationConfig, f
         with uncompiled(recipe.runtime.compile):
             features = extract_features(backbone, dataset.image_tensor(), indices, view, batch_size=EXTRACTION_BATCH, device=fabric.device)
         if fabric.world_size > 1:
-            features = join_rows(features.to(fabric.device), len(tasks.indices)).cpu()
+            features = join_interleaved(features.to(fabric.device), len(tasks.indices)).cpu()
         return Score(*mean_and_interval(tasks.accuracies(features, fabric.device).tolist()))
 
     return score

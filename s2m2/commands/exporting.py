@@ -4,7 +4,7 @@ from pathlib import Path
 
 from s2m2.console import console
 from s2m2.recipe import ExportConfig
-from s2m2.reporting.card import score_command
+from s2m2.reports.card import score_command
 from s2m2.reports.exporting import export_run
 from s2m2.runs.sharing import rounded, shareable  # noqa: F401 (shim)
 

@@ -1,19 +1,18 @@
-# shim
 """`s2m2 evaluate --features FILE`: scores of any features and labels, without images, network or run."""
 
 from pathlib import Path
 
-from s2m2.commands.device import build_fabric
 from s2m2.console import console
 from s2m2.errors import InputError
 from s2m2.evaluation.file_evaluation import prepare_file
 from s2m2.evaluation.results import newest_results, read_results
 from s2m2.evaluation.scoring import score_all, warn_of_balance
-from s2m2.files import write_text
+from s2m2.io import write_text
 from s2m2.recipe import Recipe
-from s2m2.reporting.export import scores_csv, scores_markdown
-from s2m2.reporting.score_table import score_grids, score_table
+from s2m2.reports.scores import score_grids, score_table
+from s2m2.reports.tables import scores_csv, scores_markdown
 from s2m2.runs.directory import RunDirectory
+from s2m2.training.devices import build_fabric
 
 
 def evaluate_feature_file(recipe: Recipe, path: Path, output: Path, *, base: Path | None = None, validation: Path | None = None) -> None:

@@ -2,9 +2,8 @@
 
 from s2m2.console import console
 from s2m2.errors import InputError
-from s2m2.evaluation.feature_files import ENDINGS, write_feature_file
+from s2m2.evaluation.feature_files import ENDINGS, read_released_features, write_feature_file
 from s2m2.evaluation.features import FeatureSet
-from s2m2.evaluation.released_features import read_released_features
 from s2m2.recipe import ImportConfig
 from s2m2.runs.importing import import_checkpoint, is_torch_file
 

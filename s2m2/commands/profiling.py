@@ -7,13 +7,13 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
-from s2m2.commands.training import base_images, check_finetuning, check_pretraining, compile_where_asked, fresh_networks
 from s2m2.console import console
 from s2m2.data.catalog import load_datasets
 from s2m2.data.dataset import ImageDataset
-from s2m2.data.sizes import settle_size
+from s2m2.data.standard_datasets import resolve_size
 from s2m2.errors import InputError
-from s2m2.files import write_text
+from s2m2.io import write_text
+from s2m2.pipeline import base_images, check_finetuning, check_pretraining, compile_where_asked, fresh_networks
 from s2m2.recipe import Recipe, TrainingConfig
 from s2m2.runs.directory import RunDirectory
 from s2m2.training.devices import build_fabric
@@ -33,7 +33,7 @@ def profile_command(recipe: Recipe, *, steps: int, repeats: int, output: Path | 
             raise InputError(f"--{flag} is {value}, but must be 1 or more")
     fabric = build_fabric(recipe.runtime)
     datasets = load_datasets(recipe.data, recipe.evaluate)
-    recipe = replace(recipe, data=settle_size(recipe.data, datasets.base))
+    recipe = replace(recipe, data=resolve_size(recipe.data, datasets.base))
     check_pretraining(recipe, datasets, RunDirectory(Path()))
     check_finetuning(recipe, datasets, RunDirectory(Path()))
     stages: Sequence[TrainingConfig] = (recipe.pretrain, recipe.finetune) if recipe.finetune.epochs else (recipe.pretrain,)

@@ -7,9 +7,9 @@ from s2m2 import pipeline
 from s2m2.commands.analysis import analyze_run, check_images, check_trained
 from s2m2.console import console
 from s2m2.recipe import Recipe
-from s2m2.reporting.analysis_tables import analysis_tables
-from s2m2.reporting.report import write_report
-from s2m2.reporting.score_table import score_table
+from s2m2.reports.analysis_tables import analysis_tables
+from s2m2.reports.html import write_report
+from s2m2.reports.scores import score_table
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.session import first_process_alone
 

@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
+from s2m2.random import StepStream, generator_for
 from s2m2.recipe import AugmentConfig, DataConfig
-from s2m2.seeding import StepStream, generator_for
 
 CROP_ATTEMPTS = 10
 LUMA = (0.299, 0.587, 0.114)

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from s2m2.data.dataset import ImageDataset
 from s2m2.errors import InputError
+from s2m2.random import StepStream, generator_for
 from s2m2.recipe.data import DataConfig
-from s2m2.seeding import StepStream, generator_for
 
 RESIDENT_FRACTION = 0.5
 """A dataset stays on a GPU if it takes at most this fraction of the GPU's free memory."""

@@ -25,7 +25,7 @@ from s2m2.console import progress_bar
 from s2m2.data.dataset import ImageDataset, Split, dataset_digest, open_dataset, user_cache
 from s2m2.data.writing import DatasetContents, writing_dataset
 from s2m2.errors import InputError
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from s2m2.threads import one_thread
 
 DRAWING = 1

@@ -10,8 +10,7 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-from s2m2.data.decoding import decode_whole
-from s2m2.data.image import ImageFile, StoredImage
+from s2m2.data.decode import ImageFile, StoredImage, decode_whole
 from s2m2.errors import InputError
 
 CHANNELS = 3

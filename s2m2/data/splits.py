@@ -11,7 +11,7 @@ from pathlib import Path
 from s2m2.data.dataset import SPLITS, Split
 from s2m2.data.wording import first_named
 from s2m2.errors import InputError
-from s2m2.seeds import seed_for
+from s2m2.random import seed_for
 
 ClassLists = Mapping[Split, Sequence[str]]
 JSON_KEYS: dict[Split, tuple[str, ...]] = {"base": ("base", "train"), "validation": ("validation", "val"), "novel": ("novel", "test")}

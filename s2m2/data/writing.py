@@ -33,7 +33,7 @@ from s2m2.data.dataset import (
     open_dataset,
 )
 from s2m2.errors import InputError
-from s2m2.files import sync_folder, write_text
+from s2m2.io import sync_folder, write_text
 
 PROGRESS_FILE = "progress.json"
 PROGRESS_SECONDS = 2.0

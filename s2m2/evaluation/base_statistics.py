@@ -1,4 +1,3 @@
-# shim
 """Statistics of a `FeatureSet`: `BaseStatistics.from_features` takes its tensors."""
 
 from s2m2.classifiers.base_statistics import BaseStatistics as BaseStatistics

@@ -11,7 +11,7 @@ from scipy.stats import ttest_rel
 from s2m2.errors import InputError
 from s2m2.evaluation.intervals import ClassError, class_error, mean_and_interval
 from s2m2.evaluation.results import TaskResults, load_results, newest_results, read_results
-from s2m2.recipe.comparison import CompareConfig
+from s2m2.recipe.command_settings import CompareConfig
 from s2m2.runs.directory import RunDirectory
 
 TASK_FIELDS = ("dataset", "data_digest", "split", "protocol", "ways", "shots", "queries", "concentration", "tasks", "seed", "tasks_digest")

@@ -1,4 +1,3 @@
-# shim
 """All that the evaluation asks of classifiers and transforms, in one place; `s2m2.classifiers` takes its place."""
 
 from collections.abc import Mapping, Sequence
@@ -11,18 +10,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from s2m2.classifiers.base import FewShotTasks, JobSize, ScoresTasks
 from s2m2.errors import InputError
 from s2m2.evaluation.base_statistics import base_statistics
-from s2m2.evaluation.classifiers import CLASSIFIERS, JobSize
+from s2m2.evaluation.classifiers import CLASSIFIERS
 from s2m2.evaluation.classifiers import build_classifier as build_from_catalog
-from s2m2.evaluation.classifiers.protocol import FewShotClassifier
 from s2m2.evaluation.features import FeatureSet
-from s2m2.evaluation.tasks import MAX_GATHER as MAX_GATHER
-from s2m2.evaluation.tasks import FewShotTasks as FewShotTasks
 from s2m2.recipe import EvaluateConfig
 from s2m2.recipe.classifiers import ClassifierName
 
-ScoresTasks = FewShotClassifier
+ScoresTasks = ScoresTasks
 """As `s2m2.classifiers.base.ScoresTasks`."""
 
 

@@ -12,9 +12,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from s2m2.evaluation.classifiers.protocol import FewShotClassifier
-from s2m2.evaluation.tasks import BLOCKS, MAX_GATHER, FewShotTasks
-from s2m2.seeding import generator_for
+from s2m2.classifiers.base import BLOCKS, MAX_GATHER, FewShotTasks, ScoresTasks
+from s2m2.random import generator_for
 from s2m2.tasks.episodes import EpisodeIndices, TaskSource, join_episodes
 from s2m2.threads import one_thread
 
@@ -32,7 +31,7 @@ TaskTransform = Callable[[FewShotTasks], FewShotTasks]
 class Scorer:
     """A classifier with its random stream, the transform before it and its job size."""
 
-    classifier: FewShotClassifier
+    classifier: ScoresTasks
     stream: tuple[str | int, ...]
     """Name of the classifier's random stream; a job adds its number."""
     seed: int

@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
+from s2m2.classifiers.transforms import TaskTransform
 from s2m2.evaluation.contract import ScoresTasks, job_size
-from s2m2.evaluation.engine import Scorer, TaskTransform, map_tasks
+from s2m2.evaluation.engine import Scorer, map_tasks
 from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.outcomes import task_accuracies
 from s2m2.tasks.episodes import EpisodeIndices, EpisodeSpec, TaskSource

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from s2m2.data.sources.unpickling import read_pickle
 from s2m2.errors import InputError
 from s2m2.evaluation.features import FeatureSet, fingerprint_of, load_features, save_features
-from s2m2.files import replacing
+from s2m2.io import replace_file
 
 ENDINGS = (".npz", ".safetensors")
 """Of feature files that are read and written."""
@@ -42,7 +42,7 @@ def write_feature_file(path: Path, features: FeatureSet) -> None:
     if path.suffix == ".safetensors":
         save_features(path, features)
         return
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with replace_file(path) as temporary, temporary.open("wb") as file:
         names = np.array(features.class_names)
         np.savez(file, features=features.features.numpy(), labels=features.labels.numpy(), class_names=names)
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from s2m2.errors import InputError
 from s2m2.evaluation.old_names import old_keywords  # shim
-from s2m2.files import replacing
-from s2m2.models.modes import evaluation_mode
+from s2m2.io import replace_file
+from s2m2.models.layers import evaluation_mode
 
 FEATURES_FORMAT = "1"
 TENSORS = ("features", "labels", "indices")
@@ -206,7 +206,7 @@ def save_features(path: Path, features: FeatureSet) -> None:
         "class_names": json.dumps(features.class_names),
         "content": fingerprint_of(tensors, *features.class_names),
     }
-    with replacing(path) as temporary:
+    with replace_file(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
 
 

@@ -17,14 +17,13 @@ from jaxtyping import Float, Float32, Float64, Int64, UInt8
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from s2m2.classifiers.base import MAX_GATHER, FewShotTasks, ScoresTasks
 from s2m2.data.dataset import ImageDataset, Split
 from s2m2.data.learn2learn import import_learn2learn
 from s2m2.errors import InputError
-from s2m2.evaluation.classifiers.protocol import FewShotClassifier
 from s2m2.evaluation.features import FeatureSet, Transform
-from s2m2.evaluation.tasks import MAX_GATHER, FewShotTasks
-from s2m2.models.modes import evaluation_mode
-from s2m2.seeding import generator_for, seed_for
+from s2m2.models.layers import evaluation_mode
+from s2m2.random import generator_for, seed_for
 from s2m2.tasks.sampler import BLOCK
 from s2m2.threads import one_thread
 
@@ -135,7 +134,7 @@ def taskset_tasks(
 
 def score_taskset(
     taskset: Any,
-    classifier: FewShotClassifier,
+    classifier: ScoresTasks,
     *,
     name: str,
     shots: int,

@@ -23,7 +23,7 @@ from s2m2.evaluation.evaluate import sampler_for
 from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.open_set import choose_threshold, open_score, open_tasks
 from s2m2.evaluation.outcomes import HardTask, Outcomes, measure_outcomes
-from s2m2.seeds import seed_for
+from s2m2.random import seed_for
 from s2m2.tasks.episodes import EpisodeSpec, TaskSource
 
 MAX_SUPPORT, MAX_WRONG = 5, 8

@@ -1,4 +1,3 @@
-# shim
 """Old keywords of constructors, until all callers have the new ones."""
 
 from collections.abc import Callable

@@ -10,7 +10,7 @@ from typing import Any
 from s2m2.errors import InputError
 from s2m2.evaluation.details import Details, current_keys
 from s2m2.evaluation.intervals import ClassError, class_error, mean_and_interval
-from s2m2.files import write_text
+from s2m2.io import write_text
 from s2m2.runs.directory import RunDirectory
 
 NOT_IN_NAME = ("per_task", "created", "hardware", "details")

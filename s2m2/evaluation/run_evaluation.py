@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
-from s2m2.data.catalog import ImageDatasets, query_rows
+from s2m2.data.catalog import ImageDatasets, query_indices
 from s2m2.data.dataset import ImageDataset
 from s2m2.errors import InputError
 from s2m2.evaluation.contract import build_classifiers, classifier_specs, needs_base
@@ -16,9 +16,9 @@ from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.results import TaskResults
 from s2m2.evaluation.run_features import RunFeatures, features_label
 from s2m2.evaluation.scoring import EvaluatedFeatures, prepare_features, score_all, task_sources, task_specs, warn_of_balance
+from s2m2.random import seed_for
 from s2m2.recipe import EvaluateConfig, Recipe, TrainingConfig, ValidationConfig
 from s2m2.runs.directory import RunDirectory
-from s2m2.seeds import seed_for
 from s2m2.tasks.episodes import EpisodeSpec
 from s2m2.tasks.sampler import TaskSampler, sample_tasks
 from s2m2.tasks.saved_tasks import load_tasks
@@ -91,7 +91,7 @@ def _check_two_sources(recipe: Recipe, datasets: ImageDatasets) -> None:
     config = recipe.evaluate
     if config.tasks_from:
         raise InputError("--evaluate.tasks_from names support and queries, so there is no --evaluate.query_dataset beside it")
-    dataset, (_, labels) = datasets.of(config.split), query_rows(datasets, config.split)
+    dataset, (_, labels) = datasets.of(config.split), query_indices(datasets, config.split)
     support = torch.from_numpy(dataset.labels[dataset.rows(config.split)])
     both, for_queries = torch.cat([support, torch.from_numpy(labels)]), torch.arange(len(support) + len(labels)) >= len(support)
     for spec in task_specs(config):

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from s2m2.console import progress_bar
 from s2m2.data.augment import evaluation_view, support_crop
-from s2m2.data.catalog import ImageDatasets, load_dataset, query_rows
+from s2m2.data.catalog import ImageDatasets, load_dataset, query_indices
 from s2m2.data.dataset import ImageDataset, Split
-from s2m2.data.sizes import settle_size
+from s2m2.data.standard_datasets import resolve_size
 from s2m2.errors import InputError
 from s2m2.evaluation.features import (
     FeatureSet,
@@ -91,7 +91,7 @@ class RunFeatures:
         support = self.of_split(name)
         if self.datasets.queries is None:
             return support
-        dataset, (indices, labels) = self.datasets.of(self.config.split), query_rows(self.datasets, self.config.split)
+        dataset, (indices, labels) = self.datasets.of(self.config.split), query_indices(self.datasets, self.config.split)
         images = LabeledImages(
             images=self.datasets.queries.image_tensor(),
             indices=torch.from_numpy(indices),
@@ -119,7 +119,7 @@ class RunFeatures:
         members = [(self.recipe, self.run)]
         for path in self.config.ensemble:
             other = read_recipe(RunDirectory(path).recipe)
-            members.append((replace(other, data=settle_size(other.data, self.datasets.base)), RunDirectory(path)))
+            members.append((replace(other, data=resolve_size(other.data, self.datasets.base)), RunDirectory(path)))
         sets = []
         for recipe, run in members:
             network = _Network(name=name, backbone=trained_backbone(recipe, run, name).to(self.device), data=recipe.data)

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from s2m2.classifiers.transforms import TaskTransform
 from s2m2.console import Advance, console, progress_bar
 from s2m2.errors import InputError
 from s2m2.evaluation.contract import balance_warning, build_classifiers, classifier_specs, needs_base, transform_features
 from s2m2.evaluation.details import Details
-from s2m2.evaluation.engine import TaskTransform
 from s2m2.evaluation.evaluate import sampler_for, score_tasks, scorer_for
 from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.measure import Selection, measure_tasks

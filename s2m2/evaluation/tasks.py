@@ -7,7 +7,7 @@ from torch import Tensor
 from s2m2.classifiers.base import BLOCKS as BLOCKS
 from s2m2.classifiers.base import MAX_GATHER as MAX_GATHER
 from s2m2.classifiers.base import FewShotTasks as FewShotTasks
-from s2m2.data.episodes import EpisodeIndices
+from s2m2.tasks.episodes import EpisodeIndices
 
 
 class TaskGatherer:

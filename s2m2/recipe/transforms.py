@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from s2m2.recipe.checks import check
+from s2m2.recipe.ranges import check
 
 TransformName = Literal["rectify", "unit", "power", "center_base", "center_support", "cl2n", "peme"]
 """rectify: negative values become zero; unit: divide by the length; power: (x + 1e-6)^0.5; center_base: subtract the mean of the base

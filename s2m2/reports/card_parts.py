@@ -6,17 +6,18 @@ from typing import Any
 
 from s2m2.data.catalog import ImageDatasets
 from s2m2.data.dataset import SPLITS, ImageDataset, Split
-from s2m2.data.sizes import dataset_of
+from s2m2.data.standard_datasets import standard_dataset
 from s2m2.evaluation.results import TaskResults
 from s2m2.recipe import FinetuneConfig, PretrainConfig, Recipe, TrainingConfig
-from s2m2.recipe.mixing import MixConfig
+from s2m2.recipe.training import MixConfig
 from s2m2.reports.html import duration, stopping_sentence
-from s2m2.reports.scores import percent, score_grids, task_label
+from s2m2.reports.scores import percent, score_grids
 from s2m2.reports.tables import markdown_table
 from s2m2.runs.checkpoint import Outcome, load_outcome
 from s2m2.runs.directory import RunDirectory
-from s2m2.runs.metrics import read_metrics
+from s2m2.runs.logging import read_metrics
 from s2m2.runs.provenance import read_provenance, trained_on
+from s2m2.tasks.episodes import task_label
 
 STAGE_NAMES = {"pretrain": "pretraining", "finetune": "fine-tuning"}
 
@@ -44,7 +45,7 @@ def _split_row(split: Split, dataset: ImageDataset) -> tuple[str, ...]:
 
 
 def _source(dataset: ImageDataset) -> str:
-    standard, source = dataset_of(dataset), dataset.settings.get("source")
+    standard, source = standard_dataset(dataset), dataset.settings.get("source")
     if "drawing" in dataset.settings:
         return "drawn by this package"
     title = standard.title if standard is not None else "own images" if "named" in dataset.settings else ""

@@ -8,21 +8,18 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from s2m2.analysis.weights import weights_digest
-from s2m2.data.cache import user_cache
+from s2m2.analysis.measurements import weights_digest
 from s2m2.data.catalog import ImageDatasets, load_datasets
-from s2m2.data.dataset import SPLITS
-from s2m2.data.learn2learn import TABLE
+from s2m2.data.dataset import SPLITS, user_cache
+from s2m2.data.learn2learn import DATASET_FOLDER
 from s2m2.errors import InputError
 from s2m2.evaluation.features import fingerprint_of
-from s2m2.evaluation.results import TaskResults
+from s2m2.evaluation.results import TaskResults, newest_results, read_results
 from s2m2.evaluation.trained import TrainedBackbone, load_backbone, trained_backbone
 from s2m2.io import create_folder, write_text
 from s2m2.recipe import DataConfig, EvaluateConfig, ExportConfig, Recipe
-from s2m2.reporting.card import ExportedModel, model_card
-from s2m2.reporting.card_parts import code
-from s2m2.reporting.report import read_results
-from s2m2.reporting.score_table import newest_results
+from s2m2.reports.card import ExportedModel, model_card
+from s2m2.reports.card_parts import code
 from s2m2.runs.checkpoint import load_outcome, read_tensors
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.logging import read_metrics
@@ -182,7 +179,7 @@ def card_datasets(run: RunDirectory, recipe: Recipe, results: Sequence[TaskResul
         if name is None:
             continue
         try:
-            if is_downloaded(recipe, name) and not (user_cache() / str(data.download) / name / TABLE).is_dir():
+            if is_downloaded(recipe, name) and not (user_cache() / str(data.download) / name / DATASET_FOLDER).is_dir():
                 raise InputError(f"{name} is not downloaded here")
             datasets = load_datasets(shown, EvaluateConfig(novel_dataset=novel))
         except InputError as error:

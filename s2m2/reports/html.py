@@ -12,26 +12,18 @@ from markupsafe import Markup
 
 from s2m2.data.catalog import ImageDatasets
 from s2m2.data.wording import count
-from s2m2.files import write_text
+from s2m2.evaluation.results import newest_results, read_results
+from s2m2.io import write_text
 from s2m2.recipe import Recipe, TrainingConfig, differences, read_recipe
 from s2m2.reports.analysis_section import analysis_section
 from s2m2.reports.images import DrawnTask, projection_plot, sample_splits, task_tiles
 from s2m2.reports.plots import Plot, accuracy_curves, distributions, svg, training_plots
-from s2m2.reports.scores import (
-    CLASSIFIERS,
-    FEATURES,
-    ScoreGrid,
-    latest_of_kind,
-    newest_results,
-    paired_change,
-    read_results,
-    score_grids,
-)
+from s2m2.reports.scores import CLASSIFIERS, FEATURES, ScoreGrid, latest_of_kind, paired_change, score_grids
 from s2m2.reports.tables import scores_csv, scores_markdown
 from s2m2.reports.trust import closeup, left_out, reliability_plots, trust_rows
 from s2m2.runs.checkpoint import Outcome, load_outcome
 from s2m2.runs.directory import RunDirectory
-from s2m2.runs.metrics import read_metrics
+from s2m2.runs.logging import read_metrics
 from s2m2.runs.provenance import read_provenance, trained_on
 
 MARKDOWN = ".md.j2"

@@ -21,10 +21,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from s2m2.errors import InputError
-from s2m2.evaluation.results import TaskResults
-from s2m2.reports.scores import CLASSIFIERS, FEATURES, ScoreGrid, ScoreRow, latest_of_kind, read_results, score_grids, task_label
+from s2m2.evaluation.results import TaskResults, read_results
+from s2m2.reports.scores import CLASSIFIERS, FEATURES, ScoreGrid, ScoreRow, latest_of_kind, score_grids
 from s2m2.runs.checkpoint import Outcome
 from s2m2.runs.directory import RunDirectory
+from s2m2.tasks.episodes import task_label
 
 COLORS = {
     "ink": "#23272f",

@@ -11,9 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from s2m2.data.wording import count
-from s2m2.evaluation.comparison import TASK_FIELDS, Comparison
+from s2m2.evaluation.compare import TASK_FIELDS, Comparison
 from s2m2.evaluation.results import TaskResults
-from s2m2.reports.scores import FEATURES, ScoreGrid, task_label
+from s2m2.reports.scores import FEATURES, ScoreGrid
+from s2m2.tasks.episodes import task_label
 
 
 def csv_text(rows: Sequence[dict[str, Any]]) -> str:

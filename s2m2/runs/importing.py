@@ -14,8 +14,8 @@ from torch import Tensor
 
 from s2m2.errors import InputError
 from s2m2.io import write_text
-from s2m2.models.authors import ReleasedWeights, translate
-from s2m2.models.wide_resnet import OWN_WIDTH
+from s2m2.models.released import ReleasedWeights, translate
+from s2m2.models.wide_resnet import DEFAULT_WIDTH
 from s2m2.recipe import DataConfig, EvaluateConfig, ImportConfig, ModelConfig, Recipe, recipe_to_yaml
 from s2m2.runs.checkpoint import Outcome, save_outcome, save_tensors
 from s2m2.runs.directory import RunDirectory
@@ -162,7 +162,7 @@ def _write_run(run: RunDirectory, config: ImportConfig, weights: ReleasedWeights
 def imported_recipe(config: ImportConfig, weights: ReleasedWeights) -> Recipe:
     """The recipe of an imported run, from the file and the flags; everything else has its default."""
     scale = LARGE_SCALE if (weights.outputs or 0) > MANY_OUTPUTS else SCALE
-    width = weights.width if weights.width != OWN_WIDTH else None
+    width = weights.width if weights.width != DEFAULT_WIDTH else None
     return Recipe(
         data=DataConfig(path=config.dataset, image_size=config.image_size, resize_ratio=RESIZE_RATIO),
         model=ModelConfig(backbone="wrn28_10", width=width, dropout=0.5, scale=scale),

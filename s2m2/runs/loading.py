@@ -17,7 +17,7 @@ from s2m2.data.catalog import load_dataset
 from s2m2.data.inputs import read_image, split_images
 from s2m2.errors import InputError
 from s2m2.models import Backbone, build_backbone
-from s2m2.models.modes import evaluation_mode
+from s2m2.models.layers import evaluation_mode
 from s2m2.recipe import DataConfig, Recipe, read_recipe
 from s2m2.runs.checkpoint import load_best, load_outcome, read_tensors
 from s2m2.runs.directory import STAGES, RunDirectory

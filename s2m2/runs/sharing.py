@@ -16,8 +16,8 @@ from s2m2.data.learn2learn import CLASSES
 from s2m2.errors import InputError
 from s2m2.io import write_text
 from s2m2.recipe import ExportConfig, Recipe, recipe_to_yaml
+from s2m2.recipe.command_settings import Precision
 from s2m2.recipe.evaluation import FeaturesName
-from s2m2.recipe.exporting import Precision
 from s2m2.runs.checkpoint import load_outcome, save_outcome, save_tensors
 from s2m2.runs.directory import RunDirectory
 

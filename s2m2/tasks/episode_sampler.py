@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int64
 
 from s2m2.errors import InputError
-from s2m2.recipe.tasks import ProtocolName
+from s2m2.recipe.evaluation import ProtocolName
 from s2m2.tasks.episodes import EpisodeIndices, EpisodeSpec
 from s2m2.tasks.sampler import TaskSampler
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from s2m2.recipe.tasks import ProtocolName
+from s2m2.recipe.evaluation import ProtocolName
 
 OPEN_SET = -1
 """Way of a query whose class is not in its task."""

@@ -15,8 +15,8 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from s2m2.errors import InputError
-from s2m2.recipe.tasks import ProtocolName
-from s2m2.seeding import generator_for, numpy_generator_for
+from s2m2.random import generator_for, numpy_generator_for
+from s2m2.recipe.evaluation import ProtocolName
 from s2m2.tasks.episodes import OPEN_SET, EpisodeIndices, EpisodeSpec, join_episodes
 from s2m2.threads import one_thread
 

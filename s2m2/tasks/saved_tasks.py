@@ -27,8 +27,8 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from s2m2.errors import InputError
-from s2m2.files import replacing
-from s2m2.recipe.tasks import ProtocolName
+from s2m2.io import replace_file
+from s2m2.recipe.evaluation import ProtocolName
 from s2m2.tasks.episodes import OPEN_SET, EpisodeIndices, EpisodeSpec, TaskSource, join_episodes
 from s2m2.tasks.sampler import BLOCK
 
@@ -77,7 +77,7 @@ def save_tasks(path: Path, source: TaskSource, spec: EpisodeSpec, images: Int64[
                 pieces[name].append((images[values] if name in ("support", "query") else values).flatten().numpy())
             pieces["sizes"].append(np.tile(np.array(part.size[:3], dtype=np.int64), (len(part), 1)))
     arrays = {name: np.concatenate(parts) for name, parts in pieces.items()}
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with replace_file(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, spec=np.array(json.dumps(asdict(spec))), **arrays)
 
 

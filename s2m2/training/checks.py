@@ -1,13 +1,12 @@
 """Checks of a training stage before its start: batches that devices can share, images that can be mixed."""
 
-from s2m2.data.base_classes import split_base
-from s2m2.data.batches import steps_per_epoch
+from s2m2.data.batches import split_base, steps_per_epoch
 from s2m2.data.dataset import ImageDataset
 from s2m2.errors import InputError
 from s2m2.models import build_backbone
 from s2m2.recipe import FinetuneConfig, PretrainConfig, Recipe
 from s2m2.training.batch_norm import check_shareable
-from s2m2.training.build import check_mix_stages
+from s2m2.training.objectives import check_mix_stages
 
 
 def check_stage(recipe: Recipe, config: PretrainConfig | FinetuneConfig, dataset: ImageDataset) -> None:

@@ -19,7 +19,7 @@ from s2m2.models.backbone import Backbone
 from s2m2.random import StepStream, generator_for, seed_for
 from s2m2.runs.checkpoint import Outcome, load_last, load_outcome, save_best, save_last, save_outcome
 from s2m2.runs.directory import RunDirectory
-from s2m2.runs.metrics import MetricLog
+from s2m2.runs.logging import MetricLog
 from s2m2.training.batch_norm import reestimate_statistics
 from s2m2.training.compiling import uncompiled
 from s2m2.training.objectives import LossTerms, Objective

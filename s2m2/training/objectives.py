@@ -17,7 +17,7 @@ from s2m2.models.backbone import Backbone
 from s2m2.models.layers import CosineHead, LinearHead
 from s2m2.random import StepStream
 from s2m2.recipe import FinetuneConfig, ModelConfig, PretrainConfig, Recipe
-from s2m2.recipe.mixing import MixConfig
+from s2m2.recipe.training import MixConfig
 from s2m2.selfsupervision import ROTATIONS, exemplar_loss, rotate90, rotate90_batch, rotation_loss
 
 COPIES = 4

@@ -16,7 +16,7 @@ from s2m2.analysis.geometry import (
     soft_nearest_neighbor_loss,
     squared_distances,
 )
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from tests.reference import representation as slow
 
 

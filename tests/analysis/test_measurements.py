@@ -7,7 +7,7 @@ import pytest
 
 from s2m2.analysis.measurements import OLDER_KEYS, changed_stages, finished_stages, load_analysis, save_analysis, weights_digest
 from s2m2.errors import InputError
-from s2m2.files import write_text
+from s2m2.io import write_text
 from s2m2.runs.checkpoint import Outcome, save_outcome
 from s2m2.runs.directory import RunDirectory
 from tests.reports.made_up_analysis import made_up_analysis

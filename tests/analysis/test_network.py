@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from s2m2.analysis.network import choose_images, sample_by_class, sample_positions
-from s2m2.data.base_classes import split_base
+from s2m2.data.batches import split_base
 from s2m2.data.catalog import ImageDatasets
 from s2m2.data.dataset import ImageDataset
 from s2m2.errors import InputError
+from s2m2.random import generator_for
 from s2m2.recipe import AnalyzeConfig, DataConfig, Recipe
-from s2m2.seeding import generator_for
 
 
 def recipe(**data: float) -> Recipe:

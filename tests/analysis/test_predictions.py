@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from s2m2.analysis.predictions import Classifier, gradient_signs, measure_head, memorization, perturb, predict, prediction_quality
 from s2m2.models import LinearHead
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from tests.models.tiny import tiny_backbone
 from tests.reference import outcomes as slow_outcomes
 from tests.reference import representation as slow

@@ -8,7 +8,7 @@ from s2m2.analysis.geometry import soft_nearest_neighbor_loss
 from s2m2.analysis.representation import chance_entanglement, layer_name, map_layers, measure_layer, measure_representation
 from s2m2.errors import InputError
 from s2m2.models.backbone import Backbone
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from tests.models.tiny import tiny_backbone
 from tests.reference import representation as slow
 

@@ -7,9 +7,9 @@ import torch
 
 from benchmarks.conventional import Conventional, Images
 from s2m2.models import build_backbone, initialize
+from s2m2.random import generator_for
 from s2m2.recipe import DataConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe
-from s2m2.seeding import generator_for
-from s2m2.training.build import pretrain_objective
+from s2m2.training.objectives import pretrain_objective
 
 # A fork of a process with threads, which later versions of Python warn of, is what a DataLoader does.
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")]

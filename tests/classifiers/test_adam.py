@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from s2m2.classifiers.adam import Adam
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from tests.reference.transductive import ClasswiseAdam
 
 GRADIENTS = torch.randn(30, 2, 3, 5, generator=generator_for(0)).double() * torch.logspace(-6, 2, 5).double()

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from s2m2.classifiers.base import FewShotTasks
 from s2m2.classifiers.cosine import CosineClassifier, CosineWeights, fit_cosine
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from tests.reference.cosine_classifier import CosineModel, classify, fit
 from tests.reference.evaluate import first, made_up_tasks, made_up_unequal_tasks
 

@@ -3,7 +3,7 @@ import torch
 
 from s2m2.classifiers.base import FewShotTasks
 from s2m2.classifiers.cosine_converged import ConvergedCosine
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from tests.reference.evaluate import changed, made_up_tasks, made_up_unequal_tasks
 from tests.reference.inductive import cosine_converged, loop
 

@@ -21,7 +21,7 @@ from s2m2.classifiers.cosine import CosineClassifier
 from s2m2.classifiers.nearest_mean import NearestMean
 from s2m2.classifiers.tim import TIM
 from s2m2.errors import InputError
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from tests.reference.evaluate import changed, made_up_tasks, made_up_unequal_tasks
 
 ESTIMATORS: list[FewShotClassifier] = [

@@ -6,7 +6,7 @@ import torch
 from s2m2.classifiers.base import FewShotClassifier, FewShotTasks
 from s2m2.classifiers.base_statistics import BaseStatistics
 from s2m2.classifiers.building import build_classifier
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from tests.reference.evaluate import changed, first, made_up_tasks, made_up_unequal_tasks, relabeled
 
 EXACT = ("cosine_centroid", "cosine_converged", "logistic", "svm", "ridge")

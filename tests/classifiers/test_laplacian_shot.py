@@ -8,7 +8,7 @@ from s2m2.classifiers.base_statistics import BaseStatistics
 from s2m2.classifiers.building import build_classifier
 from s2m2.classifiers.laplacian_shot import LaplacianShot
 from s2m2.errors import InputError
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from tests.classifiers.transductive import EVEN, ONE_SHOT, UNEQUAL, assert_equals_twin, scores_of
 from tests.reference import transductive as reference
 from tests.reference.evaluate import first

@@ -15,7 +15,7 @@ from s2m2.classifiers.learn2learn import Learn2LearnPrototypes, Learn2LearnSVM
 from s2m2.classifiers.nearest_mean import NearestMean
 from s2m2.data.learn2learn import import_learn2learn
 from s2m2.errors import InputError
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 
 l2l: Any = import_learn2learn()
 

@@ -6,7 +6,7 @@ from s2m2.classifiers.base import FewShotTasks
 from s2m2.classifiers.logistic import LogisticRegression
 from s2m2.classifiers.logistic_newton import TOLERANCE, fit_logistic
 from s2m2.classifiers.span import support_span
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from tests.reference.evaluate import changed, each, made_up_tasks, made_up_unequal_tasks
 from tests.reference.inductive import logistic, loop
 

@@ -4,7 +4,7 @@ from sklearn.neighbors import NearestCentroid
 
 from s2m2.classifiers.base import FewShotTasks
 from s2m2.classifiers.nearest_mean import NearestMean
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from tests.reference.evaluate import changed, each, made_up_tasks, made_up_unequal_tasks, relabeled
 from tests.reference.nearest_mean import squared_distances
 

@@ -7,7 +7,7 @@ import torch
 from s2m2.classifiers.base import FewShotTasks
 from s2m2.classifiers.pt_map import PTMap, sinkhorn
 from s2m2.errors import InputError
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from tests.classifiers.transductive import EVEN, ONE_SHOT, UNEQUAL, assert_equals_twin, scores_of
 from tests.reference import transductive as reference
 from tests.reference.evaluate import changed

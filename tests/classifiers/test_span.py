@@ -8,7 +8,7 @@ import torch
 from s2m2.classifiers.base import FewShotTasks
 from s2m2.classifiers.building import build_classifier
 from s2m2.classifiers.span import support_span
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from tests.reference.evaluate import changed
 from tests.reference.inductive import loop, ridge
 

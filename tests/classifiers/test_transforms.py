@@ -5,8 +5,8 @@ from torch import Tensor
 from s2m2.classifiers.nearest_mean import NearestMean
 from s2m2.classifiers.transforms import build_transforms, subtract
 from s2m2.errors import InputError
+from s2m2.random import generator_for
 from s2m2.recipe.transforms import TransformName, check_transforms, needs_base, transform_steps
-from s2m2.seeding import generator_for
 from tests.reference.evaluate import changed, made_up_tasks
 from tests.reference.transforms import transform
 

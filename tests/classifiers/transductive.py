@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from s2m2.classifiers.base import FewShotClassifier, FewShotTasks
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from tests.reference.evaluate import changed, each, made_up_tasks, made_up_unequal_tasks
 from tests.reference.transductive import Array, log_probabilities
 

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.commands.test_importing import run_of
 
 from s2m2.analysis.geometry import min_soft_nearest_neighbor_loss
 from s2m2.analysis.measurements import Analysis, changed_stages, load_analysis
 from s2m2.analysis.network import choose_images
 from s2m2.cli import main
 from s2m2.data.augment import evaluation_view
-from s2m2.data.base_classes import split_base
+from s2m2.data.batches import split_base
 from s2m2.data.catalog import ImageDatasets
 from s2m2.data.dataset import open_dataset
 from s2m2.evaluation.trained import trained_backbone
@@ -21,7 +22,6 @@ from s2m2.models import CosineHead
 from s2m2.recipe import read_recipe
 from s2m2.runs.checkpoint import load_head
 from s2m2.runs.directory import RunDirectory
-from tests.commands.test_importing import run_of
 from tests.integration.tiny import tiny_flags
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -98,9 +98,7 @@ def test_the_measures_are_those_of_the_best_weights(analyzed: Analyzed, glyph_fo
     assert len(trained.rows) == 32 * 6
 
 
-def test_another_call_samples_the_same_images_and_settings_take_effect(
-    analyzed: Analyzed, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_call_samples_the_same_images_and_settings_take_effect(analyzed: Analyzed, capsys: pytest.CaptureFixture[str]) -> None:
     run, before = analyzed
     with without_report():
         after = analyze(run, *SMALL, "--analyze.temperature", "3.5", "--analyze.epsilons", "2")

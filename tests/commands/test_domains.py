@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from s2m2.cli import main
-from s2m2.data.catalog import load_datasets, query_rows
+from s2m2.data.catalog import load_datasets, query_indices
 from s2m2.data.dataset import ImageDataset, open_dataset
 from s2m2.data.writing import DatasetContents, write_dataset
 from s2m2.errors import InputError
@@ -97,7 +97,7 @@ def test_tables_beside_a_downloaded_one_may_be_downloaded_too(monkeypatch: pytes
 
 def test_queries_are_found_by_the_names_of_their_classes(glyph_folder: Path, other_folder: Path) -> None:
     datasets = load_datasets(DataConfig(path=str(glyph_folder)), EvaluateConfig(query_dataset=str(other_folder)))
-    rows, labels = query_rows(datasets, "novel")
+    rows, labels = query_indices(datasets, "novel")
     assert set(labels.tolist()) == set(datasets.novel.splits["novel"]) - {0}
     assert datasets.queries is not None
     assert [datasets.queries.class_names[label] for label in datasets.queries.labels[rows]] == [
@@ -138,7 +138,7 @@ def test_tables_without_a_class_in_common_are_refused(glyph_folder: Path) -> Non
     renamed = tuple(f"other {name}" for name in dataset.class_names)
     crossed = replace(datasets, queries=replace(dataset, class_names=renamed, digest="another"))
     with pytest.raises(InputError, match="has no class of the novel classes"):
-        query_rows(crossed, "novel")
+        query_indices(crossed, "novel")
 
 
 def test_tasks_in_which_a_class_has_no_query_are_scored_and_drawn(glyph_folder: Path, tmp_path: Path) -> None:

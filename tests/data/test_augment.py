@@ -8,8 +8,8 @@ import torchvision.transforms.v2.functional as tv
 from torch import Tensor
 
 from s2m2.data.augment import Augmentation, apply_augmentation, augment, evaluation_view, normalize, resampling, sample_augmentation
+from s2m2.random import StepStream, generator_for
 from s2m2.recipe import AugmentConfig, DataConfig
-from s2m2.seeding import StepStream, generator_for
 from tests.reference.augment import augment_by_torchvision
 
 PAPER = AugmentConfig(scale=(0.08, 1.0), flip=0.5)

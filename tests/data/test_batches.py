@@ -20,8 +20,8 @@ from s2m2.data.batches import (
 )
 from s2m2.data.dataset import ImageDataset
 from s2m2.errors import InputError
+from s2m2.random import StepStream
 from s2m2.recipe import DataConfig
-from s2m2.seeding import StepStream
 
 IMAGES, CLASSES = 40, 5
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from torch import nn
 
-from s2m2.files import write_text
+from s2m2.io import write_text
 from s2m2.models import CosineHead, build_backbone
+from s2m2.random import generator_for
 from s2m2.recipe import Recipe, recipe_to_yaml
 from s2m2.runs.checkpoint import Outcome, save_best, save_outcome
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.provenance import record
-from s2m2.seeding import generator_for
 
 OUTCOME = Outcome(epochs=3, best_epoch=2, best_score=0.4321, seconds=12.5)
 INTERVAL = 0.0123

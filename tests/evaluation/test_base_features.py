@@ -13,12 +13,12 @@ from s2m2.errors import InputError
 from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.results import newest_results
 from s2m2.evaluation.scoring import EvaluatedFeatures, base_is_needed, prepare_features, score_all
+from s2m2.random import generator_for
 from s2m2.recipe import EvaluateConfig
 from s2m2.recipe.classifiers import ClassifierName
 from s2m2.recipe.inductive import CalibratedConfig
 from s2m2.recipe.transductive import PTMapConfig
 from s2m2.recipe.transforms import TransformName
-from s2m2.seeding import generator_for
 
 FLAGS = ["--evaluate.tasks", "20", "--evaluate.queries", "3", "--evaluate.shots", "1", "--evaluate.details", "false"]
 FLAGS += ["--runtime.accelerator", "cpu"]

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from s2m2.evaluation.classifiers import CosineClassifier, FewShotClassifier, nearest_mean
+from s2m2.classifiers.base import FewShotTasks, ScoresTasks
+from s2m2.evaluation.classifiers import CosineClassifier, nearest_mean
 from s2m2.evaluation.engine import Scorer, TaskGatherer, map_tasks, part_size
-from s2m2.evaluation.tasks import FewShotTasks
+from s2m2.random import generator_for
 from s2m2.recipe import CosineClassifierConfig
-from s2m2.seeding import generator_for
 from s2m2.tasks import sampler
 from s2m2.tasks.episodes import EpisodeIndices, EpisodeSpec
 from s2m2.tasks.sampler import TaskSampler, sample_tasks
@@ -40,7 +40,7 @@ def noisy_nearest_mean(tasks: FewShotTasks, generator: torch.Generator) -> Tenso
     return nearest_mean(tasks, generator) + 8 * noise.unflatten(1, (-1, tasks.ways))
 
 
-def scores_of(classifier: FewShotClassifier, spec: EpisodeSpec = SPEC, **settings: int) -> Tensor:
+def scores_of(classifier: ScoresTasks, spec: EpisodeSpec = SPEC, **settings: int) -> Tensor:
     scorer = Scorer(classifier=classifier, stream=("classifier",), seed=spec.seed, **settings)
     return torch.cat(list(map_tasks(FEATURES, TaskSampler(LABELS, spec), scorer, lambda episodes, scores: scores.clone())))
 
@@ -63,7 +63,7 @@ def test_several_blocks_may_be_one_job(threads: int) -> None:
 
 
 @pytest.mark.parametrize("classifier", [noisy_nearest_mean, CosineClassifier(config=CosineClassifierConfig(epochs=4))])
-def test_neither_the_number_of_threads_nor_of_tasks_changes_a_score(classifier: FewShotClassifier, threads: int) -> None:
+def test_neither_the_number_of_threads_nor_of_tasks_changes_a_score(classifier: ScoresTasks, threads: int) -> None:
     many = scores_of(classifier)
     torch.set_num_threads(1)
     assert torch.equal(scores_of(classifier), many)

@@ -5,12 +5,12 @@ import torch
 
 from s2m2.errors import InputError
 from s2m2.evaluation.classifiers import CosineClassifier, nearest_mean
+from s2m2.evaluation.engine import TaskGatherer
 from s2m2.evaluation.evaluate import example_task, score_tasks
 from s2m2.evaluation.features import FeatureSet
-from s2m2.evaluation.tasks import TaskGatherer
+from s2m2.random import generator_for
 from s2m2.recipe import CosineClassifierConfig
-from s2m2.recipe.tasks import ProtocolName
-from s2m2.seeding import generator_for
+from s2m2.recipe.evaluation import ProtocolName
 from s2m2.tasks.episodes import EpisodeSpec
 from s2m2.tasks.sampler import iterate_tasks, sample_tasks
 from tests.reference.cosine_classifier import classify

@@ -18,7 +18,7 @@ from s2m2.evaluation.features import (
     pixel_features,
     save_features,
 )
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 
 ROWS = torch.tensor([11, 2, 3, 5, 7, 0, 1])
 

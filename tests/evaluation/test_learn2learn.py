@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from s2m2.classifiers.base import FewShotTasks
 from s2m2.data.augment import evaluation_view
 from s2m2.data.dataset import ImageDataset
 from s2m2.data.learn2learn import import_learn2learn
@@ -21,9 +22,8 @@ from s2m2.errors import InputError
 from s2m2.evaluation.classifiers import CosineClassifier, nearest_mean
 from s2m2.evaluation.features import FeatureSet, extract_features
 from s2m2.evaluation.learn2learn import _seeded, meta_dataset, score_taskset, taskset_tasks
-from s2m2.evaluation.tasks import FewShotTasks
+from s2m2.random import generator_for
 from s2m2.recipe import CosineClassifierConfig, DataConfig
-from s2m2.seeding import generator_for
 from tests.models.tiny import tiny_backbone
 from tests.reference.nearest_mean import squared_distances
 

@@ -9,17 +9,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from s2m2.commands.features import check_ensemble, features_label, split_features
-from s2m2.commands.session import Session, open_session
-from s2m2.data.augment import apply_augmentation, draw_augmentation, evaluation_view, normalize
+from s2m2.commands.features import split_features
+from s2m2.data.augment import apply_augmentation, evaluation_view, normalize, sample_augmentation
 from s2m2.data.dataset import open_dataset
 from s2m2.data.glyphs import glyph_dataset
 from s2m2.errors import InputError
+from s2m2.evaluation.run_features import check_ensemble, features_label
 from s2m2.models import Backbone
+from s2m2.pipeline import open_session
+from s2m2.random import generator_for
 from s2m2.recipe import AugmentConfig, DataConfig, EvaluateConfig, ModelConfig, Recipe, RuntimeConfig
 from s2m2.runs.checkpoint import Outcome, save_outcome, save_tensors
 from s2m2.runs.directory import RunDirectory
-from s2m2.seeding import generator_for
+from s2m2.runs.session import Session
 from tests.models.tiny import tiny_backbone
 
 CROPS = 3
@@ -81,7 +83,7 @@ def test_augmented_shots_show_the_mean_of_crops_that_follow_from_the_seed(finish
     total = torch.zeros_like(known.features)
     for number in range(CROPS):
         still = replace(data.augment, jitter=0.0)
-        drawn = draw_augmentation(still, *images.shape[1:3], len(rows), generator_for(3, "support crops", number))
+        drawn = sample_augmentation(still, *images.shape[1:3], len(rows), generator_for(3, "support crops", number))
         total += network()(normalize(apply_augmentation(images, drawn, data.image_size), data)).detach()
     torch.testing.assert_close(known.support_features, total / CROPS)
 

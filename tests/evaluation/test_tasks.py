@@ -3,11 +3,11 @@
 import torch
 
 from s2m2.classifiers.nearest_mean import NearestMean
-from s2m2.data.episodes import EpisodeSpec
-from s2m2.data.sampling import sample_episodes
+from s2m2.evaluation.engine import TaskGatherer
 from s2m2.evaluation.evaluate import score_tasks
 from s2m2.evaluation.features import FeatureSet
-from s2m2.evaluation.tasks import TaskGatherer
+from s2m2.tasks.episodes import EpisodeSpec
+from s2m2.tasks.sampler import sample_tasks
 
 LABELS = torch.arange(6).repeat_interleave(8)
 NAMES = tuple("abcdef")
@@ -15,7 +15,7 @@ NAMES = tuple("abcdef")
 
 def test_support_comes_from_its_own_features_where_there_are_some() -> None:
     features = torch.arange(48.0)[:, None].expand(-1, 3).contiguous()
-    episodes = sample_episodes(LABELS, EpisodeSpec(ways=5, shots=2, queries=3, tasks=4), NAMES)
+    episodes = sample_tasks(LABELS, EpisodeSpec(ways=5, shots=2, queries=3, tasks=4), NAMES)
     tasks = TaskGatherer(features, features + 1000)(episodes)
     assert torch.equal(tasks.support[..., 0], episodes.support + 1000.0)
     assert torch.equal(tasks.query[..., 0], episodes.query.float())

@@ -10,8 +10,8 @@ from s2m2.errors import InputError
 from s2m2.evaluation.features import fingerprint_of
 from s2m2.evaluation.trained import load_backbone, seen_as
 from s2m2.models import build_backbone
+from s2m2.random import generator_for
 from s2m2.recipe import DataConfig, ModelConfig, Recipe, recipe_to_yaml
-from s2m2.seeding import generator_for
 from tests.evaluation.random_run import random_run
 
 RECIPE = Recipe(data=DataConfig(image_size=32, resize_ratio=1.15, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4)), model=ModelConfig(width=8))

@@ -2,12 +2,12 @@
 
 import torch
 
+from s2m2.classifiers.base import FewShotTasks
 from s2m2.evaluation.classifiers import nearest_mean
 from s2m2.evaluation.engine import Scorer
 from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.outcomes import Outcomes, measure_outcomes
-from s2m2.evaluation.tasks import FewShotTasks
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from s2m2.tasks.episodes import EpisodeIndices, EpisodeSpec
 from s2m2.tasks.sampler import TaskSampler, sample_tasks
 

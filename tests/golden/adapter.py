@@ -13,20 +13,19 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from s2m2.cli import main
-from s2m2.data.episodes import EpisodeSpec
 from s2m2.data.glyphs import glyph_dataset
-from s2m2.data.sampling import iterate_episodes
 from s2m2.evaluation.base_statistics import base_statistics
 from s2m2.evaluation.classifiers import CLASSIFIERS, build_classifier
 from s2m2.evaluation.evaluate import sampler_for, score_tasks
 from s2m2.evaluation.features import FeatureSet
 from s2m2.models import build_backbone, initialize
+from s2m2.random import generator_for
 from s2m2.recipe import DataConfig, EvaluateConfig, FinetuneConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe
-from s2m2.recipe.mixing import MixConfig
-from s2m2.seeding import generator_for
-from s2m2.training.build import finetune_objective, pretrain_objective
-from s2m2.training.stage import StageSettings, TrainingImages
-from s2m2.training.step import TrainingStep, prepare
+from s2m2.recipe.training import MixConfig
+from s2m2.tasks.episodes import EpisodeSpec
+from s2m2.tasks.sampler import iterate_tasks
+from s2m2.training.objectives import finetune_objective, pretrain_objective
+from s2m2.training.step import StageSettings, TrainingImages, TrainingStep, prepare
 
 CLASSES, IMAGES, DIM = 20, 40, 64
 QUERIES = 15
@@ -102,7 +101,7 @@ def sampled_tasks(protocol: str, seed: int) -> list[dict[str, Tensor]]:
             "query": part.query,
             "query_ways": part.query_ways,
         }
-        for part in iterate_episodes(labels, spec)
+        for part in iterate_tasks(labels, spec)
     ]
 
 

@@ -10,7 +10,6 @@ import torch
 from s2m2.cli import main
 from s2m2.data import batches
 from s2m2.data.dataset import ImageDataset
-from s2m2.data.episodes import EpisodeSpec
 from s2m2.evaluation.base_statistics import base_statistics
 from s2m2.evaluation.classifiers import build_classifier
 from s2m2.evaluation.evaluate import score_tasks
@@ -20,7 +19,8 @@ from s2m2.recipe import EvaluateConfig
 from s2m2.recipe.classifiers import ClassifierName
 from s2m2.recipe.training import ObjectiveName
 from s2m2.runs.directory import RunDirectory
-from s2m2.runs.metrics import read_metrics
+from s2m2.runs.logging import read_metrics
+from s2m2.tasks.episodes import EpisodeSpec
 from tests.integration.tiny import tiny_flags
 from tests.training.networks import step_maker, tiny_recipe
 

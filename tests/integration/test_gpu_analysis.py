@@ -6,7 +6,7 @@ import torch
 from s2m2.analysis.predictions import Classifier, measure_head
 from s2m2.analysis.representation import measure_representation
 from s2m2.models import LinearHead
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from tests.models.tiny import tiny_backbone
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA GPU")

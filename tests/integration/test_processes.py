@@ -13,7 +13,7 @@ import torch
 
 from s2m2.cli import main
 from s2m2.runs.directory import RunDirectory
-from s2m2.runs.metrics import read_metrics
+from s2m2.runs.logging import read_metrics
 from tests.integration.tiny import SCORED_BRIEFLY, command, flat_state, tiny_flags
 
 # Plain gradient descent at a low rate, as Adam's division by small gradients would magnify rounding.

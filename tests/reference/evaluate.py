@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from s2m2.classifiers.base import FewShotTasks
 from s2m2.evaluation.features import FeatureSet
-from s2m2.evaluation.tasks import FewShotTasks
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from s2m2.tasks.episodes import EpisodeIndices
 
 Scorer = Callable[[Tensor, Tensor], Tensor]

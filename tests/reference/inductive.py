@@ -14,7 +14,7 @@ from torch import Tensor
 
 from s2m2.classifiers.base import FewShotTasks
 from s2m2.classifiers.calibrated import DistributionCalibration
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from tests.reference.evaluate import each
 
 Classifier = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]

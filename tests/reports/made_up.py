@@ -7,18 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from s2m2.data.dataset import SPLITS, ImageDataset
-from s2m2.evaluation.details import (
-    Calibration,
-    ClassDetails,
-    Details,
-    HardTaskDetails,
-    HardWay,
-    Reliability,
-    UnknownDetails,
-)
-from s2m2.evaluation.open_set import OpenScore
+from s2m2.evaluation.details import Calibration, ClassDetails, Details, HardTaskDetails, HardWay, OpenScore, OpenSetDetails, Reliability
 from s2m2.evaluation.results import TaskResults, save_results
-from s2m2.files import write_text
+from s2m2.io import write_text
 from s2m2.recipe import OptimizerConfig, PretrainConfig, Recipe, recipe_to_yaml
 from s2m2.reports.images import DrawnTask, Projection
 from s2m2.runs.checkpoint import Outcome, save_outcome
@@ -94,7 +85,7 @@ def made_up_details(per_task: np.ndarray, classes: int = 8) -> Details:
             temperature=2.5,
             tasks=600,
         ),
-        unknown=UnknownDetails(
+        unknown=OpenSetDetails(
             classes=5,
             tasks=600,
             threshold=0.41,

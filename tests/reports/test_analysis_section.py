@@ -6,7 +6,7 @@ from rich.console import Console
 
 from s2m2.analysis.measurements import save_analysis, weights_digest
 from s2m2.data.catalog import ImageDatasets
-from s2m2.files import write_text
+from s2m2.io import write_text
 from s2m2.recipe import Recipe, recipe_to_yaml
 from s2m2.reports.analysis_section import SERIES, analysis_section, head_plots, layer_plots
 from s2m2.reports.analysis_tables import analysis_tables, entanglement_table, flatness_table, head_tables

@@ -12,7 +12,7 @@ from s2m2.data.catalog import ImageDatasets
 from s2m2.evaluation.results import TaskResults
 from s2m2.evaluation.trained import load_backbone
 from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, PretrainConfig, Recipe
-from s2m2.recipe.mixing import MixConfig
+from s2m2.recipe.training import MixConfig
 from s2m2.reports.card import ExportedModel, model_card
 from s2m2.reports.card_parts import code, mix_words, plain, score_rows
 from s2m2.runs.checkpoint import save_outcome

@@ -6,15 +6,15 @@ from html.parser import HTMLParser
 
 import pytest
 
-from s2m2.arguments import list_flags, sort_arguments
+from s2m2.cli.parsing import list_flags, sort_arguments
 from s2m2.data.catalog import ImageDatasets
 from s2m2.errors import InputError
-from s2m2.evaluation.results import load_results, save_results
-from s2m2.files import write_text
+from s2m2.evaluation.results import load_results, read_results, save_results
+from s2m2.io import write_text
 from s2m2.recipe import DataConfig, FinetuneConfig, Recipe, RuntimeConfig, build_recipe, recipe_parser, recipe_to_yaml
-from s2m2.recipe.mixing import MixConfig
+from s2m2.recipe.training import MixConfig
 from s2m2.reports.html import command_again, duration, stopping_sentence, write_report
-from s2m2.reports.scores import percent, percent_both, read_results
+from s2m2.reports.scores import percent, percent_both
 from s2m2.runs.directory import RunDirectory
 from tests.reports.made_up import FINETUNED, PRETRAINED, RECIPE, made_up_dataset, made_up_results, made_up_run, made_up_task
 

@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 
 from s2m2.data.catalog import ImageDatasets
-from s2m2.data.episodes import EpisodeIndices, EpisodeSpec
 from s2m2.evaluation.classifiers import nearest_mean
 from s2m2.evaluation.evaluate import ExampleTask, example_task
 from s2m2.evaluation.features import FeatureSet
@@ -32,6 +31,7 @@ from s2m2.reports.images import (
     thumbnail,
 )
 from s2m2.reports.plots import svg
+from s2m2.tasks.episodes import EpisodeIndices, EpisodeSpec
 from tests.evaluation.trials import made_up_features
 from tests.reports.made_up import made_up_dataset, made_up_details, made_up_task
 

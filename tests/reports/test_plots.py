@@ -19,7 +19,7 @@ from s2m2.reports.plots import (
 )
 from s2m2.reports.scores import CLASSIFIERS, score_grids
 from s2m2.runs.directory import RunDirectory
-from s2m2.runs.metrics import read_metrics
+from s2m2.runs.logging import read_metrics
 from tests.reports.made_up import FINETUNED, PRETRAINED, made_up_results, made_up_run
 
 

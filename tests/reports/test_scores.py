@@ -4,17 +4,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from s2m2.evaluation.results import TaskResults
-from s2m2.reports.scores import (
-    latest_of_kind,
-    newest_results,
-    paired_change,
-    percent,
-    percent_both,
-    score_grids,
-    score_table,
-    task_label,
-)
+from s2m2.evaluation.results import TaskResults, newest_results
+from s2m2.reports.scores import latest_of_kind, paired_change, percent, percent_both, score_grids, score_table
+from s2m2.tasks.episodes import task_label
 from tests.reports.made_up import made_up_results
 
 # Hand-written from the definition: per-task accuracies 0.4, 0.5, 0.6, 0.7 have mean 55 % and 1.96 * 0.1291 / 2 = 12.65 %.

@@ -31,7 +31,7 @@ from s2m2.runs.checkpoint import (
     save_outcome,
     save_tensors,
 )
-from s2m2.training.optimizer import build_optimizer
+from s2m2.training.optim import build_optimizer
 from tests.models.tiny import tiny_backbone
 
 VERSION_010 = Path(__file__).with_name("version_010")

@@ -14,9 +14,9 @@ from safetensors import safe_open
 from s2m2.cli import main
 from s2m2.evaluation.feature_files import read_feature_file
 from s2m2.evaluation.trained import trained_backbone
+from s2m2.random import generator_for
 from s2m2.recipe import read_recipe
 from s2m2.runs.directory import RunDirectory
-from s2m2.seeding import generator_for
 from tests.reference.wide_resnet import released_network
 
 WIDTH = 4

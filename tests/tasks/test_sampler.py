@@ -6,8 +6,8 @@ from scipy.stats import chisquare
 from torch import Tensor
 
 from s2m2.errors import InputError
-from s2m2.recipe.tasks import ProtocolName
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
+from s2m2.recipe.evaluation import ProtocolName
 from s2m2.tasks.episodes import OPEN_SET, EpisodeIndices, EpisodeSpec, TaskSource, join_episodes
 from s2m2.tasks.sampler import BLOCK, TaskSampler, iterate_tasks, sample_tasks
 from tests.reference.episodes import complaints

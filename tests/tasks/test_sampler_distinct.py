@@ -2,7 +2,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
 from s2m2.tasks import sampler
 from s2m2.tasks.sampler import ClassPool, distinct
 from tests.reference.episodes import shuffled

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from s2m2.errors import InputError
-from s2m2.recipe.tasks import ProtocolName
-from s2m2.seeding import generator_for
+from s2m2.random import generator_for
+from s2m2.recipe.evaluation import ProtocolName
 from s2m2.tasks.episodes import OPEN_SET, EpisodeIndices, EpisodeSpec, TaskSource
 from s2m2.tasks.sampler import BLOCK, TaskSampler
 from s2m2.tasks.saved_tasks import load_tasks, save_tasks

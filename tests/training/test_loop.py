@@ -16,7 +16,7 @@ from s2m2.random import generator_for
 from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, TrainingConfig, ValidationConfig
 from s2m2.runs.checkpoint import Outcome, load_best, load_outcome
 from s2m2.runs.directory import RunDirectory
-from s2m2.runs.metrics import read_metrics
+from s2m2.runs.logging import read_metrics
 from s2m2.training.loop import Score, train_stage
 from s2m2.training.objectives import Objective, finetune_objective, pretrain_objective
 from s2m2.training.step import StageSettings, TrainingImages, TrainingStep

@@ -13,7 +13,7 @@ from s2m2.mixup import Mix, soft_cross_entropy
 from s2m2.models import LinearHead, initialize
 from s2m2.random import generator_for
 from s2m2.recipe import FinetuneConfig, ModelConfig, PretrainConfig, Recipe
-from s2m2.recipe.mixing import MixConfig
+from s2m2.recipe.training import MixConfig
 from s2m2.training.objectives import Objective, check_mix_stages, finetune_objective, mixed_loss, pretrain_objective, sample_step_mix
 from s2m2.training.step import Networks
 from tests.reference.selfsupervision import exemplar_loss

@@ -7,7 +7,7 @@ from torch import Tensor
 from s2m2.errors import InputError
 from s2m2.mixup import Mix
 from s2m2.recipe import FinetuneConfig, PretrainConfig
-from s2m2.recipe.mixing import MixConfig
+from s2m2.recipe.training import MixConfig
 from s2m2.training.objectives import sample_step_mix
 from tests.training.networks import BATCH, CLASSES, stream
 

@@ -17,7 +17,7 @@ from s2m2.data.sources.listing import Flaw, LeftOut
 from s2m2.data.splits import OF_SOURCE, ROTATIONS, split_classes, splits_origin
 from s2m2.data.standard_datasets import DATASETS
 from s2m2.errors import InputError
-from s2m2.recipe.doctor import NAME
+from s2m2.recipe.command_settings import NAME_PLACEHOLDER
 
 ALL = "all"
 """Name of the whole dataset, beside the names of its splits."""
@@ -178,7 +178,7 @@ def page_path(output: str, subject: Subject) -> Path:
         InputError: it is inside the data, a folder is there already, or it cannot be written.
     """
     name = re.sub(r"[^\w.-]+", "-", subject.name).strip("-.") or "data"
-    path = Path(output.replace(NAME, name)).expanduser()
+    path = Path(output.replace(NAME_PLACEHOLDER, name)).expanduser()
     if path.resolve().is_relative_to(Path(subject.place).expanduser().resolve()):
         raise InputError(f"--output {path} lies inside {subject.place}, which is to be left as it is")
     if path.exists() and not path.is_file():

@@ -1,4 +1,0 @@
-# shim
-from s2m2.classifiers.cosine import SHIFT
-
-__all__ = ["SHIFT"]

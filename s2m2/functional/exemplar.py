@@ -1,2 +1,0 @@
-# shim
-from s2m2.selfsupervision import exemplar_loss as exemplar_loss

@@ -1,2 +1,0 @@
-# shim
-"""Moved to `s2m2.reports`."""
