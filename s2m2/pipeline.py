@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentError
 from lightning_fabric import Fabric
 from torch import nn
 
@@ -27,7 +26,8 @@ from s2m2.evaluation.run_evaluation import check_tasks, check_validation
 from s2m2.evaluation.run_features import check_ensemble, check_features
 from s2m2.models import Backbone, build_backbone, initialize
 from s2m2.random import generator_for
-from s2m2.recipe import FinetuneConfig, PretrainConfig, Recipe, build_recipe, one_line, read_recipe, recipe_parser
+from s2m2.recipe import FinetuneConfig, PretrainConfig, Recipe
+from s2m2.recipe.overrides import AnyRecipe, as_recipe
 from s2m2.reports.html import write_report
 from s2m2.runs.checkpoint import Outcome, load_best, load_outcome
 from s2m2.runs.directory import STAGES, RunDirectory
@@ -42,9 +42,6 @@ from s2m2.training.distributed import gather_images
 from s2m2.training.loop import train_stage
 from s2m2.training.objectives import Objective, finetune_objective, pretrain_objective
 from s2m2.training.step import StageSettings, TrainingImages
-
-AnyRecipe = str | Path | Recipe | Mapping[str, Any] | None
-"""A recipe file, a recipe, its settings as a mapping, or None: the recipe of the run at `path` if there is one, else the defaults."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -128,6 +125,22 @@ def run(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bo
         return _finish(session, began, scores=True)
 
 
+def _request(recipe: AnyRecipe, path: Path | str | None, settings: Mapping[str, Any]) -> tuple[Recipe, Path]:
+    """The recipe with all settings, and the run directory."""
+    folder = Path(path).expanduser() if path is not None else default_path(recipe)
+    if recipe is None and RunDirectory(folder).recipe.is_file():
+        recipe = RunDirectory(folder).recipe
+    return as_recipe(recipe, **settings), folder
+
+
+def default_path(recipe: AnyRecipe = None) -> Path:
+    """The run directory of a recipe file, `runs/FOLDER-NAME`; `runs/quick` without one."""
+    if not isinstance(recipe, str | Path):
+        return Path("runs", "quick")
+    file = Path(recipe).resolve()
+    return Path("runs", f"{file.parent.name}-{file.stem}")
+
+
 def _finish(session: Session, began: float, *, scores: bool = False) -> Run:
     """Evaluate and report on the first process."""
     results: Sequence[TaskResults] = ()
@@ -152,74 +165,6 @@ def _evaluate(session: Session) -> tuple[Sequence[TaskResults], Any]:
     facts = {"seconds": round(time.monotonic() - began, 1), "hardware": hardware_of(session.fabric.device)}
     record(session.run, evaluate=facts, data={"name": session.dataset.name, "digest": session.dataset.digest})
     return results, example
-
-
-# Recipes
-
-
-def _request(recipe: AnyRecipe, path: Path | str | None, settings: Mapping[str, Any]) -> tuple[Recipe, Path]:
-    """The recipe with all settings, and the run directory."""
-    folder = Path(path).expanduser() if path is not None else default_path(recipe)
-    if recipe is None and RunDirectory(folder).recipe.is_file():
-        recipe = RunDirectory(folder).recipe
-    return as_recipe(recipe, **settings), folder
-
-
-def default_path(recipe: AnyRecipe = None) -> Path:
-    """The run directory of a recipe file, `runs/FOLDER-NAME`; `runs/quick` without one."""
-    if not isinstance(recipe, str | Path):
-        return Path("runs", "quick")
-    file = Path(recipe).resolve()
-    return Path("runs", f"{file.parent.name}-{file.stem}")
-
-
-def as_recipe(recipe: AnyRecipe = None, **settings: Any) -> Recipe:
-    """The recipe of a file, a mapping or the defaults, with settings over it; see `run`.
-
-    Raises:
-        InputError: an unknown setting, or a value of the wrong type or range.
-    """
-    base = Recipe() if recipe is None or isinstance(recipe, Mapping) else recipe
-    if isinstance(base, str | Path):
-        base = read_recipe(Path(base).expanduser())
-    if not isinstance(base, Recipe):
-        raise InputError(f"recipe is of type {type(base).__name__}, but must be a file, a Recipe or a mapping of settings")
-    shortcuts = {"backbone": "model.backbone", "classifier": "evaluate.classifiers"}
-    changes = {**(recipe if isinstance(recipe, Mapping) else {}), **{shortcuts.get(name, name): value for name, value in settings.items()}}
-    if isinstance(changes.get("evaluate.classifiers"), str):
-        changes["evaluate.classifiers"] = [changes["evaluate.classifiers"]]
-    if not changes:
-        return base
-    try:
-        parser = recipe_parser()
-        tree = _plain(asdict(base))
-        for name, value in changes.items():
-            _merge(tree, str(name).split("."), value)
-        return build_recipe(parser.instantiate(parser.parse_object(tree)))
-    except (ArgumentError, ValueError) as error:
-        raise InputError(one_line(error)) from error
-
-
-def _merge(tree: dict[str, Any], names: list[str], value: Any) -> None:
-    """Put a setting into a tree; a mapping changes only the settings that it names."""
-    name, *rest = names
-    if rest or isinstance(value, Mapping):
-        branch = tree.setdefault(name, {})
-        if not isinstance(branch, dict):
-            raise InputError(f"{name} is a single setting, not a section")
-        for key, item in {".".join(rest): value}.items() if rest else value.items():
-            _merge(branch, str(key).split("."), item)
-    else:
-        tree[name] = _plain(value)
-
-
-def _plain(value: Any) -> Any:
-    """Settings in the types that YAML has."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, Path):
-        return str(value)
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 # Sessions

@@ -10,8 +10,9 @@ import torch
 import s2m2
 from s2m2.console import console, progress_bar, quiet
 from s2m2.io import write_text
-from s2m2.pipeline import as_recipe, default_path
+from s2m2.pipeline import default_path
 from s2m2.recipe import recipe_to_yaml
+from s2m2.recipe.overrides import as_recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TASKS = {"tasks": 20, "queries": 4}

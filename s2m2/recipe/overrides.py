@@ -1,0 +1,68 @@
+"""A recipe from Python: a file, a mapping or a `Recipe`, with settings over it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError
+
+from s2m2.errors import InputError
+from s2m2.recipe.tree import Recipe, build_recipe, one_line, read_recipe, recipe_parser, recipe_to_yaml
+
+AnyRecipe = str | Path | Recipe | Mapping[str, Any] | None
+"""A recipe file, a recipe, its settings as a mapping, or None: the defaults."""
+SHORTCUTS = {"backbone": "model.backbone", "classifier": "evaluate.classifiers"}
+"""Short names of settings that name parts of one's own."""
+
+
+def as_recipe(recipe: AnyRecipe = None, **settings: Any) -> Recipe:
+    """A recipe with settings over it.
+
+    Args:
+        recipe: mappings may be nested or have dotted names, as settings.
+        settings: `pretrain={"epochs": 2}` and `**{"pretrain.epochs": 2}` change that setting alone; `backbone` is short for
+            `model.backbone`, and `classifier`, a name or a list of them, for `evaluate.classifiers`.
+
+    Raises:
+        InputError: the file is missing, a setting is unknown, or a value has the wrong type or range.
+    """
+    base = Recipe() if recipe is None or isinstance(recipe, Mapping) else recipe
+    if isinstance(base, str | Path):
+        base = read_recipe(Path(base).expanduser())
+    if not isinstance(base, Recipe):
+        raise InputError(f"recipe is of type {type(base).__name__}, but must be a file, a Recipe or a mapping of settings")
+    changes = {**(recipe if isinstance(recipe, Mapping) else {}), **settings}
+    if not changes:
+        return base
+    tree = yaml.safe_load(recipe_to_yaml(base))
+    for name, value in changes.items():
+        several = [value] if name == "classifier" and isinstance(value, str) else value
+        _merge(tree, SHORTCUTS.get(name, name).split("."), several)
+    try:
+        parser = recipe_parser()
+        return build_recipe(parser.instantiate(parser.parse_object(tree)))
+    except (ArgumentError, ValueError) as error:
+        raise InputError(one_line(error)) from error
+
+
+def _merge(tree: dict[str, Any], names: list[str], value: Any) -> None:
+    """Put a setting into a tree; a mapping changes only the settings that it names."""
+    name, *rest = names
+    if not rest and not isinstance(value, Mapping):
+        tree[name] = _plain(value)
+        return
+    branch = tree.setdefault(name, {})
+    if not isinstance(branch, dict):
+        raise InputError(f"{name} is a single setting, not a section")
+    for key, item in {".".join(rest): value}.items() if rest else value.items():
+        _merge(branch, str(key).split("."), item)
+
+
+def _plain(value: Any) -> Any:
+    """Values in the types that YAML has."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Path):
+        return str(value)
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
