@@ -197,9 +197,7 @@ def test_the_average_of_the_weights_is_what_is_kept(tmp_path: Path, small_glyphs
     assert torch.equal(state["backbone"][name], last[name])
 
 
-def test_reestimated_statistics_are_those_of_the_kept_weights_on_images_without_augmentation(
-    tmp_path: Path, small_glyphs: ImageDataset
-) -> None:
+def test_reestimated_statistics_are_those_of_the_saved_weights_without_augmentation(tmp_path: Path, small_glyphs: ImageDataset) -> None:
     every = replace(CONFIG, epochs=1, bn_recalibration_images=256)
     train(tmp_path, small_glyphs, every)
     kept, _ = networks(CONFIG, small_glyphs)
