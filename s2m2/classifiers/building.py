@@ -1,4 +1,4 @@
-"""Classifiers from what names them."""
+"""Classifiers from names, recipes, classes and instances."""
 
 from collections.abc import Callable, Mapping
 from inspect import Parameter, isclass, signature
@@ -74,6 +74,6 @@ def balance_warning(classifier: FewShotClassifier, protocol: str | None, label: 
     """
     if not classifier.assumes_balance() or protocol in BALANCED:
         return None
-    tasks = f"protocol {protocol} is" if protocol is not None else "tasks of --evaluate.tasks_from may be"
+    tasks = f"protocol {protocol} is not" if protocol is not None else "tasks of --evaluate.tasks_from may not be"
     name = label or classifier.name
-    return f"{classifier.title} (classifier {name}) assumes class-balanced queries; {tasks} not balanced; alpha_tim does not assume it"
+    return f"{classifier.title} (classifier {name}) assumes class-balanced queries; {tasks} balanced; alpha_tim does not assume it"

@@ -89,7 +89,7 @@ class DistributionCalibration(InductiveClassifier):
         """
         if self.base is None or self.base.class_factors is None:
             raise InputError(
-                "classifier calibrated draws on features of the base classes, which are not at hand; --base-features gives those of "
+                "classifier calibrated needs features of the base classes, which are not at hand; --base-features gives those of "
                 "--features, base=BaseStatistics.from_features(features, labels) in Python"
             )
         if self.neighbors > len(self.base.class_means):
