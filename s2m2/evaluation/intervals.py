@@ -42,7 +42,7 @@ class ClassError:
 
 
 def class_error(values: Sequence[float], class_tasks: Sequence[int], class_sums: Sequence[float]) -> ClassError | None:
-    """Standard error of a mean over tasks if the classes, and with them their images, had been drawn anew.
+    """Standard error of a mean over tasks if the classes, and with them their images, were sampled again.
 
     The usual interval shrinks to nothing as tasks are added, though all of them come from the same few novel classes. The mean over
     all tasks is a U-statistic in the classes, so its variance over draws of classes is estimated by the delete-one jackknife (Arvesen,

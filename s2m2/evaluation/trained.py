@@ -37,7 +37,7 @@ class TrainedBackbone:
 
     @property
     def data(self) -> DataConfig:
-        """How it sees images: `side` in pixels, `resize` before the center is cropped, `mean` and `std` of red, green and blue."""
+        """How it sees images: `image_size` in pixels, `resize_ratio` before the center crop, `mean` and `std` of red, green and blue."""
         return self.recipe.data
 
     def view(self, images: UInt8[Tensor, "image height width 3"]) -> Float[Tensor, "image 3 size size"]:
