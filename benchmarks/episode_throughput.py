@@ -18,11 +18,11 @@ from typing import get_args
 
 import numpy as np
 import torch
+from s2m2.evaluation.base_statistics import base_statistics
 from s2m2.recipe.heads import ClassifierName
 
 from benchmarks.float32 import float32_words
 from s2m2.classifiers.base_statistics import BaseStatistics
-from s2m2.evaluation.base_statistics import base_statistics
 from s2m2.evaluation.classifiers import CLASSIFIERS, build_classifier
 from s2m2.evaluation.evaluate import score_tasks
 from s2m2.evaluation.features import FeatureSet
@@ -51,7 +51,7 @@ def made_up_features(classes: int, name: str) -> FeatureSet:
 
 def table_of(values: torch.Tensor, labels: torch.Tensor) -> FeatureSet:
     names = tuple(str(number) for number in range(int(labels.max()) + 1))
-    return FeatureSet(features=values, labels=labels, rows=torch.arange(len(labels)), class_names=names, fingerprint="")
+    return FeatureSet(features=values, labels=labels, indices=torch.arange(len(labels)), class_names=names, fingerprint="")
 
 
 def read_features(path: Path) -> FeatureSet:

@@ -13,22 +13,24 @@ from typing import Any
 from lightning_fabric import Fabric
 from torch import nn
 
-from s2m2.commands.evaluation import evaluate_run as score_session
-from s2m2.commands.evaluation import validator
 from s2m2.console import console, quiet
+from s2m2.data.augment import evaluation_view
 from s2m2.data.batches import split_base
 from s2m2.data.catalog import ImageDatasets, load_datasets
 from s2m2.data.dataset import ImageDataset
 from s2m2.data.standard_datasets import resolve_size
 from s2m2.errors import InputError
+from s2m2.evaluation.features import extract_features
+from s2m2.evaluation.intervals import mean_and_interval
 from s2m2.evaluation.results import TaskResults
-from s2m2.evaluation.run_evaluation import check_tasks, check_validation
-from s2m2.evaluation.run_features import check_ensemble, check_features
+from s2m2.evaluation.run_evaluation import ValidationTasks, check_tasks, check_validation, evaluate_features_of_run
+from s2m2.evaluation.run_features import EXTRACTION_BATCH, RunFeatures, check_ensemble, check_features
 from s2m2.models import Backbone, build_backbone, initialize
 from s2m2.random import generator_for
-from s2m2.recipe import FinetuneConfig, PretrainConfig, Recipe
+from s2m2.recipe import FinetuneConfig, PretrainConfig, Recipe, ValidationConfig
 from s2m2.recipe.overrides import AnyRecipe, as_recipe
 from s2m2.reports.html import write_report
+from s2m2.reports.images import DrawnTask
 from s2m2.runs.checkpoint import Outcome, load_best, load_outcome
 from s2m2.runs.directory import STAGES, RunDirectory
 from s2m2.runs.loading import LoadedBackbone, load
@@ -36,10 +38,10 @@ from s2m2.runs.logging import check_loggers
 from s2m2.runs.provenance import hardware_of, record
 from s2m2.runs.session import Check, Session, alone, begin_session, first_process_alone
 from s2m2.training.checks import check_stage
-from s2m2.training.compiling import compile_networks
+from s2m2.training.compiling import compile_networks, uncompiled
 from s2m2.training.devices import build_fabric
-from s2m2.training.distributed import gather_images
-from s2m2.training.loop import train_stage
+from s2m2.training.distributed import gather_images, join_interleaved
+from s2m2.training.loop import Score, Validate, train_stage
 from s2m2.training.objectives import Objective, finetune_objective, pretrain_objective
 from s2m2.training.step import StageSettings, TrainingImages
 
@@ -234,7 +236,7 @@ def fresh_networks(recipe: Recipe, dataset: ImageDataset, fabric: Fabric) -> tup
     return backbone, objective
 
 
-def _train(session: Session, config: PretrainConfig | FinetuneConfig, backbone: Backbone, objective: nn.Module) -> Outcome:
+def _train(session: Session, config: PretrainConfig | FinetuneConfig, backbone: Backbone, objective: Objective) -> Outcome:
     recipe, run, fabric = session.recipe, session.run, session.fabric
     say: Callable[[str], None] = partial(console.print, markup=False, soft_wrap=True) if fabric.is_global_zero else lambda text: None
     done = load_outcome(run.outcome(config.stage))
@@ -247,7 +249,7 @@ def _train(session: Session, config: PretrainConfig | FinetuneConfig, backbone: 
     validate = validator(recipe, session.datasets.validation, config.validation, fabric)
     hardware = hardware_of(fabric.device, fabric.world_size)
     with alone(fabric, run):
-        say(f"{config.stage}: {len(images.rows):,} images, on {hardware}, {recipe.runtime.precision}")
+        say(f"{config.stage}: {len(images.indices):,} images, on {hardware}, {recipe.runtime.precision}")
         outcome = train_stage(fabric, run, backbone, objective, images, settings, validate)
     if fabric.is_global_zero:
         record(run, **{config.stage: {**asdict(outcome), "hardware": hardware}, "runtime": asdict(recipe.runtime)})
@@ -271,4 +273,44 @@ def compile_where_asked(recipe: Recipe, fabric: Fabric, backbone: Backbone, obje
 def base_images(recipe: Recipe, dataset: ImageDataset) -> TrainingImages:
     """The images of both training stages."""
     base = split_base(dataset, recipe.data, recipe.seed)
-    return TrainingImages(images=dataset.image_tensor(), rows=base.rows, labels=base.labels)
+    return TrainingImages(images=dataset.image_tensor(), indices=base.indices, labels=base.labels)
+
+
+# Scores
+
+
+def run_features(session: Session) -> RunFeatures:
+    """Features of the images of a session's run."""
+    return RunFeatures(recipe=session.recipe, run=session.run, datasets=session.datasets, device=session.fabric.device)
+
+
+def validator(recipe: Recipe, dataset: ImageDataset, config: ValidationConfig, fabric: Fabric) -> Validate:
+    """The mean accuracy of a backbone on validation tasks, the same ones at every call.
+
+    Every process extracts features of some of the images, so all of them have to call it; all get the score.
+    """
+    tasks = ValidationTasks(dataset, config, recipe.seed)
+    view = partial(evaluation_view, config=recipe.data)
+
+    def score(backbone: Backbone) -> Score:
+        indices = tasks.indices[fabric.global_rank :: fabric.world_size]
+        with uncompiled(recipe.runtime.compile):
+            features = extract_features(backbone, dataset.image_tensor(), indices, view, batch_size=EXTRACTION_BATCH, device=fabric.device)
+        if fabric.world_size > 1:
+            features = join_interleaved(features.to(fabric.device), len(tasks.indices)).cpu()
+        return Score(*mean_and_interval(tasks.accuracies(features, fabric.device).tolist()))
+
+    return score
+
+
+def score_session(session: Session) -> tuple[list[TaskResults], DrawnTask]:
+    """Score all classifiers on all kinds of tasks and features; also the first task as images."""
+    evaluation, config = evaluate_features_of_run(run_features(session)), session.recipe.evaluate
+    drawn = DrawnTask.from_evaluation(
+        partial(session.datasets.image, config.split),
+        evaluation.features,
+        evaluation.example,
+        classifier=evaluation.classifier,
+        features=config.features[-1],
+    )
+    return evaluation.results, drawn

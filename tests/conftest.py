@@ -48,12 +48,6 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         option.dist, option.loadscopereorder = "loadscope", False
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """The markers, for `--strict-markers`."""
-    config.addinivalue_line("markers", "slow: takes more than about five seconds; `pytest -m fast` leaves it out")
-    config.addinivalue_line("markers", "fast: every test that is not slow; set automatically")
-
-
 @pytest.hookimpl(tryfirst=True)  # before tests are selected by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test as slow or fast; the longest modules first, all else in its order."""

@@ -76,7 +76,7 @@ def measure(trial: Trial) -> Findings:
 def look(looks: list[Findings], trained: Trained) -> None:
     """Clean held-out images, and the labels of the training images, right and wrong; nothing is selected by it."""
     base = trained.base
-    learned = memorization(trained.logits(base.rows).argmax(1), base.labels, base.true_labels)
+    learned = memorization(trained.logits(base.indices).argmax(1), base.labels, base.true_labels)
     wrong = {"memorized": learned.memorized, "resisted": learned.true_label, "clean": learned.clean_accuracy}
     looks.append({**held_out_quality(trained), **wrong})
 

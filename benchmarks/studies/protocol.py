@@ -183,8 +183,8 @@ def train(trial: Trial, watch: Callable[[Trained], None] | None = None) -> Train
     objective = pretrain_objective(recipe, backbone.feature_dim, len(table.splits["base"]))
     initialize(objective, generator_for(recipe.seed, "heads"))
     base = split_base(table, recipe.data, recipe.seed)
-    trained = Trained(trial=trial, recipe=recipe, table=table, base=base, backbone=backbone, class_head=objective.class_head)
-    images = TrainingImages(images=table.image_tensor(), rows=base.rows, labels=base.labels)
+    trained = Trained(trial=trial, recipe=recipe, table=table, base=base, backbone=backbone, class_head=objective.heads["classifier"])
+    images = TrainingImages(images=table.image_tensor(), indices=base.indices, labels=base.labels)
     stages = [(recipe.pretrain, objective)] + [(recipe.finetune, finetune_objective(recipe, objective))] * trial.finetune
     fabric = build_fabric(recipe.runtime)
     with TemporaryDirectory() as folder:
@@ -206,7 +206,7 @@ def _watched(watch: Callable[[Trained], None], trained: Trained, judged: Backbon
 
 def held_out_quality(trained: Trained) -> Findings:
     """Accuracy, negative log-likelihood (nats) and calibration error on images of base classes that training did not see."""
-    quality = prediction_quality(trained.logits(trained.base.held_rows), trained.base.held_labels)
+    quality = prediction_quality(trained.logits(trained.base.holdout_indices), trained.base.holdout_labels)
     return {"accuracy": quality.accuracy, "nll": quality.nll, "calibration": quality.calibration_error}
 
 
@@ -215,7 +215,7 @@ def few_shot(trained: Trained, split: Split = "novel") -> Findings:
     rows = torch.from_numpy(trained.table.rows(split))
     features = extract_features(trained.backbone, trained.table.image_tensor(), rows, trained.view, batch_size=BATCH)
     labels = torch.from_numpy(trained.table.labels)[rows]
-    known = FeatureSet(features=features, labels=labels, rows=rows, class_names=trained.table.class_names, fingerprint="")
+    known = FeatureSet(features=features, labels=labels, indices=rows, class_names=trained.table.class_names, fingerprint="")
     classifier = build_classifier("cosine_centroid", EvaluateConfig())
     found = {}
     for shots in (1, 5):

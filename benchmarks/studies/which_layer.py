@@ -80,8 +80,8 @@ def measure(trial: Trial) -> Findings:
     found = {**held_out_quality(trained), **few_shot(trained)}
     if trial.setting == PLAIN:
         base = trained.base
-        chosen = sample_by_class(base.held_labels, trial.subset.base_classes, 10, generator_for(trial.recipe.seed, "entanglement"))
-        rows, labels = base.held_rows[chosen], base.held_labels[chosen]
+        chosen = sample_by_class(base.holdout_labels, trial.subset.base_classes, 10, generator_for(trial.recipe.seed, "entanglement"))
+        rows, labels = base.holdout_indices[chosen], base.holdout_labels[chosen]
         images = trained.table.image_tensor()
         representation = measure_representation(trained.backbone, images, rows, labels, trained.view, batch_size=BATCH)
         found["entanglement"] = [layer.entanglement for layer in representation.layers]

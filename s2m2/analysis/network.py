@@ -58,13 +58,13 @@ def choose_images(recipe: Recipe, datasets: ImageDatasets) -> AnalyzedImages:
         InputError: no base class has two images.
     """
     config, base = recipe.analyze, split_base(datasets.base, recipe.data, recipe.seed)
-    images, held_out = datasets.base.image_tensor(), bool(len(base.held_rows))
-    candidates = (base.held_rows, base.held_labels) if held_out else (base.rows, base.true_labels)
+    images, held_out = datasets.base.image_tensor(), bool(len(base.holdout_indices))
+    candidates = (base.holdout_indices, base.holdout_labels) if held_out else (base.indices, base.true_labels)
     head_sample = sample_positions(len(candidates[0]), config.predictions, generator_for(config.seed, "analysis", "head"))
     indices, labels, from_held_out = *candidates, held_out
     positions = _sample(labels, config, "base")
     if held_out and not len(positions):  # one held-out image per class has no other to compare it with
-        indices, labels, from_held_out = base.rows, base.true_labels, False
+        indices, labels, from_held_out = base.indices, base.true_labels, False
         positions = _sample(labels, config, "base")
     if not len(positions):
         raise InputError(f"no base class of {datasets.base.name} has two images, which the analysis compares")
@@ -165,7 +165,7 @@ def _sample(labels: Int64[Tensor, " item"], config: AnalyzeConfig, kind: str) ->
 def _novel_sample(dataset: ImageDataset, config: AnalyzeConfig) -> ImageSample | None:
     if not dataset.splits.get("novel", ()):
         return None
-    indices = torch.from_numpy(dataset.rows("novel"))
+    indices = torch.from_numpy(dataset.indices("novel"))
     labels = torch.from_numpy(dataset.labels)[indices]
     positions = _sample(labels, config, "novel")
     return ImageSample(images=dataset.image_tensor(), indices=indices[positions], labels=labels[positions]) if len(positions) else None
@@ -174,5 +174,5 @@ def _novel_sample(dataset: ImageDataset, config: AnalyzeConfig) -> ImageSample |
 def _corrupted_sample(images: Tensor, base: BaseSplit, config: AnalyzeConfig) -> tuple[ImageSample | None, Tensor | None]:
     if torch.equal(base.labels, base.true_labels):
         return None, None
-    sample = sample_positions(len(base.rows), config.predictions, generator_for(config.seed, "analysis", "memorization"))
-    return ImageSample(images=images, indices=base.rows[sample], labels=base.labels[sample]), base.true_labels[sample]
+    sample = sample_positions(len(base.indices), config.predictions, generator_for(config.seed, "analysis", "memorization"))
+    return ImageSample(images=images, indices=base.indices[sample], labels=base.labels[sample]), base.true_labels[sample]

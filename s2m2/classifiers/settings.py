@@ -7,23 +7,11 @@ from numbers import Integral, Real
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from jsonargparse import typing as number
-from jsonargparse.typing import restricted_number_type
-
 from s2m2.errors import InputError
 
 RUNTIME = ("base", "random_state")
 """Constructor parameters that are no settings: the evaluation supplies them."""
 
-
-PositiveInt = Annotated[int, number.PositiveInt, "1 or more"]
-NonNegativeInt = Annotated[int, number.NonNegativeInt, "0 or more"]
-PositiveFloat = Annotated[float, number.PositiveFloat, "above 0"]
-NonNegativeFloat = Annotated[float, number.NonNegativeFloat, "0 or more"]
-ClosedUnitInterval = Annotated[float, number.ClosedUnitInterval, "from 0 to 1"]
-FromZeroBelowOne = Annotated[float, restricted_number_type("FromZeroBelowOne", float, [(">=", 0), ("<", 1)]), "at least 0 and below 1"]
-AboveZeroToOne = Annotated[float, restricted_number_type("AboveZeroToOne", float, [(">", 0), ("<=", 1)]), "above 0 and at most 1"]
-IntFromTwo = Annotated[int, restricted_number_type("IntFromTwo", int, (">=", 2)), "2 or more"]
 
 TYPES: Mapping[Any, tuple[type, str]] = {int: (Integral, "a whole number"), float: (Real, "a number"), bool: (bool, "true or false")}
 

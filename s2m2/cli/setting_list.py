@@ -11,7 +11,6 @@ from jsonargparse import ArgumentParser
 
 from s2m2.errors import InputError
 from s2m2.recipe import Recipe, recipe_parser
-from s2m2.recipe.evaluation import SECTIONS
 from s2m2.recipe.parts import CLASSIFIER_NAMES, check_classifier, did_you_mean
 from s2m2.recipe.ranges import annotations_of
 
@@ -151,7 +150,10 @@ def _value_words(value: Any) -> str:
 
 def _print_classifier(name: str) -> None:
     """The settings of a few-shot classifier."""
-    kind = _load_classifier(name)
+    from s2m2.classifiers import load_class  # which may import torch
+
+    check_classifier(CLASSIFIERS, name)
+    kind = load_class(name)
     parser = ArgumentParser(add_help=False)
     parser.add_class_arguments(kind, skip={"base", "random_state"})
     title = wrap(f"{name}: {first_sentence(kind.__doc__ or '')}", 0, 0)
@@ -163,8 +165,3 @@ def _print_classifier(name: str) -> None:
 def _classifier_list() -> str:
     names = ", ".join(CLASSIFIER_NAMES)
     return f"\nClassifiers; `s2m2 settings {CLASSIFIERS}.NAME` lists the settings of one:\n{wrap(names, 2, 2)}"
-
-
-def _load_classifier(name: str) -> Any:
-    check_classifier(CLASSIFIERS, name)  # shim: from here on s2m2.classifiers.load_class(name)
-    return SECTIONS.get(name, type("NoSettings", (), {"__doc__": "no settings."}))

@@ -1,1 +1,1 @@
-"""Composition roots, one file a subject: they put the parts together and contain no maths."""
+"""What the command line calls: thin functions that call the package and print what it returns."""

@@ -175,6 +175,3 @@ def _resample(
 def _luma(values: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 1 height width"]:
     red, green, blue = values.split(1, dim=1)
     return (LUMA[0] * red).add_(LUMA[1] * green).add_(LUMA[2] * blue)
-
-
-draw_augmentation = sample_augmentation  # shim

@@ -35,21 +35,6 @@ class BaseSplit:
     """Images of the same classes that training does not see: the fraction `data.holdout_fraction` of every class."""
     holdout_labels: Int64[Tensor, " holdout"]
 
-    @property
-    def rows(self) -> Int64[Tensor, " item"]:  # shim
-        """As `indices`."""
-        return self.indices
-
-    @property
-    def held_rows(self) -> Int64[Tensor, " holdout"]:  # shim
-        """As `holdout_indices`."""
-        return self.holdout_indices
-
-    @property
-    def held_labels(self) -> Int64[Tensor, " holdout"]:  # shim
-        """As `holdout_labels`."""
-        return self.holdout_labels
-
 
 def split_base(dataset: ImageDataset, config: DataConfig, seed: int) -> BaseSplit:
     """The base images for training and the holdout, a function of the dataset, the settings and the seed.
@@ -205,11 +190,6 @@ class BatchReader:
         self._thread = None if is_resident else ThreadPoolExecutor(max_workers=1, thread_name_prefix="images", initializer=choose)
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" and not is_resident else None
         self._ahead: tuple[int, Future[tuple[Batch, torch.cuda.Event | None]]] | None = None
-
-    @property
-    def rows(self) -> Int64[Tensor, " item"]:  # shim
-        """As `indices`."""
-        return self.indices
 
     def __call__(self, step: int) -> Batch:
         """The batch of one step on this process. Steps may come in any order; one after the other is fast."""

@@ -118,6 +118,3 @@ def query_indices(datasets: ImageDatasets, split: Split) -> tuple[Int64[np.ndarr
     if not len(indices):
         raise InputError(f"--evaluate.query_dataset has {queries.name}, which has no class of the {split} classes of {support.name}")
     return indices, labels[indices]
-
-
-query_rows = query_indices  # shim

@@ -81,10 +81,6 @@ class ImageDataset:
             raise InputError(f"dataset {self.name} has no {split} classes")
         return np.flatnonzero(np.isin(self.labels, classes))
 
-    def rows(self, split: Split) -> Int64[np.ndarray, " item"]:  # shim
-        """As `indices`."""
-        return self.indices(split)
-
     def labeled(self, split: Split) -> LabeledImages:
         """The images of a split with their class numbers.
 

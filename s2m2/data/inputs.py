@@ -114,4 +114,4 @@ def _read_pillow(image: Image.Image, name: str) -> UInt8[np.ndarray, "height wid
         turned.save(content, "PNG")
     except OSError as error:  # a file cut short, which Pillow reads only now
         raise InputError(f"{name} cannot be read: {error}") from error
-    return decode_whole(StoredImage(archive=Path(name), row=0, content=content.getvalue()))
+    return decode_whole(StoredImage(archive=Path(name), index=0, content=content.getvalue()))

@@ -137,7 +137,6 @@ BLIND_PICKLE = SimpleNamespace(
     load=_nothing, _Unpickler=lambda file: SimpleNamespace(load=lambda: _nothing(file)), UnpicklingError=pickle.UnpicklingError
 )
 """Stands for the module `pickle` in learn2learn."""
-TABLE = DATASET_FOLDER  # shim
 
 
 def _one_line(error: BaseException) -> str:

@@ -12,12 +12,12 @@ from jaxtyping import Float64
 from s2m2.console import progress_bar
 from s2m2.errors import InputError
 from s2m2.evaluation.compare import Comparison, compare_results
-from s2m2.evaluation.contract import build_classifier, transform_features
 from s2m2.evaluation.evaluate import sampler_for
 from s2m2.evaluation.feature_files import classes_digest, feature_set
 from s2m2.evaluation.features import FeatureSet
+from s2m2.evaluation.preparation import PreparedFeatures, build_classifier, check_positive, transform_features
 from s2m2.evaluation.results import TaskResults
-from s2m2.evaluation.scoring import EvaluatedFeatures, PreparedFeatures, check_positive, score_kind
+from s2m2.evaluation.scoring import EvaluatedFeatures, score_kind
 from s2m2.recipe import EvaluateConfig
 from s2m2.recipe.transforms import TransformName, check_transforms, needs_base
 from s2m2.tasks.episode_sampler import label_array, task_spec
@@ -129,7 +129,7 @@ def evaluate(
     evaluated = EvaluatedFeatures(
         features=features, name="features", dataset="arrays", split="all", data_digest=classes_digest(features), base=base_features
     )
-    config = EvaluateConfig(transforms=names, unknown=0)
+    config = EvaluateConfig(transforms=names, open_set_classes=0)
     label = next(iter(prepared.classifiers))
     with progress_bar(label, tasks, "tasks", shown=progress) as advance:
         return EvaluationResult(results=score_kind(evaluated, prepared, label, (spec, _sampler(features, spec)), config, where, advance))

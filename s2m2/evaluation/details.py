@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from s2m2.evaluation.old_names import old_keywords  # shim
-
 OLD_KEYS = {
     "TaskResults": {"head": "classifier"},
     "Details": {"unknown": "open_set"},
@@ -88,9 +86,6 @@ class OpenSetDetails:
     score: OpenScore
 
 
-UnknownDetails = OpenSetDetails  # shim
-
-
 @dataclass(frozen=True, kw_only=True)
 class HardWay:
     """One class of a hard task, as indices of the image dataset."""
@@ -114,7 +109,6 @@ class HardTaskDetails:
     ways: tuple[HardWay, ...]
 
 
-@old_keywords(unknown="open_set")  # shim
 @dataclass(frozen=True, kw_only=True)
 class Details:
     """Everything about one classifier on one kind of task except the accuracies."""
@@ -127,11 +121,6 @@ class Details:
     open_set: OpenSetDetails | None = None
     left_out: tuple[str, ...] = ()
     """What could not be measured, and why; a sentence each."""
-
-    @property
-    def unknown(self) -> OpenSetDetails | None:  # shim
-        """As `open_set`."""
-        return self.open_set
 
     @classmethod
     def from_stated(cls, stated: Mapping[str, Any]) -> "Details":

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from s2m2.classifiers.base import BLOCKS, MAX_GATHER, FewShotTasks, ScoresTasks
+from s2m2.classifiers.transforms import TaskTransform
 from s2m2.random import generator_for
 from s2m2.tasks.episodes import EpisodeIndices, TaskSource, join_episodes
 from s2m2.threads import one_thread
@@ -23,8 +24,6 @@ JOBS_AHEAD = 2
 Result = TypeVar("Result")
 Reduce = Callable[[EpisodeIndices, Float[Tensor, "task query way"]], Result]
 """Reduces tasks and their scores to what is needed of them."""
-TaskTransform = Callable[[FewShotTasks], FewShotTasks]
-"""Changes the features of tasks before the classifier."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

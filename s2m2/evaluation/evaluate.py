@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
+from s2m2.classifiers.base import FewShotClassifier, JobSize, ScoresTasks
 from s2m2.classifiers.transforms import TaskTransform
-from s2m2.evaluation.contract import ScoresTasks, job_size
 from s2m2.evaluation.engine import Scorer, map_tasks
 from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.outcomes import task_accuracies
@@ -109,7 +109,7 @@ def scorer_for(
 ) -> Scorer:
     """A classifier with its random stream for tasks of a specification, and the support features of a feature set."""
     name = name if name is not None else getattr(classifier, "name", type(classifier).__name__)
-    job = job_size(classifier, name, device)
+    job = classifier.job_on(torch.device(device)) if isinstance(classifier, FewShotClassifier) else JobSize()
     return Scorer(
         classifier=classifier,
         stream=("head", name, spec.ways, spec.shots),  # the first word is part of the numbers

@@ -10,8 +10,9 @@ from safetensors import SafetensorError, safe_open
 
 from s2m2.data.sources.unpickling import read_pickle
 from s2m2.errors import InputError
-from s2m2.evaluation.features import FeatureSet, fingerprint_of, load_features, save_features
+from s2m2.evaluation.features import FeatureSet, load_features, save_features
 from s2m2.io import replace_file
+from s2m2.runs.checkpoint import fingerprint_of
 
 ENDINGS = (".npz", ".safetensors")
 """Of feature files that are read and written."""

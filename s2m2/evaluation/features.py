@@ -1,6 +1,5 @@
 """`FeatureSet`: the features of labeled images; their extraction, and cache files by fingerprint."""
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +14,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from s2m2.errors import InputError
-from s2m2.evaluation.old_names import old_keywords  # shim
 from s2m2.io import replace_file
 from s2m2.models.layers import evaluation_mode
+from s2m2.runs.checkpoint import fingerprint_of
 
 FEATURES_FORMAT = "1"
 TENSORS = ("features", "labels", "indices")
@@ -33,7 +32,6 @@ ImageTransform = Callable[[UInt8[Tensor, "batch height width 3"], Int64[Tensor, 
 """The same with a transform for each image: the second argument has their positions among the extracted images."""
 
 
-@old_keywords(rows="indices")  # shim
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FeatureSet:
     """Features of labeled images: all that an evaluation needs of them."""
@@ -51,11 +49,6 @@ class FeatureSet:
     """Features of the images as support, such as means over several crops; None: the same. Not stored in files."""
     for_queries: Bool[Tensor, " image"] | None = None
     """Images that queries are sampled from, all others being for support; None: any image may be either. Not stored in files."""
-
-    @property
-    def rows(self) -> Int64[Tensor, " image"]:  # shim
-        """As `indices`."""
-        return self.indices
 
 
 def extract_features(
@@ -185,16 +178,6 @@ def _home(values: int, device: torch.device) -> torch.device:
 def _check_finite(features: Tensor) -> None:
     if not bool(features.isfinite().all()):
         raise InputError("the network gives features that are not finite; its weights are of no use")
-
-
-def fingerprint_of(state: Mapping[str, Tensor], *texts: str) -> str:
-    """SHA-256, hexadecimal, over names, types, shapes and values of tensors in any order, and over texts in theirs."""
-    names = sorted(state)
-    header = [[name, str(state[name].dtype), list(state[name].shape)] for name in names]
-    digest = hashlib.sha256(json.dumps([header, texts]).encode())
-    for name in names:
-        digest.update(state[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def save_features(path: Path, features: FeatureSet) -> None:

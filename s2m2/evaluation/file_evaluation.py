@@ -7,8 +7,9 @@ import torch
 from s2m2.errors import InputError
 from s2m2.evaluation.feature_files import classes_digest, read_feature_file
 from s2m2.evaluation.features import FeatureSet
+from s2m2.evaluation.preparation import PreparedFeatures, base_is_needed, prepare_features
 from s2m2.evaluation.run_evaluation import check_specs
-from s2m2.evaluation.scoring import EvaluatedFeatures, PreparedFeatures, base_is_needed, prepare_features, task_specs
+from s2m2.evaluation.scoring import EvaluatedFeatures, task_specs
 from s2m2.recipe import EvaluateConfig
 from s2m2.tasks.saved_tasks import load_tasks
 

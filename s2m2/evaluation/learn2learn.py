@@ -47,7 +47,7 @@ def meta_dataset(dataset: ImageDataset | FeatureSet, split: Split | None = None,
             raise InputError("a FeatureSet is one split of features already; give meta_dataset no split and no transform with it")
         items = _Items(dataset.features, torch.arange(len(dataset.features)), dataset.labels, _unchanged)
     else:
-        indices = torch.from_numpy(dataset.rows(split) if split is not None else np.arange(len(dataset.images)))
+        indices = torch.from_numpy(dataset.indices(split) if split is not None else np.arange(len(dataset.images)))
         items = _Items(dataset.image_tensor(), indices, torch.from_numpy(dataset.labels)[indices], _View(transform or _from_0_to_1))
     # Without the labels, learn2learn would read every image twice.
     return learn2learn.data.MetaDataset(items, indices_to_labels=dict(enumerate(items.labels.tolist())))

@@ -10,12 +10,12 @@ from torch import Tensor
 from s2m2.data.catalog import ImageDatasets, query_indices
 from s2m2.data.dataset import ImageDataset
 from s2m2.errors import InputError
-from s2m2.evaluation.contract import build_classifiers, classifier_specs, needs_base
 from s2m2.evaluation.evaluate import ExampleTask, example_task, score_tasks
 from s2m2.evaluation.features import FeatureSet
+from s2m2.evaluation.preparation import build_classifiers, classifier_specs, needs_base, prepare_features
 from s2m2.evaluation.results import TaskResults
 from s2m2.evaluation.run_features import RunFeatures, features_label
-from s2m2.evaluation.scoring import EvaluatedFeatures, prepare_features, score_all, task_sources, task_specs, warn_of_balance
+from s2m2.evaluation.scoring import EvaluatedFeatures, score_all, task_sources, task_specs, warn_of_balance
 from s2m2.random import seed_for
 from s2m2.recipe import EvaluateConfig, Recipe, TrainingConfig, ValidationConfig
 from s2m2.runs.directory import RunDirectory
@@ -78,11 +78,11 @@ def check_tasks(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory) -> N
     if datasets.queries is not None:
         _check_two_sources(recipe, datasets)
     elif config.tasks_from:
-        indices = torch.from_numpy(dataset.rows(config.split))
+        indices = torch.from_numpy(dataset.indices(config.split))
         for path in config.tasks_from:
             load_tasks(path, indices, torch.from_numpy(dataset.labels)[indices])
     else:
-        labels = torch.from_numpy(dataset.labels[dataset.rows(config.split)])
+        labels = torch.from_numpy(dataset.labels[dataset.indices(config.split)])
         check_specs(task_specs(config), labels, dataset.class_names, f"{config.split} tasks of {dataset.name}")
 
 
@@ -92,7 +92,7 @@ def _check_two_sources(recipe: Recipe, datasets: ImageDatasets) -> None:
     if config.tasks_from:
         raise InputError("--evaluate.tasks_from names support and queries, so there is no --evaluate.query_dataset beside it")
     dataset, (_, labels) = datasets.of(config.split), query_indices(datasets, config.split)
-    support = torch.from_numpy(dataset.labels[dataset.rows(config.split)])
+    support = torch.from_numpy(dataset.labels[dataset.indices(config.split)])
     both, for_queries = torch.cat([support, torch.from_numpy(labels)]), torch.arange(len(support) + len(labels)) >= len(support)
     for spec in task_specs(config):
         TaskSampler(both, spec, dataset.class_names, for_queries)
@@ -114,7 +114,7 @@ def check_validation(config: TrainingConfig, dataset: ImageDataset) -> None:
         raise InputError(
             f"--{config.stage}.validation.classifier is {spec.label}, which needs base features; validation has no time to extract them"
         )
-    labels = torch.from_numpy(dataset.labels[dataset.rows("validation")])
+    labels = torch.from_numpy(dataset.labels[dataset.indices("validation")])
     check_specs([_validation_spec(config.validation, seed=0)], labels, dataset.class_names, f"validation tasks of {dataset.name}")
 
 
@@ -127,7 +127,7 @@ class ValidationTasks:
         Args:
             seed: of the recipe.
         """
-        self.indices = torch.from_numpy(dataset.rows("validation"))
+        self.indices = torch.from_numpy(dataset.indices("validation"))
         """Indices of the images whose features `accuracies` takes."""
         self.labels = torch.from_numpy(dataset.labels)[self.indices]
         self.class_names = dataset.class_names

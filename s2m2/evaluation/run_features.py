@@ -21,19 +21,18 @@ from s2m2.evaluation.features import (
     concatenate,
     extract_features,
     extract_views,
-    fingerprint_of,
     load_features,
     pixel_features,
     save_features,
     support_and_queries,
 )
-from s2m2.evaluation.scoring import base_is_needed
-from s2m2.evaluation.trained import seen_as, trained_backbone
+from s2m2.evaluation.preparation import base_is_needed
 from s2m2.models import Backbone
 from s2m2.recipe import DataConfig, EvaluateConfig, Recipe, read_recipe
 from s2m2.recipe.evaluation import FeaturesName
-from s2m2.runs.checkpoint import load_outcome
+from s2m2.runs.checkpoint import fingerprint_of, load_outcome
 from s2m2.runs.directory import RunDirectory
+from s2m2.runs.loading import evaluation_key, read_backbone
 
 EXTRACTION_BATCH = 256
 QUERIES = "queries"
@@ -122,7 +121,7 @@ class RunFeatures:
             members.append((replace(other, data=resolve_size(other.data, self.datasets.base)), RunDirectory(path)))
         sets = []
         for recipe, run in members:
-            network = _Network(name=name, backbone=trained_backbone(recipe, run, name).to(self.device), data=recipe.data)
+            network = _Network(name=name, backbone=read_backbone(recipe, run, name).to(self.device), data=recipe.data)
             features = self._whole_images(network, images, identity)
             sets.append(self._with_support_crops(network, images, identity, features, crops) if crops else features)
         return concatenate(sets) if len(sets) > 1 else sets[0]
@@ -149,7 +148,7 @@ class RunFeatures:
         self, network: _Network, images: LabeledImages, identity: list[str], views: str, extract: Callable[..., Tensor]
     ) -> FeatureSet:
         """The features of a network in a view, from the cache or extracted and cached."""
-        texts = [*identity, seen_as(network.data), *([views] if views else [])]
+        texts = [*identity, evaluation_key(network.data), *([views] if views else [])]
         fingerprint = fingerprint_of(network.backbone.state_dict() if network.backbone is not None else {}, *texts)
         path = self.run.features / f"{identity[1]}-{network.name}-{fingerprint[:16]}.safetensors"
         cached = load_features(path, fingerprint)
@@ -165,7 +164,7 @@ class RunFeatures:
 
 
 def _labeled(dataset: ImageDataset, split: Split) -> LabeledImages:
-    indices = torch.from_numpy(dataset.rows(split))
+    indices = torch.from_numpy(dataset.indices(split))
     labels = torch.from_numpy(dataset.labels)[indices]
     return LabeledImages(images=dataset.image_tensor(), indices=indices, labels=labels, class_names=dataset.class_names)
 

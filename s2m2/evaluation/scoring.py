@@ -1,6 +1,5 @@
 """All classifiers of an evaluation on all kinds of tasks: features prepared, tasks sampled or read, results written."""
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,17 +9,14 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from s2m2.classifiers.transforms import TaskTransform
 from s2m2.console import Advance, console, progress_bar
-from s2m2.errors import InputError
-from s2m2.evaluation.contract import balance_warning, build_classifiers, classifier_specs, needs_base, transform_features
 from s2m2.evaluation.details import Details
 from s2m2.evaluation.evaluate import sampler_for, score_tasks, scorer_for
 from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.measure import Selection, measure_tasks
+from s2m2.evaluation.preparation import PreparedFeatures, balance_warning, classifier_specs, prepare_features
 from s2m2.evaluation.results import TaskResults, save_results
 from s2m2.recipe import EvaluateConfig
-from s2m2.recipe import transforms as transform_names
 from s2m2.runs.provenance import hardware_of
 from s2m2.tasks.episodes import EpisodeSpec, TaskSource
 from s2m2.tasks.saved_tasks import SavedTasks, load_tasks, save_tasks
@@ -45,73 +41,6 @@ class EvaluatedFeatures:
     """Features of the validation classes, for temperatures and thresholds; None where there are none but the evaluated ones."""
     base: FeatureSet | None = None
     """Features of the base classes, for transforms and classifiers that need them; None where there are none, or none are needed."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class PreparedFeatures:
-    """Transformed features, and the classifiers with their base statistics after the same transforms."""
-
-    features: FeatureSet
-    validation: FeatureSet | None
-    transform: TaskTransform | None
-    """The steps that look at a task."""
-    classifiers: Mapping[str, Any]
-    """All classifiers by label."""
-    base_fingerprints: Mapping[str, str]
-    """Fingerprint of the base features that each classifier, or a transform before it, uses; empty where none."""
-
-
-def base_is_needed(config: EvaluateConfig) -> bool:
-    """Whether a transform or a classifier needs the base features."""
-    return transform_names.needs_base(config.transforms) or any(map(needs_base, classifier_specs(config)))
-
-
-def prepare_features(
-    features: FeatureSet, validation: FeatureSet | None, config: EvaluateConfig, base: FeatureSet | None
-) -> PreparedFeatures:
-    """Transform the features of an evaluation and build its classifiers.
-
-    Args:
-        base: features of the base classes; None where there are none, or `base_is_needed` is false.
-
-    Raises:
-        InputError: base features are needed, and there are none; or a transform or a classifier does not suit the features.
-    """
-    (changed, changed_validation), changed_base, remaining = transform_features(config.transforms, base, features, validation)
-    assert changed is not None
-    classifiers = build_classifiers(config, changed_base)
-    check_positive(classifiers, [one for one in (changed, changed_validation) if one is not None], config.transforms)
-    fingerprint = base.fingerprint if base is not None else ""
-    of_all = transform_names.needs_base(config.transforms)
-    return PreparedFeatures(
-        features=changed,
-        validation=changed_validation,
-        transform=remaining,
-        classifiers=classifiers,
-        base_fingerprints={spec.label: fingerprint if of_all or needs_base(spec) else "" for spec in classifier_specs(config)},
-    )
-
-
-def check_positive(classifiers: Mapping[str, Any], sets: Iterable[FeatureSet], transforms: Sequence[Any]) -> None:
-    """Raise `InputError` where a classifier would take a power of negative features, before any other is scored."""
-    labels = [label for label, classifier in classifiers.items() if getattr(classifier, "needs_positive", lambda: False)()]
-    if labels and (_centered_last(transforms) or any(map(_has_negative, sets))):
-        where = " after --evaluate.transforms" if transforms else ""
-        raise InputError(
-            f"classifier {labels[0]} takes a power of the features, but some are negative{where}; "
-            f"--evaluate.{labels[0]}.power 1 takes none, and rectify among --evaluate.transforms makes them zero"
-        )
-
-
-def _centered_last(transforms: Sequence[Any]) -> bool:
-    """Whether the features of tasks are centered last."""
-    steps = transform_names.transform_steps(transforms)
-    return "center_support" in steps and "rectify" not in steps[steps.index("center_support") :]
-
-
-def _has_negative(features: FeatureSet) -> bool:
-    """Whether a feature is negative, as support or query."""
-    return any(bool((values < 0).any()) for values in (features.features, features.support_features) if values is not None)
 
 
 def warn_of_balance(config: EvaluateConfig) -> None:
@@ -187,14 +116,16 @@ def _measure(
     (spec, source), features, transform = kind, prepared.features, prepared.transform
     if not config.details:
         return score_tasks(features, spec, classifier, source=source, transform=transform, device=device, progress=progress), None
-    selection = Selection(validation=prepared.validation, tasks=config.selection_tasks, open_set_classes=config.unknown)
+    selection = Selection(validation=prepared.validation, tasks=config.selection_tasks, open_set_classes=config.open_set_classes)
     scorer = scorer_for(None, classifier, spec, features, transform, device)
     return measure_tasks(features, spec, source, scorer, selection, device=device, progress=progress)
 
 
 def task_specs(config: EvaluateConfig) -> list[EpisodeSpec]:
     """Every kind of task of an evaluation."""
-    shared = EpisodeSpec(ways=0, shots=0, queries=config.queries, tasks=config.tasks, seed=config.seed, concentration=config.dirichlet)
+    shared = EpisodeSpec(
+        ways=0, shots=0, queries=config.queries, tasks=config.tasks, seed=config.seed, concentration=config.dirichlet_concentration
+    )
     specs = []
     for protocol in config.protocols:
         if protocol == "variable":

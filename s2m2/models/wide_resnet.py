@@ -8,7 +8,6 @@ from s2m2.models.resnet import average_pool, conv3x3
 
 STEM_WIDTH = 16
 DEFAULT_WIDTH = 160
-OWN_WIDTH = DEFAULT_WIDTH  # shim
 BLOCKS = 4
 """Blocks per stage: 28 layers are a stem, 3 stages of 4 blocks of 2 convolutions, and 3 counted by convention."""
 

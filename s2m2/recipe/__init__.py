@@ -14,7 +14,7 @@ from s2m2.recipe.command_settings import (
     ProfileConfig,
 )
 from s2m2.recipe.data import AugmentConfig, DataConfig
-from s2m2.recipe.evaluation import CosineClassifierConfig, EvaluateConfig
+from s2m2.recipe.evaluation import EvaluateConfig
 from s2m2.recipe.model import ModelConfig
 from s2m2.recipe.runtime import RuntimeConfig
 from s2m2.recipe.training import FinetuneConfig, MixConfig, OptimizerConfig, PretrainConfig, TrainingConfig, ValidationConfig
@@ -24,7 +24,6 @@ __all__ = [
     "AnalyzeConfig",
     "AugmentConfig",
     "CompareConfig",
-    "CosineClassifierConfig",
     "DataConfig",
     "DoctorConfig",
     "EvaluateConfig",

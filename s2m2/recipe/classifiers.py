@@ -26,7 +26,7 @@ ClassifierName = Literal[
     "pt_map",
     "transductive_finetuning",
 ]
-"""Names of this package's classifiers; goes when EvaluateConfig takes specs."""
+"""Names of this package's classifiers."""
 
 LABEL = re.compile(r"[\w.+-]+")
 
@@ -53,8 +53,10 @@ def parse_classifier(value: Any) -> ClassifierSpec:
     settings = dict(value) if isinstance(value, Mapping) else {"name": value}
     name = settings.pop("name", None)
     if not isinstance(name, str) or not name:
-        raise InputError(f"classifiers has {value!r}, but must have names, or mappings with a name and settings: {{name: tim, steps: 500}}")
+        raise InputError(
+            f"--evaluate.classifiers has {value!r}, but must have names, or mappings with a name and settings: {{name: tim, steps: 500}}"
+        )
     label = settings.pop("label", name.rpartition(":")[2])
     if not isinstance(label, str) or not LABEL.fullmatch(label):
-        raise InputError(f"classifiers has the label {label!r}, but a label must be letters, digits, and . + - _")
+        raise InputError(f"--evaluate.classifiers has the label {label!r}, but a label must be letters, digits, and . + - _")
     return ClassifierSpec(name=name, label=label, settings=settings)

@@ -4,26 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from s2m2.recipe.inductive import CalibratedConfig, ConvergedCosineConfig, LogisticConfig, RidgeConfig, SvmConfig
+from s2m2.recipe.classifiers import ClassifierSpec, parse_classifier
 from s2m2.recipe.parts import check_classifier
 from s2m2.recipe.ranges import (
-    FromZeroBelowOne,
     IntFromTwo,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    check,
     check_distinct,
     check_ranges,
-)
-from s2m2.recipe.transductive import (
-    AlphaTIMConfig,
-    BDCSPNConfig,
-    LaplacianShotConfig,
-    PTMapConfig,
-    SoftKMeansConfig,
-    TIMConfig,
-    TransductiveFinetuningConfig,
 )
 from s2m2.recipe.transforms import TransformName, check_transforms
 
@@ -31,46 +20,6 @@ FeaturesName = Literal["pixels", "pretrain", "finetune"]
 ProtocolName = Literal["fixed", "s2m2", "dirichlet", "variable"]
 """fixed: the same number of queries of every class; s2m2: all images that are not support; dirichlet: class proportions of the queries
 from a Dirichlet distribution; variable: ways and shots by Meta-Dataset's rule."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CosineClassifierConfig:
-    """Fit of the cosine classifier to the support images of one task (defaults: S2M2's protocol)."""
-
-    epochs: PositiveInt = 200
-    """Passes over the support images; fixed in advance, never chosen by accuracy."""
-    batch_size: PositiveInt = 4
-    """Support images per step, in random order."""
-    learning_rate: PositiveFloat = 0.01
-    """Learning rate of SGD."""
-    momentum: FromZeroBelowOne = 0.9
-    """Momentum of SGD."""
-    dampening: FromZeroBelowOne = 0.9
-    """Dampening of the momentum of SGD."""
-    weight_decay: FromZeroBelowOne = 1e-3
-    """Weight decay, on directions and norms alike."""
-    scale: PositiveFloat = 2.0
-    """Multiplier of the cosines before the softmax."""
-
-    def __post_init__(self) -> None:
-        check_ranges(self, "evaluate.cosine")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassifierSpec:  # shim: s2m2.recipe.classifiers will have it, and the function below
-    """A classifier and its settings."""
-
-    name: str
-    label: str
-    settings: dict[str, Any]
-
-
-def parse_classifier(value: str | dict[str, Any]) -> ClassifierSpec:
-    """A classifier from its name, or from a mapping of `name`, settings and perhaps a `label`."""
-    settings = {"name": value} if isinstance(value, str) else dict(value)
-    check(isinstance(settings.get("name"), str), "evaluate.classifiers", value, "a name, or settings with a name")
-    name = settings.pop("name")
-    return ClassifierSpec(name=name, label=settings.pop("label", name), settings=settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,35 +89,3 @@ class EvaluateConfig:
     def specs(self) -> tuple[ClassifierSpec, ...]:
         """The classifiers, each with its name, label and settings."""
         return tuple(parse_classifier(value) for value in self.classifiers)
-
-    @property
-    def unknown(self) -> int:  # shim
-        """Former name."""
-        return self.open_set_classes
-
-    @property
-    def dirichlet(self) -> float:  # shim
-        """Former name."""
-        return self.dirichlet_concentration
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in SECTIONS:  # shim: the former sections of classifiers, with the settings of the classifier of that name
-            raise AttributeError(name)
-        return SECTIONS[name](**next((spec.settings for spec in self.specs if spec.name == name), {}))
-
-
-SECTIONS: dict[str, Any] = {  # shim
-    "cosine": CosineClassifierConfig,
-    "cosine_converged": ConvergedCosineConfig,
-    "logistic": LogisticConfig,
-    "svm": SvmConfig,
-    "ridge": RidgeConfig,
-    "calibrated": CalibratedConfig,
-    "soft_kmeans": SoftKMeansConfig,
-    "bd_cspn": BDCSPNConfig,
-    "laplacian_shot": LaplacianShotConfig,
-    "tim": TIMConfig,
-    "alpha_tim": AlphaTIMConfig,
-    "pt_map": PTMapConfig,
-    "transductive_finetuning": TransductiveFinetuningConfig,
-}

@@ -11,7 +11,7 @@ from s2m2.recipe.classifiers import ClassifierName
 
 BackboneName = Literal["conv4", "resnet12", "resnet18", "wrn28_10", "timm"]
 """Built-in backbones."""
-CLASSIFIER_NAMES = tuple(dict.fromkeys([*get_args(ClassifierName), "tim_fast", "alpha_tim_fast"]))  # shim: once ClassifierName has them
+CLASSIFIER_NAMES = get_args(ClassifierName)
 """Built-in few-shot classifiers."""
 
 

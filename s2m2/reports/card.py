@@ -9,13 +9,13 @@ import yaml
 
 from s2m2.data.catalog import ImageDatasets
 from s2m2.evaluation.results import TaskResults
-from s2m2.evaluation.trained import STAGES, TrainedBackbone
 from s2m2.recipe import Recipe
 from s2m2.reports.card_parts import code, data_table, fact_rows, plain, recipe_sentences, score_rows, selection_sentence
 from s2m2.reports.html import SELECTION, template
 from s2m2.reports.tables import markdown_table
 from s2m2.runs.checkpoint import load_outcome
-from s2m2.runs.directory import RunDirectory
+from s2m2.runs.directory import STAGES, RunDirectory
+from s2m2.runs.loading import LoadedBackbone
 
 HUB_LICENSES = (
     "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0",
@@ -32,7 +32,7 @@ class ExportedModel:
 
     folder: str
     """Name of the folder."""
-    trained: TrainedBackbone
+    trained: LoadedBackbone
     """The weights as loaded from the folder, and the recipe there, with local paths removed."""
     precision: str
     """Type of the stored kernels and matrices."""
@@ -70,7 +70,7 @@ def model_card(run: RunDirectory, model: ExportedModel) -> str:
     assert outcome is not None, "an exported stage is finished"
     imported = _imported(run, trained.stage)
     foreign = bool(imported) or recipe.model.pretrained or recipe.model.weights is not None
-    data, dim = recipe.data, trained.network.feature_dim
+    data, dim = recipe.data, trained.backbone.feature_dim
     name = recipe.model.timm or recipe.model.backbone
     images = " and ".join(dict.fromkeys(code(one) for one in _dataset_names(model)))
     return template("card.md.j2").render(
@@ -131,7 +131,7 @@ def _imported(run: RunDirectory, stage: str) -> list[tuple[str, str]]:
 
 
 def _model_rows(name: str, model: ExportedModel) -> list[tuple[str, str]]:
-    config, data, network = model.trained.recipe.model, model.trained.recipe.data, model.trained.network
+    config, data, network = model.trained.recipe.model, model.trained.recipe.data, model.trained.backbone
     width = f", {config.width} channels in the first stage" if config.width else ""
     parameters = sum(values.numel() for values in network.parameters())
     return [

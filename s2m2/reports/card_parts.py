@@ -40,7 +40,7 @@ def data_table(datasets: ImageDatasets) -> str:
 
 def _split_row(split: Split, dataset: ImageDataset) -> tuple[str, ...]:
     classes, (height, width) = len(dataset.splits.get(split, ())), dataset.images.shape[1:3]
-    images = len(dataset.rows(split)) if classes else 0
+    images = len(dataset.indices(split)) if classes else 0
     return (split, code(dataset.name), _source(dataset), f"{classes:,}", f"{images:,}", f"{height} x {width}", code(dataset.digest))
 
 

@@ -13,15 +13,14 @@ from s2m2.data.catalog import ImageDatasets, load_datasets
 from s2m2.data.dataset import SPLITS, user_cache
 from s2m2.data.learn2learn import DATASET_FOLDER
 from s2m2.errors import InputError
-from s2m2.evaluation.features import fingerprint_of
 from s2m2.evaluation.results import TaskResults, newest_results, read_results
-from s2m2.evaluation.trained import TrainedBackbone, load_backbone, trained_backbone
 from s2m2.io import create_folder, write_text
 from s2m2.recipe import DataConfig, EvaluateConfig, ExportConfig, Recipe
 from s2m2.reports.card import ExportedModel, model_card
 from s2m2.reports.card_parts import code
-from s2m2.runs.checkpoint import load_outcome, read_tensors
+from s2m2.runs.checkpoint import fingerprint_of, load_outcome, read_tensors
 from s2m2.runs.directory import RunDirectory
+from s2m2.runs.loading import LoadedBackbone, load, read_backbone
 from s2m2.runs.logging import read_metrics
 from s2m2.runs.provenance import read_provenance
 from s2m2.runs.sharing import (
@@ -80,15 +79,15 @@ def export_run(config: ExportConfig) -> Export:
     read_provenance(run)
     read_metrics(run.metrics)
     images, missing = card_datasets(run, trained.recipe, results), missing_datasets(trained.recipe)
-    words = {**about, "feature_dim": trained.network.feature_dim, **_classes(run, images.datasets)}
+    words = {**about, "feature_dim": trained.backbone.feature_dim, **_classes(run, images.datasets)}
     shared, stage, digest = shareable(trained.recipe, trained.stage), trained.stage, weights_digest(run, trained.stage)
     try:
         with create_folder(config.output) as folder:
             export = RunDirectory(folder)
             write_weights(folder, shared, stage, tensors, words, config, digest)
             # The card describes the weights as a user of the folder loads them.
-            loaded = replace(trained, recipe=shared, network=trained_backbone(shared, export, stage))
-            fingerprint, file = fingerprint_of(loaded.network.state_dict()), export.best(stage)
+            loaded = LoadedBackbone(read_backbone(shared, export, stage), shared, stage, export)
+            fingerprint, file = fingerprint_of(loaded.backbone.state_dict()), export.best(stage)
             model = ExportedModel(
                 folder=config.output.resolve().name,
                 trained=loaded,
@@ -103,7 +102,7 @@ def export_run(config: ExportConfig) -> Export:
                 left_out=left_out,
                 datasets=images.datasets,
                 uncounted=images.note,
-                rounded=fingerprint != fingerprint_of(trained.network.state_dict()),
+                rounded=fingerprint != fingerprint_of(trained.backbone.state_dict()),
                 missing=missing,
             )
             write_text(folder / CARD, model_card(run, model))
@@ -122,17 +121,17 @@ def _classes(run: RunDirectory, datasets: ImageDatasets | None) -> dict[str, str
     return {"classes": json.dumps([datasets.base.class_names[number] for number in datasets.base.splits["base"]])}
 
 
-def _load(config: ExportConfig) -> TrainedBackbone:
+def _load(config: ExportConfig) -> LoadedBackbone:
     run = RunDirectory(config.run)
     if config.stage is not None and run.recipe.is_file() and load_outcome(run.outcome(config.stage)) is None:
         raise InputError(f"--stage is {config.stage}, but --run {config.run} has not finished that stage")
     try:
-        return load_backbone(config.run, config.stage)
+        return load(config.run, stage=config.stage)
     except InputError as error:
         raise InputError(f"--run {error}") from error
 
 
-def card_results(run: RunDirectory, trained: TrainedBackbone) -> tuple[tuple[TaskResults, ...], int]:
+def card_results(run: RunDirectory, trained: LoadedBackbone) -> tuple[tuple[TaskResults, ...], int]:
     """The results of a run by these weights, the newest of each kind, and the number of results of the stage left out.
 
     A result with a reproducible fingerprint has to have that of the weights. Results of support crops and of a query dataset have to

@@ -144,7 +144,7 @@ class DrawnTask:
             image: an image by its index, as `ImageDatasets.image` gives it.
             feature_set: the features that the task was sampled from, with the indices of their images.
         """
-        episode, indices = task.episode, feature_set.rows.cpu().numpy()
+        episode, indices = task.episode, feature_set.indices.cpu().numpy()
 
         def by_way(items: np.ndarray, ways: np.ndarray) -> tuple[UInt8[np.ndarray, "_ _ _ 3"], ...]:
             return tuple(_stacked(image, indices[items[ways == way]].tolist()) for way in range(episode.ways))
@@ -168,7 +168,7 @@ def sample_splits(datasets: ImageDatasets, classes: int = 6, images: int = 4) ->
         numbers = dataset.splits.get(split, ())
         if numbers:
             sample = tuple(_class_tiles(dataset, numbers[position], images) for position in _spread(len(numbers), classes))
-            samples.append(SplitSample(split=split, classes=len(numbers), images=len(dataset.rows(split)), sample=sample))
+            samples.append(SplitSample(split=split, classes=len(numbers), images=len(dataset.indices(split)), sample=sample))
     return tuple(samples)
 
 

@@ -9,17 +9,18 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from s2m2.classifiers import CLASSIFIERS as CATALOG
+from s2m2.classifiers import load_class
 from s2m2.data.wording import count
-from s2m2.evaluation.classifiers import CLASSIFIERS as CATALOG
 from s2m2.evaluation.intervals import mean_and_interval
-from s2m2.evaluation.results import TaskResults, load_results
-from s2m2.runs.directory import RunDirectory
+from s2m2.evaluation.results import TaskResults, newest_results
+from s2m2.tasks.episodes import task_label
 
 FEATURES = {"pixels": "raw pixels", "pretrain": "after pretraining", "finetune": "after fine-tuning"}
 """Kinds of features in the order of a run, and their names in reports."""
 COLUMNS = {"pixels": "pixels", "pretrain": "pretrained", "finetune": "fine-tuned"}
 """Their short names, for column headers."""
-CLASSIFIERS: Mapping[str, str] = {name: classifier.title for name, classifier in CATALOG.items()}
+CLASSIFIERS: Mapping[str, str] = {name: load_class(name).title for name in CATALOG}
 """Few-shot classifiers in the order of the catalog, and their names in reports."""
 WIDTH = 80
 """Characters of a terminal that a table must fit."""
@@ -80,13 +81,6 @@ class ScoreGrid:
         return "In brackets: half-width of the 95% interval over classes and their images."
 
 
-def task_label(ways: int, shots: int, protocol: str = "fixed") -> str:
-    """A kind of task in words: `5-way 1-shot`, `5-way 1-shot, dirichlet`, `variable tasks`; numbers that vary among tasks are 0."""
-    if protocol == "variable" or ways == 0:
-        return f"{protocol} tasks"
-    return f"{ways}-way" + (f" {shots}-shot" if shots else "") + ("" if protocol == "fixed" else f", {protocol}")
-
-
 def percent(result: TaskResults) -> str:
     """Mean and half-width of its 95% interval in percent: `64.93 ± 0.18`."""
     return f"{100 * result.mean:.2f} ± {100 * result.interval:.2f}"
@@ -96,22 +90,6 @@ def percent_both(result: TaskResults) -> str:
     """The same with the half-width of the interval over classes and images: `64.93 ± 0.18 (3.20)`."""
     class_interval = result.class_interval
     return percent(result) + (f" ({100 * class_interval:.2f})" if class_interval is not None else "")
-
-
-def newest_results(results: Iterable[TaskResults]) -> tuple[list[TaskResults], int]:
-    """The results of the newest weights, the newest of each kind; and the number of older ones left out.
-
-    Among results with the same data, features and transforms, those with the fingerprint of the newest are of the newest weights.
-    """
-    every = list(results)
-    of_features: dict[tuple[Any, ...], TaskResults] = {}
-    of_cell: dict[tuple[Any, ...], TaskResults] = {}
-    for result in sorted(every, key=lambda result: result.created):  # stable: among equal times, the later in the list wins
-        of_features[_feature_key(result)] = result
-        of_cell[_cell_key(result)] = result
-    newest = [result for result in of_cell.values() if result.fingerprint == of_features[_feature_key(result)].fingerprint]
-    order = {id(result): position for position, result in enumerate(every)}
-    return sorted(newest, key=lambda result: order[id(result)]), len(every) - len(newest)
 
 
 def score_grids(results: Iterable[TaskResults]) -> tuple[ScoreGrid, ...]:
@@ -216,21 +194,8 @@ def _caption(one: TaskResults) -> str:
     )
 
 
-def read_results(run: RunDirectory) -> list[TaskResults]:
-    """All few-shot results of a run, in order of their file names.
-
-    Raises:
-        InputError: a file is damaged.
-    """
-    return [load_results(path) for path in sorted(run.results.glob("*.json"))]
-
-
 def _text(settings: Mapping[str, Any]) -> str:
     return json.dumps(settings, sort_keys=True, default=str)
-
-
-def _feature_key(result: TaskResults) -> tuple[Any, ...]:
-    return (*_data_key(result), result.features, result.transforms)
 
 
 def _data_key(result: TaskResults) -> tuple[Any, ...]:
@@ -239,10 +204,6 @@ def _data_key(result: TaskResults) -> tuple[Any, ...]:
 
 def _grid_key(result: TaskResults) -> tuple[Any, ...]:
     return (*_data_key(result), result.protocol, result.concentration, result.queries, result.tasks, result.seed, result.tasks_digest)
-
-
-def _cell_key(result: TaskResults) -> tuple[Any, ...]:
-    return (*_grid_key(result), result.ways, result.shots, result.classifier, _text(result.settings), result.transforms, result.features)
 
 
 def _ordered(names: Iterable[str], catalog: Iterable[str]) -> tuple[str, ...]:

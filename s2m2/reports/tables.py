@@ -97,7 +97,7 @@ def _result_line(result: TaskResults) -> dict[str, Any]:
     details = result.details
     calibration = details.calibration if details is not None else None
     after = calibration.after if calibration is not None else None
-    open_set = details.unknown if details is not None else None
+    open_set = details.open_set if details is not None else None
     task_fields = ("dataset", "split", "protocol", "ways", "shots", "queries", "concentration", "tasks", "seed", "features", "classifier")
     return {name: getattr(result, name) for name in task_fields} | {
         "transforms": " ".join(result.transforms),

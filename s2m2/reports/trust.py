@@ -187,7 +187,7 @@ def _closeup(row: ScoreRow, result: TaskResults, details: Details, datasets: Ima
 
 
 def _trust_row(row: ScoreRow, details: Details) -> TrustRow:
-    calibration, open_set = details.calibration, details.unknown
+    calibration, open_set = details.calibration, details.open_set
     return TrustRow(
         task=row.task,
         classifier=row.title,

@@ -5,6 +5,7 @@ In both, tensors have flat keys: `backbone.*`, `heads.classifier.*`, `heads.rota
 are read through the same map (`flat_key`).
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -229,3 +230,13 @@ def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def fingerprint_of(state: Mapping[str, Tensor], *texts: str) -> str:
+    """SHA-256, hexadecimal, over names, types, shapes and values of tensors in any order, and over texts in theirs."""
+    names = sorted(state)
+    header = [[name, str(state[name].dtype), list(state[name].shape)] for name in names]
+    digest = hashlib.sha256(json.dumps([header, texts]).encode())
+    for name in names:
+        digest.update(state[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

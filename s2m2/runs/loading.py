@@ -19,7 +19,7 @@ from s2m2.errors import InputError
 from s2m2.models import Backbone, build_backbone
 from s2m2.models.layers import evaluation_mode
 from s2m2.recipe import DataConfig, Recipe, read_recipe
-from s2m2.runs.checkpoint import load_best, load_outcome, read_tensors
+from s2m2.runs.checkpoint import fingerprint_of, load_best, load_outcome, read_tensors
 from s2m2.runs.directory import STAGES, RunDirectory
 from s2m2.runs.provenance import read_provenance
 
@@ -68,6 +68,10 @@ class LoadedBackbone(nn.Module):
         except InputError:
             return None
         return tuple(dataset.class_names[number] for number in dataset.splits["base"]) if digest in (None, dataset.digest) else None
+
+    def fingerprint_on(self, digest: str, split: str) -> str:
+        """The fingerprint that results of these weights state for a split of the dataset with a digest."""
+        return fingerprint_of(self.backbone.state_dict(), digest, split, evaluation_key(self.recipe.data))
 
     def forward(self, images: Float[Tensor, "image 3 size size"]) -> Float[Tensor, "image dim"]:
         """Features of normalized images."""

@@ -16,7 +16,7 @@ def check_stage(recipe: Recipe, config: PretrainConfig | FinetuneConfig, dataset
         dataset: the images of the base classes.
     """
     at, processes = config.stage, recipe.runtime.devices * recipe.runtime.nodes
-    steps_per_epoch(len(split_base(dataset, recipe.data, recipe.seed).rows), config.batch_size)
+    steps_per_epoch(len(split_base(dataset, recipe.data, recipe.seed).indices), config.batch_size)
     if config.batch_size % processes:
         raise InputError(f"--{at}.batch_size is {config.batch_size}, which {processes} devices cannot share equally")
     per_device = config.batch_size // processes

@@ -57,11 +57,6 @@ class Objective(nn.Module):
         self.heads = heads
         self.loss, self.views, self.batches = loss, views, batches
 
-    @property
-    def class_head(self) -> nn.Module:  # shim
-        """As `heads["classifier"]`."""
-        return self.heads["classifier"]
-
     def forward(
         self, backbone: Backbone, views: Float[Tensor, "view item 3 size size"], labels: Int64[Tensor, " item"], stream: StepStream
     ) -> LossTerms:

@@ -52,7 +52,7 @@ def test_without_held_out_images_those_of_training_are_measured(small_glyphs: Im
 
 def test_held_out_images_are_measured_where_there_are_any(small_glyphs: ImageDataset) -> None:
     asked = recipe(holdout_fraction=0.25)
-    held = set(split_base(small_glyphs, asked.data, 0).held_rows.tolist())
+    held = set(split_base(small_glyphs, asked.data, 0).holdout_indices.tolist())
     found = choose_images(asked, ImageDatasets.of_one(small_glyphs))
     assert (found.base_from, found.head_from) == ("held out", "held out")
     assert set(found.base.indices.tolist()) | set(found.head.indices.tolist()) <= held

@@ -12,9 +12,9 @@ from PIL import Image
 
 import s2m2
 from s2m2.cli import main
-from s2m2.evaluation.trained import load_backbone
 from s2m2.recipe import DataConfig, ModelConfig, Recipe
 from s2m2.runs.directory import RunDirectory
+from s2m2.runs.loading import load
 from tests.evaluation.random_run import random_run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -71,7 +71,7 @@ def test_equal_images_give_equal_features_in_every_form(backbone: s2m2.LoadedBac
 
 
 def test_features_are_those_of_the_evaluation(backbone: s2m2.LoadedBackbone, run: RunDirectory) -> None:
-    expected = load_backbone(run.path).features(torch.from_numpy(UINT8))
+    expected = load(run.path).features(torch.from_numpy(UINT8))
     np.testing.assert_array_equal(backbone.features(UINT8), expected)
     np.testing.assert_allclose(backbone.features(UINT8, batch_size=2, device="cpu"), expected, atol=1e-5)
 

@@ -100,7 +100,7 @@ def test_trials_of_a_seed_start_alike_and_repeat(tmp_path: Path, glyph_folder: P
     trained, again, other = train(first), train(first), train(second)
     for one, same in zip(trained.backbone.state_dict().values(), again.backbone.state_dict().values(), strict=True):
         assert torch.equal(one, same)
-    assert torch.equal(trained.base.held_rows, other.base.held_rows)
+    assert torch.equal(trained.base.holdout_indices, other.base.holdout_indices)
     ours, theirs = (torch.cat([value.flatten() for value in one.backbone.parameters()]) for one in (trained, other))
     assert not torch.equal(ours, theirs)
     table = subset_table(first.subset)

@@ -22,10 +22,10 @@ PROGRAM = """
 import torch
 from torch._dynamo.utils import counters
 from benchmarks import train_step
-from s2m2.commands.device import build_fabric
+from s2m2.training.devices import build_fabric
 from s2m2.recipe.runtime import RuntimeConfig
 from s2m2.training.compiling import compile_networks
-from s2m2.training.stage import TrainingImages
+from s2m2.training.step import TrainingImages
 
 limit = 100
 
@@ -44,7 +44,7 @@ def graphs_of_a_row():
 train_step.compile_networks = compile_under_limit
 words = "--device cpu --precision 32-true --batch-size 4 --steps 1 --repeats 1 --workers 0 --compile"
 fabric = build_fabric(RuntimeConfig(accelerator="cpu", precision="32-true", threads=1))
-images = TrainingImages(images=torch.zeros(8, 32, 32, 3, dtype=torch.uint8), rows=torch.arange(8), labels=torch.arange(8))
+images = TrainingImages(images=torch.zeros(8, 32, 32, 3, dtype=torch.uint8), indices=torch.arange(8), labels=torch.arange(8))
 limit = graphs_of_a_row()
 print(limit, graphs_of_a_row())
 limit = 1

@@ -17,11 +17,11 @@ from s2m2.data.augment import evaluation_view
 from s2m2.data.batches import split_base
 from s2m2.data.catalog import ImageDatasets
 from s2m2.data.dataset import open_dataset
-from s2m2.evaluation.trained import trained_backbone
 from s2m2.models import CosineHead
 from s2m2.recipe import read_recipe
 from s2m2.runs.checkpoint import load_head
 from s2m2.runs.directory import RunDirectory
+from s2m2.runs.loading import read_backbone
 from tests.integration.tiny import tiny_flags
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -48,7 +48,7 @@ def analyzed(glyph_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> An
 def without_report() -> Iterator[None]:
     """Reports take seconds, and one is enough."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("s2m2.commands.stages.write_report", lambda run, datasets: run.report)
+        patched.setattr("s2m2.commands.recipes.write_report", lambda run, datasets: run.report)
         yield
 
 
@@ -80,9 +80,9 @@ def test_the_measures_are_those_of_the_best_weights(analyzed: Analyzed, glyph_fo
     recipe, dataset = read_recipe(run.recipe), open_dataset(glyph_folder)
     asked = type(recipe.analyze)(classes=6, images=3, predictions=50)
     images = choose_images(type(recipe)(data=recipe.data, analyze=asked), ImageDatasets.of_one(dataset))
-    backbone = trained_backbone(recipe, run, "finetune").eval()
+    backbone = read_backbone(recipe, run, "finetune").eval()
     head = CosineHead(backbone.feature_dim, 32, recipe.model.scale)
-    load_head(run.best("finetune"), "class_head", head)
+    load_head(run.best("finetune"), "classifier", head)
     with torch.inference_mode():
         base = backbone(evaluation_view(dataset.image_tensor()[images.base.indices], recipe.data))
         logits = head(backbone(evaluation_view(dataset.image_tensor()[images.head.indices], recipe.data)))
@@ -95,7 +95,7 @@ def test_the_measures_are_those_of_the_best_weights(analyzed: Analyzed, glyph_fo
     memory, trained = last.memorization, split_base(dataset, recipe.data, recipe.seed)
     assert memory is not None
     assert memory.corrupted + memory.clean == 50
-    assert len(trained.rows) == 32 * 6
+    assert len(trained.indices) == 32 * 6
 
 
 def test_another_call_samples_the_same_images_and_settings_take_effect(analyzed: Analyzed, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from s2m2.cli import main
 from s2m2.evaluation.compare import compare_results
 from s2m2.evaluation.results import save_results
-from tests.reporting.made_up import made_up_results, made_up_run
+from tests.reports.made_up import made_up_results, made_up_run
 
 
 @pytest.fixture(scope="module")

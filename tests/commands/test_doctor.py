@@ -150,7 +150,7 @@ def test_a_page_inside_the_data_is_refused_before_anything_is_read(source: Path,
 def test_a_page_that_cannot_be_written_is_refused_before_anything_is_read(
     source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("s2m2.commands.doctor.observe", None)
+    monkeypatch.setattr("s2m2.commands.datasets.observe", None)
     assert doctor(source, "--output", str(source.parent / "lists.json" / "deep" / "page.html")) == 2
     assert "lists.json is no folder" in capsys.readouterr().err
     monkeypatch.setattr("os.access", lambda place, mode: False)
@@ -165,7 +165,7 @@ def test_findings_are_printed_though_the_page_fails(
     def fail(*given: object, **options: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("s2m2.commands.doctor.write_doctor_page", fail)
+    monkeypatch.setattr("s2m2.commands.datasets.write_doctor_page", fail)
     assert doctor(source, "--output", str(source.parent / "page.html")) == 2
     printed = capsys.readouterr()
     assert "my data: sound; 15 images" in printed.out

@@ -103,7 +103,7 @@ def test_heads_and_transforms_draw_on_base_features(tmp_path: Path) -> None:
 
 def test_temperature_and_open_set_classes_are_chosen_on_validation_features(tmp_path: Path) -> None:
     novel, validation = save(tmp_path / "novel.npz", 8, 0), save(tmp_path / "validation.npz", 8, 1)
-    flags = ["--evaluate.details", "true", "--evaluate.unknown", "2", "--evaluate.selection_tasks", "10"]
+    flags = ["--evaluate.details", "true", "--evaluate.open_set_classes", "2", "--evaluate.selection_tasks", "10"]
     without = evaluate(novel, tmp_path / "without", *flags)["nearest_mean"]
     assert (without["details"]["calibration"]["temperature"], without["details"]["open_set"]) == (None, None)
     found = evaluate(novel, tmp_path / "with", "--validation-features", validation, *flags)["nearest_mean"]

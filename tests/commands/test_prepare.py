@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from s2m2.commands.prepare import prepare_command
+from s2m2.commands.datasets import prepare_command
 from s2m2.data.dataset import open_dataset
 from s2m2.errors import InputError
 from s2m2.recipe import PrepareConfig

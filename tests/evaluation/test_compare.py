@@ -7,7 +7,7 @@ from scipy.stats import ttest_rel
 from s2m2.errors import InputError
 from s2m2.evaluation.compare import TASK_FIELDS, compare_results, different_field, task_key
 from s2m2.evaluation.intervals import class_error
-from tests.reporting.made_up import made_up_results
+from tests.reports.made_up import made_up_results
 
 FIRST, SECOND = made_up_results("finetune", "cosine", 1, 0.60), made_up_results("finetune", "nearest_mean", 1, 0.62)
 

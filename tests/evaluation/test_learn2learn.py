@@ -60,7 +60,7 @@ def taskset(dataset: Any, ways: int = 3, items: int = 6, tasks: int = 20, *, rem
 
 
 def test_the_images_of_a_split_are_a_meta_dataset(small_glyphs: ImageDataset) -> None:
-    dataset, rows = meta_dataset(small_glyphs, "novel"), small_glyphs.rows("novel")
+    dataset, rows = meta_dataset(small_glyphs, "novel"), small_glyphs.indices("novel")
     assert isinstance(dataset, l2l.data.MetaDataset)
     assert len(dataset) == len(rows)
     assert sorted(dataset.labels) == sorted(small_glyphs.splits["novel"])
@@ -194,7 +194,7 @@ def test_pythons_generator_is_put_back() -> None:
 
 def test_images_go_through_a_backbone(small_glyphs: ImageDataset) -> None:
     backbone, config = tiny_backbone("conv4"), DataConfig(image_size=28, resize_ratio=1.15)
-    view, rows = partial(evaluation_view, config=config), torch.from_numpy(small_glyphs.rows("novel"))
+    view, rows = partial(evaluation_view, config=config), torch.from_numpy(small_glyphs.indices("novel"))
     known = FeatureSet(
         features=extract_features(backbone, small_glyphs.image_tensor(), rows, view, batch_size=16),
         labels=torch.from_numpy(small_glyphs.labels)[rows],

@@ -10,7 +10,7 @@ import pytest
 from s2m2.errors import InputError
 from s2m2.evaluation.intervals import mean_and_interval
 from s2m2.evaluation.results import TaskResults, load_results, save_results
-from tests.reporting.made_up import made_up_results
+from tests.reports.made_up import made_up_results
 
 RESULTS = TaskResults(
     dataset="glyphs",

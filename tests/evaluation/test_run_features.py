@@ -9,14 +9,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from s2m2.commands.features import split_features
 from s2m2.data.augment import apply_augmentation, evaluation_view, normalize, sample_augmentation
 from s2m2.data.dataset import open_dataset
 from s2m2.data.glyphs import glyph_dataset
 from s2m2.errors import InputError
 from s2m2.evaluation.run_features import check_ensemble, features_label
 from s2m2.models import Backbone
-from s2m2.pipeline import open_session
+from s2m2.pipeline import open_session, split_features
 from s2m2.random import generator_for
 from s2m2.recipe import AugmentConfig, DataConfig, EvaluateConfig, ModelConfig, Recipe, RuntimeConfig
 from s2m2.runs.checkpoint import Outcome, save_outcome, save_tensors
@@ -52,7 +51,7 @@ def network(seed: int = 0) -> Backbone:
 
 def expected(session: Session, seed: int = 0) -> torch.Tensor:
     """Features of all novel images at once."""
-    images = session.dataset.image_tensor()[torch.from_numpy(session.dataset.rows("novel"))]
+    images = session.dataset.image_tensor()[torch.from_numpy(session.dataset.indices("novel"))]
     return network(seed)(evaluation_view(images, session.recipe.data)).detach()
 
 
@@ -70,7 +69,7 @@ def test_features_are_those_of_the_best_weights_and_are_kept(finished: Finished)
 def test_another_split_can_be_asked_for(finished: Finished) -> None:
     session = finished("one")
     known = split_features(session, "finetune", "validation")
-    assert known.indices.tolist() == session.dataset.rows("validation").tolist()
+    assert known.indices.tolist() == session.dataset.indices("validation").tolist()
 
 
 def test_augmented_shots_show_the_mean_of_crops_that_follow_from_the_seed(finished: Finished) -> None:
@@ -78,7 +77,7 @@ def test_augmented_shots_show_the_mean_of_crops_that_follow_from_the_seed(finish
     known = split_features(session, "finetune")
     torch.testing.assert_close(known.features, expected(session))
     assert known.support_features is not None
-    data, rows = session.recipe.data, torch.from_numpy(session.dataset.rows("novel"))
+    data, rows = session.recipe.data, torch.from_numpy(session.dataset.indices("novel"))
     images = session.dataset.image_tensor()[rows]
     total = torch.zeros_like(known.features)
     for number in range(CROPS):

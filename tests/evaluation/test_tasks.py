@@ -24,6 +24,8 @@ def test_support_comes_from_its_own_features_where_there_are_some() -> None:
 def test_scores_follow_the_support_features() -> None:
     apart = torch.eye(6)[LABELS]
     rotated = torch.eye(6)[(LABELS + 1) % 6]
-    features = FeatureSet(features=apart, labels=LABELS, rows=torch.arange(48), class_names=NAMES, fingerprint="", support_features=rotated)
+    features = FeatureSet(
+        features=apart, labels=LABELS, indices=torch.arange(48), class_names=NAMES, fingerprint="", support_features=rotated
+    )
     spec = EpisodeSpec(ways=6, shots=2, queries=3, tasks=10)
     assert score_tasks(features, spec, NearestMean(), name="nearest_mean").max() == 0

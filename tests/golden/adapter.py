@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from s2m2.evaluation.base_statistics import base_statistics
 from torch import Tensor, nn
 
 from s2m2.cli import main
 from s2m2.data.glyphs import glyph_dataset
-from s2m2.evaluation.base_statistics import base_statistics
 from s2m2.evaluation.classifiers import CLASSIFIERS, build_classifier
 from s2m2.evaluation.evaluate import sampler_for, score_tasks
 from s2m2.evaluation.features import FeatureSet
@@ -86,7 +86,7 @@ def score_classifier(
 
 def _dataset(features: Tensor, labels: Tensor, fingerprint: str) -> FeatureSet:
     names = tuple(f"class{number}" for number in range(CLASSES))
-    return FeatureSet(features=features, labels=labels, rows=torch.arange(len(labels)), class_names=names, fingerprint=fingerprint)
+    return FeatureSet(features=features, labels=labels, indices=torch.arange(len(labels)), class_names=names, fingerprint=fingerprint)
 
 
 def sampled_tasks(protocol: str, seed: int) -> list[dict[str, Tensor]]:
@@ -131,7 +131,7 @@ def train_steps(objective: str, *, steps: int = 20, rate: float = 0.003) -> tupl
     settings = StageSettings.of(recipe, config)
     fabric = Fabric(accelerator="cpu", devices=1)
     moved = prepare(fabric, backbone, whole, settings)
-    step = TrainingStep(fabric, moved, TrainingImages(images=images, rows=torch.arange(len(images)), labels=labels), settings)
+    step = TrainingStep(fabric, moved, TrainingImages(images=images, indices=torch.arange(len(images)), labels=labels), settings)
     step.networks.train()
     before = _plain_state(moved.networks)
     for number in range(steps):

@@ -6,11 +6,11 @@ from typing import get_args
 
 import pytest
 import torch
+from s2m2.evaluation.base_statistics import base_statistics
 
 from s2m2.cli import main
 from s2m2.data import batches
 from s2m2.data.dataset import ImageDataset
-from s2m2.evaluation.base_statistics import base_statistics
 from s2m2.evaluation.classifiers import build_classifier
 from s2m2.evaluation.evaluate import score_tasks
 from s2m2.evaluation.features import FeatureSet
@@ -73,7 +73,7 @@ def test_every_head_scores_on_a_gpu_as_on_a_cpu(head: ClassifierName) -> None:
     # More numbers than items in a task, as with real features: some heads then compute in the span of the items.
     values = (torch.randn(8, 128, generator=generator)[labels] + torch.randn(320, 128, generator=generator)).relu()
     names = tuple(map(str, range(8)))
-    dataset = FeatureSet(features=values, labels=labels, rows=torch.arange(320), class_names=names, fingerprint="")
+    dataset = FeatureSet(features=values, labels=labels, indices=torch.arange(320), class_names=names, fingerprint="")
     classifier = build_classifier(head, EvaluateConfig(), base_statistics(dataset, covariances=True))
     spec = EpisodeSpec(ways=5, shots=2, queries=10, tasks=64)
     cpu, cuda = (score_tasks(dataset, spec, classifier, name=head, device=device) for device in ("cpu", "cuda"))

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from s2m2.commands.evaluation import evaluate_run
 from s2m2.evaluation.run_evaluation import check_tasks
-from s2m2.pipeline import check_finetuning, check_pretraining, finetune_stage, open_session, pretrain_stage
+from s2m2.pipeline import check_finetuning, check_pretraining, evaluate_run, finetune_stage, open_session, pretrain_stage
 from s2m2.recipe import EvaluateConfig, ModelConfig, Recipe, RuntimeConfig, TrainingConfig, read_recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")

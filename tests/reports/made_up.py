@@ -35,9 +35,6 @@ def made_up_dataset(classes: int = 10, each: int = 8, size: int = 32) -> ImageDa
     return ImageDataset(name="made up", images=images, labels=labels, class_names=names, splits=splits, digest="d1" * 32)
 
 
-made_up_table = made_up_dataset  # shim, for tests outside this folder
-
-
 def made_up_results(features: str, classifier: str, shots: int, mean: float, tasks: int = 400) -> TaskResults:
     """Accuracies around a mean, multiples of 1/75 as those of five ways and 15 queries."""
     rng = np.random.default_rng([shots, len(features), len(classifier)])
@@ -85,7 +82,7 @@ def made_up_details(per_task: np.ndarray, classes: int = 8) -> Details:
             temperature=2.5,
             tasks=600,
         ),
-        unknown=OpenSetDetails(
+        open_set=OpenSetDetails(
             classes=5,
             tasks=600,
             threshold=0.41,

@@ -10,13 +10,13 @@ from huggingface_hub import ModelCard  # comes with timm
 
 from s2m2.data.catalog import ImageDatasets
 from s2m2.evaluation.results import TaskResults
-from s2m2.evaluation.trained import load_backbone
 from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, PretrainConfig, Recipe
 from s2m2.recipe.training import MixConfig
 from s2m2.reports.card import ExportedModel, model_card
 from s2m2.reports.card_parts import code, mix_words, plain, score_rows
 from s2m2.runs.checkpoint import save_outcome
 from s2m2.runs.directory import RunDirectory
+from s2m2.runs.loading import load
 from tests.evaluation.random_run import OUTCOME, random_run
 from tests.reports.made_up import made_up_dataset, made_up_results
 
@@ -38,7 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
 def model(run: RunDirectory) -> ExportedModel:
     return ExportedModel(
         folder="given",
-        trained=load_backbone(run.path),
+        trained=load(run.path),
         precision="float32",
         file="checkpoints/finetune/best.safetensors",
         file_bytes=1234,

@@ -11,13 +11,13 @@ import pytest
 from s2m2.cli import main
 from s2m2.data.glyphs import glyph_dataset
 from s2m2.evaluation.results import load_results, save_results
-from s2m2.evaluation.trained import load_backbone
 from s2m2.io import write_text
 from s2m2.recipe import DataConfig, EvaluateConfig, ModelConfig, Recipe, RuntimeConfig, read_recipe, recipe_to_yaml
 from s2m2.runs.directory import RunDirectory
+from s2m2.runs.loading import load
 from s2m2.runs.sharing import missing_datasets
 from tests.evaluation.random_run import random_run
-from tests.reporting.made_up import made_up_results
+from tests.reports.made_up import made_up_results
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -28,12 +28,12 @@ def run(glyph_folder: Path, tmp_path: Path) -> RunDirectory:
     recipe = Recipe(
         data=DataConfig(path=str(glyph_folder), image_size=28, resize_ratio=1.15),
         model=ModelConfig(width=4),
-        evaluate=EvaluateConfig(classifiers=("ridge",), shots=(1,), queries=3, tasks=10, selection_tasks=5, unknown=0),
+        evaluate=EvaluateConfig(classifiers=("ridge",), shots=(1,), queries=3, tasks=10, selection_tasks=5, open_set_classes=0),
         runtime=RuntimeConfig(accelerator="cpu", threads=1),
     )
     run = random_run(tmp_path / "run", recipe, "finetune")
     digest = digest_of(glyph_folder)
-    fingerprint = load_backbone(run.path).fingerprint_on(digest, "novel")
+    fingerprint = load(run.path).fingerprint_on(digest, "novel")
     save_results(run.results, replace(made_up_results("finetune", "ridge", 1, 0.6), data_digest=digest, fingerprint=fingerprint))
     return run
 

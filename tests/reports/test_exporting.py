@@ -15,16 +15,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from s2m2.cli import main
-from s2m2.commands.evaluation import evaluate_run
 from s2m2.evaluation.results import TaskResults, load_results, save_results
-from s2m2.evaluation.trained import load_backbone
-from s2m2.pipeline import open_session
+from s2m2.pipeline import evaluate_run, open_session
 from s2m2.recipe import DataConfig, EvaluateConfig, ModelConfig, Recipe, RuntimeConfig, read_recipe
 from s2m2.reports.exporting import card_results
 from s2m2.runs.directory import RunDirectory
+from s2m2.runs.loading import load
 from s2m2.runs.sharing import shareable
 from tests.evaluation.random_run import INTERVAL, OUTCOME, random_run
-from tests.reporting.made_up import made_up_results
+from tests.reports.made_up import made_up_results
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = ["--runtime.accelerator", "cpu"]
@@ -37,7 +36,9 @@ def finished(glyph_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ru
     recipe = Recipe(
         data=DataConfig(path=str(glyph_folder), image_size=28, resize_ratio=1.15),
         model=ModelConfig(width=8),
-        evaluate=EvaluateConfig(classifiers=("nearest_mean", "ridge"), shots=(1,), queries=3, tasks=30, selection_tasks=20, unknown=2),
+        evaluate=EvaluateConfig(
+            classifiers=("nearest_mean", "ridge"), shots=(1,), queries=3, tasks=30, selection_tasks=20, open_set_classes=2
+        ),
         runtime=RuntimeConfig(accelerator="cpu", threads=1),
     )
     run = random_run(tmp_path_factory.mktemp("runs") / "tiny", recipe, "pretrain", "finetune")
@@ -92,7 +93,7 @@ def test_either_stage_can_be_exported_with_its_heads(finished: RunDirectory, tmp
     stored, trained = load_file(folder.best("pretrain")), load_file(finished.best("pretrain"))
     assert stored.keys() == trained.keys()
     assert all(torch.equal(value, trained[name]) for name, value in stored.items())
-    assert load_backbone(folder.path).stage == "pretrain"
+    assert load(folder.path).stage == "pretrain"
     assert not folder.best("finetune").parent.exists()
 
 
@@ -106,7 +107,7 @@ def test_an_export_in_half_the_bits_is_close(finished: RunDirectory, tmp_path: P
         assert stored[name].dtype == kept
         torch.testing.assert_close(stored[name].to(value.dtype), value, rtol=relative, atol=1e-6)
     images = torch.randint(256, (6, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    ours, theirs = (load_backbone(run.path).features(images) for run in (folder, finished))
+    ours, theirs = (load(run.path).features(images) for run in (folder, finished))
     assert not torch.equal(ours, theirs)
     torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.05)
     assert f"before the weights were rounded to {precision}" in card(folder.path)
@@ -139,7 +140,7 @@ def test_the_snippet_of_the_card_runs_as_written(exported: Path, monkeypatch: py
     monkeypatch.chdir(exported)
     made: dict[str, Tensor] = {}
     exec(snippet, made)  # type: ignore[arg-type]
-    assert made["features"].shape == (4, load_backbone(exported).network.feature_dim)
+    assert made["features"].shape == (4, load(exported).backbone.feature_dim)
 
 
 def test_the_scores_of_the_card_are_those_of_the_results(finished: RunDirectory, exported: Path) -> None:
@@ -159,8 +160,8 @@ def test_the_card_states_weights_data_and_selection(finished: RunDirectory, expo
     for split, classes, images in (("base", 32, 256), ("validation", 8, 64), ("novel", 10, 80)):
         assert f"| {split} | `glyphs` | drawn by this package | {classes} | {images} | 32 x 32 | `{digest}` |" in text
     assert f"was best: {100 * OUTCOME.best_score:.2f} ± {100 * INTERVAL:.2f} % (600 tasks, 5-way 1-shot, head `nearest_mean`)" in text
-    trained = load_backbone(finished.path)
-    assert f"| parameters | {sum(value.numel() for value in trained.network.parameters()):,} |" in text
+    trained = load(finished.path)
+    assert f"| parameters | {sum(value.numel() for value in trained.backbone.parameters()):,} |" in text
     assert "CC-BY-4.0." in text
     assert "License of the images: not stated." in text
     with safe_open(RunDirectory(exported).best("finetune"), framework="pt") as stored:
@@ -169,12 +170,12 @@ def test_the_card_states_weights_data_and_selection(finished: RunDirectory, expo
 
 
 def test_scores_of_other_weights_are_left_out_and_counted(copied: RunDirectory) -> None:
-    kept, left_out = card_results(copied, load_backbone(copied.path))
+    kept, left_out = card_results(copied, load(copied.path))
     assert (len(kept), left_out) == (2, 0)
     one = next(iter(results(copied, "finetune").values()))
     save_results(copied.results, replace(one, fingerprint="0" * 64, created="2099-01-01T00:00:00+00:00"))
     save_results(copied.results, replace(one, features="finetune-ensemble2", created="2099-01-01T00:00:00+00:00"))
-    again, left_out = card_results(copied, load_backbone(copied.path))
+    again, left_out = card_results(copied, load(copied.path))
     assert ([result.file_name for result in again], left_out) == ([result.file_name for result in kept], 2)
     folder = export(copied, copied.path.with_name("out"))
     assert "Left out: 2 of the run's results" in card(folder)
@@ -247,14 +248,14 @@ def test_results_that_state_no_weights_have_to_be_younger_than_the_stage(tmp_pat
     recipe = Recipe(data=DataConfig(image_size=28, resize_ratio=1.15), model=ModelConfig(width=4))
     run = random_run(tmp_path, recipe, "finetune")
     one = made_up_results("finetune", "ridge", 1, 0.6)
-    one = replace(one, fingerprint=load_backbone(run.path).fingerprint_on(one.data_digest, one.split))
+    one = replace(one, fingerprint=load(run.path).fingerprint_on(one.data_digest, one.split))
     save_results(run.results, one)
     before, after = "2001-01-01T00:00:00+00:00", "2099-01-01T00:00:00+00:00"
     crops, queries = replace(one, features="finetune-crops30"), replace(one, data_digest=f"{one.data_digest}+{'e' * 64}")
     for change in (crops, queries):
         for place, created in enumerate((before, after, "")):
             save_results(run.results, replace(change, seed=place, created=created))
-    kept, left_out = card_results(run, load_backbone(run.path))
+    kept, left_out = card_results(run, load(run.path))
     assert left_out == 4
     assert {result.created for result in kept if result.features != "finetune" or "+" in result.data_digest} == {after}
     assert len(kept) == 3

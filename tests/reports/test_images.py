@@ -117,11 +117,11 @@ def test_a_split_without_classes_is_left_out():
 
 def test_the_images_of_an_evaluated_task_are_those_of_its_indices():
     dataset = made_up_dataset()
-    rows = torch.from_numpy(dataset.rows("novel"))
+    rows = torch.from_numpy(dataset.indices("novel"))
     known = FeatureSet(
         features=torch.zeros(len(rows), 2),
         labels=torch.from_numpy(dataset.labels)[rows],
-        rows=rows,
+        indices=rows,
         class_names=dataset.class_names,
         fingerprint="f",
     )

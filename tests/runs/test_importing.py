@@ -13,10 +13,10 @@ from safetensors import safe_open
 
 from s2m2.cli import main
 from s2m2.evaluation.feature_files import read_feature_file
-from s2m2.evaluation.trained import trained_backbone
 from s2m2.random import generator_for
 from s2m2.recipe import read_recipe
 from s2m2.runs.directory import RunDirectory
+from s2m2.runs.loading import read_backbone
 from tests.reference.wide_resnet import released_network
 
 WIDTH = 4
@@ -37,7 +37,7 @@ def run_of(tmp_path: Path, *flags: str, **more: Any) -> RunDirectory:
 @pytest.mark.parametrize("stage", ["finetune", "pretrain"])
 def test_the_run_of_a_checkpoint_has_the_authors_features(tmp_path: Path, stage: str) -> None:
     run = run_of(tmp_path, "--stage", stage)
-    backbone = trained_backbone(read_recipe(run.recipe), run, stage).eval()
+    backbone = read_backbone(read_recipe(run.recipe), run, stage).eval()
     images = torch.randn(2, 3, 32, 32, generator=generator_for(0, "images"))
     torch.testing.assert_close(backbone(images), released_network(WIDTH, 200)(images), rtol=1e-5, atol=1e-5)
 

@@ -34,7 +34,7 @@ def step_maker(dataset: ImageDataset, recipe: Recipe, config: TrainingConfig, ac
     objective = pretrain_objective(recipe, backbone.feature_dim, len(dataset.splits["base"]))
     if config.stage == "finetune":
         objective = finetune_objective(recipe, objective)
-    indices, settings = torch.from_numpy(dataset.rows("base")), StageSettings.of(recipe, config)
+    indices, settings = torch.from_numpy(dataset.indices("base")), StageSettings.of(recipe, config)
     images = TrainingImages(images=dataset.image_tensor(), indices=indices, labels=torch.from_numpy(dataset.labels)[indices])
     fabric = Fabric(accelerator=accelerator, devices=1)
     return lambda mark: TrainingStep(fabric, prepare(fabric, backbone, objective, settings), images, settings, mark)

@@ -32,7 +32,7 @@ class Killed(BaseException):
 
 
 def images(dataset: ImageDataset) -> TrainingImages:
-    indices = torch.from_numpy(dataset.rows("base"))
+    indices = torch.from_numpy(dataset.indices("base"))
     return TrainingImages(images=dataset.image_tensor(), indices=indices, labels=torch.from_numpy(dataset.labels)[indices])
 
 

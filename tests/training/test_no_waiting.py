@@ -19,7 +19,7 @@ import s2m2.random
 from s2m2.data.augment import _logarithms, augment
 from s2m2.models import build_backbone
 from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, PretrainConfig, Recipe
-from s2m2.recipe.mixing import MixConfig
+from s2m2.recipe import MixConfig
 from s2m2.random import StepStream, seed_for
 from s2m2.training.objectives import finetune_objective, pretrain_objective
 

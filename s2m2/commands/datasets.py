@@ -1,13 +1,30 @@
-"""`s2m2 doctor`: the inspection of a dataset before any training."""
+"""`s2m2 prepare` and `s2m2 doctor`: images on disk become a dataset, and are checked. Neither imports torch."""
 
 import time
 
 from s2m2.console import console, literal
+from s2m2.data import prepare as preparation
 from s2m2.data.inspection import Finding, counts_table, diagnose, observe, page_path, subject_of
 from s2m2.data.wording import first_named
 from s2m2.errors import InputError
-from s2m2.recipe import DoctorConfig
+from s2m2.recipe import DoctorConfig, PrepareConfig
 from s2m2.reports.dataset_page import rgb_text, verdict, write_dataset_page
+
+
+def prepare_command(config: PrepareConfig) -> None:
+    """Write the dataset and print its counts, size and digest.
+
+    Raises:
+        InputError: the download, the source, an image, the splits or the output cannot be used.
+    """
+    start = time.perf_counter()
+    dataset = preparation.prepare(**vars(config))
+    seconds = time.perf_counter() - start
+    console.print(preparation.counts_table(dataset))
+    height, width = dataset.images.shape[1:3]
+    console.print(f"{len(dataset.images):,} images of {height}x{width} pixels in {seconds:.1f} s, digest {dataset.digest[:16]}")
+    console.print(literal(f"dataset in {config.output}"), soft_wrap=True)
+
 
 NEXT_LINE = "\n    "
 

@@ -1,4 +1,4 @@
-"""`s2m2 analyze`: the weights of every stage of a run, measured on the same images."""
+"""The analysis of a run: the weights of every stage of a run, measured on the same images."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -11,13 +11,12 @@ from s2m2.analysis.network import AnalyzedImages, analyze_network, choose_images
 from s2m2.console import progress_bar
 from s2m2.data.catalog import ImageDatasets
 from s2m2.errors import InputError
-from s2m2.evaluation.features import fingerprint_of
-from s2m2.evaluation.trained import trained_backbone
 from s2m2.models import Backbone, build_backbone
 from s2m2.random import generator_for
 from s2m2.recipe import Recipe
-from s2m2.runs.checkpoint import load_head, load_outcome
+from s2m2.runs.checkpoint import fingerprint_of, load_head, load_outcome
 from s2m2.runs.directory import RunDirectory
+from s2m2.runs.loading import read_backbone
 from s2m2.runs.session import Session
 from s2m2.training.objectives import base_classifier
 
@@ -77,9 +76,9 @@ def _networks(session: Session, name: StageName) -> tuple[Backbone, nn.Module | 
     recipe, run = session.recipe, session.run
     if name == "initial":
         return build_backbone(recipe.model, recipe.data.size, generator_for(recipe.seed, "backbone")), None
-    backbone, outcome = trained_backbone(recipe, run, name), load_outcome(run.outcome(name))
+    backbone, outcome = read_backbone(recipe, run, name), load_outcome(run.outcome(name))
     if outcome is None or outcome.imported:
         return backbone, None  # the class order of an imported head is unknown
     head = base_classifier(recipe.model, backbone.feature_dim, len(session.dataset.splits["base"]))
-    load_head(run.best(name), "class_head", head)
+    load_head(run.best(name), "classifier", head)
     return backbone, head

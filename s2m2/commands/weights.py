@@ -1,11 +1,38 @@
-"""`s2m2 import`: released checkpoints become run directories, released features become feature files."""
+"""`s2m2 export` and `s2m2 import`: weights for others, and weights of S2M2's authors."""
+
+from pathlib import Path
 
 from s2m2.console import console
 from s2m2.errors import InputError
 from s2m2.evaluation.feature_files import ENDINGS, read_released_features, write_feature_file
 from s2m2.evaluation.features import FeatureSet
-from s2m2.recipe import ImportConfig
+from s2m2.recipe import ExportConfig, ImportConfig
+from s2m2.reports.card import score_command
+from s2m2.reports.exporting import export_run
 from s2m2.runs.importing import import_checkpoint, is_torch_file
+
+
+def export_command(config: ExportConfig) -> None:
+    """Write the folder, and print its size and the command that scores it.
+
+    Raises:
+        InputError: the run has no such weights, they do not fit the precision, or the folder exists or cannot be written.
+    """
+    export = export_run(config)
+    if export.uncounted:
+        console.print(f"warning: the card counts no images: {export.uncounted}", markup=False, soft_wrap=True)
+    count = export.results
+    scores = f"{count:,} score{'s' if count != 1 else ''}" if count else "no scores, as the run holds none of them"
+    console.print(f"{export.stage} in {export.precision}, a model card with {scores}", markup=False, soft_wrap=True)
+    _print_largest(export.folder)
+    console.print(f"`{score_command(str(export.folder), export.missing)}` scores it", markup=False, soft_wrap=True)
+
+
+def _print_largest(folder: Path) -> None:
+    sizes = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    largest = max(sizes, key=lambda path: sizes[path])
+    size = f"{sizes[largest] / 2**20:.2f} MiB of {sum(sizes.values()) / 2**20:.2f}"
+    console.print(f"largest file: {largest}, {size}", markup=False, soft_wrap=True)
 
 
 def import_command(config: ImportConfig) -> None:

@@ -1,1 +1,0 @@
-"""Tensors in, tensors out: no state, no files; randomness is an argument."""
