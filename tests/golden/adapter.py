@@ -10,17 +10,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from s2m2.evaluation.base_statistics import base_statistics
 from torch import Tensor, nn
 
+from s2m2.classifiers import CLASSIFIERS, BaseStatistics, build_classifier, load_class
 from s2m2.cli import main
 from s2m2.data.glyphs import glyph_dataset
-from s2m2.evaluation.classifiers import CLASSIFIERS, build_classifier
 from s2m2.evaluation.evaluate import sampler_for, score_tasks
 from s2m2.evaluation.features import FeatureSet
 from s2m2.models import build_backbone, initialize
 from s2m2.random import generator_for
-from s2m2.recipe import DataConfig, EvaluateConfig, FinetuneConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe
+from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe
 from s2m2.recipe.training import MixConfig
 from s2m2.tasks.episodes import EpisodeSpec
 from s2m2.tasks.sampler import iterate_tasks
@@ -34,8 +33,8 @@ NAMES = (
     (r"^beside\.", ""),
     (r"^stages\.(\d+)\.0\.", r"block\1.convolution."),
     (r"^stages\.(\d+)\.1\.", r"block\1.normalization."),
-    (r"^class_head\.", "class_classifier."),
-    (r"^rotation_head\.", "rotation_classifier."),
+    (r"^heads\.classifier\.", "class_classifier."),
+    (r"^heads\.rotation\.", "rotation_classifier."),
 )
 """Patterns that lead from the names of a state dict to those of the golden values."""
 
@@ -69,17 +68,12 @@ def score_classifier(
         features: other features and labels than the made-up ones.
         settings: what differs from the default settings of the classifier, by its name.
     """
-    config = EvaluateConfig()
-    for field, changes in (settings or {}).items():
-        part = getattr(config, field)
-        config = EvaluateConfig(**{field: type(part)(**changes)})  # type: ignore[arg-type]
-    dataset = _dataset(*(features or made_up_features()), "novel")
-    base = (
-        base_statistics(_dataset(*made_up_features(1), "base"), covariances=name == "calibrated") if CLASSIFIERS[name].needs_base else None
-    )
-    spec = EpisodeSpec(ways=5, shots=shots, queries=QUERIES, tasks=tasks, seed=0, protocol=protocol)  # type: ignore[arg-type]
-    accuracies = score_tasks(dataset, spec, build_classifier(name, config, base), name=name)  # type: ignore[arg-type]
-    source = sampler_for(dataset, spec)
+    spec = {"name": name, **(settings or {}).get(name, {})}
+    features_set = _dataset(*(features or made_up_features()), "novel")
+    base = BaseStatistics.from_features(*made_up_features(1)) if load_class(name).needs_base else None
+    tasks_spec = EpisodeSpec(ways=5, shots=shots, queries=QUERIES, tasks=tasks, seed=0, protocol=protocol)  # type: ignore[arg-type]
+    accuracies = score_tasks(features_set, tasks_spec, build_classifier(spec, base))
+    source = sampler_for(features_set, tasks_spec)
     counts = [count for number in range(source.blocks) for part in source.block(number) for count in [part.query.shape[1]] * len(part)]
     return accuracies.tolist(), counts
 

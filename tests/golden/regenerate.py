@@ -1,10 +1,11 @@
-"""Compute the golden values anew: `OMP_NUM_THREADS=1 python -m tests.golden.regenerate`, from the root of the repository.
+"""Compute the golden values again: `OMP_NUM_THREADS=1 python -m tests.golden.regenerate`, from the root of the repository.
 
 The first values are those of s2m2 0.1.0, of 2026-11-27, computed on Linux x86-64 (AMD EPYC) with torch 2.15.0 and NumPy 2.4.6; the
-file states what the present ones were computed with.
+file states what the present ones were computed with. Names follow the package: `tim_fast` and `alpha_tim_fast` are the `tim` and
+`alpha_tim` of 0.1.0, and `tim` and `alpha_tim` are those with its setting `adam: elementwise`.
 
 Values are golden because nobody changes them in passing: a commit that changes a number states which, by how much and why. Values
-are computed anew only where a change of results is meant, never to make a test pass.
+are computed again only where a change of results is meant, never to make a test pass.
 """
 
 import json

@@ -24,7 +24,7 @@ def golden() -> dict:
 
 def limits(case: str) -> dict[str, float]:
     """`calibrated` ends where a stopping rule ends it, so rounding turns a query in one task of six."""
-    return {"mean": 6e-3, "share": 0.35} if CASES[case]["name"] in values.ITERATED else {}
+    return {"mean": 6e-3, "fraction": 0.35} if CASES[case]["name"] in values.ITERATED else {}
 
 
 def test_the_golden_file_has_every_case(golden: dict) -> None:
@@ -54,9 +54,9 @@ def test_a_changed_classifier_would_be_noticed(golden: dict, case: str, settings
     assert not values.same_accuracies(values.accuracies_of({**CASES[case], **changes}), golden["classifiers"][case])
 
 
-def _some_shuffled(share: float) -> tuple[torch.Tensor, torch.Tensor]:
+def _some_shuffled(fraction: float) -> tuple[torch.Tensor, torch.Tensor]:
     features, labels = adapter.made_up_features()
-    chosen = torch.arange(0, len(features), round(1 / share))
+    chosen = torch.arange(0, len(features), round(1 / fraction))
     features[chosen] = features[chosen.roll(7)]
     return features, labels
 
