@@ -1,6 +1,6 @@
 """Terminal output: the console of all commands, one style of progress bar, and silence for calls from Python."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -117,3 +117,24 @@ def literal(text: str, style: str = "") -> Text:
 def encodable(text: str) -> str:
     """The text with escapes for bytes of file names that are not UTF-8, which terminals refuse."""
     return text.encode(errors="backslashreplace").decode()
+
+
+MAX_NAMES = 5
+"""Names that a message lists before it counts the rest."""
+
+
+def first_named(names: Sequence[str], separator: str = ", ") -> str:
+    """The first names and the number of the rest: `a, b, c, d, e and 7 more`."""
+    rest = len(names) - MAX_NAMES
+    more = f"{' ' if separator == ', ' else separator}and {rest:,} more" if rest > 0 else ""
+    return separator.join(names[:MAX_NAMES]) + more
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """A number and its noun: `1 file`, `2,300 files`, `3 classes`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def verb(number: int, one: str = "is", many: str = "are") -> str:
+    """The form of a verb that goes with a number."""
+    return one if number == 1 else many

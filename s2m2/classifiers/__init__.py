@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from s2m2.classifiers.settings import check_settings
 from s2m2.errors import InputError
-from s2m2.recipe.classifiers import ClassifierSpec, parse_classifier
+from s2m2.recipe.parts import ClassifierSpec, parse_classifier
 
 if TYPE_CHECKING:
     from s2m2.classifiers.base import FewShotClassifier as FewShotClassifier

@@ -12,7 +12,7 @@ from s2m2.classifiers.base_statistics import BaseStatistics
 from s2m2.classifiers.settings import check_names, check_settings
 from s2m2.classifiers.wrapped import WrappedEstimator
 from s2m2.errors import InputError
-from s2m2.recipe.classifiers import ClassifierSpec, parse_classifier
+from s2m2.recipe.parts import ClassifierSpec, parse_classifier
 
 BALANCED = ("fixed",)
 """Protocols under which every class has equally many queries."""

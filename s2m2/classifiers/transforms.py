@@ -11,7 +11,7 @@ from torch import Tensor
 
 from s2m2.classifiers.base import FewShotTasks
 from s2m2.errors import InputError
-from s2m2.recipe.transforms import StepName, TransformName, transform_steps
+from s2m2.recipe.evaluation import StepName, TransformName, transform_steps
 
 POWER = 0.5
 SHIFT = 1e-6

@@ -2,10 +2,9 @@
 
 import time
 
-from s2m2.console import console, literal
+from s2m2.console import console, first_named, literal
 from s2m2.data import prepare as preparation
 from s2m2.data.inspection import Finding, counts_table, diagnose, observe, page_path, subject_of
-from s2m2.data.wording import first_named
 from s2m2.errors import InputError
 from s2m2.recipe import DoctorConfig, PrepareConfig
 from s2m2.reports.dataset_page import rgb_text, verdict, write_dataset_page

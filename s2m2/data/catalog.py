@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from s2m2.data.dataset import ImageDataset, Split, open_dataset
-from s2m2.data.learn2learn import CLASSES, downloaded_dataset
+from s2m2.data.learn2learn_datasets import CLASSES, downloaded_dataset
 from s2m2.errors import InputError
 from s2m2.recipe import DataConfig, EvaluateConfig
 

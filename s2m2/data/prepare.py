@@ -10,7 +10,7 @@ import PIL
 from rich.table import Table
 
 from s2m2 import __version__
-from s2m2.console import Advance, console, literal, progress_bar
+from s2m2.console import Advance, console, first_named, literal, progress_bar
 from s2m2.data.dataset import SPLITS, ImageDataset
 from s2m2.data.decode import Fit
 from s2m2.data.pool import common_size, decode_pieces
@@ -18,7 +18,6 @@ from s2m2.data.sources import Listing, download_cifar100, list_source
 from s2m2.data.sources.listing import left_out_text
 from s2m2.data.splits import split_classes, splits_origin
 from s2m2.data.standard_datasets import DATASETS
-from s2m2.data.wording import first_named
 from s2m2.data.writing import DatasetContents, DatasetWriter, check_output, writing_dataset
 from s2m2.errors import InputError
 

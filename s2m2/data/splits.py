@@ -8,8 +8,8 @@ from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
 
+from s2m2.console import first_named
 from s2m2.data.dataset import SPLITS, Split
-from s2m2.data.wording import first_named
 from s2m2.errors import InputError
 from s2m2.random import seed_for
 

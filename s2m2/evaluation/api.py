@@ -19,7 +19,7 @@ from s2m2.evaluation.preparation import PreparedFeatures, build_classifier, chec
 from s2m2.evaluation.results import TaskResults
 from s2m2.evaluation.scoring import EvaluatedFeatures, score_kind
 from s2m2.recipe import EvaluateConfig
-from s2m2.recipe.transforms import TransformName, check_transforms, needs_base
+from s2m2.recipe.evaluation import TransformName, check_transforms, needs_base
 from s2m2.tasks.episode_sampler import label_array, task_spec
 from s2m2.tasks.episodes import EpisodeSpec, task_label
 

@@ -12,8 +12,9 @@ from s2m2.classifiers.transforms import TaskTransform, build_transforms
 from s2m2.errors import InputError
 from s2m2.evaluation.features import FeatureSet
 from s2m2.recipe import EvaluateConfig
-from s2m2.recipe import transforms as transform_names
-from s2m2.recipe.classifiers import ClassifierSpec
+from s2m2.recipe.evaluation import needs_base as transforms_need_base
+from s2m2.recipe.evaluation import transform_steps
+from s2m2.recipe.parts import ClassifierSpec
 
 
 def classifier_specs(config: EvaluateConfig) -> tuple[ClassifierSpec, ...]:
@@ -97,7 +98,7 @@ class PreparedFeatures:
 
 def base_is_needed(config: EvaluateConfig) -> bool:
     """Whether a transform or a classifier needs the base features."""
-    return transform_names.needs_base(config.transforms) or any(map(needs_base, classifier_specs(config)))
+    return transforms_need_base(config.transforms) or any(map(needs_base, classifier_specs(config)))
 
 
 def prepare_features(
@@ -116,7 +117,7 @@ def prepare_features(
     classifiers = build_classifiers(config, changed_base)
     check_positive(classifiers, [one for one in (changed, changed_validation) if one is not None], config.transforms)
     fingerprint = base.fingerprint if base is not None else ""
-    of_all = transform_names.needs_base(config.transforms)
+    of_all = transforms_need_base(config.transforms)
     return PreparedFeatures(
         features=changed,
         validation=changed_validation,
@@ -139,7 +140,7 @@ def check_positive(classifiers: Mapping[str, Any], sets: Iterable[FeatureSet], t
 
 def _centered_last(transforms: Sequence[Any]) -> bool:
     """Whether the features of tasks are centered last."""
-    steps = transform_names.transform_steps(transforms)
+    steps = transform_steps(transforms)
     return "center_support" in steps and "rectify" not in steps[steps.index("center_support") :]
 
 

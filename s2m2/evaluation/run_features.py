@@ -12,7 +12,7 @@ from torch import Tensor
 from s2m2.console import progress_bar
 from s2m2.data.augment import evaluation_view, support_crop
 from s2m2.data.catalog import ImageDatasets, load_dataset, query_indices
-from s2m2.data.dataset import ImageDataset, Split
+from s2m2.data.dataset import ImageDataset, LabeledImages, Split
 from s2m2.data.standard_datasets import resolve_size
 from s2m2.errors import InputError
 from s2m2.evaluation.features import (
@@ -37,19 +37,6 @@ from s2m2.runs.loading import evaluation_key, read_backbone
 EXTRACTION_BATCH = 256
 QUERIES = "queries"
 """Name of the images of a query dataset."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class LabeledImages:
-    """Some images of a dataset and their labels."""
-
-    images: Tensor
-    """All images of the dataset, uint8 "image height width 3"."""
-    indices: Tensor
-    """The images meant, int64 " item"."""
-    labels: Tensor
-    """Class number of each of them, int64 " item", an index of `class_names`."""
-    class_names: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,7 +70,7 @@ class RunFeatures:
         split = split or self.config.split
         dataset = self.datasets.of(split)
         crops = self.config.support_crops if split in (self.config.split, "validation") else 0
-        return self._features(name, _labeled(dataset, split), [dataset.digest, split], crops)
+        return self._features(name, dataset.labeled(split), [dataset.digest, split], crops)
 
     def of_tasks(self, name: FeaturesName) -> FeatureSet:
         """Features for the tasks of an evaluation: the evaluated split, with queries from the query dataset where there is one."""
@@ -138,7 +125,7 @@ class RunFeatures:
         seed, augment = self.config.seed, replace(network.data.augment, jitter=0.0)
         assert network.backbone is not None
         description = f"{crops} crops, seed {seed}, area {augment.scale}, ratio {augment.ratio}, flip {augment.flip}"
-        data, size = replace(network.data, augment=augment), (len(images.indices), *images.images.shape[1:3])
+        data, size = replace(network.data, augment=augment), (len(images), *images.images.shape[1:3])
         views: list[ImageTransform] = [support_crop(data, size, seed, number) for number in range(crops)]
         extract = partial(extract_views, network.backbone, images.images, images.indices, views)
         means = self._cached(network, images, identity, description, extract)
@@ -154,19 +141,13 @@ class RunFeatures:
         cached = load_features(path, fingerprint)
         if cached is not None:
             return cached
-        with progress_bar(f"{'crops' if views else 'features'}, {network.name}", len(images.indices), "images") as advance:
+        with progress_bar(f"{'crops' if views else 'features'}, {network.name}", len(images), "images") as advance:
             values = extract(batch_size=EXTRACTION_BATCH, device=self.device, progress=advance)
         features = FeatureSet(
             features=values, labels=images.labels, indices=images.indices, class_names=images.class_names, fingerprint=fingerprint
         )
         save_features(path, features)
         return features
-
-
-def _labeled(dataset: ImageDataset, split: Split) -> LabeledImages:
-    indices = torch.from_numpy(dataset.indices(split))
-    labels = torch.from_numpy(dataset.labels)[indices]
-    return LabeledImages(images=dataset.image_tensor(), indices=indices, labels=labels, class_names=dataset.class_names)
 
 
 def features_label(name: FeaturesName, config: EvaluateConfig) -> str:

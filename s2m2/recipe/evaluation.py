@@ -1,25 +1,33 @@
 """Settings of the few-shot evaluation, and the ways to sample tasks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from s2m2.recipe.classifiers import ClassifierSpec, parse_classifier
-from s2m2.recipe.parts import check_classifier
+from s2m2.recipe.parts import ClassifierSpec, check_classifier, parse_classifier
 from s2m2.recipe.ranges import (
     IntFromTwo,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    check,
     check_distinct,
     check_ranges,
 )
-from s2m2.recipe.transforms import TransformName, check_transforms
 
 FeaturesName = Literal["pixels", "pretrain", "finetune"]
 ProtocolName = Literal["fixed", "s2m2", "dirichlet", "variable"]
 """fixed: the same number of queries of every class; s2m2: all images that are not support; dirichlet: class proportions of the queries
 from a Dirichlet distribution; variable: ways and shots by Meta-Dataset's rule."""
+
+
+TransformName = Literal["rectify", "unit", "power", "center_base", "center_support", "cl2n", "peme"]
+"""rectify: negative values become zero; unit: divide by the length; power: (x + 1e-6)^0.5; center_base: subtract the mean of the base
+features; center_support: subtract the mean of the task's support; cl2n: center_base, unit; peme: power, unit, center_base, unit."""
+
+StepName = Literal["rectify", "unit", "power", "center_base", "center_support"]
+COMPOUND: dict[TransformName, tuple[StepName, ...]] = {"cl2n": ("center_base", "unit"), "peme": ("power", "unit", "center_base", "unit")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,3 +97,29 @@ class EvaluateConfig:
     def specs(self) -> tuple[ClassifierSpec, ...]:
         """The classifiers, each with its name, label and settings."""
         return tuple(parse_classifier(value) for value in self.classifiers)
+
+
+def transform_steps(names: Sequence[TransformName]) -> tuple[StepName, ...]:
+    """The steps that named transforms consist of, in order."""
+    steps: list[StepName] = []
+    for name in names:
+        if name == "cl2n" or name == "peme":
+            steps += COMPOUND[name]
+        else:
+            steps.append(name)
+    return tuple(steps)
+
+
+def needs_base(names: Sequence[TransformName]) -> bool:
+    """Whether a step looks at the base features."""
+    return "center_base" in transform_steps(names)
+
+
+def check_transforms(flag: str, names: Sequence[TransformName]) -> None:
+    """Raise `InputError` for an order that has no meaning."""
+    steps = transform_steps(names)
+    first = steps.index("center_support") if "center_support" in steps else len(steps)
+    need = "an order with the steps on base features (center_base, cl2n, peme) before center_support"
+    check("center_base" not in steps[first:], flag, list(names), need)
+    centered = min(steps.index(step) if step in steps else len(steps) for step in ("center_base", "center_support"))
+    check("power" not in steps[centered:], flag, list(names), "an order that takes no power of centered features")

@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float64, Int64, UInt8
 from PIL import Image
 
 from s2m2 import __version__
+from s2m2.console import count
 from s2m2.data.dataset import SPLITS
 from s2m2.data.inspection import Diagnosis, Finding, Observations, Subject
-from s2m2.data.wording import count
 from s2m2.io import write_text
 from s2m2.reports.html import template
 from s2m2.reports.images import Tile, data_uri, image_tile

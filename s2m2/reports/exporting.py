@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from s2m2.analysis.measurements import weights_digest
 from s2m2.data.catalog import ImageDatasets, load_datasets
 from s2m2.data.dataset import SPLITS, user_cache
-from s2m2.data.learn2learn import DATASET_FOLDER
+from s2m2.data.learn2learn_datasets import DATASET_FOLDER
 from s2m2.errors import InputError
 from s2m2.evaluation.results import TaskResults, newest_results, read_results
 from s2m2.io import create_folder, write_text

@@ -10,8 +10,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from s2m2.console import count
 from s2m2.data.catalog import ImageDatasets
-from s2m2.data.wording import count
 from s2m2.evaluation.results import newest_results, read_results
 from s2m2.io import write_text
 from s2m2.recipe import Recipe, TrainingConfig, differences, read_recipe

@@ -59,8 +59,9 @@ STYLE: Any = {
     "legend.fontsize": 8,
     "svg.fonttype": "none",
 }
-CATEGORY_COLORS, DASHES = ("blue", "red", "green", "violet", "gray"), ("-", (0, (4, 2)), (0, (1, 1.5)))
-"""Together they distinguish fifteen lines."""
+CATEGORY_COLORS = ("blue", "red", "green", "violet", "gray")
+DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (4, 1.5, 1, 1.5)))
+"""With the colors, the looks of twenty lines."""
 MARKERS = ("o", "s", "^", "D", "v", "P")
 FEATURE_COLORS = {"pixels": "gray", "pretrain": "blue", "finetune": "red"}
 LOSSES = {

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from s2m2.classifiers import CLASSIFIERS as CATALOG
 from s2m2.classifiers import load_class
-from s2m2.data.wording import count
+from s2m2.console import count
 from s2m2.evaluation.intervals import mean_and_interval
 from s2m2.evaluation.results import TaskResults, newest_results
 from s2m2.tasks.episodes import task_label

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from s2m2.data.wording import count
+from s2m2.console import count
 from s2m2.evaluation.compare import TASK_FIELDS, Comparison
 from s2m2.evaluation.results import TaskResults
 from s2m2.reports.scores import FEATURES, ScoreGrid

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from s2m2 import __version__
 from s2m2.data.catalog import DRAWN
-from s2m2.data.learn2learn import CLASSES
+from s2m2.data.learn2learn_datasets import CLASSES
 from s2m2.errors import InputError
 from s2m2.io import write_text
 from s2m2.recipe import ExportConfig, Recipe, recipe_to_yaml

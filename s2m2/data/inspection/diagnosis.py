@@ -9,12 +9,11 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from rich.table import Table
 
-from s2m2.console import literal
+from s2m2.console import count, literal, verb
 from s2m2.data.dataset import SPLITS, Split
 from s2m2.data.inspection.observation import Observations, equal_groups
 from s2m2.data.inspection.subject import ALL, Subject
 from s2m2.data.sources.listing import FlawKind, LeftOut, left_out_text
-from s2m2.data.wording import count, verb
 
 Severity = Literal["unusable", "finding", "note"]
 SEVERITIES: tuple[Severity, ...] = ("unusable", "finding", "note")

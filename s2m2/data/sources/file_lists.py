@@ -9,12 +9,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from s2m2.console import first_named
 from s2m2.data.dataset import SPLITS, Split
 from s2m2.data.decode import ImageFile, ListedImage
 from s2m2.data.sources.class_folders import SPLIT_NAMES
 from s2m2.data.sources.listing import FileFinder, Flaw, Listing, listing_of, natural_key
 from s2m2.data.sources.pickled import whole_numbers
-from s2m2.data.wording import first_named
 from s2m2.errors import InputError
 
 COLUMNS = ("filename", "label")

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from s2m2.console import count, first_named, verb
 from s2m2.data.dataset import Split
 from s2m2.data.decode import ImageFile, ListedImage
-from s2m2.data.wording import count, first_named, verb
 from s2m2.errors import InputError
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})

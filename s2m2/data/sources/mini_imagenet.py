@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from s2m2.console import first_named
 from s2m2.data.dataset import SPLITS, Split
 from s2m2.data.decode import ImageFile, ListedImage
 from s2m2.data.sources.class_folders import ILSVRC_FOLDERS, find_class_folders, list_ilsvrc_classes
@@ -16,7 +17,6 @@ from s2m2.data.sources.file_lists import ListEntry, read_list, split_files
 from s2m2.data.sources.listing import FileFinder, Listing, listing_of, missing_flaws, natural_key, scan
 from s2m2.data.sources.pickled import array_in, dict_in, image_in, text, whole_numbers
 from s2m2.data.splits import read_packaged_list
-from s2m2.data.wording import first_named
 from s2m2.errors import InputError
 
 IMAGES_PER_CLASS = 600

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from s2m2.classifiers.base import MAX_GATHER, FewShotTasks, ScoresTasks
 from s2m2.data.dataset import ImageDataset, Split
-from s2m2.data.learn2learn import import_learn2learn
+from s2m2.data.learn2learn_datasets import import_learn2learn
 from s2m2.errors import InputError
 from s2m2.evaluation.features import FeatureSet, Transform
 from s2m2.models.layers import evaluation_mode

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from s2m2.classifiers.base import FewShotTasks, InductiveClassifier
-from s2m2.data.learn2learn import import_learn2learn
+from s2m2.data.learn2learn_datasets import import_learn2learn
 from s2m2.errors import InputError
 from s2m2.recipe.ranges import PositiveFloat
 
