@@ -42,11 +42,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _guarded(name: str, arguments: Sequence[str]) -> int:
     """The exit code of a command; its errors are printed."""
     try:
-        return _serve(name, arguments) or 0
+        code = _serve(name, arguments) or 0
+        sys.stdout.flush()
+        return code
     except InputError as error:
         return _complain(name, error, INPUT_ERROR)
     except FloatingPointError as error:
         return _complain(name, error, FAILURE)
+    except BrokenPipeError:  # the reader, `head` say, has what it wants; nothing more can be printed, at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0 if name == "settings" else _complain(name, f"standard output was closed; {COMMANDS[name].interrupted}", FAILURE)
     except OSError as error:  # a full disk, a folder that may not be read
         return _complain(name, f"{error.filename or 'a file'} cannot be used: {error.strerror or error}", INPUT_ERROR)
     except RuntimeError as error:

@@ -1,5 +1,6 @@
 """Settings as text: flag, type, default and meaning, from the parser that reads them."""
 
+import re
 import sys
 import textwrap
 import types
@@ -83,8 +84,8 @@ def sections(kind: type = Recipe, above: str = "") -> dict[str, str]:
 def first_sentence(text: str) -> str:
     """The first sentence of a text, without line breaks."""
     words = " ".join(text.split())
-    end = words.find(". ")
-    return words if end < 0 else words[: end + 1]
+    end = re.search(r"\. (?=[A-Z`])", words)  # not after "eq."
+    return words[: end.start() + 1] if end else words
 
 
 def wrap(text: str, first: int, rest: int) -> str:

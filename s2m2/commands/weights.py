@@ -52,7 +52,7 @@ def import_command(config: ImportConfig) -> None:
     source = import_checkpoint(config)
     head = f"a head of {source.outputs} outputs" if source.outputs is not None else "no head"
     console.print(f"WRN-28 of width {source.width} after {source.epoch} epochs, {head}")
-    hint = f"run in {config.output}; `s2m2 evaluate --run {config.output} --data.path TABLE` scores it"
+    hint = f"run in {config.output}; `s2m2 evaluate --run {config.output} --data.path DATASET` scores it"
     console.print(hint, soft_wrap=True, markup=False)
 
 

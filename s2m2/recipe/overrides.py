@@ -8,6 +8,7 @@ import yaml
 from jsonargparse import ArgumentError
 
 from s2m2.errors import InputError
+from s2m2.recipe.parts import did_you_mean
 from s2m2.recipe.tree import Recipe, build_recipe, one_line, read_recipe, recipe_parser, recipe_to_yaml
 
 AnyRecipe = str | Path | Recipe | Mapping[str, Any] | None
@@ -46,17 +47,18 @@ def as_recipe(recipe: AnyRecipe = None, **settings: Any) -> Recipe:
         raise InputError(one_line(error)) from error
 
 
-def _merge(tree: dict[str, Any], names: list[str], value: Any) -> None:
-    """Put a setting into a tree; a mapping changes only the settings that it names."""
+def _merge(tree: dict[str, Any], names: list[str], value: Any, section: str = "") -> None:
+    """Put a setting into the tree of a whole recipe; a mapping changes only the settings that it names."""
     name, *rest = names
+    if name not in tree:
+        raise InputError(f"no setting {section}{name}{did_you_mean(name, list(tree), section)}")
     if not rest and not isinstance(value, Mapping):
         tree[name] = _plain(value)
         return
-    branch = tree.setdefault(name, {})
-    if not isinstance(branch, dict):
-        raise InputError(f"{name} is a single setting, not a section")
+    if not isinstance(tree[name], dict):
+        raise InputError(f"{section}{name} is a single setting, not a section")
     for key, item in {".".join(rest): value}.items() if rest else value.items():
-        _merge(branch, str(key).split("."), item)
+        _merge(tree[name], str(key).split("."), item, f"{section}{name}.")
 
 
 def _plain(value: Any) -> Any:

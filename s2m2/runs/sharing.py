@@ -106,7 +106,7 @@ def missing_datasets(recipe: Recipe) -> dict[str, str]:
     Drawn and downloaded datasets need no flag, nor does a folder below the current directory, whose path the recipe keeps.
     """
     datasets = {
-        "--data.path": (recipe.data.path, "TABLE"),
+        "--data.path": (recipe.data.path, "DATASET"),
         "--data.validation_dataset": (recipe.data.validation_dataset, "VALIDATION"),
         "--evaluate.novel_dataset": (recipe.evaluate.novel_dataset, "NOVEL"),
         "--evaluate.query_dataset": (recipe.evaluate.query_dataset, "QUERIES"),
