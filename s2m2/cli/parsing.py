@@ -67,9 +67,9 @@ def parse_recipe(name: str, command: Command, arguments: Sequence[str]) -> Call:
     pairs = _pairs(flags)
     run = _run_path(pairs, positional)
     resumes = command.has_run and not positional and "--features" not in flags and (run / "recipe.yaml").is_file()
-    kept = [run / "recipe.yaml"] if resumes else []
+    run_files = [run / "recipe.yaml"] if resumes else []
     files = [Path(word) for word in [*positional, *(value for flag, value in pairs if flag == "--config")]]
-    parsed, warnings = _layer(parser, kept, files)
+    parsed, warnings = _layer(parser, run_files, files)
     parsed = _parse(parser, [word for pair in pairs if pair[0] != "--config" for word in pair], parsed)
     options = None if command.config is None else _build(command.config, parsed)
     return Call(recipe=build_recipe(parsed), run=run, options=options, prints="--print_config" in flags, warnings=tuple(warnings))
@@ -173,15 +173,15 @@ def _pairs(flags: Sequence[str]) -> list[tuple[str, str]]:
     return list(zip(words[::2], words[1::2], strict=True))
 
 
-def _layer(parser: ArgumentParser, kept: Sequence[Path], files: Sequence[Path]) -> tuple[Any, list[str]]:
+def _layer(parser: ArgumentParser, run_files: Sequence[Path], files: Sequence[Path]) -> tuple[Any, list[str]]:
     """The settings of recipe files, the later over the earlier; and a warning of former names, except of a run's own recipe."""
-    if kept or files:
-        read_recipe(*kept, *files)  # what is wrong in a file is said with its name
+    if run_files or files:
+        read_recipe(*run_files, *files)  # what is wrong in a file is said with its name
     parsed, warnings = None, []
-    for file in [*kept, *files]:
+    for file in [*run_files, *files]:
         tree, renamed = read_tree(file, Recipe)
         parsed = parser.parse_object(tree, namespace=parsed)
-        if renamed and file not in kept:
+        if renamed and file not in run_files:
             warnings.append(f"{file} uses names of version 0.1.0: {'; '.join(renamed)}")
     return parsed, warnings
 

@@ -71,14 +71,14 @@ def print_settings(path: str | None = None) -> None:
 
 def sections(kind: type = Recipe, above: str = "") -> dict[str, str]:
     """Paths of the sections of a recipe, each with the first sentence of its meaning."""
-    found = {}
+    summaries = {}
     for item in fields(kind):
         annotation = annotations_of(kind)[item.name]
         if is_dataclass(annotation) and isinstance(annotation, type):
             path = f"{above}{item.name}"
-            found[path] = first_sentence(annotation.__doc__ or "")
-            found |= sections(annotation, f"{path}.")
-    return found
+            summaries[path] = first_sentence(annotation.__doc__ or "")
+            summaries |= sections(annotation, f"{path}.")
+    return summaries
 
 
 def first_sentence(text: str) -> str:

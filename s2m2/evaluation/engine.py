@@ -43,6 +43,11 @@ class Scorer:
     """Feature values that the classifier computes on at once, at most: those of few operations are fastest within the processor's cache."""
 
 
+def stream_name(classifier: ScoresTasks, name: str | None = None) -> str:
+    """Name of a classifier's random stream: the given one, else its `name`, else that of its class."""
+    return name if name is not None else getattr(classifier, "name", type(classifier).__name__)
+
+
 class TaskGatherer:
     """Copies the features of tasks out of a dataset into reused memory: fresh memory costs more than the copy itself.
 

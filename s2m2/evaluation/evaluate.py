@@ -9,7 +9,7 @@ from torch import Tensor
 
 from s2m2.classifiers.base import FewShotClassifier, JobSize, ScoresTasks
 from s2m2.classifiers.transforms import TaskTransform
-from s2m2.evaluation.engine import Scorer, map_tasks
+from s2m2.evaluation.engine import Scorer, map_tasks, stream_name
 from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.outcomes import task_accuracies
 from s2m2.tasks.episodes import EpisodeIndices, EpisodeSpec, TaskSource
@@ -108,11 +108,10 @@ def scorer_for(
     device: torch.device | str = "cpu",
 ) -> Scorer:
     """A classifier with its random stream for tasks of a specification, and the support features of a feature set."""
-    name = name if name is not None else getattr(classifier, "name", type(classifier).__name__)
     job = classifier.job_on(torch.device(device)) if isinstance(classifier, FewShotClassifier) else JobSize()
     return Scorer(
         classifier=classifier,
-        stream=("head", name, spec.ways, spec.shots),  # the first word is part of the numbers
+        stream=("head", stream_name(classifier, name), spec.ways, spec.shots),  # the first word is part of the numbers
         seed=spec.seed,
         blocks=job.blocks,
         max_gather=job.max_gather,

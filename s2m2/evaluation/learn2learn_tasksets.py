@@ -21,6 +21,7 @@ from s2m2.classifiers.base import MAX_GATHER, FewShotTasks, ScoresTasks
 from s2m2.data.dataset import ImageDataset, Split
 from s2m2.data.learn2learn_datasets import import_learn2learn
 from s2m2.errors import InputError
+from s2m2.evaluation.engine import stream_name
 from s2m2.evaluation.features import FeatureSet, Transform
 from s2m2.models.layers import evaluation_mode
 from s2m2.random import generator_for, seed_for
@@ -136,8 +137,8 @@ def score_taskset(
     taskset: Any,
     classifier: ScoresTasks,
     *,
-    name: str,
     shots: int,
+    name: str | None = None,
     backbone: nn.Module | None = None,
     tasks: int | None = None,
     seed: int = 0,
@@ -151,14 +152,14 @@ def score_taskset(
     of a longer evaluation score as those of a shorter one.
 
     Args:
-        name: of the classifier's random stream.
+        name: of the classifier's random stream; None: `classifier.name`.
         transform: changes the features of tasks before the classifier.
         progress: called with the number of tasks of each finished part.
     """
     accuracies = []
     sampled = taskset_tasks(taskset, shots=shots, backbone=backbone, tasks=tasks, seed=seed, device=device)
     for number, block in enumerate(_blocks(sampled)):
-        generator = generator_for(seed, "head", name, "taskset", shots, number)
+        generator = generator_for(seed, "head", stream_name(classifier, name), "taskset", shots, number)
         for part in _parts(block):
             joined = _joined([task.tasks for task in part])
             with torch.inference_mode(), one_thread():

@@ -137,8 +137,8 @@ class ValidationTasks:
 
     def accuracies(self, features: Float32[Tensor, "image dim"], device: torch.device) -> Float64[Tensor, " task"]:
         """Accuracy of each task, from the features of the images at `indices`."""
-        known = FeatureSet(features=features, labels=self.labels, indices=self.indices, class_names=self.class_names, fingerprint="")
-        return score_tasks(known, self.spec, self.classifier, device=device)
+        feature_set = FeatureSet(features=features, labels=self.labels, indices=self.indices, class_names=self.class_names, fingerprint="")
+        return score_tasks(feature_set, self.spec, self.classifier, device=device)
 
 
 def _validation_spec(config: ValidationConfig, seed: int) -> EpisodeSpec:

@@ -36,21 +36,21 @@ def load_object(name: str) -> Callable[..., Any]:
     try:
         if ":" not in name:
             (entry,) = entry_points(group=GROUP, name=name)
-            found = entry.load()
+            loaded = entry.load()
         else:
             module, _, path = name.partition(":")
-            found = import_module(module)
+            loaded = import_module(module)
             for attribute in path.split("."):
-                found = getattr(found, attribute)
+                loaded = getattr(loaded, attribute)
     except ValueError as error:
         raise InputError(f"--model.backbone {name} is no backbone of s2m2, and no package has it as an entry point of {GROUP}") from error
     except ImportError as error:
         raise InputError(f"--model.backbone {name} cannot be imported: {_one_line(error)}") from error
     except AttributeError as error:
         raise InputError(f"--model.backbone {name} cannot be imported: {_one_line(error)}") from error
-    if not callable(found):
-        raise InputError(f"--model.backbone {name} is a {type(found).__name__}, not a function or class that returns a network")
-    return found
+    if not callable(loaded):
+        raise InputError(f"--model.backbone {name} is a {type(loaded).__name__}, not a function or class that returns a network")
+    return loaded
 
 
 def custom_backbone(name: str, image_size: int, generator: torch.Generator | None = None) -> Backbone:

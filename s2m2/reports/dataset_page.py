@@ -88,7 +88,7 @@ def write_dataset_page(
     kind = "a dataset" if subject.dataset is not None else "images on disk"
     page = template("dataset.html.j2").render(
         title=f"{subject.name}: {verdict(diagnosis)}",
-        subtitle=" · ".join([subject.place, kind, task, f"s2m2 {__version__}"]),
+        subtitle=" · ".join([subject.path, kind, task, f"s2m2 {__version__}"]),
         sections=[
             (heading, [_shown(subject, finding) for finding in diagnosis.of(severity)])
             for severity, heading in (("unusable", "Why it is not usable"), ("finding", "Findings"), ("note", "Notes"))

@@ -139,8 +139,8 @@ def card_results(run: RunDirectory, trained: LoadedBackbone) -> tuple[tuple[Task
     """
     of_stage = [result for result in read_results(run) if result.features.split("-")[0] == trained.stage]
     ended = int(run.outcome(trained.stage).stat().st_mtime)
-    places = {(result.data_digest, result.split) for result in of_stage if _has_fingerprint(result, trained.stage)}
-    fingerprints = {place: trained.fingerprint_on(*place) for place in places}
+    splits = {(result.data_digest, result.split) for result in of_stage if _has_fingerprint(result, trained.stage)}
+    fingerprints = {split: trained.fingerprint_on(*split) for split in splits}
     by_weights = []
     for result in of_stage:
         if _has_fingerprint(result, trained.stage):

@@ -40,7 +40,7 @@ class Subject:
     """A dataset whose images can be read one by one."""
 
     name: str
-    place: str
+    path: str
     """Its path or name, as the user gave it."""
     labels: Int64[np.ndarray, " image"]
     class_names: tuple[str, ...]
@@ -84,21 +84,21 @@ def subject_of(
     for flag, is_set in (("splits", splits is not None), ("seed", seed != 0), ("box", box), ("rotated", rotated)):
         if is_set:
             raise InputError(f"--{flag} is for images on disk, but {data} is a dataset already")
-    return dataset_subject(DRAWN[data]() if data in DRAWN else open_dataset(folder), place=data, named=dataset)
+    return dataset_subject(DRAWN[data]() if data in DRAWN else open_dataset(folder), path=data, named=dataset)
 
 
-def dataset_subject(dataset: ImageDataset, *, place: str, named: str = "auto") -> Subject:
+def dataset_subject(dataset: ImageDataset, *, path: str, named: str = "auto") -> Subject:
     """A prepared or drawn dataset. Its settings tell the standard dataset that it was made of, unless `named` does.
 
     Raises:
         InputError: there is no standard dataset of that name.
     """
     # Drawn datasets have no source, and one way to be split.
-    settings = {"dataset": place, "splits": OF_SOURCE} if place in DRAWN else dataset.settings
+    settings = {"dataset": path, "splits": OF_SOURCE} if path in DRAWN else dataset.settings
     origin = settings.get("dataset")
     return Subject(
         name=dataset.name,
-        place=place,
+        path=path,
         labels=dataset.labels,
         class_names=dataset.class_names,
         splits=dataset.splits,
@@ -131,7 +131,7 @@ def folder_subject(
         fault = str(error)
     return Subject(
         name=listing.name,
-        place=str(folder),
+        path=str(folder),
         labels=np.array(listing.labels, dtype=np.int64),
         class_names=listing.class_names,
         splits=class_numbers,
@@ -179,8 +179,8 @@ def page_path(output: str, subject: Subject) -> Path:
     """
     name = re.sub(r"[^\w.-]+", "-", subject.name).strip("-.") or "data"
     path = Path(output.replace(NAME_PLACEHOLDER, name)).expanduser()
-    if path.resolve().is_relative_to(Path(subject.place).expanduser().resolve()):
-        raise InputError(f"--output {path} lies inside {subject.place}, which is to be left as it is")
+    if path.resolve().is_relative_to(Path(subject.path).expanduser().resolve()):
+        raise InputError(f"--output {path} lies inside {subject.path}, which is to be left as it is")
     if path.exists() and not path.is_file():
         raise InputError(f"--output {path} is there already, and is no file")
     parent = next(folder for folder in path.absolute().parents if os.path.lexists(folder))

@@ -45,7 +45,7 @@ def diagnosis_of(subject: Subject, ways: int = 1, shots: int = 1, queries: int =
 
 
 def dataset_diagnosis(dataset: ImageDataset, **task: int) -> Diagnosis:
-    return diagnosis_of(dataset_subject(dataset, place="dataset"), **task)
+    return diagnosis_of(dataset_subject(dataset, path="dataset"), **task)
 
 
 def test_a_sound_dataset_has_notes_only() -> None:
@@ -137,14 +137,14 @@ def test_counts_are_compared_with_those_of_the_dataset_that_a_dataset_was_made_o
 
 
 def test_rotated_classes_are_expected_four_times() -> None:
-    subject = dataset_subject(noise_dataset(dataset="omniglot", splits="of the source", rotated=True), place="dataset")
+    subject = dataset_subject(noise_dataset(dataset="omniglot", splits="of the source", rotated=True), path="dataset")
     assert subject.expected is not None
     assert subject.expected.classes == {"base": 4112, "validation": 688, "novel": 1692, "all": 6492}
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_workers_change_nothing(workers: int) -> None:
-    subject = dataset_subject(noise_dataset((300, 200, 100)), place="dataset")
+    subject = dataset_subject(noise_dataset((300, 200, 100)), path="dataset")
     one, other = observe(subject, 2), observe(subject, workers)
     np.testing.assert_array_equal(one.hashes, other.hashes)
     np.testing.assert_array_equal(one.moments, other.moments)
