@@ -1,8 +1,8 @@
-"""How often the two 95% intervals of a mean accuracy cover the truth about classes and images that the evaluation has not seen.
+"""Coverage of the two 95% intervals of a mean accuracy, for classes and images outside the evaluation.
 
-Classes are drawn from a population that is known: centers from a normal distribution, images around them, some classes wider than
-others. The truth is the mean accuracy of the nearest class mean over tasks of many hundred fresh classes. Each trial draws a few novel
-classes with a few images each, scores tasks of them, and asks whether each interval contains the truth.
+Classes are sampled from a known population: centers from a normal distribution, images around them, some classes wider than
+others. The truth is the mean accuracy of the nearest class mean over tasks of many hundred fresh classes. Each trial samples a few novel
+classes with a few images each, scores tasks of them, and checks whether each interval contains the truth.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 
 import torch
 
-from s2m2.evaluation.classifiers import nearest_mean
+from s2m2.classifiers import NearestMean
 from s2m2.evaluation.engine import Scorer
 from s2m2.evaluation.intervals import class_error, mean_and_interval
 from s2m2.evaluation.outcomes import Outcomes, measure_outcomes
@@ -19,19 +19,19 @@ from s2m2.random import generator_for
 from s2m2.tasks.episodes import EpisodeSpec
 from s2m2.tasks.sampler import TaskSampler
 
-DIM, SPREAD, TRUTH_CLASSES, TRUTH_TASKS, TRUTH_DRAWS = 16, 1.5, 400, 4000, 8
+DIM, SPREAD, TRUTH_CLASSES, TRUTH_TASKS, TRUTH_SAMPLES = 16, 1.5, 400, 4000, 8
 SETTINGS = [(20, 600, 5, 1), (20, 20, 5, 1), (20, 20, 5, 5), (16, 20, 10, 1), (8, 20, 5, 1)]
 """Classes, images of each, ways, shots."""
 
 
 def outcomes(classes: int, images: int, spec: EpisodeSpec, trial: int) -> Outcomes:
-    """The tasks of one draw of classes and images."""
+    """The tasks of one sample of classes and images."""
     generator = generator_for(0, "class interval", classes, images, trial)
     labels = torch.arange(classes).repeat_interleave(images)
     centers = torch.randn(classes, DIM, generator=generator)
     widths = SPREAD * torch.exp(0.4 * torch.randn(classes, 1, generator=generator))
     features = centers[labels] + widths[labels] * torch.randn(len(labels), DIM, generator=generator)
-    scorer = Scorer(head=nearest_mean, stream=("nearest_mean",), seed=trial)
+    scorer = Scorer(classifier=NearestMean(), stream=("nearest_mean",), seed=trial)
     return measure_outcomes(features, labels, TaskSampler(labels, spec), scorer)
 
 
@@ -39,28 +39,28 @@ def coverage(classes: int, images: int, ways: int, shots: int, tasks: int, trial
     """One line of the report."""
     spec = EpisodeSpec(ways=ways, shots=shots, queries=10, tasks=tasks)
     of_truth = EpisodeSpec(ways=ways, shots=shots, queries=10, tasks=TRUTH_TASKS, seed=1)
-    truth = fmean(float(outcomes(TRUTH_CLASSES, images, of_truth, -1 - draw).accuracies.mean()) for draw in range(TRUTH_DRAWS))
+    truth = fmean(float(outcomes(TRUTH_CLASSES, images, of_truth, -1 - sample).accuracies.mean()) for sample in range(TRUTH_SAMPLES))
     means, halves, wides = [], [], []
     for trial in range(trials):
-        found = outcomes(classes, images, spec, trial)
-        values = found.accuracies.tolist()
-        error = class_error(values, found.class_tasks.tolist(), found.class_sums.tolist())
+        measured = outcomes(classes, images, spec, trial)
+        values = measured.accuracies.tolist()
+        error = class_error(values, measured.class_tasks.tolist(), measured.class_sums.tolist())
         assert error is not None
         mean, half = mean_and_interval(values)
         means.append(mean)
         halves.append(half)
         wides.append(error.interval)
     usual, wide = (100 * fmean(abs(mean - truth) <= half for mean, half in zip(means, widths, strict=True)) for widths in (halves, wides))
-    figures = (100 * truth, 100 * stdev(means), 100 * fmean(halves), 100 * fmean(wides))
-    words = " | ".join(f"{figure:.2f}" for figure in figures)
+    metrics = (100 * truth, 100 * stdev(means), 100 * fmean(halves), 100 * fmean(wides))
+    words = " | ".join(f"{metric:.2f}" for metric in metrics)
     return f"| {classes} | {images} | {ways} | {shots} | {words} | {usual:.1f} | {wide:.1f} |"
 
 
 def main() -> None:
     """Measure and print the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=500, help="draws of classes for each line")
-    parser.add_argument("--tasks", type=int, default=1000, help="tasks of each draw")
+    parser.add_argument("--trials", type=int, default=500, help="samples of classes for each line")
+    parser.add_argument("--tasks", type=int, default=1000, help="tasks of each sample")
     options = parser.parse_args()
     torch.set_num_threads(1)
     error = 100 * math.sqrt(0.95 * 0.05 / options.trials)

@@ -1,4 +1,4 @@
-"""A conventional training pipeline, to compare with: images opened by Pillow, varied one by one by torchvision's transforms in the
+"""A conventional training pipeline, to compare with: images opened by Pillow, augmented one by one by torchvision's transforms in the
 workers of a DataLoader, float32 in the usual memory order, no compilation; where images are rotated, all four rotations of a batch.
 
 The losses and the optimizer are those of this package, so that both sides compute the same of the same network.
@@ -20,11 +20,11 @@ from s2m2.training.optim import build_optimizer
 from s2m2.training.step import Networks
 
 ENDLESS = 2**62
-"""Images to sample, more than anybody asks for, so that no worker runs out of work while steps are timed."""
+"""Images to sample, more than are ever used, so that no worker runs out of work while steps are timed."""
 
 
 class Images(Dataset[tuple[Tensor, int]]):
-    """Images in memory as Pillow opens them, each varied `views` times when it is asked for."""
+    """Images in memory as Pillow opens them, each augmented `views` times on access."""
 
     def __init__(self, images: Tensor, labels: Tensor, data: DataConfig, views: int) -> None:
         self.images = [Image.fromarray(image.numpy()) for image in images]
@@ -68,11 +68,11 @@ class Conventional:
 
     @property
     def ahead(self) -> int:
-        """Batches that the workers make before anybody asks for one; at least 1."""
+        """Batches that the workers make in advance; at least 1."""
         return max(1, self.loader.num_workers * (self.loader.prefetch_factor or 0))
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches without end from fresh workers, which stop when this is dropped."""
+        """Endless batches from new workers, which stop when this is dropped."""
         return iter(self.loader)
 
     def step(self, number: int, images: Tensor, labels: Tensor) -> None:

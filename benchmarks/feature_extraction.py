@@ -1,6 +1,6 @@
-"""Images a second of feature extraction, from a table on disk to features, against the bare forward pass on the same batch size.
+"""Images a second of feature extraction, from a dataset on disk to features, against the bare forward pass on the same batch size.
 
-The bare pass gets batches that are ready: resized, cropped, normalized and in the memory of the device, on a GPU in channels-last order.
+The bare pass gets prepared batches: resized, cropped, normalized and in the memory of the device, on a GPU in channels-last order.
 Both are measured in turn, with the network in evaluation mode, float32 and without gradients; a repeat is one pass over all images.
 """
 
@@ -32,7 +32,7 @@ ROWS: dict[tuple[BackboneName, int, int], int] = {
     ("resnet12", 32, 32): 128,
     ("wrn28_10", 32, 32): 64,
 }
-"""Backbone, side that it sees and side that is stored, in pixels; and images of a pass, which --times multiplies."""
+"""Backbone, input size and stored size in pixels; and images of a pass, which --times multiplies."""
 SIZES = {"cpu": (32, 1), "cuda": (256, 64)}
 """Images of a batch, and times, by the device."""
 
@@ -92,22 +92,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{name}, torch {torch.__version__}, Python {platform.python_version()}, batches of {options.batch_size}, float32.")
     if device.type == "cuda":
         print(float32_words(device))
-    print(f"Medians of {options.repeats} repeats after a warm-up; the share is the median of the shares of all pairs of repeats, least and")
-    print("greatest in brackets.\n")
-    print("| backbone | pixels | images | bare forward, images/s | extraction, images/s | share |\n|---|---|---|---|---|---|")
+    print(f"Medians of {options.repeats} repeats after a warm-up; the ratio is the median over pairs of repeats, minimum and maximum")
+    print("in brackets.\n")
+    print("| backbone | pixels | images | bare forward, images/s | extraction, images/s | ratio |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        for (backbone_name, shape, size), base_count in ROWS.items():
+        for (backbone_name, size, stored_size), base_count in ROWS.items():
             count = base_count * options.times
-            backbone = build_backbone(ModelConfig(backbone=backbone_name), shape, generator_for(0, "backbone")).to(device).eval()
-            images, rows = random_images(Path(folder), count, size), torch.arange(count)
+            backbone = build_backbone(ModelConfig(backbone=backbone_name), size, generator_for(0, "backbone")).to(device).eval()
+            images, indices = random_images(Path(folder), count, stored_size), torch.arange(count)
             view = partial(evaluation_view, config=DataConfig(image_size=size, resize_ratio=1.15))
-            batches = [view(images[places].to(device)).to(memory_format=order) for places in rows.split(options.batch_size)]
+            batches = [view(images[part].to(device)).to(memory_format=order) for part in indices.split(options.batch_size)]
             forward = partial(bare, backbone, batches)
-            extraction = partial(extract_features, backbone, images, rows, view, batch_size=options.batch_size, device=device)
+            extraction = partial(extract_features, backbone, images, indices, view, batch_size=options.batch_size, device=device)
             pairs = [measure(forward, extraction, swapped=bool(number % 2)) for number in range(options.repeats + 1)][1:]
             rates = [count / median(values) for values in zip(*pairs, strict=True)]
-            shares = sorted(forward_time / extraction_time for forward_time, extraction_time in pairs)
-            spread = f"{median(shares):.1%} ({shares[0]:.1%} to {shares[-1]:.1%})"
+            ratios = sorted(forward_time / extraction_time for forward_time, extraction_time in pairs)
+            spread = f"{median(ratios):.1%} ({ratios[0]:.1%} to {ratios[-1]:.1%})"
             print(f"| {backbone_name} | {size} | {count:,} | {rates[0]:,.1f} | {rates[1]:,.1f} | {spread} |", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Published 5-way accuracies that a re-training is compared with, in percent."""
+"""Published 5-way accuracies, in percent, to compare with."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
-"""Train the rows of the paper's table, one after the other, and set what comes out beside what was published.
+"""Train the rows of the paper's table, one after the other, and compare the results with the published ones.
 
-Each row is a run of a recipe, for the ablations with another laid over it. A row that is finished is not trained again, and one that
-was stopped goes on from its checkpoint: give the same command again. Arguments after `--` go to every run.
+Each row is a run of a recipe, for the ablations with an overlay. Finished rows are skipped and interrupted ones resume: rerun the same
+command. Arguments after `--` go to every run.
 """
 
 import argparse
@@ -42,9 +42,9 @@ class Row:
     def command(self, runs: Path, extra: Sequence[str]) -> list[str]:
         """The call that trains and scores it."""
         overlay = ROWS[self.name]
-        over = ["--config", str(CONFIGS / "ablations" / f"{overlay}.yaml")] if overlay else []
+        overlays = ["--config", str(CONFIGS / "ablations" / f"{overlay}.yaml")] if overlay else []
         recipe, directory = CONFIGS / self.dataset / f"{self.recipe}.yaml", self.directory(runs).path
-        return [sys.executable, "-m", "s2m2", "run", str(recipe), *over, "--run", str(directory), "--seed", str(self.seed), *extra]
+        return [sys.executable, "-m", "s2m2", "run", str(recipe), *overlays, "--run", str(directory), "--seed", str(self.seed), *extra]
 
 
 def cells(row: Row, runs: Path) -> list[str]:
@@ -62,23 +62,24 @@ def cells(row: Row, runs: Path) -> list[str]:
 
 
 def newest(run: RunDirectory, shots: int) -> TaskResults | None:
-    """The last 5-way result of the paper's head on novel classes, after the last stage that there is."""
-    found = [load_results(path) for path in run.results.glob("*.json")]
-    fitting = [
+    """The last 5-way result of the paper's classifier on novel classes, after the last stage that there is."""
+    results = [load_results(path) for path in run.results.glob("*.json")]
+    matching = [
         one
-        for one in found
-        if (one.head, one.split, one.ways, one.shots, one.protocol) == ("cosine", "novel", 5, shots, "fixed") and one.features != "pixels"
+        for one in results
+        if (one.classifier, one.split, one.ways, one.shots, one.protocol) == ("cosine", "novel", 5, shots, "fixed")
+        and one.features != "pixels"
     ]
-    return max(fitting, key=lambda one: (one.features == "finetune", one.created), default=None)
+    return max(matching, key=lambda one: (one.features == "finetune", one.created), default=None)
 
 
 def _compared(result: TaskResults | None, published: Published | None, shots: int) -> list[str]:
-    theirs = None if published is None else (published.one_shot if shots == 1 else published.five_shot)
-    said = "" if theirs is None else f"{theirs[0]:.2f}" + (f" ± {theirs[1]:.2f}" if theirs[1] is not None else "")
+    reference = None if published is None else (published.one_shot if shots == 1 else published.five_shot)
+    stated = "" if reference is None else f"{reference[0]:.2f}" + (f" ± {reference[1]:.2f}" if reference[1] is not None else "")
     if result is None:
-        return ["", said, ""]
-    ours = 100 * result.mean
-    return [f"{ours:.2f} ± {100 * result.interval:.2f}", said, "" if theirs is None else f"{ours - theirs[0]:+.2f}"]
+        return ["", stated, ""]
+    measured = 100 * result.mean
+    return [f"{measured:.2f} ± {100 * result.interval:.2f}", stated, "" if reference is None else f"{measured - reference[0]:+.2f}"]
 
 
 def table(rows: Sequence[Row], runs: Path, extra: Sequence[str] = ()) -> str:
@@ -92,8 +93,8 @@ def table(rows: Sequence[Row], runs: Path, extra: Sequence[str] = ()) -> str:
 
 def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """The arguments, and those of every run."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    own, extra = (given[: given.index("--")], given[given.index("--") + 1 :]) if "--" in given else (given, [])
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments, extra = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--datasets", nargs="+", choices=list(S2M2), default=["cifar_fs"])
     parser.add_argument("--recipes", nargs="+", default=["fast"], help="files of configs/DATASET: paper, fast, fast_resnet12")
@@ -102,7 +103,7 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--runs", type=Path, default=Path("runs/reproduce"), help="folder of the runs")
     parser.add_argument("--output", type=Path, help="file of the table, beside printing it")
     parser.add_argument("--no-training", action="store_true", help="only make the table of what there is")
-    options = parser.parse_args(own)
+    options = parser.parse_args(arguments)
     missing = [
         f"configs/{dataset}/{recipe}.yaml"
         for dataset in options.datasets

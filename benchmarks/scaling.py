@@ -1,8 +1,7 @@
 """Images a second of training on one, two and more processes that share a batch, one CPU thread each.
 
-Each measurement is a call of `s2m2 pretrain` in processes of its own, on the embedded drawings; its first epoch, in which processes
-meet and memory is set up, does not count. The numbers of processes take turns, as a machine's speed drifts. More processes than cores
-say nothing.
+Each measurement is a call of `s2m2 pretrain` in processes of its own, on the embedded glyphs. Its first epoch, which sets up processes and
+memory, does not count. The numbers of processes alternate, as the speed of a machine drifts. More processes than cores are meaningless.
 """
 
 import argparse
@@ -33,7 +32,7 @@ def images_per_second(processes: int, options: argparse.Namespace) -> float:
             "pretrain.epochs": "2",
             "pretrain.batch_size": str(options.batch_size),
             "pretrain.validation.every": "2",
-            "data.holdout_fraction": str(round(1 - options.share, 6)),
+            "data.holdout_fraction": str(round(1 - options.fraction, 6)),
             "runtime.accelerator": "cpu",
             "runtime.threads": "1",
             "runtime.devices": str(processes),
@@ -56,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--objective", default="rotation")
     parser.add_argument("--batch-size", type=int, default=64, help="images a step, over all processes")
-    parser.add_argument("--share", type=float, default=1.0, help="of the base images to train on: less for a slow network")
+    parser.add_argument("--fraction", "--share", type=float, default=1.0, help="of the base images to train on: smaller for a slow network")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args(argv)
     load = os.getloadavg()[0]
@@ -70,12 +69,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; Python {platform.python_version()}, torch "
         f"{torch.__version__}. {options.backbone}, width {options.width}, {options.objective}, batches of {options.batch_size} in all; "
-        f"medians of {options.repeats} repeats in turn, least and greatest in brackets. Load before: {load:.1f}.\n"
+        f"medians of {options.repeats} alternating repeats, minimum and maximum in brackets. Load before: {load:.1f}.\n"
     )
     print("| processes | images/s | efficiency |\n|---|---|---|")
-    for count, found in rates.items():
-        shares = [rate * one / (base * count) for rate, base in zip(found, rates[one], strict=True)]
-        print(f"| {count} | {median(found):,.0f} ({min(found):,.0f} to {max(found):,.0f}) | {median(shares):.0%} |")
+    for count, measured in rates.items():
+        efficiencies = [rate * one / (base * count) for rate, base in zip(measured, rates[one], strict=True)]
+        print(f"| {count} | {median(measured):,.0f} ({min(measured):,.0f} to {max(measured):,.0f}) | {median(efficiencies):.0%} |")
 
 
 if __name__ == "__main__":

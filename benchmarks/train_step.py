@@ -1,6 +1,6 @@
-"""Images a second and memory of a training step: bare (a), in our loop (b) and in a conventional pipeline (c), in turn within one run.
+"""Images a second and memory of a training step: bare (a), in our loop (b) and in a conventional pipeline (c), alternating.
 
-(a) forward, backward and update on a batch that lies on the device. (b) the step of `s2m2.training`: the same with reading, augmentation
+(a) forward, backward and update on a batch on the device. (b) the step of `s2m2.training`: the same with reading, augmentation
 and all sampling. (c) `benchmarks.conventional`: Pillow and torchvision in the workers of a DataLoader, float32, eager. (a) and (b) rotate
 an image once at random, (c) stacks all four rotations, so images a second are given as base images and as passes through the network.
 Images are random, of 64 classes.
@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.conventional import Conventional, Images
 from benchmarks.float32 import products_like_convolutions
 from benchmarks.train_step_report import PASSES, SIDES, Row, report, speed_line
+from s2m2.data.dataset import LabeledImages
 from s2m2.io import write_text
 from s2m2.models import BUILDERS, Backbone, build_backbone, initialize
 from s2m2.random import generator_for
@@ -31,7 +32,7 @@ from s2m2.training.compiling import compile_networks
 from s2m2.training.devices import build_fabric
 from s2m2.training.objectives import Objective, finetune_objective, pretrain_objective
 from s2m2.training.profiling import Block, alternate, bare_step, block_of
-from s2m2.training.step import StageSettings, TrainingImages, TrainingStep, prepare
+from s2m2.training.step import StageSettings, TrainingStep, prepare
 
 CLASSES, COUNT, SIZE = 64, 4096, 32
 CPU_SIZES = {"conv4": (32, 8), "resnet12": (8, 1), "resnet18": (8, 1), "wrn28_10": (4, 1)}
@@ -60,10 +61,10 @@ def networks(recipe: Recipe, config: TrainingConfig) -> tuple[Backbone, Objectiv
 
 
 def peak_memory(work: Callable[[], object], device: torch.device) -> float:
-    """Most memory in MiB that a call takes over what was taken before it; on a CPU that of this process, which Linux alone tells."""
+    """Peak memory in MiB that a call adds to the memory in use before; on a CPU that of this process, on Linux only."""
     gc.collect()
     if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)  # what is free already would be used again and not be seen
+        ctypes.CDLL(None).malloc_trim(0)  # freed memory would be reused, and not be measured
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
@@ -71,7 +72,7 @@ def peak_memory(work: Callable[[], object], device: torch.device) -> float:
         return (torch.cuda.max_memory_allocated(device) - before) / 2**20
     if not Path("/proc/self/clear_refs").exists():
         return float("nan")
-    Path("/proc/self/clear_refs").write_text("5")  # sets the peak back to what is taken now
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _resident("VmRSS")
     work()
     return (_resident("VmHWM") - before) / 1024
@@ -100,9 +101,9 @@ def matrix_block(device: torch.device, precision: str) -> tuple[Block, int]:
 
 
 def conventional_block(conventional: Conventional, steps: int, total: int) -> Block:
-    """Steps of the conventional pipeline on fresh workers, which are in full swing when the time begins to count.
+    """Steps of the conventional pipeline on new workers, timed once these are at full speed.
 
-    Workers begin together, so their first batches come all at once: what they make ahead is trained on untimed.
+    Workers begin together, so their first batches come all at once: those made in advance are trained on untimed.
     """
 
     def ready(repeat: int) -> Callable[[], object]:
@@ -125,23 +126,23 @@ def sizes(backbone: str, options: argparse.Namespace, device: torch.device) -> t
     return options.batch_size or batch_size, steps + -steps % max(options.workers, 1)
 
 
-def measure(backbone: str, objective: str, options: argparse.Namespace, fabric: Fabric, images: TrainingImages) -> Row:
+def measure(backbone: str, objective: str, options: argparse.Namespace, fabric: Fabric, images: LabeledImages) -> Row:
     """One row: all sides in turn."""
     device = fabric.device
     batch_size, steps = sizes(backbone, options, device)
     recipe, config = recipe_of(backbone, objective, batch_size, "one")
-    theirs, their_config = recipe_of(backbone, objective, batch_size, "all")
+    conventional_recipe, conventional_config = recipe_of(backbone, objective, batch_size, "all")
     settings = StageSettings(config=config, data=recipe.data, seed=0, channels_last=True, checkpoint_seconds=1e9, validate_start=False)
-    built = networks(recipe, config)
+    modules = networks(recipe, config)
     if options.compile:
-        torch.compiler.reset()  # graphs of all rows count against one limit, as they hang on the code that networks share
-        torch.compiler.config.fail_on_recompile_limit_hit = True  # lest the rest of a row run eager unseen
-        compile_networks(*built)
-    step = TrainingStep(fabric, prepare(fabric, *built, settings), images, settings)
+        torch.compiler.reset()  # graphs of all rows count against one limit, as they belong to code that networks share
+        torch.compiler.config.fail_on_recompile_limit_hit = True  # instead of a silent fallback to eager
+        compile_networks(*modules)
+    step = TrainingStep(fabric, prepare(fabric, *modules, settings), images, settings)
     step.networks.train()
     bare = bare_step(step)
     loaded = Images(images.images, images.labels, recipe.data, step.views)
-    conventional = Conventional(loaded, *networks(theirs, their_config), their_config, device, options.workers)
+    conventional = Conventional(loaded, *networks(conventional_recipe, conventional_config), conventional_config, device, options.workers)
     matrix, matrix_flops = matrix_block(device, options.precision)
     blocks: dict[str, Block] = {
         "bare": block_of(bare, steps, step.total),
@@ -149,7 +150,7 @@ def measure(backbone: str, objective: str, options: argparse.Namespace, fabric: 
         "conventional": conventional_block(conventional, steps, step.total),
         "matrix": matrix,
     }
-    found = alternate(blocks, options.repeats, device)
+    taken = alternate(blocks, options.repeats, device)
     with FlopCounterMode(display=False) as counter, torch.compiler.set_stance("force_eager"):
         bare(0)
     memory = {name: peak_memory(blocks[name](0), device) for name in SIDES}
@@ -158,7 +159,7 @@ def measure(backbone: str, objective: str, options: argparse.Namespace, fabric: 
         objective=objective,
         batch_size=batch_size,
         steps=steps,
-        taken=found,
+        taken=taken,
         flops=counter.get_total_flops(),
         matrix_flops=matrix_flops,
         memory=memory,
@@ -190,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     fabric = build_fabric(RuntimeConfig(accelerator=options.device, precision=options.precision, threads=options.threads))
     generator = generator_for(0, "benchmark")
-    images = TrainingImages(
+    images = LabeledImages(
         images=torch.randint(0, 256, (COUNT, SIZE, SIZE, 3), dtype=torch.uint8, generator=generator),
         indices=torch.arange(COUNT),
         labels=torch.arange(COUNT) % CLASSES,

@@ -1,9 +1,9 @@
 """Few-shot image classification with self-supervised manifold mixup (S2M2, Mangla et al., WACV 2020).
 
 * The whole method: `run`, or `pretrain`, `finetune` and `evaluate_run`, from a recipe; `load` a trained backbone.
-* Few-shot classifiers on any features, with scikit-learn's conventions: `CosineClassifier` and fourteen more.
+* Few-shot classifiers on any features, with scikit-learn's conventions: `CosineClassifier` and sixteen more.
 * Episodic evaluation: `evaluate` a classifier on features, `compare` two results in pairs, sample tasks by `EpisodeSampler`.
-* S2M2 in a training loop of one's own: `ManifoldMixup`, `rotate90_batch`, `rotation_loss`, `exemplar_loss`.
+* S2M2 in your own training loop: `ManifoldMixup`, `rotate90_batch`, `rotation_loss`, `exemplar_loss`.
 
 Every name is imported when it is first used, so that `import s2m2` takes milliseconds.
 """
@@ -11,7 +11,7 @@ Every name is imported when it is first used, so that `import s2m2` takes millis
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from s2m2.classifiers import BDCSPN as BDCSPN
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from s2m2.classifiers import CosineCentroid as CosineCentroid
     from s2m2.classifiers import CosineClassifier as CosineClassifier
     from s2m2.classifiers import DistributionCalibration as DistributionCalibration
+    from s2m2.classifiers import FastAlphaTIM as FastAlphaTIM
+    from s2m2.classifiers import FastTIM as FastTIM
     from s2m2.classifiers import LaplacianShot as LaplacianShot
     from s2m2.classifiers import LinearSVM as LinearSVM
     from s2m2.classifiers import LogisticRegression as LogisticRegression
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from s2m2.tasks import EpisodeSampler as EpisodeSampler
 
 _CLASSIFIERS = """CosineClassifier ConvergedCosine NearestMean CosineCentroid LogisticRegression LinearSVM Ridge DistributionCalibration
-    SoftKMeans BDCSPN LaplacianShot TIM AlphaTIM PTMap TransductiveFinetuning"""
+    SoftKMeans BDCSPN LaplacianShot TIM FastTIM AlphaTIM FastAlphaTIM PTMap TransductiveFinetuning"""
 _MODULES = {
     "s2m2.classifiers": _CLASSIFIERS,
     "s2m2.errors": "InputError",

@@ -341,7 +341,7 @@ def soft_binary_cross_entropy(logits: Float[Tensor, "batch class"], targets: Flo
     if logits.shape[1] == 1:  # one class: both losses are 0
         return soft_cross_entropy(logits, targets)
     logarithms = F.log_softmax(logits, dim=1)
-    # log(1 - p): of the likeliest class by the sum of the others, as its p may be 1 in floating point; of these from p, at most a half.
+    # log(1 - p): of the most likely class by the sum of the others, as its p may round to 1; of the others from p, at most a half.
     top = logits.argmax(dim=1, keepdim=True)
     rest = logits.scatter(1, top, -torch.inf).logsumexp(dim=1, keepdim=True) - logits.logsumexp(dim=1, keepdim=True)
     others = torch.log(-torch.expm1(logarithms.scatter(1, top, -1.0))).scatter(1, top, rest)

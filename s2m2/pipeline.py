@@ -17,7 +17,7 @@ from s2m2.console import console, quiet
 from s2m2.data.augment import evaluation_view
 from s2m2.data.batches import split_base
 from s2m2.data.catalog import ImageDatasets, load_datasets
-from s2m2.data.dataset import ImageDataset
+from s2m2.data.dataset import ImageDataset, LabeledImages
 from s2m2.data.standard_datasets import resolve_size
 from s2m2.errors import InputError
 from s2m2.evaluation.features import extract_features
@@ -43,7 +43,7 @@ from s2m2.training.devices import build_fabric
 from s2m2.training.distributed import gather_images, join_interleaved
 from s2m2.training.loop import Score, Validate, train_stage
 from s2m2.training.objectives import Objective, finetune_objective, pretrain_objective
-from s2m2.training.step import StageSettings, TrainingImages
+from s2m2.training.step import StageSettings
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -270,10 +270,10 @@ def compile_where_asked(recipe: Recipe, fabric: Fabric, backbone: Backbone, obje
         console.print(warning, markup=False, soft_wrap=True)
 
 
-def base_images(recipe: Recipe, dataset: ImageDataset) -> TrainingImages:
+def base_images(recipe: Recipe, dataset: ImageDataset) -> LabeledImages:
     """The images of both training stages."""
     base = split_base(dataset, recipe.data, recipe.seed)
-    return TrainingImages(images=dataset.image_tensor(), indices=base.indices, labels=base.labels)
+    return LabeledImages(images=dataset.image_tensor(), indices=base.indices, labels=base.labels)
 
 
 # Scores

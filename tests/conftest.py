@@ -31,7 +31,7 @@ MAX_PROCESSES = 4
 """Each imports torch for itself, and a container may report many more processors than it has."""
 LONGEST = ("test_kill.py", "test_processes.py", "test_pipeline.py", "test_recipes.py", "test_domains.py", "test_whole_method.py")
 """Modules that start first, so that none of them is all that is left at the end."""
-SLOW = ("integration/", "benchmarks/", "golden/", "api/test_whole_method.py", "commands/test_domains.py", "reports/test_exporting.py")
+SLOW = ("integration/", "benchmarks/", "golden/", "api/test_whole_method.py", "reports/test_exporting.py")
 """Folders and modules that `pytest -m fast` leaves out, beside tests marked `slow`."""
 TESTS = Path(__file__).parent
 

@@ -40,8 +40,8 @@ def flag_list() -> str:
     for name, command in COMMANDS.items():
         lines += [f"{name}: {' '.join(command.sections)}".rstrip(": ")]
         if name != "settings":
-            own = (f"  --{one.flag}" for one in settings_of(command_parser(name, command)))
-            lines += [flag for flag in own if not command.sections or flag not in recipe]
+            flags = (f"  --{one.flag}" for one in settings_of(command_parser(name, command)))
+            lines += [flag for flag in flags if not command.sections or flag not in recipe]
     return "\n".join(lines) + "\n"
 
 

@@ -21,7 +21,7 @@ LABELS = torch.randint(CLASSES, (BATCH,), generator=generator_for(0, "labels"))
 
 
 class Net(nn.Module):
-    """A network of somebody's own, with features between its classifier and three layers."""
+    """A user-defined network, with features between its classifier and three layers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,28 +53,28 @@ def step_mix(step: int, stages: int, labels: Tensor = LABELS, **settings: Any) -
     ],
 )
 def test_it_mixes_a_backbone_as_fine_tuning_does_to_the_last_bit(name: str, settings: dict[str, Any]) -> None:
-    ours, theirs = tiny_backbone(name), tiny_backbone(name)
-    mixup = ManifoldMixup(list(ours.stages), seed=3, **settings)
+    hooked, plain = tiny_backbone(name), tiny_backbone(name)
+    mixup = ManifoldMixup(list(hooked.stages), seed=3, **settings)
     stages = set()
     for step in range(8):
-        features, targets = mixup(ours, IMAGES, LABELS, num_classes=CLASSES)
-        mix = step_mix(step, len(theirs.stages), **settings)
-        expected = theirs(IMAGES, mix)
+        features, targets = mixup(hooked, IMAGES, LABELS, num_classes=CLASSES)
+        mix = step_mix(step, len(plain.stages), **settings)
+        expected = plain(IMAGES, mix)
         assert torch.equal(features, expected)
         assert torch.equal(targets, mix.targets(LABELS, CLASSES))
-        for backbone, values in ((ours, features), (theirs, expected)):
+        for backbone, values in ((hooked, features), (plain, expected)):
             backbone.zero_grad()
             values.square().mean().backward()
-        assert all(torch.equal(one.grad, other.grad) for one, other in zip(ours.parameters(), theirs.parameters(), strict=True))
+        assert all(torch.equal(one.grad, other.grad) for one, other in zip(hooked.parameters(), plain.parameters(), strict=True))
         stages.add(mix.stage)
     assert len(stages) > 1
-    assert all(torch.equal(value, theirs.state_dict()[key]) for key, value in ours.state_dict().items())  # batch statistics
+    assert all(torch.equal(value, plain.state_dict()[key]) for key, value in hooked.state_dict().items())  # batch statistics
 
 
 def test_a_classifier_in_the_list_mixes_features_and_the_input_comes_first() -> None:
     net = Net().eval()
     mixup = ManifoldMixup([net.second, net.classifier], seed=3, include_input=True)
-    places = set()
+    stages = set()
     for step in range(20):
         logits, _ = mixup(net, IMAGES, LABELS, num_classes=CLASSES)
         mix = step_mix(step, 3)
@@ -84,8 +84,8 @@ def test_a_classifier_in_the_list_mixes_features_and_the_input_comes_first() -> 
             2: lambda: net.classifier(mix.blend(net.second(net.first(IMAGES)).mean((2, 3)))),  # noqa: B023
         }[mix.stage]()
         assert torch.equal(logits, by_hand)
-        places.add(mix.stage)
-    assert places == {0, 1, 2}
+        stages.add(mix.stage)
+    assert stages == {0, 1, 2}
 
 
 def test_a_network_of_ones_own_learns_in_five_lines() -> None:

@@ -89,7 +89,7 @@ def test_the_losses_equal_loops_over_classes_in_value_and_gradient(name: str, ki
     loss = {"cross_entropy": soft_cross_entropy, "binary_cross_entropy": soft_binary_cross_entropy}[kind]
     targets = reference.targets(LABELS.tolist(), CLASSES, weights_each(mix), mix.partners.tolist())
     assert_twins_agree(
-        lambda given: loss(given, mix.targets(LABELS, CLASSES)), lambda given: getattr(reference, kind)(given, targets), logits
+        lambda logits: loss(logits, mix.targets(LABELS, CLASSES)), lambda logits: getattr(reference, kind)(logits, targets), logits
     )
 
 
@@ -103,9 +103,11 @@ def test_the_loss_of_a_mixture_is_the_mixture_of_the_losses() -> None:
 
 def test_both_losses_are_one_for_two_classes_in_value_and_gradient() -> None:
     logits = torch.randn(64, 2, generator=generator_for(0, "logits"))
-    own = torch.rand(64, 1, generator=generator_for(0, "targets"), dtype=torch.float64)
-    targets = torch.cat([own, 1 - own], dim=1)
-    assert_twins_agree(lambda given: soft_binary_cross_entropy(given, targets), lambda given: soft_cross_entropy(given, targets), logits)
+    weights = torch.rand(64, 1, generator=generator_for(0, "targets"), dtype=torch.float64)
+    targets = torch.cat([weights, 1 - weights], dim=1)
+    assert_twins_agree(
+        lambda logits: soft_binary_cross_entropy(logits, targets), lambda logits: soft_cross_entropy(logits, targets), logits
+    )
 
 
 def test_the_binary_loss_stays_finite_and_exact_where_a_class_is_certain() -> None:

@@ -47,12 +47,12 @@ def test_networks_of_several_devices_are_not_compiled_and_the_first_one_says_so(
     compiled: int,
     lines: int,
 ) -> None:
-    asked: list[object] = []
-    monkeypatch.setattr(pipeline, "compile_networks", lambda *networks: asked.append(networks))
+    calls: list[object] = []
+    monkeypatch.setattr(pipeline, "compile_networks", lambda *networks: calls.append(networks))
     fabric = Fabric(accelerator="cpu", devices=1)
     networks = fresh_networks(COMPILED, small_glyphs, fabric)
     monkeypatch.setattr(Fabric, "world_size", property(lambda fabric: devices))
     monkeypatch.setattr(Fabric, "is_global_zero", property(lambda fabric: first))
     compile_where_asked(COMPILED, fabric, *networks)
-    assert len(asked) == compiled
+    assert len(calls) == compiled
     assert capsys.readouterr().out.count("--runtime.compile is left out") == lines

@@ -28,9 +28,9 @@ def test_sampling_leaves_the_global_generators_alone() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_the_shares_of_all_processes_are_the_whole_sample() -> None:
-    def share(rank: int, world_size: int) -> torch.Tensor:
+def test_the_parts_of_all_processes_are_the_whole_sample() -> None:
+    def part(rank: int, world_size: int) -> torch.Tensor:
         stream = StepStream(seed=1, stage="pretrain", step=7, batch_size=8, rank=rank, world_size=world_size)
         return stream.local(torch.rand(8, generator=stream.generator("turns")))
 
-    assert torch.equal(torch.cat([share(rank, 4) for rank in range(4)]), share(0, 1))
+    assert torch.equal(torch.cat([part(rank, 4) for rank in range(4)]), part(0, 1))

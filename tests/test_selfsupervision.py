@@ -68,7 +68,7 @@ def test_images_that_are_not_square_are_refused_by_name() -> None:
 
 def test_the_rotation_loss_equals_its_loop_in_value_and_gradient() -> None:
     logits = torch.randn(8, 4, generator=generator_for(0, "logits"))
-    assert_twins_agree(lambda given: rotation_loss(given, ROTATIONS), lambda given: reference.rotation_loss(given, ROTATIONS), logits)
+    assert_twins_agree(lambda logits: rotation_loss(logits, ROTATIONS), lambda logits: reference.rotation_loss(logits, ROTATIONS), logits)
 
 
 def copies_of_images(copies: int = 4, images: int = 5, dim: int = 6) -> torch.Tensor:

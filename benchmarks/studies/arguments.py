@@ -10,12 +10,12 @@ from s2m2.errors import InputError
 HERE = Path(__file__).resolve().parent
 
 
-def at_least(least: int) -> Callable[[str], int]:
+def at_least(minimum: int) -> Callable[[str], int]:
     """Reads a whole number of an argument, and refuses a smaller one."""
 
     def number(text: str) -> int:
-        if int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        if int(text) < minimum:
+            raise argparse.ArgumentTypeError(f"{text} is less than {minimum}")
         return int(text)
 
     return number
@@ -29,7 +29,7 @@ def parse(
     images: bool = True,
     more: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
 ) -> argparse.Namespace:
-    """The arguments of a study, and what its report says of them; what is wrong with them ends the program with one line.
+    """The arguments of a study, and what its report states of them; a wrong one ends the program with one line.
 
     Args:
         more: adds a study's own arguments.
@@ -38,12 +38,12 @@ def parse(
     parser.add_argument("--output", type=Path, default=HERE / "reports", help="folder of the dated report")
     parser.add_argument("--figures", type=Path, default=HERE.parents[1] / "docs" / "figures", help="folder of the figures")
     parser.add_argument("--seeds", type=int, default=seeds, help="repetitions, 2 or more")
-    parser.add_argument("--quick", action="store_true", help="next to nothing of everything, to see that it runs; its numbers say nothing")
-    parser.add_argument("--work", type=Path, default=Path("runs/studies"), help="folder in which findings are kept, to go on from")
+    parser.add_argument("--quick", action="store_true", help="a smoke test; its numbers are meaningless")
+    parser.add_argument("--work", type=Path, default=Path("runs/studies"), help="folder of findings, from which a stopped study resumes")
     if images:
-        parser.add_argument("--table", default="glyphs", help="images: glyphs, or a folder that `s2m2 prepare` wrote")
-        parser.add_argument("--longer", type=int, default=1, help="train so many times as many epochs")
-        parser.add_argument("--processes", type=int, default=2, help="trainings at a time, of one thread each; 0: in this process")
+        parser.add_argument("--dataset", "--table", default="glyphs", help="images: glyphs, or a folder that `s2m2 prepare` wrote")
+        parser.add_argument("--longer", type=int, default=1, help="multiplier of the epochs")
+        parser.add_argument("--processes", type=int, default=2, help="parallel trainings of one thread each; 0: in this process")
     more(parser)
     options = parser.parse_args(argv)
     if options.seeds < 2:
@@ -55,9 +55,9 @@ def parse(
         if options.processes < 0:
             parser.error("--processes: 0 or more")
         try:
-            table = load_dataset(options.table)
+            dataset = load_dataset(options.dataset)
         except InputError as error:
-            parser.error(f"--table: {error}")
-        options.digest, options.images = table.digest, f"Images: {table.name}, digest {table.digest[:12]}."
+            parser.error(f"--dataset: {error}")
+        options.digest, options.images = dataset.digest, f"Images: {dataset.name}, digest {dataset.digest[:12]}."
     options.description, options.argv = (description or "").splitlines()[0], argv
     return options

@@ -34,7 +34,7 @@ def trials(options: Namespace) -> list[Trial]:
     """Every method with every fraction of wrong labels."""
     quick = options.quick
     subset = Subset(
-        table=options.table, digest=options.digest, base_classes=8 if quick else 10, base_images=8 if quick else 140, novel_images=8
+        dataset=options.dataset, digest=options.digest, base_classes=8 if quick else 10, base_images=8 if quick else 140, novel_images=8
     )
 
     def recipe(seed: int, rate: float, mix: MixConfig | None) -> Recipe:
@@ -81,39 +81,39 @@ def look(looks: list[Findings], trained: Trained) -> None:
     looks.append({**held_out_quality(trained), **wrong})
 
 
-Found = dict[tuple[str, int], Findings]
+Results = dict[tuple[str, int], Findings]
 
 
-def at_last(found: Found, setting: str, what: str, seeds: int) -> list[float]:
+def at_last(results: Results, setting: str, what: str, seeds: int) -> list[float]:
     """After the last epoch."""
-    return [found[setting, seed]["looks"][-1][what] for seed in range(seeds)]
+    return [results[setting, seed]["looks"][-1][what] for seed in range(seeds)]
 
 
-def early_look(found: Found) -> int:
+def early_look(results: Results) -> int:
     """The look after a third of the training, when memorization is under way."""
-    return max(len(next(iter(found.values()))["looks"]) // 3 - 1, 0)
+    return max(len(next(iter(results.values()))["looks"]) // 3 - 1, 0)
 
 
-def early(found: Found, setting: str, seeds: int) -> list[float]:
+def early(results: Results, setting: str, seeds: int) -> list[float]:
     """Wrong labels learned after a third of the training."""
-    return [found[setting, seed]["looks"][early_look(found)]["memorized"] for seed in range(seeds)]
+    return [results[setting, seed]["looks"][early_look(results)]["memorized"] for seed in range(seeds)]
 
 
-def at_best(found: Found, setting: str, seeds: int) -> list[float]:
+def at_best(results: Results, setting: str, seeds: int) -> list[float]:
     """Held-out accuracy at the look where it is greatest, which is chosen on the same images and therefore optimistic."""
-    return [max(one["accuracy"] for one in found[setting, seed]["looks"]) for seed in range(seeds)]
+    return [max(one["accuracy"] for one in results[setting, seed]["looks"]) for seed in range(seeds)]
 
 
-def draw(found: Found, options: Namespace, every: int) -> str:
+def draw(results: Results, options: Namespace, every: int) -> str:
     """Held-out accuracy and wrong labels learned, over training."""
     with figure(2, 3, width=8.6, height=4.6, sharex=True, sharey="row") as (drawing, axes):
         for column, rate in enumerate(RATES):
             for row, (what, words) in enumerate((("accuracy", "clean held-out accuracy"), ("memorized", "wrong labels memorized"))):
                 panel = axes[row, column]
                 for number, method in enumerate(METHODS):
-                    runs = [found[setting_of(method, rate), seed]["looks"] for seed in range(options.seeds)]
-                    means = [over_seeds([100 * run[place][what] for run in runs]) for place in range(len(runs[0]))]
-                    epochs = [every * (place + 1) for place in range(len(means))]
+                    runs = [results[setting_of(method, rate), seed]["looks"] for seed in range(options.seeds)]
+                    means = [over_seeds([100 * run[number][what] for run in runs]) for number in range(len(runs[0]))]
+                    epochs = [every * (number + 1) for number in range(len(means))]
                     style: Any = {"color": COLORS[number], "linestyle": ("-", "--", "-.", ":")[number]}
                     panel.plot(epochs, [one.mean for one in means], label=method, **style)
                     low, high = [one.mean - one.half for one in means], [one.mean + one.half for one in means]
@@ -134,35 +134,35 @@ def less_plain(values: Sequence[float], plain: Sequence[float]) -> str:
     return over_seeds([one - other for one, other in zip(values, plain, strict=True)]).text(100, 1, signed=True)
 
 
-def rows_of(found: Found, seeds: int) -> tuple[list[list[str]], list[list[str]]]:
+def rows_of(results: Results, seeds: int) -> tuple[list[list[str]], list[list[str]]]:
     """Rows of the table of held-out images and of that of training images."""
-    rows, learnt_rows = [], []
+    rows, training_rows = [], []
     for rate in RATES:
         plain = setting_of("plain", rate)
         for method in METHODS:
-            setting, ours = setting_of(method, rate), method == "plain"
-            last, soon = at_last(found, setting, "accuracy", seeds), early(found, setting, seeds)
+            setting, is_plain = setting_of(method, rate), method == "plain"
+            last, soon = at_last(results, setting, "accuracy", seeds), early(results, setting, seeds)
             rows.append(
                 [f"{rate:.0%}", method]
-                + [over_seeds(values).text(100, 1) for values in (at_best(found, setting, seeds), last)]
-                + ["" if ours else less_plain(last, at_last(found, plain, "accuracy", seeds))]
-                + [over_seeds(at_last(found, setting, "nll", seeds)).text(1, 2)]
-                + [over_seeds(at_last(found, setting, "calibration", seeds)).text(100, 1)]
+                + [over_seeds(values).text(100, 1) for values in (at_best(results, setting, seeds), last)]
+                + ["" if is_plain else less_plain(last, at_last(results, plain, "accuracy", seeds))]
+                + [over_seeds(at_last(results, setting, "nll", seeds)).text(1, 2)]
+                + [over_seeds(at_last(results, setting, "calibration", seeds)).text(100, 1)]
             )
-            learnt_rows.append(
-                [f"{rate:.0%}", method, over_seeds(soon).text(100, 1), "" if ours else less_plain(soon, early(found, plain, seeds))]
-                + [over_seeds(at_last(found, setting, what, seeds)).text(100, 1) for what in ("memorized", "resisted", "clean")]
+            training_rows.append(
+                [f"{rate:.0%}", method, over_seeds(soon).text(100, 1), "" if is_plain else less_plain(soon, early(results, plain, seeds))]
+                + [over_seeds(at_last(results, setting, what, seeds)).text(100, 1) for what in ("memorized", "resisted", "clean")]
             )
-    return rows, learnt_rows
+    return rows, training_rows
 
 
-def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]:
+def report(results: Results, options: Namespace, plan: Sequence[Trial]) -> list[str]:
     """The tables."""
     seeds, subset, recipe = options.seeds, plan[0].subset, plan[0].recipe
     trained = subset.base_images - round(subset.base_images * recipe.data.holdout_fraction)
 
-    rows, learnt_rows = rows_of(found, seeds)
-    third = (early_look(found) + 1) * recipe.pretrain.validation.every
+    rows, training_rows = rows_of(results, seeds)
+    third = (early_look(results) + 1) * recipe.pretrain.validation.every
     return [
         f"Conv4 with {recipe.model.width} channels and a linear classifier; {subset.base_classes} classes with {trained} images each to "
         f"train on, whole and without augmentation, {recipe.pretrain.epochs} epochs; {subset.base_images - trained} of each are held out "
@@ -183,7 +183,7 @@ def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]
         "",
         *table_lines(
             ["wrong labels", "method", f"wrong learned, {third} epochs", "less plain", "wrong learned", "wrong resisted", "right learned"],
-            learnt_rows,
+            training_rows,
         ),
     ]
 
@@ -194,10 +194,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     plan = trials(options)
     measured = run_trials("corrupted_labels", plan, measure, options)
-    found = {(trial.setting, trial.recipe.seed): one for trial, one in zip(plan, measured, strict=True)}
-    image = draw(found, options, plan[0].recipe.pretrain.validation.every)
+    results = {(trial.setting, trial.recipe.seed): one for trial, one in zip(plan, measured, strict=True)}
+    image = draw(results, options, plan[0].recipe.pretrain.validation.every)
     seconds = [one["seconds"] for one in measured]
-    write_report(options, "corrupted_labels", "Wrong labels", [image], report(found, options, plan), seconds)
+    write_report(options, "corrupted_labels", "Wrong labels", [image], report(results, options, plan), seconds)
 
 
 if __name__ == "__main__":

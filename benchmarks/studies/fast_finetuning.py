@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from benchmarks.studies.arguments import parse
-from benchmarks.studies.changes import Found, add_size, difference_table, draw_differences, sweep_subset
-from benchmarks.studies.protocol import Findings, Trial, few_shot, run_trials, subset_table, train
+from benchmarks.studies.changes import Results, add_size, difference_table, draw_differences, sweep_subset
+from benchmarks.studies.protocol import Findings, Trial, few_shot, run_trials, subset_dataset, train
 from benchmarks.studies.reporting import write_report
 from s2m2.recipe import AugmentConfig, DataConfig, FinetuneConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, ValidationConfig
 from s2m2.recipe.training import MixConfig
@@ -33,7 +33,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "five times the learning rate": {"optimizer": OptimizerConfig(learning_rate=0.1, schedule="cosine")},
     "Adam, constant rate (S2M2)": {"optimizer": OptimizerConfig(name="adam", learning_rate=0.001, weight_decay=0.0, schedule="constant")},
     "losses of stage 1 left out": {"auxiliary_weight": 0.0},
-    "statistics estimated anew": {"bn_recalibration_images": 2048},
+    "re-estimated statistics": {"bn_recalibration_images": 2048},
 }
 """Settings of stage 2 that differ from the fast recipe's. A further one has no second stage: it is where all of these begin."""
 
@@ -91,16 +91,16 @@ def longer_first_stage(recipe: Recipe) -> Recipe:
 def measure(trial: Trial) -> Findings:
     """One training to its last epoch, scored on validation classes."""
     trained = train(trial)
-    return few_shot(replace(trained, table=subset_table(trial.subset, "validation")), "validation")
+    return few_shot(replace(trained, dataset=subset_dataset(trial.subset, "validation")), "validation")
 
 
-def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]:
+def report(results: Results, options: Namespace, plan: Sequence[Trial]) -> list[str]:
     """The table."""
     subset, recipe = plan[0].subset, plan[0].recipe
     first, second = recipe.pretrain, recipe.finetune
     return [
         f"ResNet-12 with {recipe.model.width} channels, {subset.base_classes} base classes with {subset.base_images} images each, "
-        f"batches of {first.batch_size}. Stage 1: {first.epochs} epochs of the fast recipe (rotation, one turn an image, logits of ten "
+        f"batches of {first.batch_size}. Stage 1: {first.epochs} epochs of the fast recipe (rotation, one rotation an image, logits of ten "
         f"times the cosine). Stage 2, fast: {second.epochs} epochs of manifold mixup before every stage, alpha {second.mix.alpha:g}, one "
         f"weight a batch, SGD with a learning rate of {second.optimizer.learning_rate:g} that falls as a cosine, the losses of stage 1 on "
         f"a quarter of the batch with weight {second.auxiliary_weight:g}; {passes(second):g} passes over the images, as many as "
@@ -110,7 +110,7 @@ def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]
         "Percent on validation classes, and differences to the fast recipe in points, on the same seeds and tasks. Processor seconds of "
         f"what follows stage 1, but for `{START}` and `{LONGER}`.",
         "",
-        *difference_table(found, FAST, names(), options.seeds),
+        *difference_table(results, FAST, names(), options.seeds),
     ]
 
 
@@ -127,10 +127,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     # The first stages before anything that begins with their end, as two processes must not train the same one.
     run_trials("fast_finetuning", plan[: options.seeds], measure, options)
     measured = run_trials("fast_finetuning", plan, measure, options)
-    found = {(trial.setting, trial.recipe.seed): one for trial, one in zip(plan, measured, strict=True)}
-    image = draw_differences(found, FAST, names(), options, "fast_finetuning.png")
+    results = {(trial.setting, trial.recipe.seed): one for trial, one in zip(plan, measured, strict=True)}
+    image = draw_differences(results, FAST, names(), options, "fast_finetuning.png")
     seconds = [one["seconds"] for one in measured]
-    write_report(options, "fast_finetuning", "What makes fine-tuning better", [image], report(found, options, plan), seconds)
+    write_report(options, "fast_finetuning", "What makes fine-tuning better", [image], report(results, options, plan), seconds)
 
 
 if __name__ == "__main__":

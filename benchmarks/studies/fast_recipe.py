@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from benchmarks.studies.arguments import parse
-from benchmarks.studies.changes import Found, add_size, difference_table, draw_differences, sweep_subset
-from benchmarks.studies.protocol import Findings, Trained, Trial, few_shot, run_trials, subset_table, train
+from benchmarks.studies.changes import Results, add_size, difference_table, draw_differences, sweep_subset
+from benchmarks.studies.protocol import Findings, Trained, Trial, few_shot, run_trials, subset_dataset, train
 from benchmarks.studies.reporting import write_report
 from s2m2.recipe import AugmentConfig, DataConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, ValidationConfig
 from s2m2.recipe.model import BackboneName
@@ -26,9 +26,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "Adam, constant rate (S2M2)": {"optimizer": ADAM},
     "cosine schedule, no rise": {"optimizer": OptimizerConfig(schedule="cosine")},
     "half the learning rate": {"optimizer": OptimizerConfig(learning_rate=0.05)},
-    "moving average of weights": {"average": 0.99},
-    "statistics estimated anew": {"bn_recalibration_images": 2048},
-    "both": {"average": 0.99, "bn_recalibration_images": 2048},
+    "moving average of weights": {"ema_decay": 0.99},
+    "re-estimated statistics": {"bn_recalibration_images": 2048},
+    "both": {"ema_decay": 0.99, "bn_recalibration_images": 2048},
     "label smoothing 0.1": {"label_smoothing": 0.1},
     "crops from 0.08 (S2M2)": {"crop": 0.08},
     "crops from 0.5": {"crop": 0.5},
@@ -50,7 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Which network, how long, and which changes; other backbones have a report and a figure of their own."""
     parser.add_argument("--backbone", choices=BACKBONES, default="conv4")
     add_size(parser, width=16, base_images=64)
-    parser.add_argument("--epochs", type=_epochs, default=12, help="a multiple of 4, as four turns an image take a quarter of them")
+    parser.add_argument("--epochs", type=_epochs, default=12, help="a multiple of 4, as four rotations an image take a quarter of them")
     parser.add_argument("--changes", nargs="+", choices=CHANGES, default=list(CHANGES), metavar="CHANGE", help="which to try beside fast")
 
 
@@ -100,16 +100,16 @@ def trials(options: Namespace) -> list[Trial]:
 
 def measure(trial: Trial) -> Findings:
     """One training; the weights that it would keep, scored on validation classes."""
-    found: Findings = {}
+    findings: Findings = {}
 
     def score(trained: Trained) -> None:
-        found.update(few_shot(replace(trained, table=subset_table(trial.subset, "validation")), "validation"))
+        findings.update(few_shot(replace(trained, dataset=subset_dataset(trial.subset, "validation")), "validation"))
 
     train(trial, score)
-    return found
+    return findings
 
 
-def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]:
+def report(results: Results, options: Namespace, plan: Sequence[Trial]) -> list[str]:
     """The table."""
     subset, recipe = plan[0].subset, plan[0].recipe
     return [
@@ -121,7 +121,7 @@ def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]
         "",
         "Percent on validation classes, and differences to the fast recipe in points, on the same seeds and tasks.",
         "",
-        *difference_table(found, FAST, changes_of(options), options.seeds),
+        *difference_table(results, FAST, changes_of(options), options.seeds),
     ]
 
 
@@ -131,14 +131,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     plan = trials(options)
     measured = run_trials("fast_recipe", plan, measure, options)
-    found = {(trial.setting, trial.recipe.seed): one for trial, one in zip(plan, measured, strict=True)}
-    image = draw_differences(found, FAST, changes_of(options), options, f"{name_of(options)}.png")
+    results = {(trial.setting, trial.recipe.seed): one for trial, one in zip(plan, measured, strict=True)}
+    image = draw_differences(results, FAST, changes_of(options), options, f"{name_of(options)}.png")
     write_report(
         options,
         name_of(options),
         "What makes pretraining better",
         [image],
-        report(found, options, plan),
+        report(results, options, plan),
         [one["seconds"] for one in measured],
         script="fast_recipe",
     )

@@ -64,7 +64,7 @@ def trials(options: Namespace) -> list[Trial]:
     """Every method with every seed."""
     quick, longer = options.quick, options.longer
     subset = Subset(
-        table=options.table,
+        dataset=options.dataset,
         digest=options.digest,
         base_classes=8 if quick else 64,
         base_images=8 if quick else 45,
@@ -100,46 +100,46 @@ def measure(trial: Trial) -> Findings:
     return {**few_shot(trained), **held_out_quality(trained)}
 
 
-Found = dict[tuple[str, int], Findings]
+Results = dict[tuple[str, int], Findings]
 
 
-def difference(found: Found, first: str, second: str, what: str, seeds: int) -> Mean:
+def difference(results: Results, first: str, second: str, what: str, seeds: int) -> Mean:
     """The first less the second, seed by seed, on the same tasks."""
-    return over_seeds([found[first, seed][what] - found[second, seed][what] for seed in range(seeds)])
+    return over_seeds([results[first, seed][what] - results[second, seed][what] for seed in range(seeds)])
 
 
-def gains(found: Found, name: str, what: str, seeds: int) -> list[float]:
+def gains(results: Results, name: str, what: str, seeds: int) -> list[float]:
     """What a method adds to plain supervised training, seed by seed, in points."""
-    return [100 * (found[name, seed][what] - found["supervised", seed][what]) for seed in range(seeds)]
+    return [100 * (results[name, seed][what] - results["supervised", seed][what]) for seed in range(seeds)]
 
 
-def span(found: Found, what: str, seeds: int) -> tuple[float, float]:
+def span(results: Results, what: str, seeds: int) -> tuple[float, float]:
     """The ends of an axis, in points, with room for every method but exemplar training, whose seeds may lie far apart."""
     ends = [0.0]
     for name in METHODS:
         if not name.startswith("exemplar"):
-            each = gains(found, name, what, seeds)
+            each = gains(results, name, what, seeds)
             one = over_seeds(each)
             ends += [one.mean - one.half, one.mean + one.half, *each]
     margin = 0.05 * (max(ends) - min(ends)) or 1.0
     return min(ends) - margin, max(ends) + margin
 
 
-def draw(found: Found, options: Namespace) -> str:
+def draw(results: Results, options: Namespace) -> str:
     """What every method adds to plain supervised training; what the axis has no room for stands there in numbers."""
     others = [name for name in METHODS if name != "supervised"]
     with figure(1, 2, width=8.4, height=2.7, sharey=True) as (drawing, axes):
         for panel, what in zip(axes, ("1-shot", "5-shot"), strict=True):
-            low, high = span(found, what, options.seeds)
-            for place, name in enumerate(others):
-                each = gains(found, name, what, options.seeds)
+            low, high = span(results, what, options.seeds)
+            for position, name in enumerate(others):
+                each = gains(results, name, what, options.seeds)
                 one = over_seeds(each)
                 if one.mean - one.half < low or one.mean + one.half > high:
                     words, across = f"off the axis: {one.text(1, 2, signed=True)}", panel.get_yaxis_transform()
-                    panel.text(0.02, place, words, transform=across, va="center", fontsize=8, backgroundcolor="white")
+                    panel.text(0.02, position, words, transform=across, va="center", fontsize=8, backgroundcolor="white")
                     continue
-                panel.scatter(each, [place + 0.22] * len(each), s=9, color="#8b93a0", zorder=3, label=None if place else "one seed")
-                panel.errorbar(one.mean, place, xerr=one.half, fmt="o", markersize=5, color=COLORS[1 + ("+" in name)])
+                panel.scatter(each, [position + 0.22] * len(each), s=9, color="#8b93a0", zorder=3, label=None if position else "one seed")
+                panel.errorbar(one.mean, position, xerr=one.half, fmt="o", markersize=5, color=COLORS[1 + ("+" in name)])
             panel.set_xlim(low, high)
             panel.axvline(0, color="#6b7280", linewidth=0.8)
             panel.set_title(f"5-way {what}, points more than supervised")
@@ -150,13 +150,13 @@ def draw(found: Found, options: Namespace) -> str:
         return save_figure(drawing, options, "few_shot.png")
 
 
-def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]:
+def report(results: Results, options: Namespace, plan: Sequence[Trial]) -> list[str]:
     """The tables."""
     seeds, subset, recipe = options.seeds, plan[0].subset, plan[0].recipe
     held = round(subset.base_images * recipe.data.holdout_fraction)
 
     def mean(name: str, what: str) -> str:
-        return over_seeds([found[name, seed][what] for seed in range(seeds)]).text(100, 2)
+        return over_seeds([results[name, seed][what] for seed in range(seeds)]).text(100, 2)
 
     rows = [
         [
@@ -164,19 +164,19 @@ def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]
             " + ".join(str(options.longer * epochs) for epochs in (method.epochs, method.mixed_epochs) if epochs),
             f"{options.longer * method.passes(recipe.finetune.auxiliary_stride):g}",
             *(mean(name, what) for what in ("1-shot", "5-shot", "accuracy", "calibration")),
-            f"{sum(found[name, seed]['seconds'] for seed in range(seeds)) / seeds:.0f}",
+            f"{sum(results[name, seed]['seconds'] for seed in range(seeds)) / seeds:.0f}",
         ]
         for name, method in METHODS.items()
     ]
     pairs = [
-        [first, second, *(difference(found, first, second, what, seeds).text(100, 2, signed=True) for what in ("1-shot", "5-shot"))]
+        [first, second, *(difference(results, first, second, what, seeds).text(100, 2, signed=True) for what in ("1-shot", "5-shot"))]
         for first, second in PAIRS
     ]
     return [
         f"Conv4 with {recipe.model.width} channels and the cosine classifier of S2M2 in training; {subset.base_classes} base classes with "
         f"{subset.base_images - held} images each to train on and {held} held out. Input mixup: alpha 1; manifold mixup: alpha 2, "
         f"input and stages 1 to 3. Few-shot: 5-way, nearest class mean by cosine, {plan[0].tasks} tasks of novel classes, the same for "
-        "all trials; these classes are fixed, so the intervals speak of other seeds of training, not of other classes. Last epoch, nothing "
+        "all trials; these classes are fixed, so the intervals are for other seeds of training, not of other classes. Last epoch, nothing "
         "selected, no setting tuned.",
         "",
         "Percent. Passes: images through the network for each training image. Accuracy and calibration error: of the class head on the "
@@ -196,10 +196,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     plan = trials(options)
     measured = run_trials("few_shot", plan, measure, options)
-    found = {(trial.setting, trial.recipe.seed): one for trial, one in zip(plan, measured, strict=True)}
-    image = draw(found, options)
+    results = {(trial.setting, trial.recipe.seed): one for trial, one in zip(plan, measured, strict=True)}
+    image = draw(results, options)
     write_report(
-        options, "few_shot", "Does mixing help few-shot", [image], report(found, options, plan), [one["seconds"] for one in measured]
+        options, "few_shot", "Does mixing help few-shot", [image], report(results, options, plan), [one["seconds"] for one in measured]
     )
 
 

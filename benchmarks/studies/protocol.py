@@ -1,9 +1,9 @@
-"""What the studies share: which images, how a network is trained and measured, two processes at work, and what is kept of it.
+"""Shared by all studies: the images, training and measurement of networks, parallel processes, and saved findings.
 
 A study is a list of trials, each a setting with a seed. Trials of one seed share initial weights, held-out images and few-shot
-tasks, so settings are compared by differences within a seed. What a trial finds is kept as a JSON file under a digest of its
-settings and its images: a stopped study resumes, more seeds add to those that are there, and other settings or images start
-again. Other code does not: the report says when its trials were measured.
+tasks, so settings are compared by differences within a seed. The findings of a trial are a JSON file named by a digest of its
+settings and its images: a stopped study resumes, more seeds add to existing ones, and other settings or images start again.
+Other code does not: the report states when its trials were measured.
 """
 
 import argparse
@@ -25,45 +25,46 @@ import torch
 from torch import Tensor, nn
 
 from s2m2.analysis.predictions import Classifier, predict, prediction_quality
+from s2m2.classifiers import CosineCentroid
 from s2m2.console import console
 from s2m2.data.augment import evaluation_view
 from s2m2.data.batches import BaseSplit, split_base
 from s2m2.data.catalog import load_dataset
-from s2m2.data.dataset import ImageDataset, Split
+from s2m2.data.dataset import ImageDataset, LabeledImages, Split
 from s2m2.data.standard_datasets import resolve_size
-from s2m2.evaluation.classifiers import build_classifier
 from s2m2.evaluation.evaluate import score_tasks
 from s2m2.evaluation.features import FeatureSet, extract_features
 from s2m2.io import write_text
 from s2m2.models import Backbone, build_backbone, initialize
 from s2m2.random import generator_for
-from s2m2.recipe import EvaluateConfig, Recipe, RuntimeConfig, differences
+from s2m2.recipe import Recipe, RuntimeConfig, differences
 from s2m2.runs.checkpoint import load_best
 from s2m2.runs.directory import RunDirectory
 from s2m2.tasks.episodes import EpisodeSpec
 from s2m2.training.devices import build_fabric
 from s2m2.training.loop import Score, train_stage
 from s2m2.training.objectives import finetune_objective, pretrain_objective
-from s2m2.training.step import StageSettings, TrainingImages
+from s2m2.training.step import StageSettings
 
 BATCH = 256
 """Images measured at once."""
 RUNTIME = RuntimeConfig(accelerator="cpu", threads=1, checkpoint_seconds=1e9)
-"""Two trainings of one thread each go forward faster than one of two threads, and repeat bit for bit."""
+"""Two trainings of one thread each are faster than one of two threads, and repeat bit for bit."""
 UNSCORED = Score(0.0, 0.0)
-"""Told to the loop in place of a validation score, as nothing is selected by one."""
+"""In place of a validation score, as nothing is selected by one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subset:
-    """Some images of a table, so that a study takes minutes. Validation classes are left out: nothing is selected."""
+    """Some images of a dataset, so that a study takes minutes. Validation classes are left out: nothing is selected."""
 
-    table: str
+    dataset: str
+    """Its path."""
     digest: str
-    """Of the whole table. It tells its images from others, wherever the table lies."""
+    """Of the whole dataset, whatever its path."""
     base_classes: int
     base_images: int
-    """Images of each base class, those held out among them."""
+    """Images of each base class, held-out ones included."""
     novel_images: int
 
 
@@ -79,13 +80,13 @@ class Trial:
     finetune: bool = False
     """Whether stage 2 follows stage 1."""
     first_stage: str = ""
-    """Folder in which the end of stage 1 is kept for trials that share it; empty: it is not kept."""
+    """Folder of the weights of stage 1, for trials that share them; empty: they are not saved."""
 
     @property
     def file(self) -> str:
-        """Where its findings are kept."""
+        """File name of its findings."""
         settings = [[path, value] for path, value, _ in differences(self.recipe, Recipe())]
-        images = {name: value for name, value in asdict(self.subset).items() if name != "table"}
+        images = {name: value for name, value in asdict(self.subset).items() if name != "dataset"}
         stated = json.dumps([settings, images, self.tasks, self.finetune])
         return f"{self.setting.replace(' ', '_')}-seed{self.recipe.seed}-{hashlib.sha256(stated.encode()).hexdigest()[:12]}.json"
 
@@ -96,18 +97,18 @@ class Trained:
 
     trial: Trial
     recipe: Recipe
-    table: ImageDataset
+    dataset: ImageDataset
     base: BaseSplit
     backbone: Backbone
     class_head: nn.Module
 
     def view(self, images: Tensor) -> Tensor:
-        """What the network sees of stored images."""
+        """Inputs of the network from stored images."""
         return evaluation_view(images, self.recipe.data)
 
     def logits(self, indices: Tensor) -> Tensor:
         """Logits of images of the dataset."""
-        return predict(Classifier(self.backbone, self.class_head), self.table.image_tensor(), indices, self.view, batch_size=BATCH)
+        return predict(Classifier(self.backbone, self.class_head), self.dataset.image_tensor(), indices, self.view, batch_size=BATCH)
 
 
 Findings = dict[str, Any]
@@ -115,13 +116,13 @@ Measure = Callable[[Trial], Findings]
 
 
 def run_trials(name: str, trials: Sequence[Trial], measure: Measure, options: argparse.Namespace) -> list[Findings]:
-    """The findings of all trials in their order; those that are kept are not measured again. Tells `options` when they were."""
+    """The findings of all trials in order, saved ones included; sets `options.measured` to when they were measured."""
     folder = options.work / name
     waiting = [trial for trial in trials if not (folder / trial.file).is_file()]
-    print(f"{len(trials) - len(waiting)} of {len(trials)} trials are there already", flush=True)
-    for count, (trial, found) in enumerate(_finished(waiting, measure, options.processes), start=1):
-        write_text(folder / trial.file, json.dumps(found))
-        print(f"{count}/{len(waiting)} {trial.setting}, seed {trial.recipe.seed}: {found['seconds']:.0f} s", flush=True)
+    print(f"{len(trials) - len(waiting)} of {len(trials)} trials are saved already", flush=True)
+    for count, (trial, findings) in enumerate(_finished(waiting, measure, options.processes), start=1):
+        write_text(folder / trial.file, json.dumps(findings))
+        print(f"{count}/{len(waiting)} {trial.setting}, seed {trial.recipe.seed}: {findings['seconds']:.0f} s", flush=True)
     ends = [(folder / trial.file).stat().st_mtime for trial in trials]
     options.measured = (
         f"Trials ended from {_minute(min(ends))} to {_minute(max(ends))} (UTC); those of earlier calls may be of earlier code."
@@ -155,36 +156,36 @@ def timed(measure: Measure, trial: Trial) -> Findings:
 
 
 @lru_cache(maxsize=2)
-def subset_table(subset: Subset, unseen: Split = "novel") -> ImageDataset:
+def subset_dataset(subset: Subset, unseen: Split = "novel") -> ImageDataset:
     """The images of a subset, a random choice that is always the same.
 
     Args:
-        unseen: the classes not trained on that it has: novel ones, or those of validation where a study selects.
+        unseen: its classes outside training: novel ones, or those of validation for a study that selects.
     """
-    table = load_dataset(subset.table)
+    dataset = load_dataset(subset.dataset)
     chosen, numbers = [], np.random.default_rng(0)
-    splits = {"base": table.splits["base"][: subset.base_classes], "validation": (), "novel": (), unseen: table.splits[unseen]}
+    splits = {"base": dataset.splits["base"][: subset.base_classes], "validation": (), "novel": (), unseen: dataset.splits[unseen]}
     for split, images in (("base", subset.base_images), (unseen, subset.novel_images)):
         for number in splits[split]:
-            chosen.append(np.sort(numbers.permutation(np.flatnonzero(table.labels == number))[:images]))
-    rows = np.concatenate(chosen)
-    return replace(table, images=np.ascontiguousarray(table.images[rows]), labels=table.labels[rows], splits=splits)
+            chosen.append(np.sort(numbers.permutation(np.flatnonzero(dataset.labels == number))[:images]))
+    indices = np.concatenate(chosen)
+    return replace(dataset, images=np.ascontiguousarray(dataset.images[indices]), labels=dataset.labels[indices], splits=splits)
 
 
 def train(trial: Trial, watch: Callable[[Trained], None] | None = None) -> Trained:
     """A network trained by the package's own loop to its last epoch, which is the one that is measured.
 
     Args:
-        watch: called at every validation, whose settings say how often, with the weights that the recipe would keep.
+        watch: called at every validation with the weights that the recipe would save.
     """
-    table = subset_table(trial.subset)
-    recipe = replace(trial.recipe, data=resolve_size(trial.recipe.data, table), runtime=RUNTIME)
+    dataset = subset_dataset(trial.subset)
+    recipe = replace(trial.recipe, data=resolve_size(trial.recipe.data, dataset), runtime=RUNTIME)
     backbone = build_backbone(recipe.model, recipe.data.size, generator_for(recipe.seed, "backbone"))
-    objective = pretrain_objective(recipe, backbone.feature_dim, len(table.splits["base"]))
+    objective = pretrain_objective(recipe, backbone.feature_dim, len(dataset.splits["base"]))
     initialize(objective, generator_for(recipe.seed, "heads"))
-    base = split_base(table, recipe.data, recipe.seed)
-    trained = Trained(trial=trial, recipe=recipe, table=table, base=base, backbone=backbone, class_head=objective.heads["classifier"])
-    images = TrainingImages(images=table.image_tensor(), indices=base.indices, labels=base.labels)
+    base = split_base(dataset, recipe.data, recipe.seed)
+    trained = Trained(trial=trial, recipe=recipe, dataset=dataset, base=base, backbone=backbone, class_head=objective.heads["classifier"])
+    images = LabeledImages(images=dataset.image_tensor(), indices=base.indices, labels=base.labels)
     stages = [(recipe.pretrain, objective)] + [(recipe.finetune, finetune_objective(recipe, objective))] * trial.finetune
     fabric = build_fabric(recipe.runtime)
     with TemporaryDirectory() as folder:
@@ -199,26 +200,24 @@ def train(trial: Trial, watch: Callable[[Trained], None] | None = None) -> Train
     return trained
 
 
-def _watched(watch: Callable[[Trained], None], trained: Trained, judged: Backbone) -> Score:
-    watch(replace(trained, backbone=judged))
+def _watched(watch: Callable[[Trained], None], trained: Trained, backbone: Backbone) -> Score:
+    watch(replace(trained, backbone=backbone))
     return UNSCORED
 
 
 def held_out_quality(trained: Trained) -> Findings:
-    """Accuracy, negative log-likelihood (nats) and calibration error on images of base classes that training did not see."""
+    """Accuracy, negative log-likelihood (nats) and calibration error on held-out images of base classes."""
     quality = prediction_quality(trained.logits(trained.base.holdout_indices), trained.base.holdout_labels)
     return {"accuracy": quality.accuracy, "nll": quality.nll, "calibration": quality.calibration_error}
 
 
 def few_shot(trained: Trained, split: Split = "novel") -> Findings:
-    """Mean accuracy of the nearest class mean by cosine on 5-way tasks of classes not trained on, the same tasks for every trial."""
-    rows = torch.from_numpy(trained.table.rows(split))
-    features = extract_features(trained.backbone, trained.table.image_tensor(), rows, trained.view, batch_size=BATCH)
-    labels = torch.from_numpy(trained.table.labels)[rows]
-    known = FeatureSet(features=features, labels=labels, indices=rows, class_names=trained.table.class_names, fingerprint="")
-    classifier = build_classifier("cosine_centroid", EvaluateConfig())
-    found = {}
+    """Mean accuracy of the nearest class mean by cosine on 5-way tasks of novel or validation classes, the same for every trial."""
+    images = trained.dataset.labeled(split)
+    values = extract_features(trained.backbone, images.images, images.indices, trained.view, batch_size=BATCH)
+    features = FeatureSet(features=values, labels=images.labels, indices=images.indices, class_names=images.class_names, fingerprint="")
+    accuracies = {}
     for shots in (1, 5):
         spec = EpisodeSpec(ways=5, shots=shots, queries=min(15, trained.trial.subset.novel_images - shots), tasks=trained.trial.tasks)
-        found[f"{shots}-shot"] = float(score_tasks(known, spec, classifier, name="cosine_centroid").mean())
-    return found
+        accuracies[f"{shots}-shot"] = float(score_tasks(features, spec, CosineCentroid()).mean())
+    return accuracies

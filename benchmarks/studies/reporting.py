@@ -28,7 +28,7 @@ from s2m2.runs.provenance import record
 ALPHA_COLORS = ("#7fb3d9", "#2f6db3", "#c4512d", "#5c2a17")
 """From weak to strong mixing; told apart by lightness too."""
 COLORS = ("#23272f", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Of settings side by side (Okabe and Ito), which color-blind readers can tell apart."""
+"""Of settings side by side (Okabe and Ito), distinguishable for color-blind readers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +64,10 @@ def figure(rows: int, columns: int, *, width: float, height: float, **options: A
 def save_figure(drawing: Figure, options: Namespace, name: str) -> str:
     """Write a figure; returns its path as a report links to it."""
     with replace_file(options.figures / name) as temporary:
-        drawn = io.BytesIO()
-        drawing.savefig(drawn, format="png", dpi=120)
+        content = io.BytesIO()
+        drawing.savefig(content, format="png", dpi=120)
         # A palette of 256 colors makes a figure a third as large, and looks the same.
-        Image.open(drawn).convert("RGB").quantize(256).save(temporary, format="png", optimize=True)
+        Image.open(content).convert("RGB").quantize(256).save(temporary, format="png", optimize=True)
     return Path(relpath(options.figures / name, options.output)).as_posix()
 
 
@@ -95,8 +95,8 @@ def write_report(
     """
     command = shlex.join(["uv", "run", "python", f"benchmarks/studies/{script or name}.py", *(options.argv or sys.argv[1:])])
     with TemporaryDirectory() as folder:
-        known = record(RunDirectory(Path(folder)))
-    machine, packages = known["machine"], known["packages"]
+        facts = record(RunDirectory(Path(folder)))
+    machine, packages = facts["machine"], facts["packages"]
     cores = f"{machine['cores']} cores" if machine["cores"] > 1 else "1 core"
     total = f"{sum(seconds):,.{0 if sum(seconds) > 10 else 1}f}"
     lines = [
@@ -107,12 +107,12 @@ def write_report(
         f"`{command}`",
         "",
         f"{len(seconds)} trials of one thread each; processor seconds: {fmean(seconds):.2g} a trial, {total} in all, {duration(seconds)}. "
-        f"{machine['processor']}, {cores}, no GPU used. Python {known['python']}, torch {packages['torch']}.",
+        f"{machine['processor']}, {cores}, no GPU used. Python {facts['python']}, torch {packages['torch']}.",
         "",
         *([f"{options.images} {options.measured}", ""] if options.images else []),
         f"± is half of a 95% interval over seeds (Student's t, {options.seeds} seeds); differences are taken within a seed.",
         "",
-        *(["**This was `--quick`: the numbers say nothing.**", ""] if options.quick else []),
+        *(["**This was `--quick`: the numbers are meaningless.**", ""] if options.quick else []),
         *(f"![{title}]({image})\n" for image in images),
         *body,
     ]

@@ -25,7 +25,7 @@ from s2m2.recipe.training import MixConfig
 from s2m2.training.objectives import sample_step_mix
 
 POINTS, TEST_POINTS, WIDTH, BATCH, STEPS, SIZE = 100, 2000, 64, 50, 1200, 1.4
-"""Points of each arm, to train and to test on; hidden units; points a step; steps; half a side of the plane that is looked at."""
+"""Points of each arm, to train and to test on; hidden units; points a step; steps; half the size of the plane shown."""
 SPREAD = 0.07
 """Standard deviation of the points around their arm."""
 
@@ -43,7 +43,7 @@ class Setting:
 
 
 BOTTLENECK = 3
-"""Place of the bottleneck's output: mixing before this stage."""
+"""Stage after the bottleneck: mixing before this stage."""
 SETTINGS = {
     "plain": Setting(),
     "input mixup": Setting(mix=MixConfig(stages=(0,), alpha=1.0, per_sample=True)),
@@ -55,7 +55,7 @@ SETTINGS = {
 
 
 REGIONS = LinearSegmentedColormap.from_list("regions", ["#e8a24c", "#f7f7f7", "#8d7fc0"])
-"""Light enough for points of both arms to be seen on it."""
+"""Light enough for points of both arms to be visible."""
 
 
 class Noise(nn.Module):
@@ -70,12 +70,12 @@ class Noise(nn.Module):
 
 
 def spiral(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Points of two arms, a turn and a quarter each, and their arms."""
+    """Points of two arms, one and a quarter revolutions each, and their arms."""
     arms = torch.arange(2).repeat_interleave(count)
     along = torch.rand(2 * count, generator=generator).sqrt()
     angles = 2.5 * torch.pi * along + torch.pi * arms
-    places = along[:, None] * torch.stack([angles.cos(), angles.sin()], dim=1)
-    return places + SPREAD * torch.randn(places.shape, generator=generator), arms
+    points = along[:, None] * torch.stack([angles.cos(), angles.sin()], dim=1)
+    return points + SPREAD * torch.randn(points.shape, generator=generator), arms
 
 
 def network(setting: Setting) -> nn.ModuleList:
@@ -91,7 +91,7 @@ def network(setting: Setting) -> nn.ModuleList:
 def fit(setting: Setting, seed: int, steps: int) -> tuple[nn.ModuleList, Tensor, Tensor]:
     """A trained network with its points; all settings start from the same weights and see the same batches."""
     points, arms = spiral(POINTS, generator_for(seed, "spiral"))
-    torch.manual_seed(seed)  # layers, dropout and noise draw from torch's global generator
+    torch.manual_seed(seed)  # layers, dropout and noise sample from torch's global generator
     stages = network(setting)
     optimizer = torch.optim.Adam(stages.parameters(), lr=0.005, weight_decay=setting.weight_decay)
     for step in range(steps):
@@ -124,9 +124,9 @@ def measure(name: str, seed: int, steps: int) -> Findings:
     """Test metrics, and the flatness of the hidden classes."""
     started = time.process_time()
     stages, points, arms = fit(SETTINGS[name], seed, steps)
-    places, truth = spiral(TEST_POINTS, generator_for(seed, "spiral test"))
-    quality = prediction_quality(passed(stages, places), truth)
-    flat = class_spectrum(passed(stages[:BOTTLENECK], places), truth)
+    test_points, truth = spiral(TEST_POINTS, generator_for(seed, "spiral test"))
+    quality = prediction_quality(passed(stages, test_points), truth)
+    flat = class_spectrum(passed(stages[:BOTTLENECK], test_points), truth)
     return {
         "accuracy": quality.accuracy,
         "nll": quality.nll,
@@ -134,16 +134,16 @@ def measure(name: str, seed: int, steps: int) -> Findings:
         "confidence": float(passed(stages, plane(60)).softmax(1).max(1).values.mean()),
         "first": flat.largest_fraction,
         "within": flat.within,
-        "drawn": (passed(stages, plane(160)).softmax(1)[:, 1], passed(stages[:BOTTLENECK], points), points, arms),
+        "figure": (passed(stages, plane(160)).softmax(1)[:, 1], passed(stages[:BOTTLENECK], points), points, arms),
         "seconds": time.process_time() - started,
     }
 
 
-def draw(found: dict[tuple[str, int], Findings], options: Namespace) -> str:
+def draw(results: dict[tuple[str, int], Findings], options: Namespace) -> str:
     """Regions and hidden states of the first seed."""
     with figure(2, len(SETTINGS), width=11.0, height=3.9) as (drawing, axes):
         for column, name in enumerate(SETTINGS):
-            probabilities, hidden, points, arms = found[name, 0]["drawn"]
+            probabilities, hidden, points, arms = results[name, 0]["figure"]
             regions, layout = axes[:, column]
             image: Any = regions.imshow(
                 probabilities.reshape(160, 160).numpy(),
@@ -171,18 +171,18 @@ def draw(found: dict[tuple[str, int], Findings], options: Namespace) -> str:
         return save_figure(drawing, options, "spiral.png")
 
 
-def report(found: dict[tuple[str, int], Findings], options: Namespace) -> list[str]:
+def report(results: dict[tuple[str, int], Findings], options: Namespace) -> list[str]:
     """The table."""
 
     def cell(name: str, what: str, scale: float, digits: int) -> str:
-        return over_seeds([found[name, seed][what] for seed in range(options.seeds)]).text(scale, digits)
+        return over_seeds([results[name, seed][what] for seed in range(options.seeds)]).text(scale, digits)
 
     shapes = (("accuracy", 100, 1), ("nll", 1, 3), ("calibration", 100, 1), ("confidence", 100, 1), ("first", 100, 1), ("within", 100, 1))
     rows = [[name, *(cell(name, *shape) for shape in shapes)] for name in SETTINGS]
     gains = []
     for name in list(SETTINGS)[1:]:
-        each = [found[name, seed]["first"] - found["plain", seed]["first"] for seed in range(options.seeds)]
-        spread = [found[name, seed]["within"] - found["plain", seed]["within"] for seed in range(options.seeds)]
+        each = [results[name, seed]["first"] - results["plain", seed]["first"] for seed in range(options.seeds)]
+        spread = [results[name, seed]["within"] - results["plain", seed]["within"] for seed in range(options.seeds)]
         gains.append([name, over_seeds(each).text(100, 1, signed=True), over_seeds(spread).text(100, 1, signed=True)])
     return [
         f"Layers of 2, {WIDTH}, {WIDTH}, 2 (the bottleneck), {WIDTH} and 2 units; {POINTS} points of each arm, {BATCH} a step, Adam with "
@@ -207,9 +207,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parse(__doc__, argv, seeds=5, images=False)
     torch.set_num_threads(1)
     steps = 10 if options.quick else STEPS
-    found = {(name, seed): measure(name, seed, steps) for name in SETTINGS for seed in range(options.seeds)}
-    image = draw(found, options)
-    write_report(options, "spiral", "The spiral", [image], report(found, options), [one["seconds"] for one in found.values()])
+    results = {(name, seed): measure(name, seed, steps) for name in SETTINGS for seed in range(options.seeds)}
+    image = draw(results, options)
+    write_report(options, "spiral", "The spiral", [image], report(results, options), [one["seconds"] for one in results.values()])
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from s2m2.training.objectives import sample_step_mix
 
 ALPHAS = (0.2, 1.0, 5.0)
 POINTS, NEAR, STRONG = 600, 0.1, 0.1
-"""Points of both moons; distance from a moon within which a point counts as on it; least weight of a partner that counts as mixed."""
+"""Points of both moons; distance from a moon within which a point counts as on it; smallest weight of a partner that counts as mixed."""
 
 
 def moons(seed: int) -> tuple[Tensor, Tensor]:
@@ -33,28 +33,28 @@ def moons(seed: int) -> tuple[Tensor, Tensor]:
 
 
 def virtual(alpha: float, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The points mixed by the package's own draw: their positions, their label's fraction of moon 2, and the weights of the partners."""
+    """The points mixed by the package's own sampling, the fraction of moon 2 of their labels, and the weights of the partners."""
     points, labels = moons(seed)
     stream = StepStream(seed=seed, stage="virtual points", step=0, batch_size=POINTS)
     mix = sample_step_mix(MixConfig(stages=(0,), alpha=alpha, per_sample=True), 1, labels, stream)
     return mix.blend(points), mix.targets(labels, 2)[:, 1], mix.weights[0]
 
 
-def off_moon(places: Tensor) -> tuple[Tensor, Tensor]:
-    """Distances of places from the half circles without noise."""
+def off_moon(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Distances of points from the half circles without noise."""
     along = torch.linspace(0, torch.pi, 400)
     upper = torch.stack([along.cos(), along.sin()], dim=1)
     lower = torch.stack([1 - along.cos(), 0.5 - along.sin()], dim=1)
-    return torch.cdist(places, upper).min(1).values, torch.cdist(places, lower).min(1).values
+    return torch.cdist(points, upper).min(1).values, torch.cdist(points, lower).min(1).values
 
 
 def measure(alpha: float, seed: int) -> Findings:
     """Fractions of all virtual points, and the mean weight of the lesser partner."""
     started = time.process_time()
-    places, shares, weights = virtual(alpha, seed)
+    mixed, targets, weights = virtual(alpha, seed)
     lesser = torch.minimum(weights, 1 - weights)
-    nearest = torch.minimum(*off_moon(places))
-    mixed_label = torch.minimum(shares, 1 - shares) > STRONG
+    nearest = torch.minimum(*off_moon(mixed))
+    mixed_label = torch.minimum(targets, 1 - targets) > STRONG
     return {
         "lesser": float(lesser.mean()),
         "hardly": float((lesser < STRONG).double().mean()),
@@ -70,7 +70,7 @@ def draw(options: Namespace) -> str:
     grid = np.linspace(0.002, 0.998, 500)
     with figure(2, 3, width=9.2, height=3.7, height_ratios=(1, 1)) as (drawing, axes):
         for column, alpha in enumerate(ALPHAS):
-            places, shares, weights = virtual(alpha, 0)
+            mixed, targets, weights = virtual(alpha, 0)
             density, plane = axes[:, column]
             density.hist(weights.numpy(), bins=25, range=(0, 1), density=True, color="#d9dce1")
             density.plot(grid, beta.pdf(grid, alpha, alpha), color="#23272f")
@@ -78,7 +78,7 @@ def draw(options: Namespace) -> str:
             for moon, mark in ((0, "o"), (1, "^")):
                 plane.scatter(*points[labels == moon].T.numpy(), s=5, color="#b9bec7", marker=mark, linewidths=0)
             image = plane.scatter(
-                *places.T.numpy(), c=shares.numpy(), cmap="PuOr", vmin=0, vmax=1, s=9, linewidths=0.2, edgecolors="#6b7280"
+                *mixed.T.numpy(), c=targets.numpy(), cmap="PuOr", vmin=0, vmax=1, s=9, linewidths=0.2, edgecolors="#6b7280"
             )
             plane.set(aspect="equal", xticks=[], yticks=[], title="virtual points on the moons (gray)")
             plane.grid(visible=False)
@@ -87,14 +87,14 @@ def draw(options: Namespace) -> str:
         return save_figure(drawing, options, "virtual_points.png")
 
 
-def report(found: dict[tuple[float, int], Findings], options: Namespace) -> list[str]:
+def report(results: dict[tuple[float, int], Findings], options: Namespace) -> list[str]:
     """The table."""
     rows = []
     for alpha in ALPHAS:
         # E min(lambda, 1 - lambda) = 2 P(Beta(alpha + 1, alpha) < 1/2) E lambda, by the symmetry of Beta(alpha, alpha)
         expected = [float(beta.cdf(0.5, alpha + 1, alpha)), 2 * float(beta.cdf(STRONG, alpha, alpha))]
         cells = [
-            over_seeds([found[alpha, seed][what] for seed in range(options.seeds)]).text(scale, digits)
+            over_seeds([results[alpha, seed][what] for seed in range(options.seeds)]).text(scale, digits)
             for what, scale, digits in (("lesser", 1, 3), ("hardly", 100, 1), ("off", 100, 1), ("intruding", 100, 1))
         ]
         rows.append([f"{alpha:g}", f"{cells[0]} ({expected[0]:.3f})", f"{cells[1]} ({100 * expected[1]:.1f})", *cells[2:]])
@@ -114,15 +114,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure, draw and write the report."""
     options = parse(__doc__, argv, seeds=20, images=False)
     torch.set_num_threads(1)
-    found = {(alpha, seed): measure(alpha, seed) for alpha in ALPHAS for seed in range(options.seeds)}
+    results = {(alpha, seed): measure(alpha, seed) for alpha in ALPHAS for seed in range(options.seeds)}
     image = draw(options)
     write_report(
         options,
         "virtual_points",
         "Where virtual points fall",
         [image],
-        report(found, options),
-        [one["seconds"] for one in found.values()],
+        report(results, options),
+        [one["seconds"] for one in results.values()],
     )
 
 

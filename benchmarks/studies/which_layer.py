@@ -22,7 +22,7 @@ from s2m2.recipe import AugmentConfig, DataConfig, ModelConfig, PretrainConfig, 
 from s2m2.recipe.training import MixConfig
 
 ALPHAS = (0.04, 0.2, 1.0, 5.0)
-PLACES: dict[str, tuple[int, ...]] = {
+POSITIONS: dict[str, tuple[int, ...]] = {
     "input": (0,),
     "stage 1": (1,),
     "stage 2": (2,),
@@ -30,8 +30,8 @@ PLACES: dict[str, tuple[int, ...]] = {
     "features": (4,),
     "all": (0, 1, 2, 3),
 }
-"""Where to mix: what enters the network, leaves a stage, or enters the classifier; all: one of the first four, drawn each step (S2M2)."""
-SINGLE = tuple(PLACES)[:5]
+"""Where to mix: what enters the network, leaves a stage, or enters the classifier; all: a random one of the first four each step (S2M2)."""
+SINGLE = tuple(POSITIONS)[:5]
 PLAIN = "plain"
 
 
@@ -39,22 +39,26 @@ def alphas(options: Namespace) -> tuple[float, ...]:
     return ALPHAS[2:3] if options.quick else ALPHAS
 
 
-def setting_of(place: str, alpha: float) -> str:
-    return f"{place} {alpha:g}"
+def setting_of(position: str, alpha: float) -> str:
+    return f"{position} {alpha:g}"
 
 
 def trials(options: Namespace) -> list[Trial]:
-    """Plain training, and every place with every alpha."""
+    """Plain training, and every position with every alpha."""
     quick = options.quick
     subset = Subset(
-        table=options.table,
+        dataset=options.dataset,
         digest=options.digest,
         base_classes=8 if quick else 32,
         base_images=8 if quick else 64,
         novel_images=8 if quick else 100,
     )
     epochs = 1 if quick else 14 * options.longer
-    mixed = [(setting_of(place, alpha), MixConfig(stages=PLACES[place], alpha=alpha)) for place in PLACES for alpha in alphas(options)]
+    mixed = [
+        (setting_of(position, alpha), MixConfig(stages=POSITIONS[position], alpha=alpha))
+        for position in POSITIONS
+        for alpha in alphas(options)
+    ]
 
     def recipe(seed: int, mix: MixConfig | None) -> Recipe:
         objective: Any = {"objective": "mixup", "mix": mix} if mix else {"objective": "supervised"}
@@ -77,24 +81,24 @@ def trials(options: Namespace) -> list[Trial]:
 def measure(trial: Trial) -> Findings:
     """One training; of the plain one, the entanglement of every layer too."""
     trained = train(trial)
-    found = {**held_out_quality(trained), **few_shot(trained)}
+    findings = {**held_out_quality(trained), **few_shot(trained)}
     if trial.setting == PLAIN:
         base = trained.base
         chosen = sample_by_class(base.holdout_labels, trial.subset.base_classes, 10, generator_for(trial.recipe.seed, "entanglement"))
-        rows, labels = base.holdout_indices[chosen], base.holdout_labels[chosen]
-        images = trained.table.image_tensor()
-        representation = measure_representation(trained.backbone, images, rows, labels, trained.view, batch_size=BATCH)
-        found["entanglement"] = [layer.entanglement for layer in representation.layers]
-        found["chance"] = representation.chance
-    return found
+        indices, labels = base.holdout_indices[chosen], base.holdout_labels[chosen]
+        images = trained.dataset.image_tensor()
+        representation = measure_representation(trained.backbone, images, indices, labels, trained.view, batch_size=BATCH)
+        findings["entanglement"] = [layer.entanglement for layer in representation.layers]
+        findings["chance"] = representation.chance
+    return findings
 
 
-Found = dict[tuple[str, int], Findings]
+Results = dict[tuple[str, int], Findings]
 
 
-def differences(found: Found, setting: str, what: str, seeds: int) -> list[float]:
+def differences(results: Results, setting: str, what: str, seeds: int) -> list[float]:
     """Setting less plain training, seed by seed."""
-    return [found[setting, seed][what] - found[PLAIN, seed][what] for seed in range(seeds)]
+    return [results[setting, seed][what] - results[PLAIN, seed][what] for seed in range(seeds)]
 
 
 def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
@@ -102,20 +106,20 @@ def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
     return float(spearmanr(one, other).statistic) if len(set(one)) > 1 and len(set(other)) > 1 else 0.0
 
 
-def correlation(found: Found, alpha: float, what: str, seeds: int) -> tuple[Mean, float, int, int]:
-    """Spearman's correlation over the five places between a layer's entanglement and what mixing there gives.
+def correlation(results: Results, alpha: float, what: str, seeds: int) -> tuple[Mean, float, int, int]:
+    """Spearman's correlation over the five positions between a layer's entanglement and what mixing there gives.
 
     Returns:
-        Its mean over seeds; the fraction of all 120 ways to shuffle the places whose mean is as far from 0 (two-sided, exact); and in how
-        many seeds the most entangled place was the worst, and the features were the best.
+        Its mean over seeds; the fraction of the 120 permutations whose mean is as far from 0 (two-sided, exact); and in how many
+        seeds the most entangled position was the worst, and the features were the best.
     """
     sign = 1 if what == "nll" else -1  # so that a positive correlation is what the hypothesis says: entangled is worse
-    losses = [[sign * found[setting_of(place, alpha), seed][what] for place in SINGLE] for seed in range(seeds)]
-    entangled = [found[PLAIN, seed]["entanglement"] for seed in range(seeds)]
+    losses = [[sign * results[setting_of(position, alpha), seed][what] for position in SINGLE] for seed in range(seeds)]
+    entangled = [results[PLAIN, seed]["entanglement"] for seed in range(seeds)]
 
     def mean_of(order: Sequence[int]) -> float:
         pairs = zip(entangled, losses, strict=True)
-        return sum(rank_correlation([tangle[place] for place in order], loss) for tangle, loss in pairs) / seeds
+        return sum(rank_correlation([tangle[position] for position in order], loss) for tangle, loss in pairs) / seeds
 
     observed = mean_of(range(5))
     shuffled = [abs(mean_of(order)) for order in itertools.permutations(range(5))]
@@ -126,8 +130,8 @@ def correlation(found: Found, alpha: float, what: str, seeds: int) -> tuple[Mean
     return over_seeds(each), p_value, worst, best
 
 
-def draw(found: Found, options: Namespace) -> str:
-    """Differences to plain training by place and alpha, beside the entanglement of each layer."""
+def draw(results: Results, options: Namespace) -> str:
+    """Differences to plain training by position and alpha, beside the entanglement of each layer."""
     with figure(1, 3, width=10.2, height=3.3) as (drawing, axes):
         for panel, (what, scale, title) in zip(
             axes,
@@ -138,8 +142,8 @@ def draw(found: Found, options: Namespace) -> str:
             strict=False,
         ):
             for number, alpha in enumerate(alphas(options)):
-                means = [over_seeds(differences(found, setting_of(place, alpha), what, options.seeds)) for place in PLACES]
-                across = [place + (number - 1.5) * 0.16 for place in range(len(PLACES))]
+                means = [over_seeds(differences(results, setting_of(position, alpha), what, options.seeds)) for position in POSITIONS]
+                across = [position + (number - 1.5) * 0.16 for position in range(len(POSITIONS))]
                 panel.errorbar(
                     across,
                     [scale * one.mean for one in means],
@@ -152,11 +156,11 @@ def draw(found: Found, options: Namespace) -> str:
                 )
             panel.axhline(0, color="#6b7280", linewidth=0.8)
             panel.set_title(f"mixed less plain: {title}", fontsize=9)
-            panel.set_xticks(range(len(PLACES)), PLACES, rotation=30)
+            panel.set_xticks(range(len(POSITIONS)), POSITIONS, rotation=30)
             panel.set_xlabel("mixed at")
-        tangles = [over_seeds([found[PLAIN, seed]["entanglement"][layer] for seed in range(options.seeds)]) for layer in range(5)]
+        tangles = [over_seeds([results[PLAIN, seed]["entanglement"][layer] for seed in range(options.seeds)]) for layer in range(5)]
         axes[2].errorbar(range(5), [one.mean for one in tangles], [one.half for one in tangles], fmt="o-", color="#23272f", markersize=4)
-        axes[2].axhline(found[PLAIN, 0]["chance"], color="#6b7280", linewidth=0.8, linestyle="--")
+        axes[2].axhline(results[PLAIN, 0]["chance"], color="#6b7280", linewidth=0.8, linestyle="--")
         axes[2].set_title("soft nearest neighbor loss, nats,\nplain training (dashed: chance)", fontsize=9)
         axes[2].set_xticks(range(5), SINGLE, rotation=30)
         axes[2].set_xlabel("layer")
@@ -166,42 +170,42 @@ def draw(found: Found, options: Namespace) -> str:
         return save_figure(drawing, options, "which_layer.png")
 
 
-def difference_rows(found: Found, options: Namespace) -> list[list[str]]:
-    """Mixed less plain training, for every place and alpha."""
+def difference_rows(results: Results, options: Namespace) -> list[list[str]]:
+    """Mixed less plain training, for every position and alpha."""
     seeds = options.seeds
     return [
-        [place, f"{alpha:g}"]
-        + [over_seeds(differences(found, setting_of(place, alpha), "nll", seeds)).text(1, 3, signed=True)]
+        [position, f"{alpha:g}"]
+        + [over_seeds(differences(results, setting_of(position, alpha), "nll", seeds)).text(1, 3, signed=True)]
         + [
-            over_seeds(differences(found, setting_of(place, alpha), what, seeds)).text(100, 2, signed=True)
+            over_seeds(differences(results, setting_of(position, alpha), what, seeds)).text(100, 2, signed=True)
             for what in ("accuracy", "calibration", "1-shot", "5-shot")
         ]
-        for place in PLACES
+        for position in POSITIONS
         for alpha in alphas(options)
     ]
 
 
-def related_rows(found: Found, options: Namespace) -> list[list[str]]:
+def related_rows(results: Results, options: Namespace) -> list[list[str]]:
     """How entanglement and the harm of mixing go together."""
     seeds = options.seeds
     related = []
     for alpha in alphas(options):
         for what, words in (("nll", "held-out loss"), ("1-shot", "1-shot accuracy"), ("5-shot", "5-shot accuracy")):
-            mean, p_value, worst, best = correlation(found, alpha, what, seeds)
+            mean, p_value, worst, best = correlation(results, alpha, what, seeds)
             related.append(
                 [f"{alpha:g}", words, mean.text(1, 2, signed=True), f"{p_value:.3f}", f"{worst} of {seeds}", f"{best} of {seeds}"]
             )
     return related
 
 
-def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]:
+def report(results: Results, options: Namespace, plan: Sequence[Trial]) -> list[str]:
     """The tables."""
     seeds, subset, recipe = options.seeds, plan[0].subset, plan[0].recipe
     plain = {
-        what: over_seeds([found[PLAIN, seed][what] for seed in range(seeds)])
+        what: over_seeds([results[PLAIN, seed][what] for seed in range(seeds)])
         for what in ("nll", "accuracy", "calibration", "1-shot", "5-shot")
     }
-    layers = [over_seeds([found[PLAIN, seed]["entanglement"][layer] for seed in range(seeds)]).text(1, 3) for layer in range(5)]
+    layers = [over_seeds([results[PLAIN, seed]["entanglement"][layer] for seed in range(seeds)]).text(1, 3) for layer in range(5)]
     trained = round(subset.base_images * (1 - recipe.data.holdout_fraction))
     held = subset.base_images - trained
     return [
@@ -214,22 +218,22 @@ def report(found: Found, options: Namespace, plan: Sequence[Trial]) -> list[str]
         f"{plain['calibration'].text(100, 2)} points; 1-shot {plain['1-shot'].text(100, 2)} %, 5-shot {plain['5-shot'].text(100, 2)} %.",
         "",
         "Soft nearest neighbor loss on held-out images, 10 per class, at the minimizing temperature, in nats "
-        f"({found[PLAIN, 0]['chance']:.3f}: chance level):",
+        f"({results[PLAIN, 0]['chance']:.3f}: chance level):",
         "",
         *table_lines(SINGLE, [layers]),
         "\n## Mixed less plain training\n",
         "Loss in nats (less is better), the others in points of percent (calibration error: less is better).",
         "",
         *table_lines(
-            ["mixed at", "alpha", "held-out loss", "accuracy", "calibration error", "1-shot", "5-shot"], difference_rows(found, options)
+            ["mixed at", "alpha", "held-out loss", "accuracy", "calibration error", "1-shot", "5-shot"], difference_rows(results, options)
         ),
         "\n## Does entanglement predict where mixing is bad?\n",
-        "Spearman's correlation over the five single places between a layer's soft nearest neighbor loss and how bad mixing there is "
+        "Spearman's correlation over the five single positions between a layer's soft nearest neighbor loss and how bad mixing there is "
         "(+1: the more entangled, the worse), mean over seeds. The interval tells whether it repeats with other seeds, not with other "
         "layers, of which there are five; p is the exact fraction of the 120 permutations whose mean is as far from 0. Twelve p are "
-        "shown: one below 0.05 among them is no surprise. By chance the most entangled place would be the worst in a fifth of the seeds.",
+        "shown: one below 0.05 among them is no surprise. By chance the most entangled position is the worst in a fifth of the seeds.",
         "",
-        *table_lines(["alpha", "by", "correlation", "p", "most entangled is worst", "features are best"], related_rows(found, options)),
+        *table_lines(["alpha", "by", "correlation", "p", "most entangled is worst", "features are best"], related_rows(results, options)),
     ]
 
 
@@ -239,9 +243,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     plan = trials(options)
     measured = run_trials("which_layer", plan, measure, options)
-    found = {(trial.setting, trial.recipe.seed): one for trial, one in zip(plan, measured, strict=True)}
-    image = draw(found, options)
-    write_report(options, "which_layer", "Which layer to mix", [image], report(found, options, plan), [one["seconds"] for one in measured])
+    results = {(trial.setting, trial.recipe.seed): one for trial, one in zip(plan, measured, strict=True)}
+    image = draw(results, options)
+    write_report(
+        options, "which_layer", "Which layer to mix", [image], report(results, options, plan), [one["seconds"] for one in measured]
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 from torch import Tensor, nn
 
 from s2m2.analysis.measurements import StageAnalysis, StageName
@@ -15,7 +15,7 @@ from s2m2.analysis.representation import Representation, measure_representation
 from s2m2.data.augment import evaluation_view
 from s2m2.data.batches import BaseSplit, split_base
 from s2m2.data.catalog import ImageDatasets
-from s2m2.data.dataset import ImageDataset
+from s2m2.data.dataset import ImageDataset, LabeledImages
 from s2m2.errors import InputError
 from s2m2.models.backbone import Backbone
 from s2m2.random import generator_for
@@ -23,29 +23,19 @@ from s2m2.recipe import AnalyzeConfig, DataConfig, Recipe
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ImageSample:
-    """Some images of a dataset, and their classes."""
-
-    images: UInt8[Tensor, "image height width 3"]
-    """All images of the dataset."""
-    indices: Int64[Tensor, " sample"]
-    labels: Int64[Tensor, " sample"]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class AnalyzedImages:
     """The images a run is measured on."""
 
-    base: ImageSample
+    base: LabeledImages
     """Of base classes, for the representation."""
     base_from: Literal["held out", "trained"]
     """Whether these are held out from training."""
-    novel: ImageSample | None
+    novel: LabeledImages | None
     """Of novel classes, for the representation; None where there are none."""
-    head: ImageSample
+    head: LabeledImages
     """Of base classes, for the class head."""
     head_from: Literal["held out", "trained"]
-    trained: ImageSample | None
+    trained: LabeledImages | None
     """Training images with their training labels; None unless some of these are wrong."""
     true_labels: Int64[Tensor, " trained"] | None
     """Their classes."""
@@ -70,10 +60,10 @@ def choose_images(recipe: Recipe, datasets: ImageDatasets) -> AnalyzedImages:
         raise InputError(f"no base class of {datasets.base.name} has two images, which the analysis compares")
     trained, true_labels = _corrupted_sample(images, base, config)
     return AnalyzedImages(
-        base=ImageSample(images=images, indices=indices[positions], labels=labels[positions]),
+        base=LabeledImages(images=images, indices=indices[positions], labels=labels[positions]),
         base_from="held out" if from_held_out else "trained",
         novel=_novel_sample(datasets.novel, config),
-        head=ImageSample(images=images, indices=candidates[0][head_sample], labels=candidates[1][head_sample]),
+        head=LabeledImages(images=images, indices=candidates[0][head_sample], labels=candidates[1][head_sample]),
         head_from="held out" if held_out else "trained",
         trained=trained,
         true_labels=true_labels,
@@ -127,7 +117,7 @@ def analyze_network(
     view = partial(evaluation_view, config=data)
     options: dict[str, Any] = {"batch_size": config.batch_size, "device": device, "progress": progress}
 
-    def representation(sample: ImageSample) -> Representation:
+    def representation(sample: LabeledImages) -> Representation:
         return measure_representation(
             backbone, sample.images, sample.indices, sample.labels, view, temperature=config.temperature, **options
         )
@@ -162,17 +152,17 @@ def _sample(labels: Int64[Tensor, " item"], config: AnalyzeConfig, kind: str) ->
     return sample_by_class(labels, config.classes, config.images, generator_for(config.seed, "analysis", kind))
 
 
-def _novel_sample(dataset: ImageDataset, config: AnalyzeConfig) -> ImageSample | None:
+def _novel_sample(dataset: ImageDataset, config: AnalyzeConfig) -> LabeledImages | None:
     if not dataset.splits.get("novel", ()):
         return None
     indices = torch.from_numpy(dataset.indices("novel"))
     labels = torch.from_numpy(dataset.labels)[indices]
     positions = _sample(labels, config, "novel")
-    return ImageSample(images=dataset.image_tensor(), indices=indices[positions], labels=labels[positions]) if len(positions) else None
+    return LabeledImages(images=dataset.image_tensor(), indices=indices[positions], labels=labels[positions]) if len(positions) else None
 
 
-def _corrupted_sample(images: Tensor, base: BaseSplit, config: AnalyzeConfig) -> tuple[ImageSample | None, Tensor | None]:
+def _corrupted_sample(images: Tensor, base: BaseSplit, config: AnalyzeConfig) -> tuple[LabeledImages | None, Tensor | None]:
     if torch.equal(base.labels, base.true_labels):
         return None, None
     sample = sample_positions(len(base.indices), config.predictions, generator_for(config.seed, "analysis", "memorization"))
-    return ImageSample(images=images, indices=base.indices[sample], labels=base.labels[sample]), base.true_labels[sample]
+    return LabeledImages(images=images, indices=base.indices[sample], labels=base.labels[sample]), base.true_labels[sample]

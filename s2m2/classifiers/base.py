@@ -128,6 +128,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator, ABC):
     """It looks at all queries of a task together."""
     needs_base: ClassVar[bool] = False
     """It takes statistics of the base classes, as its constructor parameter `base`."""
+    needs_covariances: ClassVar[bool] = False
+    """These statistics are to include covariances."""
     samples: ClassVar[bool] = False
     """It samples random numbers for all tasks of a call, which must therefore be the same tasks on every device."""
     job: ClassVar[JobSize] = JobSize()

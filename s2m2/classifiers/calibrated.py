@@ -50,6 +50,7 @@ class DistributionCalibration(InductiveClassifier):
     name = "calibrated"
     title = "distribution calibration"
     needs_base = True
+    needs_covariances = True
     samples = True
     job = JobSize(blocks=1)
 
@@ -89,7 +90,7 @@ class DistributionCalibration(InductiveClassifier):
         """
         if self.base is None or self.base.class_factors is None:
             raise InputError(
-                "classifier calibrated needs features of the base classes, which are not at hand; --base-features gives those of "
+                "classifier calibrated needs features of the base classes, which are not available; --base_features gives those of "
                 "--features, base=BaseStatistics.from_features(features, labels) in Python"
             )
         if self.neighbors > len(self.base.class_means):

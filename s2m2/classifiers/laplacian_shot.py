@@ -82,7 +82,7 @@ class LaplacianShot(TransductiveClassifier):
             return None
         if self.base is None:
             raise InputError(
-                "classifier laplacian_shot subtracts the mean of the base features, which are not at hand; --base-features gives those of "
+                "classifier laplacian_shot subtracts the mean of the base features, which are missing; --base_features gives those of "
                 "--features, base=BaseStatistics.from_features(features, labels) in Python, and the setting center: false does without"
             )
         return self.base.mean

@@ -30,7 +30,7 @@ ONE_SHOT, FEW_SHOTS, MANY_SHOTS, MANY = 2.0, 5.0, 7.0, 5
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class TIM(TransductiveClassifier):
-    """Class weights fitted by gradient descent to supervision and mutual information (TIM, eq. 1 to 3, section 3.4 "TIM-GD").
+    """Class weights fitted by gradient descent to the support labels and mutual information (TIM, eq. 1 to 3, section 3.4 "TIM-GD").
 
     It assumes balanced queries: the mutual information is largest where the mean prediction is uniform.
     """

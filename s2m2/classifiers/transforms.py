@@ -93,8 +93,8 @@ def _feature_step(name: StepName, base: Float[Tensor, "image dim"] | None) -> Fe
         return ALIKE[name]
     if base is None:
         raise InputError(
-            "--evaluate.transforms subtracts the mean of the base features, which are not at hand; "
-            "--base-features gives those of --features"
+            "--evaluate.transforms subtracts the mean of the base features, which are not available; "
+            "--base_features gives those of --features"
         )
     return partial(subtract, mean=base.mean(0))
 

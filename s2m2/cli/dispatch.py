@@ -24,18 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve one call and return its exit code: 0, 2 for wrong input, 1 for a run that failed or findings, 130 when interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else "--help"
-    if name in ("-h", "--help", "--help.all"):
-        print_overview()
-        return 0
-    if name == "--version":
-        write(f"s2m2 {__version__}")
-        return 0
-    if name not in COMMANDS:
+    if name not in COMMANDS and not name.startswith("-"):
         print(f"s2m2: no command {name}{did_you_mean(name, list(COMMANDS))}; there are {', '.join(COMMANDS)}", file=sys.stderr)
         return INPUT_ERROR
-    if any(word in ("-h", "--help", "--help.all") for word in arguments):
-        print_help(name, everything="--help.all" in arguments)
-        return 0
     return _guarded(name, arguments[1:])
 
 
@@ -51,7 +42,8 @@ def _guarded(name: str, arguments: Sequence[str]) -> int:
         return _complain(name, error, FAILURE)
     except BrokenPipeError:  # the reader, `head` say, has what it wants; nothing more can be printed, at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0 if name == "settings" else _complain(name, f"standard output was closed; {COMMANDS[name].interrupted}", FAILURE)
+        quiet = name not in COMMANDS or name == "settings" or any(word.startswith(("-h", "--help")) for word in arguments)
+        return 0 if quiet else _complain(name, f"standard output was closed; {COMMANDS[name].interrupted}", FAILURE)
     except OSError as error:  # a full disk, a folder that may not be read
         return _complain(name, f"{error.filename or 'a file'} cannot be used: {error.strerror or error}", INPUT_ERROR)
     except RuntimeError as error:
@@ -60,7 +52,24 @@ def _guarded(name: str, arguments: Sequence[str]) -> int:
         return _complain(name, f"interrupted; {COMMANDS[name].interrupted}", INTERRUPTED)
 
 
+def _print_help(name: str, arguments: Sequence[str]) -> bool:
+    """Print the help or the version that a call asks for; False if it asks for neither."""
+    if name in ("-h", "--help", "--help.all"):
+        print_overview()
+    elif name == "--version":
+        write(f"s2m2 {__version__}")
+    elif name not in COMMANDS:
+        raise UsageError(f"has no flag {name} without a command; there are {', '.join(COMMANDS)}")
+    elif any(word in ("-h", "--help", "--help.all") for word in arguments):
+        print_help(name, everything="--help.all" in arguments)
+    else:
+        return False
+    return True
+
+
 def _serve(name: str, arguments: Sequence[str]) -> int | None:
+    if _print_help(name, arguments):
+        return None
     command = COMMANDS[name]
     if name == "settings":
         if len(arguments) > 1:

@@ -39,8 +39,8 @@ class LabeledImages:
     indices: "torch.Tensor"
     """The images meant, int64 " item"."""
     labels: "torch.Tensor"
-    """Class number of each of them, int64 " item", an index of `class_names`."""
-    class_names: tuple[str, ...]
+    """Class number of each of them, int64 " item", an index of `class_names` where there are names."""
+    class_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -1,4 +1,4 @@
-"""The standard datasets by name: their splits, and the image sizes of published results. README.md tells the sources of their files."""
+"""The standard datasets by name: splits, and image sizes of published results. docs/datasets.md tells the sources of their files."""
 
 import math
 from collections.abc import Mapping

@@ -37,7 +37,7 @@ def build_classifiers(config: EvaluateConfig, base: FeatureSet | None) -> dict[s
         InputError: a classifier needs base features, and there are none.
     """
     specs = classifier_specs(config)
-    covariances = any(spec.name == "calibrated" for spec in specs)
+    covariances = any(getattr(load_class(spec.name), "needs_covariances", False) for spec in specs)
     statistics = _statistics(base, covariances) if any(map(needs_base, specs)) else None
     return {spec.label: build(spec, statistics, seed=config.seed) for spec in specs}
 

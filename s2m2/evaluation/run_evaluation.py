@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
+from s2m2.classifiers import load_class
 from s2m2.data.catalog import ImageDatasets, query_indices
 from s2m2.data.dataset import ImageDataset
 from s2m2.errors import InputError
@@ -72,8 +73,10 @@ def evaluate_features_of_run(source: RunFeatures) -> RunEvaluation:
 
 
 def check_tasks(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory) -> None:
-    """Raise `InputError` if a task of the evaluation needs more than its split has: before hours of training, not after."""
+    """Raise `InputError` if a classifier does not exist or a task needs more than its split has: before hours of training, not after."""
     config = recipe.evaluate
+    for spec in classifier_specs(config):
+        load_class(spec.name)
     dataset = datasets.of(config.split)
     if datasets.queries is not None:
         _check_two_sources(recipe, datasets)
@@ -83,7 +86,7 @@ def check_tasks(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory) -> N
             load_tasks(path, indices, torch.from_numpy(dataset.labels)[indices])
     else:
         labels = torch.from_numpy(dataset.labels[dataset.indices(config.split)])
-        check_specs(task_specs(config), labels, dataset.class_names, f"{config.split} tasks of {dataset.name}")
+        check_enough(task_specs(config), labels, dataset.class_names, f"{config.split} tasks of {dataset.name}")
 
 
 def _check_two_sources(recipe: Recipe, datasets: ImageDatasets) -> None:
@@ -98,7 +101,7 @@ def _check_two_sources(recipe: Recipe, datasets: ImageDatasets) -> None:
         TaskSampler(both, spec, dataset.class_names, for_queries)
 
 
-def check_specs(specs: Sequence[EpisodeSpec], labels: Int64[Tensor, " image"], class_names: tuple[str, ...], what: str) -> None:
+def check_enough(specs: Sequence[EpisodeSpec], labels: Int64[Tensor, " image"], class_names: tuple[str, ...], what: str) -> None:
     """Raise `InputError`, with `what` in front, if labels do not suffice for a kind of task."""
     for spec in specs:
         try:
@@ -115,7 +118,7 @@ def check_validation(config: TrainingConfig, dataset: ImageDataset) -> None:
             f"--{config.stage}.validation.classifier is {spec.label}, which needs base features; validation has no time to extract them"
         )
     labels = torch.from_numpy(dataset.labels[dataset.indices("validation")])
-    check_specs([_validation_spec(config.validation, seed=0)], labels, dataset.class_names, f"validation tasks of {dataset.name}")
+    check_enough([_validation_spec(config.validation, seed=0)], labels, dataset.class_names, f"validation tasks of {dataset.name}")
 
 
 class ValidationTasks:

@@ -65,7 +65,7 @@ class EvaluateConfig:
     """Few-shot classifiers, as names or with settings: [cosine, {name: tim, steps: 500}]. cosine is the paper's; `s2m2 settings
     evaluate.classifiers` lists all. One of your own: module:object, or an installed entry point of group s2m2.classifiers."""
     transforms: tuple[TransformName, ...] = ()
-    """Feature transforms before every classifier, in this order: rectify (negative values become 0), unit, power, center_base,
+    """Feature transforms before every classifier, in the order given: rectify (negative values become 0), unit, power, center_base,
     center_support; cl2n (center_base, unit) and peme (power, unit, center_base, unit). Transforms of a classifier itself come after
     these."""
     details: bool = True

@@ -25,7 +25,7 @@ class ModelConfig:
     """Channels of the first stage; later stages keep their proportion to it. null: the architecture's own (conv4 64, resnet12 64,
     resnet18 64, wrn28_10 160)."""
     dropout: FromZeroBelowOne = 0.0
-    """Dropout probability inside the blocks of wrn28_10. S2M2: 0.5."""
+    """Dropout probability inside the blocks of wrn28_10. S2M2: 0.5, CIFAR-FS 0.9."""
     head: Literal["cosine", "linear"] = "cosine"
     """Classification head over the base classes during training. S2M2: cosine."""
     scale: PositiveFloat = 2.0

@@ -343,7 +343,7 @@ def open_sinks(
                 if name not in SERVICES:
                     raise
                 reason = " ".join(str(error).split()) or type(error).__name__
-                raise InputError(f"--runtime.loggers {name} cannot begin: {reason}") from error
+                raise InputError(f"--runtime.loggers {name} cannot start: {reason}") from error
             opened.callback(_close_failed, sinks[name])
         opened.pop_all()
     return sinks

@@ -15,6 +15,7 @@ from lightning_fabric import Fabric
 from s2m2.console import ProgressLine, console, progress_line
 from s2m2.data.augment import evaluation_view
 from s2m2.data.batches import fetch, local_batch, steps_per_epoch
+from s2m2.data.dataset import LabeledImages
 from s2m2.models.backbone import Backbone
 from s2m2.random import StepStream, generator_for, seed_for
 from s2m2.runs.checkpoint import Outcome, load_last, load_outcome, save_best, save_last, save_outcome
@@ -24,7 +25,7 @@ from s2m2.training.batch_norm import reestimate_statistics
 from s2m2.training.compiling import uncompiled
 from s2m2.training.objectives import LossTerms, Objective
 from s2m2.training.progress import StageStatus, after_validation, finite_steps, losses_by_step, out_of_patience
-from s2m2.training.step import Networks, StageSettings, TrainingImages, TrainingStep, prepare
+from s2m2.training.step import Networks, StageSettings, TrainingStep, prepare
 
 LOG_EVERY = 50
 """Steps between two readings of the losses."""
@@ -47,7 +48,7 @@ def train_stage(
     run: RunDirectory,
     backbone: Backbone,
     objective: Objective,
-    images: TrainingImages,
+    images: LabeledImages,
     settings: StageSettings,
     validate: Validate,
 ) -> Outcome:
@@ -73,7 +74,7 @@ class _Stage:
         run: RunDirectory,
         backbone: Backbone,
         objective: Objective,
-        images: TrainingImages,
+        images: LabeledImages,
         settings: StageSettings,
         validate: Validate,
     ) -> None:

@@ -1,4 +1,4 @@
-"""How the weights move: optimizers, the learning rate of each step, and an exponential moving average of the weights (EMA)."""
+"""Optimizers, schedules and EMA: optimizers, the learning rate of each step, and an exponential moving average of the weights (EMA)."""
 
 import math
 from copy import deepcopy

@@ -8,12 +8,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from s2m2.data.augment import augment
 from s2m2.data.batches import BatchReader, steps_per_epoch
+from s2m2.data.dataset import LabeledImages
 from s2m2.models.backbone import Backbone
 from s2m2.random import StepStream, seed_for
 from s2m2.recipe import DataConfig, Recipe, TrainingConfig
@@ -28,18 +29,6 @@ MIN_CHANNELS = 8
 
 Mark = Callable[[str], None]
 """Called with the name of each part of a step at its end."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TrainingImages:
-    """Base images and their classes."""
-
-    images: UInt8[Tensor, "image height width 3"]
-    """All images of the dataset."""
-    indices: Int64[Tensor, " item"]
-    """The base images among them."""
-    labels: Int64[Tensor, " item"]
-    """Base class of each, from 0."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -131,7 +120,7 @@ class TrainingStep:
         self,
         fabric: Fabric,
         prepared: Prepared,
-        images: TrainingImages,
+        images: LabeledImages,
         settings: StageSettings,
         mark: Mark = _no_mark,
     ) -> None:

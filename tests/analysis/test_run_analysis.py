@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.commands.test_importing import run_of
 
 from s2m2.analysis.geometry import min_soft_nearest_neighbor_loss
 from s2m2.analysis.measurements import Analysis, changed_stages, load_analysis
@@ -23,6 +22,7 @@ from s2m2.runs.checkpoint import load_head
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.loading import read_backbone
 from tests.integration.tiny import tiny_flags
+from tests.runs.test_importing import run_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = ["--analyze.classes", "6", "--analyze.images", "3", "--analyze.predictions", "50", "--analyze.batch_size", "25"]
@@ -78,8 +78,8 @@ def test_every_finished_stage_and_the_initial_weights_are_measured(analyzed: Ana
 def test_the_measures_are_those_of_the_best_weights(analyzed: Analyzed, glyph_folder: Path) -> None:
     run, analysis = analyzed
     recipe, dataset = read_recipe(run.recipe), open_dataset(glyph_folder)
-    asked = type(recipe.analyze)(classes=6, images=3, predictions=50)
-    images = choose_images(type(recipe)(data=recipe.data, analyze=asked), ImageDatasets.of_one(dataset))
+    config = type(recipe.analyze)(classes=6, images=3, predictions=50)
+    images = choose_images(type(recipe)(data=recipe.data, analyze=config), ImageDatasets.of_one(dataset))
     backbone = read_backbone(recipe, run, "finetune").eval()
     head = CosineHead(backbone.feature_dim, 32, recipe.model.scale)
     load_head(run.best("finetune"), "classifier", head)
@@ -103,13 +103,13 @@ def test_another_call_samples_the_same_images_and_settings_take_effect(analyzed:
     with without_report():
         after = analyze(run, *SMALL, "--analyze.temperature", "3.5", "--analyze.epsilons", "2")
     assert "at temperature 3.5" in capsys.readouterr().out
-    for ours, theirs in zip(before.stages, after.stages, strict=True):
-        assert (ours.fingerprint, ours.memorization) == (theirs.fingerprint, theirs.memorization)
-        assert [layer.effective_rank for layer in ours.base.layers] == [layer.effective_rank for layer in theirs.base.layers]
-        assert {layer.temperature for layer in theirs.base.layers} == {3.5}
-        if ours.head is not None and theirs.head is not None:
-            assert (ours.head.accuracy, ours.head.bins) == (theirs.head.accuracy, theirs.head.bins)
-            assert theirs.head.attacked == ours.head.attacked[1:2]
+    for first, second in zip(before.stages, after.stages, strict=True):
+        assert (first.fingerprint, first.memorization) == (second.fingerprint, second.memorization)
+        assert [layer.effective_rank for layer in first.base.layers] == [layer.effective_rank for layer in second.base.layers]
+        assert {layer.temperature for layer in second.base.layers} == {3.5}
+        if first.head is not None and second.head is not None:
+            assert (first.head.accuracy, first.head.bins) == (second.head.accuracy, second.head.bins)
+            assert second.head.attacked == first.head.attacked[1:2]
 
 
 def test_a_run_that_has_not_finished_training_is_one_line_and_nothing_is_written(
@@ -128,20 +128,20 @@ def test_a_run_that_has_not_finished_training_is_one_line_and_nothing_is_written
 
 
 @pytest.mark.parametrize(
-    ("flags", "says"),
+    ("flags", "message"),
     [
         (["--analyze.images", "1"], "--analyze.images is 1"),
         (["--data.holdout_fraction", "0.5"], "data.holdout_fraction 0.25, not 0.5"),
     ],
 )
 def test_wrong_settings_are_one_line_and_leave_the_analysis_alone(
-    analyzed: Analyzed, flags: list[str], says: str, capsys: pytest.CaptureFixture[str]
+    analyzed: Analyzed, flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, _ = analyzed
     before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()}
     assert main(["analyze", "--run", str(run.path), *flags]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert says in line
+    assert message in line
     assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()} == before
 
 

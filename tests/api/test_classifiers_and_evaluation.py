@@ -75,7 +75,7 @@ def test_sampled_tasks_are_indices_of_disjoint_images(features: tuple[np.ndarray
 
 @pytest.mark.parametrize(
     ("changes", "argument"),
-    [({"ways": 7}, "ways"), ({"shots": 0}, "shots"), ({"queries": 99}, "quer"), ({"classifier": "cosin"}, "cosin")],
+    [({"ways": 7}, "7-way"), ({"shots": 0}, "shots"), ({"queries": 99}, "quer"), ({"classifier": "cosin"}, "cosin")],
 )
 def test_wrong_arguments_are_named(features: tuple[np.ndarray, np.ndarray], changes: dict[str, object], argument: str) -> None:
     images, labels = features

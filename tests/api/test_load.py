@@ -169,10 +169,10 @@ def test_it_is_a_module_with_its_preprocessing(backbone: s2m2.LoadedBackbone, ru
 
 def test_stages_differ_and_an_export_does_not(run: RunDirectory, tmp_path: Path) -> None:
     assert main(["export", "--run", str(run.path), "--output", str(tmp_path / "export")]) == 0
-    exported, ours = s2m2.load(tmp_path / "export"), s2m2.load(str(run.path), stage="finetune")
-    np.testing.assert_array_equal(exported.features(UINT8), ours.features(UINT8))
-    assert exported.classes == ours.classes
-    assert not np.array_equal(s2m2.load(run.path, stage="pretrain").features(UINT8), ours.features(UINT8))
+    exported, loaded = s2m2.load(tmp_path / "export"), s2m2.load(str(run.path), stage="finetune")
+    np.testing.assert_array_equal(exported.features(UINT8), loaded.features(UINT8))
+    assert exported.classes == loaded.classes
+    assert not np.array_equal(s2m2.load(run.path, stage="pretrain").features(UINT8), loaded.features(UINT8))
 
 
 def test_a_run_without_such_weights_is_named(run: RunDirectory, tmp_path: Path) -> None:

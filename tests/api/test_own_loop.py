@@ -53,7 +53,7 @@ def test_four_rotations_or_one_at_random(batch: tuple[torch.Tensor, torch.Tensor
     rotated, labels = s2m2.rotate90_batch(images)
     assert rotated.shape == (24, 3, 16, 16)
     for image, label, original in zip(rotated, labels, images.repeat(4, 1, 1, 1), strict=True):
-        assert any(torch.equal(image, torch.rot90(original, turns, (1, 2))) for turns in (int(label), -int(label)))
+        assert any(torch.equal(image, torch.rot90(original, rotations, (1, 2))) for rotations in (int(label), -int(label)))
     assert sorted(labels.tolist()) == sorted([0, 1, 2, 3] * 6)
     logits = torch.zeros(24, 4, requires_grad=True)
     loss = s2m2.rotation_loss(logits, labels)

@@ -88,8 +88,8 @@ def test_one_stage_at_a_time_gives_the_same_scores(
     more = s2m2.evaluate_run(path=tmp_path / "run", **{"evaluate.shots": (1, 2), "evaluate.features": ["finetune"]})
     assert [row["shots"] for row in more.scores] == [1, 2]
     assert more.scores[0] == finished.scores[1]
-    ours, theirs = ((path / "checkpoints/finetune/best.safetensors").read_bytes() for path in (finished.path, tmp_path / "run"))
-    assert ours == theirs  # identical runs have identical files
+    first, second = ((path / "checkpoints/finetune/best.safetensors").read_bytes() for path in (finished.path, tmp_path / "run"))
+    assert first == second  # identical runs have identical files
 
 
 def test_recipes_of_every_kind_are_the_same_recipe(glyph_folder: Path, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_own_parts_are_used_by_name(my_package: Path, glyph_folder: Path, tmp_pa
     assert all(0 <= row["mean"] <= 1 for row in run.scores)
     features = s2m2.load(tmp_path / "run").features(np.zeros((2, 28, 28, 3), np.uint8))
     assert features.shape == (2, 12)
-    assert s2m2.evaluate_run(path=tmp_path / "run").scores == run.scores  # the kept recipe still names them
+    assert s2m2.evaluate_run(path=tmp_path / "run").scores == run.scores  # the recipe of the run still names them
 
 
 @pytest.mark.parametrize(

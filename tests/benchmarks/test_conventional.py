@@ -1,4 +1,4 @@
-"""The conventional pipeline: batches without end, however many workers make them."""
+"""The conventional pipeline: endless batches with any number of workers."""
 
 from itertools import islice
 
@@ -28,10 +28,10 @@ def pipeline(workers: int) -> Conventional:
 
 
 @pytest.mark.parametrize(("workers", "ahead"), [(0, 1), (2, 4)])
-def test_there_are_batches_for_any_number_of_steps(workers: int, ahead: int) -> None:
+def test_batches_suffice_for_any_number_of_steps(workers: int, ahead: int) -> None:
     conventional = pipeline(workers)
     assert conventional.ahead == ahead
-    batches = list(islice(conventional.batches(), ahead + 5))  # several times as many as there are images
+    batches = list(islice(conventional.batches(), ahead + 5))  # several times the number of images
     assert len(batches) == ahead + 5
     for images, labels in batches:
         assert images.shape == (BATCH, 2, 3, SIZE, SIZE)

@@ -1,28 +1,29 @@
-"""The benchmark of few-shot classifiers, as it runs on a GPU: every row has all its columns, and the slowest head comes last."""
+"""The benchmark of few-shot classifiers on a GPU: whole rows, and the slowest classifier last."""
 
 import pytest
 import torch
 
 from benchmarks.episode_throughput import made_up_features, parse, report_gpu
-from s2m2.evaluation.base_statistics import base_statistics
+from s2m2.classifiers import BaseStatistics
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_the_slowest_head_is_the_last() -> None:
-    assert parse([]).heads[-1] == "calibrated"
+def test_the_slowest_classifier_is_the_last() -> None:
+    assert parse([]).classifiers[-1] == "calibrated"
 
 
-def test_a_gpu_scores_ten_thousand_tasks_unless_told() -> None:
+def test_a_gpu_scores_ten_thousand_tasks_by_default() -> None:
     assert parse(["--device", "cuda"]).tasks == 10_000
     assert parse(["--device", "cuda", "--tasks", "7"]).tasks == 7
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))])
 def test_every_row_has_all_its_columns(device: str, capsys: pytest.CaptureFixture[str]) -> None:
-    options = parse(["--heads", "nearest_mean", "cosine_centroid", "--tasks", "4"])
+    options = parse(["--classifiers", "nearest_mean", "cosine_centroid", "--tasks", "4"])
     options.device = device
-    report_gpu(made_up_features(5, "novel"), base_statistics(made_up_features(2, "base"), covariances=False), options)
+    base = made_up_features(2, "base")
+    report_gpu(made_up_features(5, "novel"), BaseStatistics.from_features(base.features, base.labels, covariances=False), options)
     text = capsys.readouterr().out
     table = [line.split("|") for line in text.splitlines() if line.startswith("|")]
     assert len(table) == 2 + 2 * 2

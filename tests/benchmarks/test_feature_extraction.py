@@ -1,4 +1,4 @@
-"""The benchmark of feature extraction: as much work as fits the device, and a report of every backbone."""
+"""The benchmark of feature extraction: sizes by device, and a line per backbone."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from benchmarks.feature_extraction import main, parse
 
 
 @pytest.mark.parametrize(
-    ("arguments", "found"),
+    ("arguments", "expected"),
     [
         (["--device", "cpu"], (32, 1)),
         (["--device", "cuda"], (256, 64)),
@@ -15,9 +15,9 @@ from benchmarks.feature_extraction import main, parse
         (["--device", "cuda", "--times", "2"], (256, 2)),
     ],
 )
-def test_a_gpu_gets_more_images_unless_told(arguments: list[str], found: tuple[int, int]) -> None:
+def test_a_gpu_gets_more_images_by_default(arguments: list[str], expected: tuple[int, int]) -> None:
     options = parse(arguments)
-    assert (options.batch_size, options.times) == found
+    assert (options.batch_size, options.times) == expected
 
 
 @pytest.mark.usefixtures("one_thread")

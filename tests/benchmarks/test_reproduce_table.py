@@ -1,4 +1,4 @@
-"""The table of rows: which call trains one, and what is said of one that was trained and of one that was not."""
+"""The table of rows: the command of a row, and its cells before, during and after training."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from s2m2.runs.provenance import record
 ROW = Row(dataset="cub", recipe="fast", name="rotation", seed=3)
 
 
-def keep(runs: Path, *, features: str, accuracy: float, **changes: object) -> None:
+def save_result(runs: Path, *, features: str, accuracy: float, **changes: object) -> None:
     """One result of the row's run."""
-    facts: dict[str, object] = {"head": "cosine", "shots": 1, "split": "novel", "ways": 5, **changes}
+    facts: dict[str, object] = {"classifier": "cosine", "shots": 1, "split": "novel", "ways": 5, **changes}
     result = TaskResults(
         dataset="cub", features=features, queries=15, tasks=2, seed=0, per_task=(accuracy - 0.1, accuracy + 0.1),
         fingerprint="0", data_digest="0", **facts,  # type: ignore[arg-type]
@@ -38,32 +38,32 @@ def test_every_row_has_its_overlay(name: str, tmp_path: Path) -> None:
     assert all(Path(word).is_file() for word in command if word.endswith(".yaml"))
 
 
-def test_a_row_that_was_not_trained_says_so_and_states_what_was_published(tmp_path: Path) -> None:
+def test_an_untrained_row_has_only_the_published_numbers(tmp_path: Path) -> None:
     line = table([ROW], tmp_path).splitlines()[2]
     assert line == "| cub | rotation | fast.yaml, seed 3 |  | 77.61 |  |  | 89.32 |  |  |  | not yet |"
 
 
 def test_a_row_in_training_is_not_yet_measured(tmp_path: Path) -> None:
-    keep(tmp_path, features="pretrain", accuracy=0.8)
+    save_result(tmp_path, features="pretrain", accuracy=0.8)
     record(ROW.directory(tmp_path), pretrain={"seconds": 60.0})
     assert "not yet" in table([ROW], tmp_path)
 
 
 def test_a_trained_row_states_the_last_stage_the_difference_and_the_hours(tmp_path: Path) -> None:
-    keep(tmp_path, features="pretrain", accuracy=0.7)
-    keep(tmp_path, features="finetune", accuracy=0.8)
-    keep(tmp_path, features="finetune", accuracy=0.5, head="nearest_mean")
-    keep(tmp_path, features="finetune", accuracy=0.9, split="validation")
-    keep(tmp_path, features="finetune", accuracy=0.6, shots=5)
-    on = {"hardware": "a large GPU"}
-    stages = {"pretrain": {"seconds": 3600.0, **on}, "finetune": {"seconds": 1800.0, **on}}
+    save_result(tmp_path, features="pretrain", accuracy=0.7)
+    save_result(tmp_path, features="finetune", accuracy=0.8)
+    save_result(tmp_path, features="finetune", accuracy=0.5, classifier="nearest_mean")
+    save_result(tmp_path, features="finetune", accuracy=0.9, split="validation")
+    save_result(tmp_path, features="finetune", accuracy=0.6, shots=5)
+    hardware = {"hardware": "a large GPU"}
+    stages = {"pretrain": {"seconds": 3600.0, **hardware}, "finetune": {"seconds": 1800.0, **hardware}}
     record(ROW.directory(tmp_path), **stages, evaluate={"seconds": 0.0, "hardware": "this processor"})
     cells = [cell.strip() for cell in table([ROW], tmp_path).splitlines()[2].split("|")[1:-1]]
     assert cells[3:9] == ["80.00 ± 19.60", "77.61", "+2.39", "60.00 ± 19.60", "89.32", "-29.32"]
     assert cells[9:11] == ["1.50", "a large GPU"]
 
 
-def test_settings_of_every_run_are_said_below_the_table(tmp_path: Path) -> None:
+def test_settings_of_all_runs_stand_below_the_table(tmp_path: Path) -> None:
     assert "All recipes with `--model.width 4`." in table([ROW], tmp_path, ["--model.width", "4"])
 
 

@@ -1,4 +1,4 @@
-"""Every study runs: next to nothing of it, from its command line to its report and figure."""
+"""A smoke test of every study, from its command line to its report and figure."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from scipy.stats import ttest_1samp
 
 from benchmarks.studies import corrupted_labels, fast_finetuning, fast_recipe, few_shot, spiral, virtual_points, which_layer
 from benchmarks.studies.arguments import parse
-from benchmarks.studies.protocol import Findings, Trial, run_trials, subset_table, train
+from benchmarks.studies.protocol import Findings, Trial, run_trials, subset_dataset, train
 from benchmarks.studies.reporting import over_seeds
 from s2m2.data.dataset import open_dataset
 
@@ -32,10 +32,10 @@ STUDIES: dict[str, Callable[[Sequence[str]], None]] = {
 TOYS = {"spiral", "virtual_points"}
 
 
-def quick(folder: Path, table: Path | None = None) -> list[str]:
+def quick(folder: Path, dataset: Path | None = None) -> list[str]:
     """Flags of a run of seconds."""
-    places = [f"--{name}={folder / name}" for name in ("output", "figures", "work")]
-    return ["--quick", "--seeds=2", *places, *([f"--table={table}", "--processes=0"] if table else [])]
+    folders = [f"--{name}={folder / name}" for name in ("output", "figures", "work")]
+    return ["--quick", "--seeds=2", *folders, *([f"--dataset={dataset}", "--processes=0"] if dataset else [])]
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -44,40 +44,40 @@ def test_a_study_writes_its_report_and_its_figure(name: str, tmp_path: Path, gly
     (path,) = (tmp_path / "output").iterdir()
     assert re.fullmatch(name + r"-\d{4}-\d\d-\d\d\.md", path.name)
     text = path.read_text(encoding="utf-8")
-    assert "the numbers say nothing" in text
+    assert "the numbers are meaningless" in text
     assert not re.search(r"\bnan\b|\binf\b", text)
     if name not in TOYS:
         assert f"digest {open_dataset(glyph_folder).digest[:12]}. Trials ended from " in text
-    linked = re.findall(r"!\[.*?\]\((.*?)\)", text)
-    assert linked == [f"../figures/{name}.png"]
-    with Image.open((path.parent / linked[0]).resolve()) as image:
+    links = re.findall(r"!\[.*?\]\((.*?)\)", text)
+    assert links == [f"../figures/{name}.png"]
+    with Image.open((path.parent / links[0]).resolve()) as image:
         assert min(image.size) > 200
 
 
-def test_a_stopped_study_goes_on_where_it_was(tmp_path: Path, glyph_folder: Path) -> None:
+def test_a_stopped_study_resumes(tmp_path: Path, glyph_folder: Path) -> None:
     options = few_shot_options(tmp_path, glyph_folder)
     plan = few_shot.trials(options)[:3]
-    asked: list[str] = []
+    measured: list[str] = []
 
     def measure(trial: Trial) -> Findings:
-        asked.append(trial.setting)
-        return {"found": trial.setting}
+        measured.append(trial.setting)
+        return {"setting": trial.setting}
 
     run_trials("study", plan[:2], measure, options)
-    found = run_trials("study", plan, measure, options)
-    assert [one["found"] for one in found] == asked == [trial.setting for trial in plan]
-    kept = [json.loads(path.read_text()) for path in (options.work / "study").iterdir()]
-    assert sorted(one["found"] for one in kept) == sorted(asked)
+    findings = run_trials("study", plan, measure, options)
+    assert [one["setting"] for one in findings] == measured == [trial.setting for trial in plan]
+    saved = [json.loads(path.read_text()) for path in (options.work / "study").iterdir()]
+    assert sorted(one["setting"] for one in saved) == sorted(measured)
 
 
-def test_findings_are_of_images_wherever_they_lie(tmp_path: Path, glyph_folder: Path) -> None:
+def test_the_path_of_the_images_does_not_shape_the_digest_of_a_trial(tmp_path: Path, glyph_folder: Path) -> None:
     (trial, *_) = few_shot.trials(few_shot_options(tmp_path, glyph_folder))
-    elsewhere = replace(trial, subset=replace(trial.subset, table="elsewhere"))
+    elsewhere = replace(trial, subset=replace(trial.subset, dataset="elsewhere"))
     others = replace(trial, subset=replace(trial.subset, digest="0" * 64))
     assert elsewhere.file == trial.file != others.file
 
 
-@pytest.mark.parametrize("wrong", ["--table=nope", "--longer=0", "--processes=-1", "--seeds=1"])
+@pytest.mark.parametrize("wrong", ["--dataset=nope", "--longer=0", "--processes=-1", "--seeds=1"])
 def test_a_wrong_flag_is_one_line(
     wrong: str, tmp_path: Path, glyph_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,8 +91,8 @@ def test_a_wrong_flag_is_one_line(
     assert not list(tmp_path.iterdir())
 
 
-def few_shot_options(folder: Path, table: Path) -> argparse.Namespace:
-    return parse(few_shot.__doc__, quick(folder, table), seeds=2)
+def few_shot_options(folder: Path, dataset: Path) -> argparse.Namespace:
+    return parse(few_shot.__doc__, quick(folder, dataset), seeds=2)
 
 
 def test_trials_of_a_seed_start_alike_and_repeat(tmp_path: Path, glyph_folder: Path) -> None:
@@ -101,10 +101,10 @@ def test_trials_of_a_seed_start_alike_and_repeat(tmp_path: Path, glyph_folder: P
     for one, same in zip(trained.backbone.state_dict().values(), again.backbone.state_dict().values(), strict=True):
         assert torch.equal(one, same)
     assert torch.equal(trained.base.holdout_indices, other.base.holdout_indices)
-    ours, theirs = (torch.cat([value.flatten() for value in one.backbone.parameters()]) for one in (trained, other))
-    assert not torch.equal(ours, theirs)
-    table = subset_table(first.subset)
-    assert len(table.rows("base")) == first.subset.base_classes * first.subset.base_images
+    first_weights, second_weights = (torch.cat([value.flatten() for value in one.backbone.parameters()]) for one in (trained, other))
+    assert not torch.equal(first_weights, second_weights)
+    dataset = subset_dataset(first.subset)
+    assert len(dataset.indices("base")) == first.subset.base_classes * first.subset.base_images
 
 
 def test_every_method_spends_the_same_budget() -> None:
@@ -116,8 +116,8 @@ def test_fine_tunings_of_a_seed_share_their_first_stage(tmp_path: Path, glyph_fo
     options = parse(fast_finetuning.__doc__, quick(tmp_path, glyph_folder), seeds=2, more=fast_finetuning.add_arguments)
     plan = fast_finetuning.trials(options)
     start, *changed = [trial for trial in plan if trial.recipe.seed == 0 and trial.first_stage]
-    alone, kept, again = train(replace(start, first_stage="")), train(start), train(start)
-    for one, other, third in zip(*(trained.backbone.state_dict().values() for trained in (alone, kept, again)), strict=True):
+    alone, saved, again = train(replace(start, first_stage="")), train(start), train(start)
+    for one, other, third in zip(*(trained.backbone.state_dict().values() for trained in (alone, saved, again)), strict=True):
         assert torch.equal(one, other)
         assert torch.equal(one, third)
     assert {trial.first_stage for trial in changed} == {start.first_stage}
@@ -135,20 +135,20 @@ def test_a_longer_first_stage_sees_as_many_images() -> None:
 def test_interval_over_seeds_is_that_of_the_t_test() -> None:
     values = [0.31, 0.35, 0.29, 0.4]
     interval = ttest_1samp(values, 0).confidence_interval(0.95)
-    found = over_seeds(values)
-    assert found.mean - found.half == pytest.approx(interval.low)
-    assert found.mean + found.half == pytest.approx(interval.high)
+    mean = over_seeds(values)
+    assert mean.mean - mean.half == pytest.approx(interval.low)
+    assert mean.mean + mean.half == pytest.approx(interval.high)
 
 
-def test_entanglement_that_orders_the_places_is_found() -> None:
-    tangles, places = [4.0, 3.0, 2.5, 2.0, 1.0], which_layer.SINGLE
-    found = {(which_layer.PLAIN, seed): {"entanglement": tangles, "nll": 0.0} for seed in (0, 1)}
-    for place, tangle in zip(places, tangles, strict=True):
+def test_entanglement_that_orders_the_positions_is_detected() -> None:
+    tangles, positions = [4.0, 3.0, 2.5, 2.0, 1.0], which_layer.SINGLE
+    results = {(which_layer.PLAIN, seed): {"entanglement": tangles, "nll": 0.0} for seed in (0, 1)}
+    for position, tangle in zip(positions, tangles, strict=True):
         for seed in (0, 1):
-            found[which_layer.setting_of(place, 1.0), seed] = {"nll": tangle**2}
-    mean, p_value, worst, best = which_layer.correlation(found, 1.0, "nll", 2)
+            results[which_layer.setting_of(position, 1.0), seed] = {"nll": tangle**2}
+    mean, p_value, worst, best = which_layer.correlation(results, 1.0, "nll", 2)
     assert (mean.mean, mean.half) == pytest.approx((1.0, 0.0))
-    assert p_value == pytest.approx(2 / math.factorial(5))  # as it is, and turned round
+    assert p_value == pytest.approx(2 / math.factorial(5))  # the order itself, and its reverse
     assert (worst, best) == (2, 2)
 
 

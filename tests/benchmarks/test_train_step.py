@@ -1,4 +1,4 @@
-"""The benchmark of a training step: what it compares, and a report that survives being stopped. No time is asserted."""
+"""The benchmark of a training step: its sides, and a report that survives an interruption. No time is asserted."""
 
 import argparse
 import subprocess
@@ -25,7 +25,6 @@ from benchmarks import train_step
 from s2m2.training.devices import build_fabric
 from s2m2.recipe.runtime import RuntimeConfig
 from s2m2.training.compiling import compile_networks
-from s2m2.training.step import TrainingImages
 
 limit = 100
 
@@ -44,7 +43,7 @@ def graphs_of_a_row():
 train_step.compile_networks = compile_under_limit
 words = "--device cpu --precision 32-true --batch-size 4 --steps 1 --repeats 1 --workers 0 --compile"
 fabric = build_fabric(RuntimeConfig(accelerator="cpu", precision="32-true", threads=1))
-images = TrainingImages(images=torch.zeros(8, 32, 32, 3, dtype=torch.uint8), indices=torch.arange(8), labels=torch.arange(8))
+images = LabeledImages(images=torch.zeros(8, 32, 32, 3, dtype=torch.uint8), indices=torch.arange(8), labels=torch.arange(8))
 limit = graphs_of_a_row()
 print(limit, graphs_of_a_row())
 limit = 1
@@ -53,7 +52,7 @@ try:
 except torch._dynamo.exc.FailOnRecompileLimitHit:
     print("refused")
 """
-"""In a process without run-time checks, which torch cannot look through; graphs run as they are, as making code of them takes minutes."""
+"""In a process without run-time checks, which torch cannot trace; graphs run uncompiled, as compilation takes minutes."""
 TINY = ["--device", "cpu", "--precision", "32-true", "--backbones", "conv4", "--batch-size", "4", "--steps", "1", "--repeats", "1"]
 
 
@@ -72,17 +71,17 @@ def no_gpu_needed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def float32() -> Iterator[None]:
-    """What float32 means is put back."""
+    """The meaning of float32 is restored."""
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     yield
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
 @pytest.mark.usefixtures("no_gpu_needed")
-@pytest.mark.parametrize(("device", "told"), [(CPU, True), (GPU, False)])
-def test_time_of_the_cpu_is_told_of_a_cpu_alone(device: torch.device, told: bool) -> None:
+@pytest.mark.parametrize(("device", "expected"), [(CPU, True), (GPU, False)])
+def test_cpu_time_is_reported_for_a_cpu_only(device: torch.device, expected: bool) -> None:
     text = report([row("supervised")], parse(TINY), device, (0.0, 0.0))
-    assert ("CPU time" in text) == told
+    assert ("CPU time" in text) == expected
     speeds = [line for line in text.splitlines() if line.startswith("|")][:3]
     assert len({line.count("|") for line in speeds}) == 1  # every column has its name
 
@@ -96,7 +95,7 @@ def test_time_of_the_cpu_is_told_of_a_cpu_alone(device: torch.device, told: bool
         (GPU, "bf16-mixed", "a matrix product in bfloat16 in"),
     ],
 )
-def test_the_report_says_in_what_the_matrix_product_computes(device: torch.device, precision: str, words: str) -> None:
+def test_the_report_states_the_precision_of_the_matrix_product(device: torch.device, precision: str, words: str) -> None:
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
     text = report([row("supervised")], parse([*TINY, "--precision", precision]), device, (0.0, 0.0))
     assert words in text
@@ -114,19 +113,19 @@ def test_matrix_products_compute_as_convolutions_do_only_while_they_are_measured
     assert float32_words(CPU) == ""
 
 
-def test_the_matrix_block_does_the_operations_that_it_states(monkeypatch: pytest.MonkeyPatch) -> None:
-    done = []
-    monkeypatch.setattr(torch, "mm", lambda one, other, out: done.append(2 * one.shape[0] * one.shape[1] * other.shape[1]))
+def test_the_matrix_block_counts_its_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    operations_of_calls = []
+    monkeypatch.setattr(torch, "mm", lambda one, other, out: operations_of_calls.append(2 * one.shape[0] * one.shape[1] * other.shape[1]))
     block, operations = matrix_block(CPU, "32-true")
     assert block(0)() is None
-    assert sum(done) == operations
+    assert sum(operations_of_calls) == operations
 
 
 def test_a_stopped_run_leaves_the_rows_that_were_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    output, left = tmp_path / "report.md", ["supervised", "rotation"]
+    output, objectives = tmp_path / "report.md", ["supervised", "rotation"]
 
     def until_stopped(_: str, objective: str, *__: object) -> Row:
-        if objective not in left:
+        if objective not in objectives:
             raise KeyboardInterrupt
         return row(objective)
 
@@ -141,7 +140,7 @@ def test_a_stopped_run_leaves_the_rows_that_were_measured(monkeypatch: pytest.Mo
 
 
 class Counting:
-    """A pipeline that notes its steps."""
+    """A pipeline that records its steps."""
 
     ahead = 6
 
@@ -155,7 +154,7 @@ class Counting:
         self.steps.append((number, images))
 
 
-def test_what_workers_make_ahead_is_not_timed() -> None:
+def test_batches_made_in_advance_are_not_timed() -> None:
     conventional = Counting()
     work = conventional_block(conventional, 4, 1000)(0)  # type: ignore[arg-type]
     assert len(conventional.steps) == conventional.ahead
@@ -170,8 +169,8 @@ def test_every_worker_makes_as_many_of_the_timed_batches(workers: int, steps: in
 
 
 def test_every_row_has_graphs_of_its_own_and_stops_at_the_limit() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr
-    first, second, refused = done.stdout.split()
+    process = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=240, check=False)
+    assert process.returncode == 0, process.stderr
+    first, second, refused = process.stdout.split()
     assert int(first) == int(second) > 1
     assert refused == "refused"

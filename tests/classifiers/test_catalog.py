@@ -20,7 +20,7 @@ from s2m2.classifiers.building import build_classifier
 from s2m2.classifiers.tim import TIM
 from s2m2.errors import InputError
 from s2m2.random import generator_for
-from s2m2.recipe.classifiers import ClassifierSpec
+from s2m2.recipe.parts import ClassifierSpec
 from tests.reference.evaluate import changed, made_up_tasks, made_up_unequal_tasks
 
 KNN = "sklearn.neighbors:KNeighborsClassifier"

@@ -11,9 +11,9 @@ from sklearn.svm import LinearSVC
 from torch import Tensor
 
 from s2m2.classifiers.base import FewShotTasks
-from s2m2.classifiers.learn2learn import Learn2LearnPrototypes, Learn2LearnSVM
+from s2m2.classifiers.learn2learn_heads import Learn2LearnPrototypes, Learn2LearnSVM
 from s2m2.classifiers.nearest_mean import NearestMean
-from s2m2.data.learn2learn import import_learn2learn
+from s2m2.data.learn2learn_datasets import import_learn2learn
 from s2m2.errors import InputError
 from s2m2.random import generator_for
 

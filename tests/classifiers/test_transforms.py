@@ -6,7 +6,7 @@ from s2m2.classifiers.nearest_mean import NearestMean
 from s2m2.classifiers.transforms import build_transforms, subtract
 from s2m2.errors import InputError
 from s2m2.random import generator_for
-from s2m2.recipe.transforms import TransformName, check_transforms, needs_base, transform_steps
+from s2m2.recipe.evaluation import TransformName, check_transforms, needs_base, transform_steps
 from tests.reference.evaluate import changed, made_up_tasks
 from tests.reference.transforms import transform
 

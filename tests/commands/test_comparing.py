@@ -24,7 +24,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_two_heads_of_a_run_are_compared_on_the_features_of_its_last_stage(run: Path, tmp_path: Path, capsys) -> None:
+def test_two_classifiers_of_a_run_are_compared_on_the_features_of_its_last_stage(run: Path, tmp_path: Path, capsys) -> None:
     dataset = tmp_path / "dataset.csv"
     assert main(["compare", str(run), "--classifiers", "cosine", "nearest_mean", "--output", str(dataset)]) == 0
     rows = list(csv.DictReader(dataset.read_text(encoding="utf-8").splitlines()))
@@ -42,7 +42,7 @@ def test_two_heads_of_a_run_are_compared_on_the_features_of_its_last_stage(run: 
     assert max(map(len, printed.splitlines()[:-1])) <= 80
 
 
-def test_two_runs_are_compared_head_by_head_where_their_tasks_are_the_same(run: Path, other: Path, tmp_path: Path) -> None:
+def test_two_runs_are_compared_classifier_by_classifier_where_their_tasks_are_the_same(run: Path, other: Path, tmp_path: Path) -> None:
     dataset = tmp_path / "dataset.md"
     assert main(["compare", str(run), str(other), "--output", str(dataset)]) == 0
     lines = dataset.read_text(encoding="utf-8").splitlines()
@@ -60,7 +60,7 @@ def test_two_stages_and_two_files_can_be_compared(run: Path, capsys) -> None:
 
 
 @pytest.mark.parametrize("last", ["finetune-crops30", "finetune-ensemble2"])
-def test_the_last_stage_is_known_by_what_its_name_begins_with(tmp_path: Path, last: str) -> None:
+def test_the_last_stage_is_known_by_the_beginning_of_its_name(tmp_path: Path, last: str) -> None:
     for features in (last, "pixels", "pretrain-crops30"):
         for classifier in ("cosine", "nearest_mean"):
             save_results(tmp_path / "run" / "results", made_up_results(features, classifier, 1, 0.6))
@@ -71,7 +71,7 @@ def test_the_last_stage_is_known_by_what_its_name_begins_with(tmp_path: Path, la
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["RUN"], "alone leaves nothing to compare"),
         (["RUN", "FILE"], "FILE is not the directory of a run"),
@@ -89,15 +89,15 @@ def test_the_last_stage_is_known_by_what_its_name_begins_with(tmp_path: Path, la
         (["RUN", "EMPTY"], "holds no results"),
         (["RUN", "OTHER", "--output", "x.txt"], "--output is x.txt"),
         (["RUN", "OTHER", "--classifiers", "a", "b", "c"], "--classifiers"),
-        (["a", "b", "c"], "takes A and B"),
+        (["a", "b", "c"], "takes FIRST and SECOND"),
         ([], "needs --first"),
     ],
 )
-def test_what_cannot_be_compared_is_one_line(run: Path, other: Path, tmp_path: Path, capsys, arguments: list[str], says: str) -> None:
+def test_what_cannot_be_compared_is_one_line(run: Path, other: Path, tmp_path: Path, capsys, arguments: list[str], message: str) -> None:
     save_results(tmp_path / "seed" / "results", replace(made_up_results("finetune", "cosine", 1, 0.6), seed=1))
     (tmp_path / "empty").mkdir()
     results = run / "results"
-    places = {
+    names = {
         "RUN": run,
         "OTHER": other,
         "SEED": tmp_path / "seed",
@@ -105,8 +105,8 @@ def test_what_cannot_be_compared_is_one_line(run: Path, other: Path, tmp_path: P
         "FILE": next(results.glob("novel-finetune-cosine-5way-1shot-*.json")),
         "OTHER FILE": next(results.glob("novel-finetune-cosine-5way-5shot-*.json")),
     }
-    assert main(["compare", *(str(places.get(argument, argument)) for argument in arguments)]) == 2
+    assert main(["compare", *(str(names.get(argument, argument)) for argument in arguments)]) == 2
     error = capsys.readouterr().err
     assert error.startswith("s2m2 compare: ")
     assert error.count("\n") == 1
-    assert says.replace("RUN", str(run)).replace("FILE", str(places["FILE"])) in error
+    assert message.replace("RUN", str(run)).replace("FILE", str(names["FILE"])) in error

@@ -7,7 +7,7 @@ import pytest
 from s2m2.data import catalog
 from s2m2.data.catalog import load_dataset
 from s2m2.data.glyphs import glyph_dataset
-from s2m2.data.learn2learn import CLASSES
+from s2m2.data.learn2learn_datasets import CLASSES
 from s2m2.data.prepare import prepare
 from s2m2.errors import InputError
 from s2m2.recipe.data import DOWNLOADABLE

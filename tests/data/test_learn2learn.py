@@ -19,7 +19,7 @@ from PIL import Image
 from s2m2.cli import main
 from s2m2.data.catalog import load_dataset
 from s2m2.data.dataset import CACHE_VARIABLE, SPLITS
-from s2m2.data.learn2learn import CLASSES, MODES, downloaded_dataset, import_learn2learn
+from s2m2.data.learn2learn_datasets import CLASSES, MODES, downloaded_dataset, import_learn2learn
 from s2m2.data.splits import read_packaged_list
 from s2m2.errors import InputError
 from s2m2.recipe import DataConfig

@@ -20,7 +20,7 @@ from s2m2.recipe import DataConfig, read_recipe
 from tests.integration.tiny import tiny_flags
 
 
-def test_the_datasets_are_those_that_can_be_read_or_drawn() -> None:
+def test_the_datasets_are_those_that_can_be_read_or_rendered() -> None:
     assert set(DATASETS) == {"mini_imagenet", "tiered_imagenet", "cub", "cifar_fs", "fc100", "omniglot", "glyphs"}
     assert set(DATASETS) - {"glyphs"} == set(READERS) - {"own"}
 
@@ -49,7 +49,7 @@ def test_the_totals_are_those_that_are_published() -> None:
     assert totals["omniglot"] == (1_623, 32_460)
 
 
-def test_glyphs_are_what_is_drawn(small_glyphs: ImageDataset) -> None:
+def test_glyphs_are_what_is_rendered(small_glyphs: ImageDataset) -> None:
     assert len(choose_characters(sum(DATASETS["glyphs"].classes.values()))) == 100
     assert small_glyphs.images.shape[1] == DATASETS["glyphs"].original_size
     assert Counter(map(len, small_glyphs.splits.values())) == Counter({32: 1, 8: 1, 10: 1})
@@ -113,9 +113,9 @@ def test_stated_numbers_are_kept_each_by_itself(tmp_path: Path) -> None:
 
 
 def test_sizes_that_are_not_resolved_are_no_numbers() -> None:
-    with pytest.raises(ValueError, match="image_size is not settled"):
+    with pytest.raises(ValueError, match="image_size is not resolved"):
         _ = DataConfig().size
-    with pytest.raises(ValueError, match="resize_ratio is not settled"):
+    with pytest.raises(ValueError, match="resize_ratio is not resolved"):
         _ = DataConfig(image_size=32).resized_size
 
 
@@ -153,7 +153,7 @@ def test_a_run_trains_at_the_size_of_its_dataset_and_states_it(tmp_path: Path, c
     assert "--data.image_size" in (folder / "report.html").read_text()
     with safe_open(folder / "checkpoints" / "pretrain" / "best.safetensors", framework="pt") as weights:
         # Four blocks of conv4 halve 80 pixels to 5; four channels are left of each.
-        shapes = [weights.get_slice(name).get_shape() for name in weights.keys() if "class_head" in name]  # noqa: SIM118
+        shapes = [weights.get_slice(name).get_shape() for name in weights.keys() if name.startswith("heads.classifier.")]  # noqa: SIM118
     assert [5, 4 * 5 * 5] in shapes
     capsys.readouterr()
     assert run(recipe, folder, *rest) == 0, "what the dataset settles is what the run states"

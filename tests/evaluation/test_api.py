@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from s2m2.classifiers import NearestMean
 from s2m2.errors import InputError
 from s2m2.evaluation.api import compare, evaluate
-from s2m2.evaluation.classifiers import nearest_mean
 from s2m2.evaluation.file_evaluation import prepare_file
 from s2m2.evaluation.scoring import score_all
 from s2m2.recipe import EvaluateConfig
@@ -60,8 +60,8 @@ def test_the_tasks_are_those_of_the_episode_sampler() -> None:
     assert result.per_task == pytest.approx(accuracies)
 
 
-@pytest.mark.parametrize("classifier", [nearest_mean, {"name": "nearest_mean"}])
-def test_a_classifier_may_be_an_instance_or_a_mapping(classifier: Any) -> None:
+@pytest.mark.parametrize("classifier", [NearestMean, NearestMean(), {"name": "nearest_mean"}, "s2m2.classifiers:NearestMean"])
+def test_a_classifier_may_be_a_class_an_instance_a_mapping_or_a_path(classifier: Any) -> None:
     assert evaluate(X, Y, classifier, **SIZE).mean == evaluate(X, Y, "nearest_mean", **SIZE).mean
 
 
@@ -74,23 +74,23 @@ def test_settings_of_a_mapping_shape_the_classifier() -> None:
 def test_the_table_shows_mean_and_both_intervals() -> None:
     result = evaluate(X, Y, "nearest_mean", **SIZE)
     assert result.ci95_classes is not None
-    shown = [f"{100 * value:.2f}" for value in (result.mean, result.ci95, result.ci95_classes)]
+    numbers = [f"{100 * value:.2f}" for value in (result.mean, result.ci95, result.ci95_classes)]
     for text in (str(result), repr(result), result.table(), result._repr_html_()):
-        assert all(number in text for number in ("3-way 2-shot, 5 queries a class, 80 tasks", "nearest_mean", *shown))
+        assert all(number in text for number in ("3-way 2-shot, 5 queries a class, 80 tasks", "nearest_mean", *numbers))
 
 
 def test_two_results_are_compared_in_pairs() -> None:
     one, other = (evaluate(X, Y, name, **SIZE) for name in ("nearest_mean", "cosine_centroid"))
-    found = compare(one, other)
-    assert found.difference == pytest.approx(other.mean - one.mean)
-    assert found.class_interval is not None
-    lines = str(found).splitlines()
+    comparison = compare(one, other)
+    assert comparison.difference == pytest.approx(other.mean - one.mean)
+    assert comparison.class_interval is not None
+    lines = str(comparison).splitlines()
     assert [line.split()[1] for line in lines[3:]] == ["classes", "tasks"]
-    assert f"{100 * found.class_interval:.2f}" in lines[3]
-    assert "over classes" in found._repr_html_()
+    assert f"{100 * comparison.class_interval:.2f}" in lines[3]
+    assert "over classes" in comparison._repr_html_()
     assert compare(one, evaluate(X + 1, Y, "nearest_mean", **SIZE)).first is one.results  # other features, same labels
-    for changes, named in (({"seed": 1}, "seed 0 and 1"), ({"shots": 1}, "shots 2 and 1"), ({"tasks": 79}, "tasks 80 and 79")):
-        with pytest.raises(InputError, match=named):
+    for changes, message in (({"seed": 1}, "seed 0 and 1"), ({"shots": 1}, "shots 2 and 1"), ({"tasks": 79}, "tasks 80 and 79")):
+        with pytest.raises(InputError, match=message):
             compare(one, evaluate(X, Y, "nearest_mean", **{**SIZE, **changes}))
     with pytest.raises(InputError, match="data digest"):
         compare(one, evaluate(X, NUMBERS, "nearest_mean", **SIZE))
@@ -100,7 +100,7 @@ NOT_FINITE = np.where(np.arange(120)[:, None] == 3, np.nan, X)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         ({"X": X[:, 0]}, "X of shape (120,)"),
         ({"X": X[:7]}, "7 rows of X, but 120 y"),
@@ -124,8 +124,8 @@ NOT_FINITE = np.where(np.arange(120)[:, None] == 3, np.nan, X)
         ({"base": (X, Y[:3])}, "120 rows of base features, but 3 base labels"),
     ],
 )
-def test_a_wrong_argument_is_named(arguments: dict[str, Any], says: str) -> None:
+def test_a_wrong_argument_is_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as error:
         evaluate(**{"X": X, "y": Y, "classifier": "nearest_mean", **SIZE, **arguments})
-    assert says in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)

@@ -14,15 +14,15 @@ from tests.evaluation.trials import SPEC, made_up_features, scorer
 
 
 def sampled(temperature: float, queries: int = 20_000, ways: int = 5, scale: float = 1.0) -> ScoredQueries:
-    """Queries whose ways are drawn from the softmax of their scores at a temperature."""
+    """Queries whose ways are sampled from the softmax of their scores at a temperature."""
     generator = torch.Generator().manual_seed(0)
     scores = scale * torch.randn(queries, ways, generator=generator)
-    drawn = torch.multinomial((scores / temperature).softmax(-1), 1, generator=generator)[:, 0]
-    return ScoredQueries(scores=scores, ways=drawn)
+    ways_of_queries = torch.multinomial((scores / temperature).softmax(-1), 1, generator=generator)[:, 0]
+    return ScoredQueries(scores=scores, ways=ways_of_queries)
 
 
 @pytest.mark.parametrize(("temperature", "scale"), [(0.25, 1.0), (1.0, 3.0), (700.0, 2000.0)])
-def test_the_temperature_that_the_answers_were_drawn_at_is_found(temperature: float, scale: float) -> None:
+def test_the_temperature_that_the_ways_were_sampled_at_is_recovered(temperature: float, scale: float) -> None:
     assert fit_temperature([sampled(temperature, scale=scale)]) == pytest.approx(temperature, rel=0.05)
 
 
@@ -60,34 +60,34 @@ def test_the_error_of_two_bins_is_their_weighted_gap() -> None:
 
 
 def test_all_queries_of_the_tasks_are_scored() -> None:
-    dataset, told = made_up_features(), []
-    parts = score_queries(dataset.features, TaskSampler(dataset.labels, SPEC), scorer(), progress=told.append)
+    features, counts = made_up_features(), []
+    parts = score_queries(features.features, TaskSampler(features.labels, SPEC), scorer(), progress=counts.append)
     assert sum(len(part.ways) for part in parts) == SPEC.tasks * SPEC.ways * SPEC.queries
-    assert sum(told) == SPEC.tasks
+    assert sum(counts) == SPEC.tasks
 
 
 class DoubleCount(TorchDispatchMode):
-    """The most float64 entries that were in memory at once."""
+    """The maximum number of float64 entries in memory at once."""
 
     def __init__(self):
         super().__init__()
-        self.alive, self.most = {}, 0
+        self.alive, self.max = {}, 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        found = func(*args, **(kwargs or {}))
-        if isinstance(found, torch.Tensor) and found.dtype == torch.float64:
-            key = id(found)
-            self.alive[key] = found.numel()
-            weakref.finalize(found, self.alive.pop, key, None)
-            self.most = max(self.most, sum(self.alive.values()))
-        return found
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.dtype == torch.float64:
+            key = id(result)
+            self.alive[key] = result.numel()
+            weakref.finalize(result, self.alive.pop, key, None)
+            self.max = max(self.max, sum(self.alive.values()))
+        return result
 
 
-def test_scores_are_not_kept_a_second_time_in_more_digits() -> None:
+def test_no_second_copy_of_all_scores_in_float64() -> None:
     few, many = ([sampled(2.0, 100)] * parts for parts in (2, 40))
     counts = []
     for parts in (few, many):
         with DoubleCount() as count:
             fit_temperature(parts)
-        counts.append(count.most)
+        counts.append(count.max)
     assert 0 < counts[1] <= counts[0]

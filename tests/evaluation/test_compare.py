@@ -13,30 +13,30 @@ FIRST, SECOND = made_up_results("finetune", "cosine", 1, 0.60), made_up_results(
 
 
 def test_difference_interval_and_p_value_are_those_of_the_pairs() -> None:
-    found, gains = compare_results(FIRST, SECOND), np.subtract(SECOND.per_task, FIRST.per_task)
-    assert found.difference == pytest.approx(gains.mean())
-    assert found.interval == pytest.approx(1.96 * gains.std(ddof=1) / np.sqrt(gains.size))
-    assert found.p_value == pytest.approx(ttest_rel(SECOND.per_task, FIRST.per_task).pvalue)
+    comparison, gains = compare_results(FIRST, SECOND), np.subtract(SECOND.per_task, FIRST.per_task)
+    assert comparison.difference == pytest.approx(gains.mean())
+    assert comparison.interval == pytest.approx(1.96 * gains.std(ddof=1) / np.sqrt(gains.size))
+    assert comparison.p_value == pytest.approx(ttest_rel(SECOND.per_task, FIRST.per_task).pvalue)
     back = compare_results(SECOND, FIRST)
-    assert (back.difference, back.p_value) == pytest.approx((-found.difference, found.p_value))
+    assert (back.difference, back.p_value) == pytest.approx((-comparison.difference, comparison.p_value))
 
 
 def test_the_interval_over_classes_is_that_of_the_differences() -> None:
-    found = compare_results(FIRST, SECOND)
+    comparison = compare_results(FIRST, SECOND)
     assert FIRST.details is not None
     assert SECOND.details is not None
     tasks = [entry.tasks for entry in FIRST.details.classes]
-    sums = [ours.task_sum - theirs.task_sum for ours, theirs in zip(SECOND.details.classes, FIRST.details.classes, strict=True)]
+    sums = [second.task_sum - first.task_sum for second, first in zip(SECOND.details.classes, FIRST.details.classes, strict=True)]
     expected = class_error(np.subtract(SECOND.per_task, FIRST.per_task).tolist(), tasks, sums)
     assert expected is not None
-    assert found.class_interval == pytest.approx(expected.interval)
-    assert found.class_p_value == pytest.approx(expected.p_value(found.difference))
+    assert comparison.class_interval == pytest.approx(expected.interval)
+    assert comparison.class_p_value == pytest.approx(expected.p_value(comparison.difference))
     assert compare_results(replace(FIRST, details=None), SECOND).class_interval is None
 
 
 def test_equal_results_differ_by_nothing() -> None:
-    found = compare_results(FIRST, replace(FIRST, classifier="another"))
-    assert (found.difference, found.interval, found.p_value) == (0, 0, 1)
+    comparison = compare_results(FIRST, replace(FIRST, classifier="another"))
+    assert (comparison.difference, comparison.interval, comparison.p_value) == (0, 0, 1)
 
 
 def test_a_constant_gain_is_certain() -> None:
@@ -50,8 +50,8 @@ def test_results_of_different_tasks_are_refused_with_the_field_that_differs(name
     value = {"tasks": 399, "concentration": 1.5}.get(name, "other" if isinstance(getattr(FIRST, name), str) else 7)
     digest = "" if name == "dataset" else FIRST.data_digest
     first = replace(FIRST, data_digest=digest)
-    shaped = {"data_digest": digest, name: value}
-    other = replace(SECOND, **shaped, per_task=SECOND.per_task[: 399 if name == "tasks" else None])
+    changes = {"data_digest": digest, name: value}
+    other = replace(SECOND, **changes, per_task=SECOND.per_task[: 399 if name == "tasks" else None])
     assert str(different_field(first, other)).startswith(name.replace("_", " "))
     assert task_key(first) != task_key(other)
     with pytest.raises(InputError, match=f"different tasks, {name.replace('_', ' ')}"):
@@ -67,5 +67,5 @@ def test_the_name_of_the_data_does_not_matter_where_its_digest_is_known() -> Non
     assert different_field(FIRST, unlike) == "dataset made up and another name"
 
 
-def test_tasks_of_a_file_and_drawn_ones_are_different_tasks() -> None:
+def test_tasks_of_a_file_and_sampled_ones_are_different_tasks() -> None:
     assert different_field(FIRST, replace(SECOND, tasks_digest="a" * 64)) == f"tasks digest none and {'a' * 16}"

@@ -6,11 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from s2m2.classifiers import CosineClassifier, NearestMean
 from s2m2.classifiers.base import FewShotTasks, ScoresTasks
-from s2m2.evaluation.classifiers import CosineClassifier, nearest_mean
 from s2m2.evaluation.engine import Scorer, TaskGatherer, map_tasks, part_size
 from s2m2.random import generator_for
-from s2m2.recipe import CosineClassifierConfig
 from s2m2.tasks import sampler
 from s2m2.tasks.episodes import EpisodeIndices, EpisodeSpec
 from s2m2.tasks.sampler import TaskSampler, sample_tasks
@@ -35,9 +34,9 @@ def threads() -> Iterator[int]:
 
 
 def noisy_nearest_mean(tasks: FewShotTasks, generator: torch.Generator) -> Tensor:
-    """A classifier that draws for every task, so that the stream of each block shows."""
+    """A classifier that samples noise for every task, so that the stream of each block shows."""
     noise = torch.rand(len(tasks), tasks.query.shape[1] * tasks.ways, generator=generator)
-    return nearest_mean(tasks, generator) + 8 * noise.unflatten(1, (-1, tasks.ways))
+    return NearestMean()(tasks, generator) + 8 * noise.unflatten(1, (-1, tasks.ways))
 
 
 def scores_of(classifier: ScoresTasks, spec: EpisodeSpec = SPEC, **settings: int) -> Tensor:
@@ -62,7 +61,7 @@ def test_several_blocks_may_be_one_job(threads: int) -> None:
     torch.testing.assert_close(scores_of(noisy_nearest_mean, blocks=3), torch.cat(expected))
 
 
-@pytest.mark.parametrize("classifier", [noisy_nearest_mean, CosineClassifier(config=CosineClassifierConfig(epochs=4))])
+@pytest.mark.parametrize("classifier", [noisy_nearest_mean, CosineClassifier(epochs=4)])
 def test_neither_the_number_of_threads_nor_of_tasks_changes_a_score(classifier: ScoresTasks, threads: int) -> None:
     many = scores_of(classifier)
     torch.set_num_threads(1)
@@ -70,8 +69,8 @@ def test_neither_the_number_of_threads_nor_of_tasks_changes_a_score(classifier: 
     torch.testing.assert_close(scores_of(classifier, replace(SPEC, tasks=37)), many[:37])
 
 
-def test_small_parts_change_the_draws_of_no_task_but_by_their_order() -> None:
-    whole, parts = scores_of(nearest_mean), scores_of(nearest_mean, max_gather=1)
+def test_the_size_of_parts_changes_no_score() -> None:
+    whole, parts = scores_of(NearestMean()), scores_of(NearestMean(), max_gather=1)
     torch.testing.assert_close(parts, whole)
 
 
@@ -90,22 +89,22 @@ def test_parts_hold_no_more_than_allowed_and_one_task_at_least() -> None:
 
 
 def test_an_evaluation_leaves_the_number_of_threads_alone(threads: int) -> None:
-    scores_of(nearest_mean)
+    scores_of(NearestMean())
     assert torch.get_num_threads() == threads
 
 
-def test_tasks_are_shared_out_among_threads_and_come_back_in_order(threads: int) -> None:
-    scorer, spec = Scorer(classifier=nearest_mean, stream=("classifier",), seed=0), replace(SPEC, tasks=160)
+def test_results_of_several_threads_come_in_order(threads: int) -> None:
+    scorer, spec = Scorer(classifier=NearestMean(), stream=("classifier",), seed=0), replace(SPEC, tasks=160)
 
     def reduce(episodes: EpisodeIndices, scores: Tensor) -> tuple[str, Tensor]:
         return current_thread().name, episodes.support.clone()
 
-    served = list(map_tasks(FEATURES, TaskSampler(LABELS, spec), scorer, reduce))
-    assert all(name.startswith("tasks") for name, _ in served)
-    assert torch.equal(torch.cat([support for _, support in served]), sample_tasks(LABELS, spec).support)
+    results = list(map_tasks(FEATURES, TaskSampler(LABELS, spec), scorer, reduce))
+    assert all(name.startswith("tasks") for name, _ in results)
+    assert torch.equal(torch.cat([support for _, support in results]), sample_tasks(LABELS, spec).support)
 
 
-def test_an_error_in_a_head_reaches_the_caller(threads: int) -> None:
+def test_an_error_of_a_classifier_reaches_the_caller(threads: int) -> None:
     def broken(tasks: FewShotTasks, generator: torch.Generator) -> Tensor:
         raise ZeroDivisionError("broken classifier")
 
@@ -113,12 +112,20 @@ def test_an_error_in_a_head_reaches_the_caller(threads: int) -> None:
         scores_of(broken)
 
 
-def test_a_transform_comes_before_the_head() -> None:
+def test_a_transform_comes_before_the_classifier() -> None:
     scorer = Scorer(
-        classifier=nearest_mean,
+        classifier=NearestMean(),
         stream=("classifier",),
         seed=SPEC.seed,
         transform=lambda tasks: replace(tasks, query=torch.zeros_like(tasks.query)),
     )
     scores = torch.cat(list(map_tasks(FEATURES, TaskSampler(LABELS, SPEC), scorer, lambda episodes, scores: scores.clone())))
     torch.testing.assert_close(scores, scores[:, :1].expand_as(scores))
+
+
+def test_support_is_gathered_from_support_features() -> None:
+    features = torch.arange(72.0)[:, None].expand(-1, 3).contiguous()
+    episodes = sample_tasks(LABELS, SPEC)
+    tasks = TaskGatherer(features, features + 1000)(episodes)
+    assert torch.equal(tasks.support[..., 0], episodes.support + 1000.0)
+    assert torch.equal(tasks.query[..., 0], episodes.query.float())

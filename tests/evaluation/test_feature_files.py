@@ -1,4 +1,4 @@
-"""Features of a file: read as they were written, and everything that no classifier could be scored on refused in a line that says why."""
+"""Feature files: read as written, or refused with a reason."""
 
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def test_labels_may_be_text(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("labels", [[2, 0, 2, 0, 1, 1], ["z", "x", "z", "x", "y", "y"]])
-def test_class_names_may_be_given(tmp_path: Path, labels: list[Any]) -> None:
+def test_class_names_may_be_stated(tmp_path: Path, labels: list[Any]) -> None:
     dataset = read_feature_file(saved(tmp_path / "f.npz", labels=np.array(labels), class_names=np.array(["x", "y", "z"])))
     assert dataset.class_names == ("x", "y", "z")
     assert dataset.labels.tolist() == [2, 0, 2, 0, 1, 1]
@@ -56,15 +56,15 @@ def test_other_features_have_another_fingerprint() -> None:
     assert feature_set(FEATURES, LABELS).fingerprint != feature_set(FEATURES + 1, LABELS).fingerprint
 
 
-UNNUMBERED = FEATURES.copy()
-UNNUMBERED[4, 1] = np.nan
+NOT_FINITE = FEATURES.copy()
+NOT_FINITE[4, 1] = np.nan
 
 
 @pytest.mark.parametrize(
-    ("arrays", "said"),
+    ("arrays", "message"),
     [
         ({"labels": LABELS[:5]}, "has 6 rows of features, but 5 labels"),
-        ({"features": UNNUMBERED}, "not finite, first in row 4"),
+        ({"features": NOT_FINITE}, "not finite, first in row 4"),
         ({"features": FEATURES * 1e300}, "not finite"),
         ({"features": FEATURES[0]}, "shape"),
         ({"features": FEATURES[:0], "labels": LABELS[:0]}, "not real numbers in rows and columns"),
@@ -80,8 +80,8 @@ UNNUMBERED[4, 1] = np.nan
         ({"class_names": np.arange(10)}, "class_names of shape"),
     ],
 )
-def test_what_cannot_be_scored_is_one_line_with_the_file(tmp_path: Path, arrays: dict[str, Any], said: str) -> None:
-    with pytest.raises(InputError, match=said) as error:
+def test_an_unusable_file_is_named_in_one_line(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as error:
         read_feature_file(saved(tmp_path / "f.npz", **arrays))
     assert str(error.value).startswith(str(tmp_path / "f.npz"))
     assert "\n" not in str(error.value)
@@ -103,7 +103,7 @@ def test_a_missing_array_a_missing_file_and_another_ending_are_named(tmp_path: P
 
 
 @pytest.mark.parametrize("ending", [".npz", ".safetensors"])
-def test_a_damaged_file_is_said_to_be_one(tmp_path: Path, ending: str) -> None:
+def test_a_damaged_file_is_named(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"f{ending}"
     write_feature_file(path, feature_set(FEATURES, LABELS))
     whole = path.read_bytes()

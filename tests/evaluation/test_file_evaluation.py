@@ -1,4 +1,4 @@
-"""`s2m2 evaluate --features`: scores of arrays, without a run, and one line for whatever is wrong."""
+"""`s2m2 evaluate --features`: scores of arrays, without a run, and wrong input as one line."""
 
 import csv
 import json
@@ -44,7 +44,7 @@ def test_settings_may_come_from_a_recipe(apart: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (["--run", "runs/x"], "--run or --features"),
         (["--evaluate.ways", "7"], "a 7-way task"),
@@ -54,19 +54,19 @@ def test_settings_may_come_from_a_recipe(apart: Path) -> None:
         (["--evaluate.query_dataset", "datasets/x"], "--evaluate.query_dataset"),
         (["--evaluate.tasks_from", "none.npz"], "no file of tasks none.npz"),
         (["--base-features", "none.npz"], "no feature file none.npz"),
-        (["--evaluate.classifiers", "nearest_mean", "laplacian_shot"], "--base-features"),
-        (["--evaluate.classifiers", "nearest_mean", "calibrated"], "--base-features"),
-        (["--evaluate.transforms", "center_base"], "--base-features"),
+        (["--evaluate.classifiers", "nearest_mean", "laplacian_shot"], "--base_features"),
+        (["--evaluate.classifiers", "nearest_mean", "calibrated"], "--base_features"),
+        (["--evaluate.transforms", "center_base"], "--base_features"),
         (["--output", "apart.npz"], "--output apart.npz needs the directory"),
     ],
 )
 def test_wrong_input_is_one_line_and_leaves_nothing(
-    apart: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flags: list[str], said: str
+    apart: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
 ) -> None:
     monkeypatch.chdir(apart.parent)
     assert main(["evaluate", "--features", "apart.npz", *FLAGS, *flags]) == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert error.count("\n") == 1
     assert [entry.name for entry in apart.parent.iterdir()] == ["apart.npz"]
 
@@ -87,18 +87,18 @@ def evaluate(features: str, output: Path, *flags: str) -> dict[str, dict[str, An
     return {result["classifier"]: result for result in results}
 
 
-def test_heads_and_transforms_draw_on_base_features(tmp_path: Path) -> None:
+def test_classifiers_and_transforms_use_base_features(tmp_path: Path) -> None:
     novel, base = save(tmp_path / "novel.npz", 6, 0), save(tmp_path / "base.npz", 8, 1)
     classifiers = ["--evaluate.classifiers", "nearest_mean", "calibrated", "laplacian_shot"]
     results = evaluate(novel, tmp_path / "classifiers", "--base-features", base, *classifiers)
-    drawn_on = read_feature_file(Path(base)).fingerprint
+    base_fingerprint = read_feature_file(Path(base)).fingerprint
     assert {classifier: result["base_fingerprint"] for classifier, result in results.items()} == {
         "nearest_mean": "",
-        "calibrated": drawn_on,
-        "laplacian_shot": drawn_on,
+        "calibrated": base_fingerprint,
+        "laplacian_shot": base_fingerprint,
     }
     transformed = evaluate(novel, tmp_path / "transforms", "--base-features", base, "--evaluate.transforms", "cl2n")
-    assert transformed["nearest_mean"]["base_fingerprint"] == drawn_on
+    assert transformed["nearest_mean"]["base_fingerprint"] == base_fingerprint
 
 
 def test_temperature_and_open_set_classes_are_chosen_on_validation_features(tmp_path: Path) -> None:
@@ -106,10 +106,10 @@ def test_temperature_and_open_set_classes_are_chosen_on_validation_features(tmp_
     flags = ["--evaluate.details", "true", "--evaluate.open_set_classes", "2", "--evaluate.selection_tasks", "10"]
     without = evaluate(novel, tmp_path / "without", *flags)["nearest_mean"]
     assert (without["details"]["calibration"]["temperature"], without["details"]["open_set"]) == (None, None)
-    found = evaluate(novel, tmp_path / "with", "--validation-features", validation, *flags)["nearest_mean"]
-    assert found["details"]["calibration"]["temperature"] > 0
-    assert found["details"]["open_set"] is not None
-    assert found["per_task"] == without["per_task"]
+    with_validation = evaluate(novel, tmp_path / "with", "--validation-features", validation, *flags)["nearest_mean"]
+    assert with_validation["details"]["calibration"]["temperature"] > 0
+    assert with_validation["details"]["open_set"] is not None
+    assert with_validation["per_task"] == without["per_task"]
 
 
 @pytest.mark.parametrize("flag", ["--base-features", "--validation-features"])
@@ -158,14 +158,14 @@ def test_features_of_two_networks_are_compared_on_the_same_tasks(tmp_path: Path,
     assert "the closest differ in data digest" in capsys.readouterr().err
 
 
-def test_stored_tasks_take_the_place_of_drawn_ones(tmp_path: Path) -> None:
-    """Drawn tasks of these settings would need more classes than there are."""
+def test_saved_tasks_replace_sampled_ones(tmp_path: Path) -> None:
+    """Sampled tasks of these settings would need more classes than there are."""
     novel = save(tmp_path / "novel.npz", 6, 0)
-    drawn = evaluate(novel, tmp_path / "drawn", "--evaluate.save_tasks", str(tmp_path / "tasks"))["nearest_mean"]
+    sampled = evaluate(novel, tmp_path / "sampled", "--evaluate.save_tasks", str(tmp_path / "tasks"))["nearest_mean"]
     (file,) = (tmp_path / "tasks").iterdir()
-    stored = evaluate(novel, tmp_path / "stored", "--evaluate.tasks_from", str(file), "--evaluate.ways", "20")["nearest_mean"]
-    assert stored["per_task"] == drawn["per_task"]
-    assert (stored["ways"], len(stored["tasks_digest"])) == (5, 64)
+    saved = evaluate(novel, tmp_path / "saved", "--evaluate.tasks_from", str(file), "--evaluate.ways", "20")["nearest_mean"]
+    assert saved["per_task"] == sampled["per_task"]
+    assert (saved["ways"], len(saved["tasks_digest"])) == (5, 64)
 
 
 @pytest.mark.parametrize(

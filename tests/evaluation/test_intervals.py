@@ -17,26 +17,26 @@ def test_the_usual_interval_is_1_96_standard_errors_and_infinite_for_one_task() 
 
 
 def test_the_error_over_classes_equals_a_loop_that_leaves_out_one_class_after_the_other() -> None:
-    dataset = made_up_features()
-    found, members = outcomes_of(dataset), [set(task) for task in sample_tasks(dataset.labels, SPEC).classes.tolist()]
-    error = class_error(found.accuracies.tolist(), found.class_tasks.tolist(), found.class_sums.tolist())
+    features = made_up_features()
+    outcomes, members = outcomes_of(features), [set(task) for task in sample_tasks(features.labels, SPEC).classes.tolist()]
+    error = class_error(outcomes.accuracies.tolist(), outcomes.class_tasks.tolist(), outcomes.class_sums.tolist())
     assert error is not None
     assert error.classes == 8
-    assert error.error == pytest.approx(jackknife_error(found.accuracies.tolist(), members, found.classes.tolist()))
+    assert error.error == pytest.approx(jackknife_error(outcomes.accuracies.tolist(), members, outcomes.classes.tolist()))
 
 
-def drawn(rng: np.random.Generator, classes: int, images: int, tasks: int = 1500, ways: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """Values of tasks and their classes, where a class is as easy as it is by nature, by its few images and by chance."""
+def sampled(rng: np.random.Generator, classes: int, images: int, tasks: int = 1500, ways: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """Values of tasks and their classes, where the ease of a class varies by its nature, its few images and noise."""
     nature = rng.normal(0, 0.08, classes)
     easy = nature + rng.normal(0, 0.3, (classes, images)).mean(axis=1)
     members = rng.random((tasks, classes)).argsort(axis=1)[:, :ways]
     return 0.6 + easy[members].mean(axis=1) + rng.normal(0, 0.1, tasks), members
 
 
-def test_the_interval_over_classes_covers_the_truth_of_other_classes_and_images_and_the_usual_one_does_not() -> None:
+def test_the_interval_over_classes_covers_the_mean_of_other_classes_and_the_usual_one_does_not() -> None:
     rng, usual, wide = np.random.default_rng(0), 0, 0
     for _ in range(400):
-        values, members = drawn(rng, classes=20, images=10)
+        values, members = sampled(rng, classes=20, images=10)
         having = np.zeros((len(values), 20))
         np.put_along_axis(having, members, 1, axis=1)
         error = class_error(values.tolist(), having.sum(axis=0).astype(int).tolist(), (values @ having).tolist())
@@ -50,18 +50,18 @@ def test_the_interval_over_classes_covers_the_truth_of_other_classes_and_images_
 
 def test_without_differences_between_classes_only_the_tasks_are_left() -> None:
     rng = np.random.default_rng(1)
-    found = []
+    errors = []
     for _ in range(50):
         values = rng.normal(0.5, 0.1, 2000)
         having = np.zeros((2000, 20))
         np.put_along_axis(having, rng.random((2000, 20)).argsort(axis=1)[:, :5], 1, axis=1)
         error = class_error(values.tolist(), having.sum(axis=0).astype(int).tolist(), (values @ having).tolist())
         assert error is not None
-        found.append(error.error)
-    assert np.mean(found) == pytest.approx(0.1 / np.sqrt(2000), rel=0.4)
+        errors.append(error.error)
+    assert np.mean(errors) == pytest.approx(0.1 / np.sqrt(2000), rel=0.4)
 
 
-def test_where_every_task_has_a_class_nothing_is_said() -> None:
+def test_there_is_no_error_where_every_task_has_a_class() -> None:
     assert class_error([0.5, 0.6, 0.7], [3, 2, 1], [1.8, 1.1, 0.7]) is None
     assert class_error([0.5], [1, 0, 0], [0.5, 0.0, 0.0]) is None
 
@@ -76,7 +76,7 @@ def test_interval_and_p_value_are_those_of_students_t() -> None:
 
 
 def test_classes_that_no_task_has_do_not_count() -> None:
-    found = outcomes_of(made_up_features())
-    values, having, sums = found.accuracies.tolist(), found.class_tasks.tolist(), found.class_sums.tolist()
+    outcomes = outcomes_of(made_up_features())
+    values, having, sums = outcomes.accuracies.tolist(), outcomes.class_tasks.tolist(), outcomes.class_sums.tolist()
     assert class_error(values, [0, *having, 0, 0], [0.0, *sums, 0.0, 0.0]) == class_error(values, having, sums)
     assert class_error([0.5, 0.7, 0.6], [2, 2, 0, 0], [1.2, 1.3, 0.0, 0.0]) is None

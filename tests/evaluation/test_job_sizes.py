@@ -1,4 +1,4 @@
-"""How many tasks a classifier computes at once, on a CPU and on a GPU, does not shape its scores."""
+"""The number of tasks computed at once, on a CPU or a GPU, changes no score."""
 
 from dataclasses import replace
 

@@ -18,23 +18,23 @@ def measured(spec: EpisodeSpec = SPEC, selection: Selection = SELECTION, dataset
     return measure_tasks(dataset, spec, TaskSampler(dataset.labels, spec), scorer(), selection)
 
 
-def test_details_say_what_the_tasks_gave() -> None:
-    (accuracies, details), found = measured(), outcomes_of(NOVEL)
-    assert torch.equal(accuracies, found.accuracies)
-    assert [entry.name for entry in details.classes] == [f"class {number}" for number in found.classes.tolist()]
-    assert [entry.right for entry in details.classes] == found.confusion.diagonal().tolist()
+def test_details_follow_from_the_outcomes() -> None:
+    (accuracies, details), outcomes = measured(), outcomes_of(NOVEL)
+    assert torch.equal(accuracies, outcomes.accuracies)
+    assert [entry.name for entry in details.classes] == [f"class {number}" for number in outcomes.classes.tolist()]
+    assert [entry.right for entry in details.classes] == outcomes.confusion.diagonal().tolist()
     assert {(true, predicted): count for true, predicted, count in details.confusion} == {
-        (true, predicted): int(found.confusion[true, predicted]) for true, predicted in found.confusion.nonzero().tolist()
+        (true, predicted): int(outcomes.confusion[true, predicted]) for true, predicted in outcomes.confusion.nonzero().tolist()
     }
     assert details.left_out == ()
-    hard, kept = details.hardest[0], found.hardest[0]
-    assert hard.number == kept.number
+    hard, task = details.hardest[0], outcomes.hardest[0]
+    assert hard.number == task.number
     assert sum(way.right for way in hard.ways) == pytest.approx(hard.accuracy * SPEC.ways * SPEC.queries)
-    assert [row for way in hard.ways for row in way.support] == NOVEL.indices[kept.episode.support[0]].tolist()
+    assert [index for way in hard.ways for index in way.support] == NOVEL.indices[task.episode.support[0]].tolist()
     for number, way in enumerate(hard.ways):
-        for row, answer in way.wrong:
-            place = kept.episode.query[0].tolist().index(row - 100)
-            assert kept.episode.query_ways[0, place] == number != answer == kept.predicted[place]
+        for index, answer in way.wrong:
+            position = task.episode.query[0].tolist().index(index - 100)
+            assert task.episode.query_ways[0, position] == number != answer == task.predicted[position]
 
 
 def test_the_temperature_comes_from_validation_classes_alone() -> None:
@@ -67,29 +67,27 @@ def test_the_threshold_comes_from_validation_classes_alone() -> None:
         (replace(SPEC, protocol="dirichlet"), SELECTION, "protocol dirichlet has none, only fixed", True),
     ],
 )
-def test_what_cannot_be_measured_is_left_out_with_the_reason(
-    spec: EpisodeSpec, selection: Selection, reason: str, calibrated: bool
-) -> None:
+def test_a_measurement_left_out_states_its_reason(spec: EpisodeSpec, selection: Selection, reason: str, calibrated: bool) -> None:
     details = measured(spec, selection)[1]
     assert details.open_set is None
     assert (details.calibration.temperature is not None) == (details.calibration.after is not None) == calibrated
-    (said,) = details.left_out
-    assert reason in said
+    (message,) = details.left_out
+    assert reason in message
 
 
-def test_a_novel_split_too_small_for_open_set_classes_says_so() -> None:
+def test_a_novel_split_too_small_for_open_set_classes_is_named() -> None:
     selection = replace(SELECTION, open_set_classes=5, validation=made_up_features("many", classes=12))
     details = measured(selection=selection, dataset=made_up_features(classes=7))[1]
     assert "of the evaluated classes, a 3-way task with 5 open-set classes needs 8 classes, but there are 7" in details.left_out[0]
 
 
-def test_without_open_set_classes_none_are_looked_for() -> None:
+def test_without_open_set_classes_there_are_no_open_set_metrics() -> None:
     details = measured(selection=replace(SELECTION, open_set_classes=0))[1]
     assert details.open_set is None
     assert details.left_out == ()
 
 
-def test_a_file_that_does_not_say_how_its_tasks_were_drawn_is_measured_like_balanced_ones() -> None:
+def test_tasks_of_a_file_are_measured_like_balanced_ones() -> None:
     sampler = TaskSampler(NOVEL.labels, SPEC)
     assert measure_tasks(NOVEL, replace(SPEC, protocol="stored"), sampler, scorer(), SELECTION)[1] == measured()[1]
 

@@ -25,10 +25,10 @@ def test_the_area_equals_that_of_scikit_learn_task_by_task_and_pooled(ties: bool
     tasks = made_up_tasks(ties=ties)
     expected = [roc_auc_score(closed, confidence) for closed, confidence in zip(tasks.closed, tasks.confidence, strict=True)]
     np.testing.assert_allclose(auroc(tasks.confidence.double().numpy(), tasks.closed.numpy()), expected)
-    found = open_score(tasks, 0.5)
-    assert found.auroc == pytest.approx(np.mean(expected))
-    assert found.auroc_interval == pytest.approx(1.96 * np.std(expected, ddof=1) / np.sqrt(len(expected)))
-    assert found.auroc_pooled == pytest.approx(roc_auc_score(tasks.closed.flatten(), tasks.confidence.flatten()))
+    score = open_score(tasks, 0.5)
+    assert score.auroc == pytest.approx(np.mean(expected))
+    assert score.auroc_interval == pytest.approx(1.96 * np.std(expected, ddof=1) / np.sqrt(len(expected)))
+    assert score.auroc_pooled == pytest.approx(roc_auc_score(tasks.closed.flatten(), tasks.confidence.flatten()))
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -40,22 +40,22 @@ def test_no_threshold_has_a_better_balanced_accuracy_than_the_chosen_one(ties: b
     assert max(scores.values()) > 0.6
 
 
-def test_a_threshold_accepts_and_rejects_what_it_says() -> None:
+def test_accepted_rejected_and_recognized_queries_are_counted() -> None:
     tasks, threshold = made_up_tasks(1), 0.45
-    found = open_score(tasks, threshold)
+    score = open_score(tasks, threshold)
     accepted = tasks.confidence >= threshold
-    assert found.accepted == pytest.approx(float(accepted[tasks.closed].double().mean()))
-    assert found.rejected == pytest.approx(float((~accepted)[~tasks.closed].double().mean()))
-    assert found.recognized == pytest.approx(float((accepted & tasks.right)[tasks.closed].double().mean()))
-    assert found.recognized < found.accepted
+    assert score.accepted == pytest.approx(float(accepted[tasks.closed].double().mean()))
+    assert score.rejected == pytest.approx(float((~accepted)[~tasks.closed].double().mean()))
+    assert score.recognized == pytest.approx(float((accepted & tasks.right)[tasks.closed].double().mean()))
+    assert score.recognized < score.accepted
 
 
-def test_open_set_classes_far_from_all_others_are_told_apart_and_random_features_are_not() -> None:
+def test_distant_open_set_classes_are_detected_and_random_features_are_not() -> None:
     spec = replace(SPEC, open_set_classes=2, tasks=100)
     areas = []
     for spread in (0.2, 50.0):
-        dataset = made_up_features(spread=spread, dim=16)
-        tasks = open_tasks(dataset.features, TaskSampler(dataset.labels, spec), scorer(), temperature=4.0)
+        features = made_up_features(spread=spread, dim=16)
+        tasks = open_tasks(features.features, TaskSampler(features.labels, spec), scorer(), temperature=4.0)
         assert tasks.closed.sum() == 100 * SPEC.ways * SPEC.queries
         assert (~tasks.closed).sum() == 100 * 2 * SPEC.queries
         areas.append(open_score(tasks, choose_threshold(tasks)).auroc)

@@ -1,4 +1,4 @@
-"""Released feature files: padding dropped, labels kept, nothing run, and what is wrong named."""
+"""Released feature files: padding dropped, labels kept, nothing executed, errors named."""
 
 import os
 import pickle
@@ -32,7 +32,7 @@ def pickled(path: Path, content: object) -> Path:
     return path
 
 
-def test_rows_beyond_the_count_are_padding(tmp_path: Path) -> None:
+def test_features_beyond_the_count_are_padding(tmp_path: Path) -> None:
     dataset = read_released_features(hdf5(tmp_path / "novel.hdf5"))
     np.testing.assert_array_equal(dataset.features.numpy(), FEATURES[:6])
     assert dataset.class_names == ("80", "81", "99")
@@ -65,14 +65,14 @@ class Hostile:
         return os.system, (f"touch {self.path}",)
 
 
-def test_a_pickle_that_would_run_something_is_refused(tmp_path: Path) -> None:
+def test_a_pickle_that_executes_something_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is refused"):
         read_released_features(pickled(tmp_path / "f.plk", {0: [FEATURES[0]], 1: Hostile(tmp_path / "ran")}))
     assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"all_feats": None}, "has no all_feats"),
         ({"count": None}, "has no count"),
@@ -86,13 +86,13 @@ def test_a_pickle_that_would_run_something_is_refused(tmp_path: Path) -> None:
         ({"all_feats": h5py.ExternalLink("other.hdf5", "/all_feats")}, "has no all_feats"),
     ],
 )
-def test_what_an_hdf5_file_lacks_is_named(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_the_fault_of_an_hdf5_file_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         read_released_features(hdf5(tmp_path / "f.hdf5", **changes))
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ([1, 2], "holds no dict"),
         ({}, "holds no dict"),
@@ -106,12 +106,12 @@ def test_what_an_hdf5_file_lacks_is_named(tmp_path: Path, changes: dict[str, Any
         ({0: [[1.0]]}, "a single class"),
     ],
 )
-def test_what_a_pickle_should_not_hold_is_named(tmp_path: Path, content: object, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_the_fault_of_a_pickle_is_named(tmp_path: Path, content: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         read_released_features(pickled(tmp_path / "f.plk", content))
 
 
-def test_a_file_cut_short_or_of_another_kind_is_said_to_be_damaged(tmp_path: Path) -> None:
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     whole = hdf5(tmp_path / "f.hdf5").read_bytes()
     for content in (whole[:600], whole[:20], b"hello", b""):
         (tmp_path / "f.hdf5").write_bytes(content)

@@ -42,19 +42,19 @@ def test_the_published_interval_follows_from_its_number_of_tasks() -> None:
     assert interval == pytest.approx(0.0081, abs=1e-5)
 
 
-def test_equal_tasks_leave_no_interval_and_a_single_task_tells_none() -> None:
+def test_equal_tasks_have_an_interval_of_0_and_a_single_task_an_infinite_one() -> None:
     assert mean_and_interval([0.5] * 7) == (0.5, 0.0)
     assert mean_and_interval([0.5]) == (0.5, math.inf)
 
 
-def test_results_come_back_from_their_file_as_they_were(tmp_path: Path) -> None:
+def test_results_survive_their_file(tmp_path: Path) -> None:
     path = save_results(tmp_path / "results", RESULTS)
     assert re.fullmatch(r"novel-finetune-cosine-5way-1shot-[0-9a-f]{8}\.json", path.name)
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
     assert load_results(path) == RESULTS
 
 
-def test_the_file_states_every_key_that_readers_rely_on(tmp_path: Path) -> None:
+def test_the_file_states_every_key_of_its_format(tmp_path: Path) -> None:
     stated = json.loads(save_results(tmp_path, RESULTS).read_text(encoding="utf-8"))
     keys = {"dataset", "split", "classifier", "ways", "shots", "queries", "tasks", "seed", "mean", "interval", "per_task"}
     assert keys <= set(stated)
@@ -88,20 +88,20 @@ def test_accuracies_are_fractions_one_for_each_task(per_task: tuple[float, ...])
         replace(RESULTS, per_task=per_task)
 
 
-def test_results_with_details_come_back_from_their_file_as_they_were(tmp_path: Path) -> None:
-    whole = made_up_results("finetune", "cosine", 1, 0.6)
-    path = save_results(tmp_path, whole)
-    assert load_results(path) == whole
+def test_results_with_details_survive_their_file(tmp_path: Path) -> None:
+    results = made_up_results("finetune", "cosine", 1, 0.6)
+    path = save_results(tmp_path, results)
+    assert load_results(path) == results
     stated = json.loads(path.read_text(encoding="utf-8"))
-    assert stated["class_interval"] == whole.class_interval
-    assert whole.class_interval is not None
-    assert path.name == replace(whole, details=None, created="", hardware="a GPU").file_name
+    assert stated["class_interval"] == results.class_interval
+    assert results.class_interval is not None
+    assert path.name == replace(results, details=None, created="", hardware="a GPU").file_name
 
 
 def test_there_is_no_interval_over_classes_without_details_or_with_tasks_of_variable_ways() -> None:
-    whole = made_up_results("finetune", "cosine", 1, 0.6)
-    assert replace(whole, details=None).class_interval is None
-    assert replace(whole, protocol="variable").class_interval is None
+    results = made_up_results("finetune", "cosine", 1, 0.6)
+    assert replace(results, details=None).class_interval is None
+    assert replace(results, protocol="variable").class_interval is None
 
 
 @pytest.mark.parametrize(

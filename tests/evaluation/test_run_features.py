@@ -1,4 +1,4 @@
-"""Features of a run: cached, of augmented shots, and of ensembles, whose members must have seen the same images."""
+"""Features of a run: cached, of augmented shots, and of ensembles of runs on the same images."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +15,7 @@ from s2m2.data.glyphs import glyph_dataset
 from s2m2.errors import InputError
 from s2m2.evaluation.run_features import check_ensemble, features_label
 from s2m2.models import Backbone
-from s2m2.pipeline import open_session, split_features
+from s2m2.pipeline import open_session, run_features
 from s2m2.random import generator_for
 from s2m2.recipe import AugmentConfig, DataConfig, EvaluateConfig, ModelConfig, Recipe, RuntimeConfig
 from s2m2.runs.checkpoint import Outcome, save_outcome, save_tensors
@@ -55,73 +55,74 @@ def expected(session: Session, seed: int = 0) -> torch.Tensor:
     return network(seed)(evaluation_view(images, session.recipe.data)).detach()
 
 
-def test_features_are_those_of_the_best_weights_and_are_kept(finished: Finished) -> None:
+def test_features_are_those_of_the_best_weights_and_are_cached(finished: Finished) -> None:
     session = finished("one")
-    known = split_features(session, "finetune")
-    torch.testing.assert_close(known.features, expected(session))
-    (kept,) = session.run.features.iterdir()
-    made = kept.stat().st_mtime_ns
-    assert torch.equal(split_features(session, "finetune").features, known.features)
-    assert kept.stat().st_mtime_ns == made
-    assert known.support_features is None
+    features = run_features(session).of_split("finetune")
+    torch.testing.assert_close(features.features, expected(session))
+    (cached,) = session.run.features.iterdir()
+    made = cached.stat().st_mtime_ns
+    assert torch.equal(run_features(session).of_split("finetune").features, features.features)
+    assert cached.stat().st_mtime_ns == made
+    assert features.support_features is None
 
 
-def test_another_split_can_be_asked_for(finished: Finished) -> None:
+def test_another_split_can_be_chosen(finished: Finished) -> None:
     session = finished("one")
-    known = split_features(session, "finetune", "validation")
-    assert known.indices.tolist() == session.dataset.indices("validation").tolist()
+    features = run_features(session).of_split("finetune", "validation")
+    assert features.indices.tolist() == session.dataset.indices("validation").tolist()
 
 
-def test_augmented_shots_show_the_mean_of_crops_that_follow_from_the_seed(finished: Finished) -> None:
+def test_support_features_are_the_mean_of_crops_that_follow_from_the_seed(finished: Finished) -> None:
     session = finished("one", support_crops=CROPS, seed=3)
-    known = split_features(session, "finetune")
-    torch.testing.assert_close(known.features, expected(session))
-    assert known.support_features is not None
-    data, rows = session.recipe.data, torch.from_numpy(session.dataset.indices("novel"))
-    images = session.dataset.image_tensor()[rows]
-    total = torch.zeros_like(known.features)
+    features = run_features(session).of_split("finetune")
+    torch.testing.assert_close(features.features, expected(session))
+    assert features.support_features is not None
+    data, indices = session.recipe.data, torch.from_numpy(session.dataset.indices("novel"))
+    images = session.dataset.image_tensor()[indices]
+    total = torch.zeros_like(features.features)
     for number in range(CROPS):
         still = replace(data.augment, jitter=0.0)
-        drawn = sample_augmentation(still, *images.shape[1:3], len(rows), generator_for(3, "support crops", number))
-        total += network()(normalize(apply_augmentation(images, drawn, data.image_size), data)).detach()
-    torch.testing.assert_close(known.support_features, total / CROPS)
+        augmentation = sample_augmentation(still, *images.shape[1:3], len(indices), generator_for(3, "support crops", number))
+        total += network()(normalize(apply_augmentation(images, augmentation, data.image_size), data)).detach()
+    torch.testing.assert_close(features.support_features, total / CROPS)
 
 
 def test_the_number_and_the_seed_of_crops_shape_the_fingerprint(finished: Finished) -> None:
     session = finished("one")
     settings = [{}, {"support_crops": 1}, {"support_crops": 2}, {"support_crops": 2, "seed": 1}]
-    prints = set()
+    fingerprints = set()
     for changes in settings:
         changed = replace(session.recipe, evaluate=replace(session.recipe.evaluate, **changes))
-        prints.add(split_features(replace(session, recipe=changed), "finetune").fingerprint)
-    assert len(prints) == len(settings)
+        fingerprints.add(run_features(replace(session, recipe=changed)).of_split("finetune").fingerprint)
+    assert len(fingerprints) == len(settings)
 
 
-def test_an_ensemble_joins_the_features_of_its_runs(finished: Finished, tmp_path: Path) -> None:
+def test_an_ensemble_concatenates_the_features_of_its_runs(finished: Finished, tmp_path: Path) -> None:
     finished("other", weights=1)
     session = finished("one", ensemble=(tmp_path / "other",))
     check_ensemble(session.recipe, session.datasets, session.run)
-    joined = split_features(session, "finetune").features
+    ensemble = run_features(session).of_split("finetune").features
     parts = [F.normalize(expected(session, seed), dim=1) for seed in (0, 1)]
-    torch.testing.assert_close(joined, torch.cat(parts, dim=1))
+    torch.testing.assert_close(ensemble, torch.cat(parts, dim=1))
     assert not (tmp_path / "other" / "features").exists()
 
 
 def test_pixels_have_neither_crops_nor_an_ensemble(finished: Finished, tmp_path: Path) -> None:
     finished("other", weights=1)
-    known = split_features(finished("one", ensemble=(tmp_path / "other",), support_crops=2), "pixels")
-    assert known.features.shape[1] == 3 * 28 * 28
-    assert known.support_features is None
+    session = finished("one", ensemble=(tmp_path / "other",), support_crops=2)
+    features = run_features(session).of_split("pixels")
+    assert features.features.shape[1] == 3 * 28 * 28
+    assert features.support_features is None
 
 
-def test_results_tell_features_of_several_networks_and_crops_apart() -> None:
+def test_labels_of_features_state_networks_and_crops() -> None:
     plain = EvaluateConfig()
     several = EvaluateConfig(ensemble=(Path("a"), Path("b")), support_crops=10)
     assert [features_label("finetune", config) for config in (plain, several)] == ["finetune", "finetune-ensemble3-crops10"]
     assert features_label("pixels", several) == "pixels"
 
 
-def test_a_run_that_cannot_be_joined_is_named(finished: Finished, tmp_path: Path) -> None:
+def test_an_unusable_member_of_an_ensemble_is_named(finished: Finished, tmp_path: Path) -> None:
     session = finished("one")
     check = partial(_check, session)
     with pytest.raises(InputError, match="no run directory"):

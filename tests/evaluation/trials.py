@@ -1,15 +1,15 @@
-"""Features and scorers that several tests of results need."""
+"""Features and scorers shared by tests of results."""
 
 import torch
 
+from s2m2.classifiers import NearestMean
 from s2m2.classifiers.base import FewShotTasks
-from s2m2.evaluation.classifiers import nearest_mean
 from s2m2.evaluation.engine import Scorer
 from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.outcomes import Outcomes, measure_outcomes
 from s2m2.random import generator_for
 from s2m2.tasks.episodes import EpisodeIndices, EpisodeSpec
-from s2m2.tasks.sampler import TaskSampler, sample_tasks
+from s2m2.tasks.sampler import TaskSampler
 
 SPEC = EpisodeSpec(ways=3, shots=2, queries=4, tasks=60, seed=5)
 
@@ -26,19 +26,16 @@ def made_up_features(purpose: str = "features", classes: int = 8, size: int = 12
 
 def scorer(max_gather: int = 7 * 18 * 6) -> Scorer:
     """The nearest class mean, in parts of seven tasks, so that there are several."""
-    return Scorer(classifier=nearest_mean, stream=("test",), seed=SPEC.seed, max_gather=max_gather)
+    return Scorer(classifier=NearestMean(), stream=("test",), seed=SPEC.seed, max_gather=max_gather)
 
 
 def outcomes_of(dataset: FeatureSet, spec: EpisodeSpec = SPEC, temperature: float = 1.0) -> Outcomes:
+    """Outcomes of `scorer` on tasks of a specification."""
     return measure_outcomes(dataset.features, dataset.labels, TaskSampler(dataset.labels, spec), scorer(), temperature=temperature)
 
 
-def task_scores(dataset: FeatureSet) -> tuple[EpisodeIndices, "object"]:
-    """All tasks of `SPEC`, and the scores of one of them."""
-    return sample_tasks(dataset.labels, SPEC), lambda episodes, task: score_one(dataset, episodes, task)
-
-
 def score_one(dataset: FeatureSet, episodes: EpisodeIndices, task: int) -> torch.Tensor:
+    """Scores of the nearest class mean on one of several tasks."""
     tasks = FewShotTasks(
         support=dataset.features[episodes.support[task : task + 1]],
         labels=episodes.support_ways[task : task + 1],
@@ -46,4 +43,4 @@ def score_one(dataset: FeatureSet, episodes: EpisodeIndices, task: int) -> torch
         ways=episodes.ways,
         shots=episodes.shots,
     )
-    return nearest_mean(tasks, torch.Generator())[0]
+    return NearestMean()(tasks, torch.Generator())[0]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from s2m2.classifiers import CLASSIFIERS, BaseStatistics, build_classifier, load_class
 from s2m2.cli import main
+from s2m2.data.dataset import LabeledImages
 from s2m2.data.glyphs import glyph_dataset
 from s2m2.evaluation.evaluate import sampler_for, score_tasks
 from s2m2.evaluation.features import FeatureSet
@@ -24,7 +25,7 @@ from s2m2.recipe.training import MixConfig
 from s2m2.tasks.episodes import EpisodeSpec
 from s2m2.tasks.sampler import iterate_tasks
 from s2m2.training.objectives import finetune_objective, pretrain_objective
-from s2m2.training.step import StageSettings, TrainingImages, TrainingStep, prepare
+from s2m2.training.step import StageSettings, TrainingStep, prepare
 
 CLASSES, IMAGES, DIM = 20, 40, 64
 QUERIES = 15
@@ -125,7 +126,7 @@ def train_steps(objective: str, *, steps: int = 20, rate: float = 0.003) -> tupl
     settings = StageSettings.of(recipe, config)
     fabric = Fabric(accelerator="cpu", devices=1)
     moved = prepare(fabric, backbone, whole, settings)
-    step = TrainingStep(fabric, moved, TrainingImages(images=images, indices=torch.arange(len(images)), labels=labels), settings)
+    step = TrainingStep(fabric, moved, LabeledImages(images=images, indices=torch.arange(len(images)), labels=labels), settings)
     step.networks.train()
     before = _plain_state(moved.networks)
     for number in range(steps):

@@ -1,4 +1,4 @@
-"""Images of several datasets in one run, and tasks that two runs share."""
+"""Images of several datasets in one run, and tasks of one run in another."""
 
 import json
 from dataclasses import replace
@@ -46,7 +46,7 @@ def results_of(run: Path) -> list[dict[str, object]]:
     return [json.loads(path.read_text()) for path in sorted((run / "results").glob("*.json"))]
 
 
-def test_base_and_novel_classes_may_come_from_different_tables(glyph_folder: Path, other_folder: Path, tmp_path: Path) -> None:
+def test_base_and_novel_classes_may_come_from_different_datasets(glyph_folder: Path, other_folder: Path, tmp_path: Path) -> None:
     brief = {"pretrain__epochs": "1", "finetune__epochs": "1", "evaluate__classifiers": "nearest_mean", "evaluate__shots": "1"}
     others = {"data__validation_dataset": str(other_folder), "evaluate__novel_dataset": str(other_folder)}
     assert main(["run", *tiny_flags(glyph_folder, tmp_path / "run", **others, **brief)]) == 0
@@ -58,22 +58,22 @@ def test_base_and_novel_classes_may_come_from_different_tables(glyph_folder: Pat
     assert "Novel data digest" in page
 
 
-def test_a_trained_run_may_be_scored_on_another_table_later(glyph_folder: Path, other_folder: Path, tmp_path: Path) -> None:
+def test_a_trained_run_may_be_scored_on_another_dataset_later(glyph_folder: Path, other_folder: Path, tmp_path: Path) -> None:
     assert evaluate(glyph_folder, tmp_path / "run", evaluate__shots="1", evaluate__details="false") == 0
     assert evaluate(glyph_folder, tmp_path / "run", evaluate__shots="1", evaluate__novel_dataset=str(other_folder)) == 0
     assert {result["dataset"] for result in results_of(tmp_path / "run")} == {"glyphs", "upside down"}
 
 
-def test_support_and_queries_may_come_from_different_tables(glyph_folder: Path, other_folder: Path, tmp_path: Path) -> None:
+def test_support_and_queries_may_come_from_different_datasets(glyph_folder: Path, other_folder: Path, tmp_path: Path) -> None:
     assert evaluate(glyph_folder, tmp_path / "run", evaluate__query_dataset=str(other_folder), evaluate__shots="3") == 0
     (result,) = results_of(tmp_path / "run")
-    ours, theirs = open_dataset(glyph_folder), open_dataset(other_folder)
-    assert result["data_digest"] == f"{ours.digest}+{theirs.digest}"
+    support_dataset, query_dataset = open_dataset(glyph_folder), open_dataset(other_folder)
+    assert result["data_digest"] == f"{support_dataset.digest}+{query_dataset.digest}"
     for task in result["details"]["hardest"]:
         for way in task["ways"]:
-            assert all(ours.class_names[ours.labels[row]] == way["name"] for row in way["support"])
-            rows = [row - len(ours.images) for row, _ in way["wrong"]]
-            assert all(theirs.class_names[theirs.labels[row]] == way["name"] for row in rows)
+            assert all(support_dataset.class_names[support_dataset.labels[index]] == way["name"] for index in way["support"])
+            indices = [index - len(support_dataset.images) for index, _ in way["wrong"]]
+            assert all(query_dataset.class_names[query_dataset.labels[index]] == way["name"] for index in indices)
 
 
 def test_queries_of_another_split_are_other_features(glyph_folder: Path, other_folder: Path, tmp_path: Path) -> None:
@@ -83,24 +83,24 @@ def test_queries_of_another_split_are_other_features(glyph_folder: Path, other_f
     assert [result["split"] for result in results_of(tmp_path / "run")] == ["novel", "validation"]
 
 
-def test_tables_beside_a_downloaded_one_may_be_downloaded_too(monkeypatch: pytest.MonkeyPatch, glyph_folder: Path) -> None:
-    asked: list[str] = []
+def test_datasets_beside_a_downloaded_one_may_be_downloaded_too(monkeypatch: pytest.MonkeyPatch, glyph_folder: Path) -> None:
+    names: list[str] = []
 
     def download(name: str) -> ImageDataset:
-        asked.append(name)
+        names.append(name)
         return open_dataset(glyph_folder)
 
     monkeypatch.setattr("s2m2.data.catalog.downloaded_dataset", download)
     load_datasets(DataConfig(path="mini_imagenet", download="learn2learn", validation_dataset="cub"), EvaluateConfig(novel_dataset="cub"))
-    assert asked == ["mini_imagenet", "cub", "cub"]
+    assert names == ["mini_imagenet", "cub", "cub"]
 
 
 def test_queries_are_found_by_the_names_of_their_classes(glyph_folder: Path, other_folder: Path) -> None:
     datasets = load_datasets(DataConfig(path=str(glyph_folder)), EvaluateConfig(query_dataset=str(other_folder)))
-    rows, labels = query_indices(datasets, "novel")
+    indices, labels = query_indices(datasets, "novel")
     assert set(labels.tolist()) == set(datasets.novel.splits["novel"]) - {0}
     assert datasets.queries is not None
-    assert [datasets.queries.class_names[label] for label in datasets.queries.labels[rows]] == [
+    assert [datasets.queries.class_names[label] for label in datasets.queries.labels[indices]] == [
         datasets.novel.class_names[label] for label in labels
     ]
     np.testing.assert_array_equal(datasets.image("novel", len(datasets.novel.images) + 5), datasets.queries.images[5])
@@ -108,7 +108,7 @@ def test_queries_are_found_by_the_names_of_their_classes(glyph_folder: Path, oth
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"evaluate__novel_dataset": "/no/such"}, "--evaluate.novel_dataset: no dataset /no/such"),
         ({"data__validation_dataset": "/no/such"}, "--data.validation_dataset: no dataset /no/such"),
@@ -121,18 +121,18 @@ def test_queries_are_found_by_the_names_of_their_classes(glyph_folder: Path, oth
     ],
 )
 def test_what_cannot_be_scored_is_said_before_anything_is_written(
-    glyph_folder: Path, other_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, str], says: str
+    glyph_folder: Path, other_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, str], message: str
 ) -> None:
     folders = {"OTHER": str(other_folder), "SAME": str(glyph_folder)}
     named = {name: folders.get(value, value) for name, value in changes.items()}
     assert evaluate(glyph_folder, tmp_path / "run", **named) == 2
     error = capsys.readouterr().err
-    assert says in error
+    assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 
-def test_tables_without_a_class_in_common_are_refused(glyph_folder: Path) -> None:
+def test_datasets_without_a_class_in_common_are_refused(glyph_folder: Path) -> None:
     dataset = open_dataset(glyph_folder)
     datasets = load_datasets(DataConfig(path=str(glyph_folder)), EvaluateConfig())
     renamed = tuple(f"other {name}" for name in dataset.class_names)
@@ -141,14 +141,14 @@ def test_tables_without_a_class_in_common_are_refused(glyph_folder: Path) -> Non
         query_indices(crossed, "novel")
 
 
-def test_tasks_in_which_a_class_has_no_query_are_scored_and_drawn(glyph_folder: Path, tmp_path: Path) -> None:
-    flags = {"evaluate__protocols": "dirichlet", "evaluate__dirichlet": "0.01", "evaluate__shots": "1"}
+def test_tasks_in_which_a_class_has_no_query_are_scored_and_shown(glyph_folder: Path, tmp_path: Path) -> None:
+    flags = {"evaluate__protocols": "dirichlet", "evaluate__dirichlet_concentration": "0.01", "evaluate__shots": "1"}
     assert evaluate(glyph_folder, tmp_path / "run", **flags) == 0
     assert (tmp_path / "run" / "report.html").is_file()
 
 
 @pytest.mark.parametrize("protocol", ["fixed", "variable"])
-def test_saved_tasks_score_as_those_that_were_drawn(glyph_folder: Path, tmp_path: Path, protocol: str) -> None:
+def test_saved_tasks_score_as_sampled_ones(glyph_folder: Path, tmp_path: Path, protocol: str) -> None:
     tasks = tmp_path / "tasks"
     assert evaluate(glyph_folder, tmp_path / "one", evaluate__save_tasks=str(tasks), evaluate__protocols=protocol) == 0
     files = sorted(tasks.iterdir())
@@ -163,10 +163,10 @@ def test_saved_tasks_score_as_those_that_were_drawn(glyph_folder: Path, tmp_path
         assert len(other["tasks_digest"]) == 64
 
 
-def test_tasks_that_differ_are_kept_in_different_files(tmp_path: Path) -> None:
+def test_different_tasks_are_saved_in_different_files(tmp_path: Path) -> None:
     config = EvaluateConfig(ways=(3,), shots=(1,), queries=3, tasks=4, save_tasks=tmp_path)
     changes = [{}, {"seed": 1}, {"queries": 2}, {"split": "validation"}]
-    changes += [{"protocols": ("dirichlet",)}, {"protocols": ("dirichlet",), "dirichlet": 0.5}, {"protocols": ("variable",)}]
+    changes += [{"protocols": ("dirichlet",)}, {"protocols": ("dirichlet",), "dirichlet_concentration": 0.5}, {"protocols": ("variable",)}]
     for change in changes:
         task_sources(replace(config, **change), made_up_features())
     names = {path.name for path in tmp_path.iterdir()}

@@ -1,22 +1,18 @@
-"""What only a GPU can show: every stage on it, in mixed precision and compiled, and a run that goes on where a CPU left off."""
+"""On a GPU: every stage in mixed precision and compiled, and a run that a CPU began."""
 
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
-from s2m2.evaluation.base_statistics import base_statistics
 
+from s2m2.classifiers import CLASSIFIERS, BaseStatistics, build_classifier
 from s2m2.cli import main
 from s2m2.data import batches
 from s2m2.data.dataset import ImageDataset
-from s2m2.evaluation.classifiers import build_classifier
 from s2m2.evaluation.evaluate import score_tasks
 from s2m2.evaluation.features import FeatureSet
 from s2m2.random import generator_for
-from s2m2.recipe import EvaluateConfig
-from s2m2.recipe.classifiers import ClassifierName
 from s2m2.recipe.training import ObjectiveName
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.logging import read_metrics
@@ -66,17 +62,17 @@ def test_a_run_begun_on_a_cpu_is_continued_on_a_gpu(glyph_folder: Path, tmp_path
     assert main(["pretrain", *tiny_flags(glyph_folder, run.path, **changes)]) == 0
 
 
-@pytest.mark.parametrize("head", get_args(ClassifierName))
-def test_every_head_scores_on_a_gpu_as_on_a_cpu(head: ClassifierName) -> None:
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_every_classifier_scores_on_a_gpu_as_on_a_cpu(name: str) -> None:
     generator = generator_for(0, "gpu")
     labels = torch.arange(8).repeat_interleave(40)
-    # More numbers than items in a task, as with real features: some heads then compute in the span of the items.
+    # More numbers than items in a task, as with real features: some classifiers then compute in the span of the items.
     values = (torch.randn(8, 128, generator=generator)[labels] + torch.randn(320, 128, generator=generator)).relu()
     names = tuple(map(str, range(8)))
-    dataset = FeatureSet(features=values, labels=labels, indices=torch.arange(320), class_names=names, fingerprint="")
-    classifier = build_classifier(head, EvaluateConfig(), base_statistics(dataset, covariances=True))
+    features = FeatureSet(features=values, labels=labels, indices=torch.arange(320), class_names=names, fingerprint="")
+    classifier = build_classifier(name, BaseStatistics.from_features(values, labels))
     spec = EpisodeSpec(ways=5, shots=2, queries=10, tasks=64)
-    cpu, cuda = (score_tasks(dataset, spec, classifier, name=head, device=device) for device in ("cpu", "cuda"))
+    cpu, cuda = (score_tasks(features, spec, classifier, device=device) for device in ("cpu", "cuda"))
     assert (cpu - cuda).abs().mean() < 0.01
 
 
@@ -97,10 +93,10 @@ def test_a_step_never_waits_for_the_gpu(small_glyphs: ImageDataset, objective: O
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_tables_that_do_not_fit_give_the_same_batches(small_glyphs: ImageDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_do_not_fit_give_the_same_batches(small_glyphs: ImageDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = tiny_recipe()
     resident = step_maker(small_glyphs, recipe, recipe.pretrain, "cuda")(lambda part: None)
-    monkeypatch.setattr(batches, "RESIDENT_SHARE", 0.0)
+    monkeypatch.setattr(batches, "RESIDENT_FRACTION", 0.0)
     streamed = step_maker(small_glyphs, recipe, recipe.pretrain, "cuda")(lambda part: None)
     assert resident.read.images.is_cuda
     assert not streamed.read.images.is_cuda

@@ -20,12 +20,12 @@ def test_measures_on_a_gpu_are_those_on_a_cpu() -> None:
     images = torch.randint(256, (40, 28, 28, 3), generator=generator_for(0), dtype=torch.uint8)
     rows, labels, backbone = torch.arange(40), torch.arange(40) % 4, tiny_backbone("conv4")
     classifier = Classifier(backbone, LinearHead(backbone.feature_dim, 4))
-    found = []
+    measured = []
     for device in ("cpu", "cuda"):
         classifier.to(device)
         layers = measure_representation(backbone, images, rows, labels, view, batch_size=16, device=device).layers
         head = measure_head(
             classifier, images, rows, labels, view, epsilons=(2.0,), mean=(0, 0, 0), std=(1, 1, 1), batch_size=16, device=device
         )
-        found.append([value for layer in layers for value in (layer.entanglement, layer.effective_rank)] + [head.nll])
-    assert found[0] == pytest.approx(found[1], rel=0.01)
+        measured.append([value for layer in layers for value in (layer.entanglement, layer.effective_rank)] + [head.nll])
+    assert measured[0] == pytest.approx(measured[1], rel=0.01)

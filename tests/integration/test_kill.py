@@ -30,6 +30,6 @@ def test_kill_and_start_again_ends_bit_for_bit_as_if_nothing_had_been(glyph_fold
     finished = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
     assert finished.returncode == 0, finished.stderr
     for stage in ("pretrain", "finetune"):
-        ours, theirs = (flat_state(run.last(stage)) for run in (whole, killed))
-        assert ours.keys() == theirs.keys()
-        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+        expected, actual = (flat_state(run.last(stage)) for run in (whole, killed))
+        assert expected.keys() == actual.keys()
+        assert all(torch.equal(expected[name], actual[name]) for name in expected)

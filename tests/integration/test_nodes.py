@@ -58,20 +58,20 @@ def test_two_machines_train_as_one_process_does(glyph_folder: Path, tmp_path: Pa
             subprocess.Popen(call, env={**os.environ, **variables}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         )
     try:
-        said = [machine.communicate(timeout=120)[0] for machine in machines]
+        outputs = [machine.communicate(timeout=120)[0] for machine in machines]
     finally:
         for machine in machines:
             machine.kill()
-    assert [machine.returncode for machine in machines] == [0, 0], said
-    assert ["report:" in text for text in said] == [True, False]
+    assert [machine.returncode for machine in machines] == [0, 0], outputs
+    assert ["report:" in text for text in outputs] == [True, False]
     assert sorted(path.relative_to(run.path) for path in run.path.rglob("*") if "tfevents" not in path.name) == sorted(
         path.relative_to(one_process.path) for path in one_process.path.rglob("*") if "tfevents" not in path.name
     )
     assert len(list(run.path.rglob("*tfevents*"))) == 1  # the first machine's alone
-    ours, theirs = (flat_state(folder.last("pretrain")) for folder in (run, one_process))
-    assert ours.keys() == theirs.keys()
-    for name in ours:
-        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
+    actual, expected = (flat_state(folder.last("pretrain")) for folder in (run, one_process))
+    assert actual.keys() == expected.keys()
+    for name in actual:
+        torch.testing.assert_close(actual[name], expected[name], rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
 
 
 def test_machines_that_nothing_starts_are_told_at_once(glyph_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,6 +92,6 @@ def as_srun_sets_them(rank: int, port: str) -> dict[str, str]:
 
 def free_port() -> str:
     """A port that nothing listens at."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return str(found.getsockname()[1])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])

@@ -39,7 +39,7 @@ def test_every_file_of_a_run_is_there(finished: RunDirectory) -> None:
 
 def test_results_state_what_was_measured_as_fractions(finished: RunDirectory) -> None:
     results = [json.loads(path.read_text()) for path in finished.results.glob("*.json")]
-    assert len(results) == 3 * 2 * 2  # features, heads, shots
+    assert len(results) == 3 * 2 * 2  # features, classifiers, shots
     for result in results:
         assert set(result) >= KEYS
         assert (result["split"], result["ways"], result["queries"], result["tasks"]) == ("novel", 5, 3, 30)
@@ -101,11 +101,11 @@ def test_other_ways_and_shots_need_no_training_and_no_recipe(finished: RunDirect
 def test_the_same_recipe_gives_the_same_scores(finished: RunDirectory, glyph_folder: Path, tmp_path: Path) -> None:
     assert main(["run", *tiny_flags(glyph_folder, tmp_path / "again", evaluate__classifiers="cosine", evaluate__shots="5")]) == 0
     name = "novel-finetune-cosine-5way-5shot-*.json"
-    (ours,), (theirs,) = (
+    (first,), (second,) = (
         [json.loads(path.read_text()) for path in (folder / "results").glob(name)] for folder in (finished.path, tmp_path / "again")
     )
-    assert ours["per_task"] == theirs["per_task"]
-    assert ours["fingerprint"] == theirs["fingerprint"]
+    assert first["per_task"] == second["per_task"]
+    assert first["fingerprint"] == second["fingerprint"]
 
 
 def test_one_stage_at_a_time_is_the_same_as_run(finished: RunDirectory, glyph_folder: Path, tmp_path: Path) -> None:
@@ -114,8 +114,8 @@ def test_one_stage_at_a_time_is_the_same_as_run(finished: RunDirectory, glyph_fo
     assert run.report.is_file()
     assert main(["finetune", "--run", str(run.path)]) == 0
     assert main(["evaluate", "--run", str(run.path)]) == 0
-    ours, theirs = (flat_state(folder.last("finetune")) for folder in (finished, run))
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    first, second = (flat_state(folder.last("finetune")) for folder in (finished, run))
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_mixed_precision_trains_both_stages_on_a_cpu(glyph_folder: Path, tmp_path: Path) -> None:

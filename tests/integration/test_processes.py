@@ -1,4 +1,4 @@
-"""Two or four processes that share the batch arrive where one arrives with the whole, and none outlives another."""
+"""Two or four processes with parts of the batch arrive where one arrives with the whole, and none outlives another."""
 
 import os
 import signal
@@ -48,11 +48,11 @@ def test_several_processes_agree_with_one_at_the_same_whole_batch(
     shared = subprocess.run([*launch, stage_command, *flags], capture_output=True, text=True, timeout=180, check=False)
     assert shared.returncode == 0, shared.stderr[-2000:]
     for stage in ("pretrain", "finetune") if stage_command == "run" else ("pretrain",):
-        ours, theirs = (flat_state(run.last(stage)) for run in (one, several))
-        assert ours.keys() == theirs.keys()
-        for name in ours:
+        expected, actual = (flat_state(run.last(stage)) for run in (one, several))
+        assert expected.keys() == actual.keys()
+        for name in expected:
             torch.testing.assert_close(
-                ours[name], theirs[name], rtol=10 * tolerance, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}"
+                expected[name], actual[name], rtol=10 * tolerance, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}"
             )
     scores = [[row["score"] for row in read_metrics(run.metrics) if row["kind"] == "validation"] for run in (one, several)]
     assert scores[0] == pytest.approx(scores[1], abs=0.02)
@@ -64,7 +64,7 @@ def test_a_process_that_dies_ends_the_others_in_one_line_and_the_checkpoint_goes
     run = RunDirectory(tmp_path / "run")
     flags = tiny_flags(glyph_folder, run.path, **SETTINGS, runtime__devices="2", runtime__checkpoint_seconds="0")
     some = [*flags, "--pretrain.epochs", "12"]
-    with (tmp_path / "said").open("w") as said, subprocess.Popen(command("pretrain", *some), stderr=said, stdout=said) as first:
+    with (tmp_path / "output").open("w") as output, subprocess.Popen(command("pretrain", *some), stderr=output, stdout=output) as first:
         try:
             until(run.last("pretrain").exists, first)
             (second,) = children(first.pid)
@@ -72,7 +72,7 @@ def test_a_process_that_dies_ends_the_others_in_one_line_and_the_checkpoint_goes
             assert first.wait(timeout=60) == 1
         finally:
             first.kill()
-    lines = [line for line in (tmp_path / "said").read_text().splitlines() if line.startswith(("s2m2", "Traceback"))]
+    lines = [line for line in (tmp_path / "output").read_text().splitlines() if line.startswith(("s2m2", "Traceback"))]
     (line,) = lines
     assert line.startswith("s2m2 pretrain: another process of this run ended or cannot be reached; the same command continues")
     assert torch.load(run.last("pretrain"), weights_only=True)["progress"]["step"] < 12 * 8

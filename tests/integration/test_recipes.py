@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from s2m2.evaluation.run_evaluation import check_tasks
-from s2m2.pipeline import check_finetuning, check_pretraining, evaluate_run, finetune_stage, open_session, pretrain_stage
+from s2m2.pipeline import check_finetuning, check_pretraining, finetune_stage, open_session, pretrain_stage, score_session
 from s2m2.recipe import EvaluateConfig, ModelConfig, Recipe, RuntimeConfig, TrainingConfig, read_recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -49,7 +49,7 @@ def test_a_shipped_recipe_runs_through_its_stages(paths: tuple[Path, ...], glyph
     assert pretrain_stage(session).epochs == 1
     if recipe.finetune.epochs:
         assert finetune_stage(session).epochs == 1
-    results, _ = evaluate_run(session)
+    results, _ = score_session(session)
     assert {result.features for result in results} == set(recipe.evaluate.features)
     assert {result.shots for result in results} == {1, 5}
     assert all(0 <= result.mean <= 1 for result in results)
@@ -57,8 +57,8 @@ def test_a_shipped_recipe_runs_through_its_stages(paths: tuple[Path, ...], glyph
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
 def test_an_overlay_changes_what_it_states_and_nothing_else(overlay: Path) -> None:
-    base, laid = read_recipe(CONFIGS / "cub" / "paper.yaml"), read_recipe(CONFIGS / "cub" / "paper.yaml", overlay)
-    assert (laid.data, laid.model, laid.runtime, laid.seed) == (base.data, base.model, base.runtime, base.seed)
-    assert laid.pretrain != base.pretrain or overlay.stem == "rotation"
-    assert (laid.pretrain.epochs, laid.pretrain.optimizer) == (base.pretrain.epochs, base.pretrain.optimizer)
-    assert laid.finetune == replace(base.finetune, epochs=laid.finetune.epochs)
+    base, overlaid = read_recipe(CONFIGS / "cub" / "paper.yaml"), read_recipe(CONFIGS / "cub" / "paper.yaml", overlay)
+    assert (overlaid.data, overlaid.model, overlaid.runtime, overlaid.seed) == (base.data, base.model, base.runtime, base.seed)
+    assert overlaid.pretrain != base.pretrain or overlay.stem == "rotation"
+    assert (overlaid.pretrain.epochs, overlaid.pretrain.optimizer) == (base.pretrain.epochs, base.pretrain.optimizer)
+    assert overlaid.finetune == replace(base.finetune, epochs=overlaid.finetune.epochs)

@@ -1,4 +1,4 @@
-"""Networks of somebody's own, for `tests/models/test_custom.py`."""
+"""User-defined networks for `tests/models/test_custom.py`."""
 
 import torch
 from torch import Tensor, nn

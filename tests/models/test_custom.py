@@ -1,4 +1,4 @@
-"""One's own network by name: built, seeded, staged, and whatever cannot be a backbone named."""
+"""One's own network by name: built, seeded, staged, and errors that name what cannot be a backbone."""
 
 from importlib.metadata import EntryPoint, EntryPoints
 from typing import Any

@@ -22,8 +22,8 @@ def head() -> CosineHead:
     return made
 
 
-def logits(given: Tensor, direction: Tensor, norm: Tensor) -> Tensor:
-    return torch.func.functional_call(head(), {"direction": direction, "norm": norm}, (given,))
+def logits(inputs: Tensor, direction: Tensor, norm: Tensor) -> Tensor:
+    return torch.func.functional_call(head(), {"direction": direction, "norm": norm}, (inputs,))
 
 
 def test_cosine_logits_equal_a_loop_in_value_and_gradient() -> None:
@@ -34,8 +34,8 @@ def test_cosine_logits_equal_a_loop_in_value_and_gradient() -> None:
 def test_cosine_logits_equal_torchs_weight_normalization_in_value_and_gradient() -> None:
     layer = nn.utils.parametrizations.weight_norm(nn.Linear(DIM, CLASSES, bias=False).double(), dim=0)
 
-    def by_torch(given: Tensor, direction: Tensor, norm: Tensor) -> Tensor:
-        unit = given / (given.norm(dim=1, keepdim=True) + 1e-5)
+    def by_torch(inputs: Tensor, direction: Tensor, norm: Tensor) -> Tensor:
+        unit = inputs / (inputs.norm(dim=1, keepdim=True) + 1e-5)
         weights = {"parametrizations.weight.original0": norm[:, None], "parametrizations.weight.original1": direction}
         return SCALE * torch.func.functional_call(layer, weights, (unit,))
 
@@ -59,18 +59,18 @@ def test_a_feature_along_a_direction_gets_scale_times_its_norm() -> None:
 
 
 def test_a_feature_of_zero_gives_zero_logits_and_finite_gradients() -> None:
-    given = torch.zeros(1, DIM, requires_grad=True)
-    result = head()(given)
+    inputs = torch.zeros(1, DIM, requires_grad=True)
+    result = head()(inputs)
     result.sum().backward()
     assert torch.equal(result, torch.zeros(1, CLASSES))
-    assert torch.isfinite(given.grad).all()
+    assert torch.isfinite(inputs.grad).all()
 
 
 def test_cosine_logits_are_float32_under_autocast() -> None:
-    given = features().bfloat16()
-    expected = head()(given.float())
+    inputs = features().bfloat16()
+    expected = head()(inputs.float())
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        result = head()(given)
+        result = head()(inputs)
     assert result.dtype == torch.float32
     assert torch.equal(result, expected)
 

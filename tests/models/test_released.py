@@ -1,4 +1,4 @@
-"""Released weights under our names: the same network, every tensor used once, and whatever does not fit named."""
+"""Released weights under the names of this package: the same network, every tensor used once, and an error that names what does not fit."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def state(outputs: int | None = 64, width: int = WIDTH) -> State:
     return dict(released_network(width, outputs).state_dict())
 
 
-def test_the_released_files_have_155_names_each_of_which_is_ours_too() -> None:
+def test_the_released_files_have_155_names_each_of_which_is_in_the_backbone() -> None:
     assert len(state()) == 155
     assert len(set(released_names().values())) == len(released_names()) == 153
     with torch.device("meta"):
@@ -31,9 +31,9 @@ def test_the_translated_network_computes_what_the_authors_architecture_does(widt
     backbone = wrn28_10(width)
     backbone.load_state_dict(translate(state(width=width)).backbone)
     images = torch.randn(3, 3, size, size, generator=generator_for(0, "images"))
-    theirs = released_network(width)(images)
-    assert theirs.std() > 0.01
-    torch.testing.assert_close(backbone.eval()(images), theirs, rtol=1e-5, atol=1e-5)
+    expected = released_network(width)(images)
+    assert expected.std() > 0.01
+    torch.testing.assert_close(backbone.eval()(images), expected, rtol=1e-5, atol=1e-5)
 
 
 def wrapped(name: str) -> str:
@@ -61,14 +61,14 @@ def test_prefixes_make_no_difference(rename: object) -> None:
 
 @pytest.mark.parametrize("outputs", [64, 200, 351])
 def test_the_head_gives_the_logits_of_weight_normalization(outputs: int) -> None:
-    given = state(outputs)
-    weights = translate(given)
+    tensors = state(outputs)
+    weights = translate(tensors)
     assert weights.outputs == outputs
     head = CosineHead(4 * WIDTH, outputs, scale=2.0)
     head.load_state_dict(weights.class_head or {})
     features = torch.randn(5, 4 * WIDTH, generator=generator_for(0, "features"))
-    direction = given["linear.L.weight_v"]
-    weight = given["linear.L.weight_g"] * direction / direction.norm(dim=1, keepdim=True)
+    direction = tensors["linear.L.weight_v"]
+    weight = tensors["linear.L.weight_g"] * direction / direction.norm(dim=1, keepdim=True)
     expected = 2 * (features / (features.norm(dim=1, keepdim=True) + 1e-5)) @ weight.T
     torch.testing.assert_close(head(features).detach(), expected)
 
@@ -81,28 +81,28 @@ def test_a_file_may_have_no_head() -> None:
 @pytest.mark.parametrize("prefix", ["", "0.", "module.0."])
 def test_the_rotation_head_is_kept(prefix: str) -> None:
     rotate = {f"{prefix}weight": torch.randn(4, 4 * WIDTH), f"{prefix}bias": torch.randn(4)}
-    found = translate(state(), rotate).rotation_head
-    assert found is not None
-    assert torch.equal(found["weight"], rotate[f"{prefix}weight"])
-    assert torch.equal(found["bias"], rotate[f"{prefix}bias"])
+    rotation_head = translate(state(), rotate).rotation_head
+    assert rotation_head is not None
+    assert torch.equal(rotation_head["weight"], rotate[f"{prefix}weight"])
+    assert torch.equal(rotation_head["bias"], rotate[f"{prefix}bias"])
 
 
 def test_what_is_translated_does_not_share_memory_with_the_file() -> None:
-    given = state()
-    weights = translate(given)
-    given["conv1.weight"].zero_()
+    tensors = state()
+    weights = translate(tensors)
+    tensors["conv1.weight"].zero_()
     assert weights.backbone["stages.0.0.weight"].abs().min() > 0
 
 
 def changed(name: str, value: Tensor | None) -> State:
-    return {key: kept for key, kept in {**state(), name: value}.items() if kept is not None}
+    return {key: tensor for key, tensor in {**state(), name: value}.items() if tensor is not None}
 
 
 NAN = torch.full((4,), float("nan"))
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("tensors", "message"),
     [
         (changed("block2.layer.1.bn2.bias", None), "lacks block2.layer.1.bn2.bias"),
         (changed("conv1.weight", None), "lacks conv1.weight"),
@@ -119,19 +119,19 @@ NAN = torch.full((4,), float("nan"))
         ({}, "lacks"),
     ],
 )
-def test_what_does_not_fit_is_named(given: State, said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        translate(given)
+def test_what_does_not_fit_is_named(tensors: State, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        translate(tensors)
 
 
 @pytest.mark.parametrize(
-    ("rotate", "said"),
+    ("rotate", "message"),
     [
         ({"0.weight": torch.zeros(4, 16)}, "lacks bias of the rotation head"),
         ({"0.weight": torch.zeros(3, 16), "0.bias": torch.zeros(3)}, "of shape"),
         ({"1.weight": torch.zeros(4, 16)}, "has 1.weight in its rotation head"),
     ],
 )
-def test_a_rotation_head_of_another_form_is_named(rotate: State, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_a_rotation_head_of_another_form_is_named(rotate: State, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         translate(state(), rotate)

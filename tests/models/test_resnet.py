@@ -38,12 +38,12 @@ def test_a_block_of_resnet12_is_the_leaky_sum_of_branch_and_shortcut_pooled() ->
     torch.testing.assert_close(block(values), expected)
 
 
-@pytest.mark.parametrize("place", [0, 1])
-def test_a_block_of_resnet18_adds_the_input_itself_unless_the_shape_changes(place: int) -> None:
-    block = tiny_backbone("resnet18").eval().stages[1][place]
-    values = torch.rand(2, 4 if place == 0 else 8, 6, 6)
+@pytest.mark.parametrize("position", [0, 1])
+def test_a_block_of_resnet18_adds_the_input_itself_unless_the_shape_changes(position: int) -> None:
+    block = tiny_backbone("resnet18").eval().stages[1][position]
+    values = torch.rand(2, 4 if position == 0 else 8, 6, 6)
     with torch.no_grad():
         block.branch[-1].weight.zero_()
-    kept: Tensor = block(values)
-    assert torch.equal(kept, values) == (place == 1)
-    assert kept.shape == ((2, 8, 3, 3) if place == 0 else (2, 8, 6, 6))
+    skipped: Tensor = block(values)
+    assert torch.equal(skipped, values) == (position == 1)
+    assert skipped.shape == ((2, 8, 3, 3) if position == 0 else (2, 8, 6, 6))

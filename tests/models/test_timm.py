@@ -88,16 +88,16 @@ def test_weights_that_do_not_fit_are_named(weights: Path, tmp_path: Path) -> Non
         ({**state, name: torch.full_like(state[name], float("nan"))}, f"values in {name} that are not finite"),
         ({**state, name: torch.zeros(1, 1, 1, 1)}, "cannot be built"),
     ]
-    for damaged, said in cases:
+    for damaged, message in cases:
         save_file(damaged, tmp_path / "damaged.safetensors")
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             built(weights=str(tmp_path / "damaged.safetensors"))
     with pytest.raises(InputError, match="cannot be read"):
         built(weights=str(tmp_path / "none.safetensors"))
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"name": "no_such_model"}, "--model.timm is no_such_model"),
         ({"name": "test_vit", "size": 33}, "takes no images of --data.image_size 33"),
@@ -106,8 +106,8 @@ def test_weights_that_do_not_fit_are_named(weights: Path, tmp_path: Path) -> Non
         ({"weights": "x.safetensors", "pretrained": True}, "--model.weights"),
     ],
 )
-def test_settings_that_cannot_be_are_named(settings: dict[str, Any], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_settings_that_cannot_be_are_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         built(**settings)
 
 

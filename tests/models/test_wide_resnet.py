@@ -47,7 +47,7 @@ def first_block(dropout: float = 0.0) -> PreActivationBlock:
     return block
 
 
-def test_where_the_width_changes_the_shortcut_receives_the_normalised_and_rectified_input() -> None:
+def test_where_the_width_changes_the_shortcut_receives_the_normalized_and_rectified_input() -> None:
     block, received = first_block().eval(), []
     normalization = block.activation[0]
     normalization.running_mean.fill_(0.25)
@@ -80,10 +80,10 @@ def test_dropout_falls_between_the_two_convolutions_and_spares_the_shortcut() ->
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         result = block(values)
-    kept = F.relu(F.batch_norm(first(block.activation(values)), None, None, normalization.weight, normalization.bias, training=True))
-    dropped = (received[0] == 0) & (kept > 0)
-    assert (dropped.sum() / (kept > 0).sum()).item() == pytest.approx(0.5, abs=0.05)
-    torch.testing.assert_close(received[0], torch.where(dropped, 0.0, 2 * kept))
+    activations = F.relu(F.batch_norm(first(block.activation(values)), None, None, normalization.weight, normalization.bias, training=True))
+    dropped = (received[0] == 0) & (activations > 0)
+    assert (dropped.sum() / (activations > 0).sum()).item() == pytest.approx(0.5, abs=0.05)
+    torch.testing.assert_close(received[0], torch.where(dropped, 0.0, 2 * activations))
     torch.testing.assert_close(result - block.branch[-1](received[0]), block.shortcut(block.activation(values)))
 
 

@@ -18,13 +18,13 @@ def accuracies(features: FeatureSet, episodes: EpisodeIndices, scorer: Scorer) -
     """Fraction of the queries of each task whose highest score is that of their own class."""
     results = []
     for task in range(len(episodes)):
-        support = torch.stack([features.features[rows] for rows in episodes.support[task].reshape(episodes.ways, -1)])
-        rows = episodes.query[task].tolist()
-        correct = 0
-        for scores, row, way in zip(scorer(support, features.features[rows]), rows, episodes.query_ways[task].tolist(), strict=True):
-            assert features.labels[row] == episodes.classes[task, way]
+        support = torch.stack([features.features[indices] for indices in episodes.support[task].reshape(episodes.ways, -1)])
+        indices = episodes.query[task].tolist()
+        ways, correct = episodes.query_ways[task].tolist(), 0
+        for scores, index, way in zip(scorer(support, features.features[indices]), indices, ways, strict=True):
+            assert features.labels[index] == episodes.classes[task, way]
             correct += max(range(len(scores)), key=lambda candidate: float(scores[candidate])) == way
-        results.append(correct / len(rows))
+        results.append(correct / len(indices))
     return results
 
 
@@ -43,8 +43,8 @@ def made_up_tasks(
 def made_up_unequal_tasks(count: int = 4, dim: int = 12) -> FewShotTasks:
     """Tasks of three classes with one, three and two support items."""
     even = made_up_tasks(count, ways=3, shots=3, dim=dim)
-    kept = torch.tensor([0, 3, 4, 5, 6, 7])
-    return FewShotTasks(support=even.support[:, kept], labels=even.labels[:, kept], query=even.query, ways=3, shots=None)
+    members = torch.tensor([0, 3, 4, 5, 6, 7])
+    return FewShotTasks(support=even.support[:, members], labels=even.labels[:, members], query=even.query, ways=3, shots=None)
 
 
 def changed(tasks: FewShotTasks, change: Callable[[Tensor], Tensor]) -> FewShotTasks:
@@ -60,12 +60,12 @@ def first(tasks: FewShotTasks, count: int) -> FewShotTasks:
 
 
 def relabeled(tasks: FewShotTasks, order: list[int]) -> FewShotTasks:
-    """The tasks with way `order[i]` renamed to i, their support sorted anew; the queries stay where they are."""
+    """The tasks with way `order[i]` renamed to i, their support sorted by way; the queries keep their order."""
     labels = torch.tensor([order.index(way) for way in range(tasks.ways)])[tasks.labels]
-    places = labels.argsort(dim=1, stable=True)
+    order_of_items = labels.argsort(dim=1, stable=True)
     return FewShotTasks(
-        support=tasks.support.gather(1, places[..., None].expand_as(tasks.support)),
-        labels=labels.gather(1, places),
+        support=tasks.support.gather(1, order_of_items[..., None].expand_as(tasks.support)),
+        labels=labels.gather(1, order_of_items),
         query=tasks.query,
         ways=tasks.ways,
         shots=tasks.shots,

@@ -31,7 +31,7 @@ def made_up_dataset(classes: int = 10, each: int = 8, size: int = 32) -> ImageDa
     names = ("<script>alert('novel & loud')</script>", *(f"class {number}" for number in range(1, classes)))
     bounds = (0, classes // 2, classes * 7 // 10, classes)
     numbers = tuple(range(classes))
-    splits = {split: numbers[bounds[place] : bounds[place + 1]] for place, split in enumerate(SPLITS)}
+    splits = {split: numbers[bounds[number] : bounds[number + 1]] for number, split in enumerate(SPLITS)}
     return ImageDataset(name="made up", images=images, labels=labels, class_names=names, splits=splits, digest="d1" * 32)
 
 
@@ -72,7 +72,8 @@ def made_up_details(per_task: np.ndarray, classes: int = 8) -> Details:
     bins = tuple((100.0, 100 * (number + 0.5) / 15, 100 * min(1.0, (number + 2) / 18)) for number in range(15))
     return Details(
         classes=tuple(
-            ClassDetails(name=name, tasks=had, task_sum=total, queries=asked, right=good) for name, had, total, asked, good in entries
+            ClassDetails(name=name, tasks=tasks, task_sum=total, queries=queries, right=right)
+            for name, tasks, total, queries, right in entries
         ),
         confusion=tuple(sorted([*((true, true, int(count)) for true, count in enumerate(right)), *wrong])),
         hardest=tuple(HardTaskDetails(number=number, accuracy=0.25 + 0.01 * number, ways=ways) for number in range(10)),
@@ -93,7 +94,7 @@ def made_up_details(per_task: np.ndarray, classes: int = 8) -> Details:
 
 
 def made_up_run(path: Path, *, finetuned: bool = True, evaluated: bool = True) -> RunDirectory:
-    """A run after pretraining, and after the later stages if asked for."""
+    """A run after pretraining, and after the later stages on request."""
     run = RunDirectory(path)
     write_text(run.recipe, recipe_to_yaml(RECIPE))
     rows = _metrics("pretrain", PRETRAINED, 0.22)
@@ -116,8 +117,8 @@ def made_up_task(dataset: ImageDataset, wrong: int = 9) -> DrawnTask:
     """A 5-way 1-shot task of the first classes, some of whose queries are classified as the next class."""
     rows = np.stack([np.flatnonzero(dataset.labels == number) for number in range(5)])
     predicted = np.repeat(np.arange(5, dtype=np.int64)[:, None], rows.shape[1] - 1, axis=1)
-    places = np.random.default_rng(1).permutation(predicted.size)[:wrong]
-    predicted.ravel()[places] = (predicted.ravel()[places] + 1) % 5
+    wrong_queries = np.random.default_rng(1).permutation(predicted.size)[:wrong]
+    predicted.ravel()[wrong_queries] = (predicted.ravel()[wrong_queries] + 1) % 5
     return DrawnTask(
         class_names=dataset.class_names[:5],
         support=tuple(dataset.images[rows[:, :1]]),

@@ -47,8 +47,8 @@ def test_the_tables_state_every_measure_and_fit_a_terminal():
 
 
 def test_the_tables_say_which_images_were_measured():
-    seen = replace(ANALYSIS, base_from="trained", head_from="trained", settings={**ANALYSIS.settings, "temperature": 12.5})
-    flat = " ".join(printed(seen).split())
+    on_trained = replace(ANALYSIS, base_from="trained", head_from="trained", settings={**ANALYSIS.settings, "temperature": 12.5})
+    flat = " ".join(printed(on_trained).split())
     assert "600 training images of 20 base classes; 600 images of 20 novel classes, not used for selection" in flat
     assert "2,000 training images, as none were held out: optimistic" in flat
     assert "at temperature 12.5" in flat

@@ -16,7 +16,7 @@ from s2m2.reports.card import ExportedModel, model_card
 from s2m2.reports.card_parts import code, mix_words, plain, score_rows
 from s2m2.runs.checkpoint import save_outcome
 from s2m2.runs.directory import RunDirectory
-from s2m2.runs.loading import load
+from s2m2.runs.loading import LoadedBackbone, load
 from tests.evaluation.random_run import OUTCOME, random_run
 from tests.reports.made_up import made_up_dataset, made_up_results
 
@@ -37,7 +37,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
 @pytest.fixture(scope="module")
 def model(run: RunDirectory) -> ExportedModel:
     return ExportedModel(
-        folder="given",
+        folder="exported",
         trained=load(run.path),
         precision="float32",
         file="checkpoints/finetune/best.safetensors",
@@ -169,8 +169,9 @@ def test_weights_that_training_began_with_are_as_foreign_as_imported_ones(
     assert "novel classes were kept from both" in own
     assert "is not known here" not in own
     recipe = replace(RECIPE, model=ModelConfig(backbone="timm", timm="test_resnet", **begun))
-    given = replace(model, trained=replace(model.trained, recipe=recipe), results=(made_up_results("finetune", "cosine", 1, 0.6),))
-    text = model_card(run, given)
+    trained = LoadedBackbone(model.trained.backbone, recipe, model.trained.stage, run)
+    changed = replace(model, trained=trained, results=(made_up_results("finetune", "cosine", 1, 0.6),))
+    text = model_card(run, changed)
     assert text.count("is not known here") == 2
     assert "kept from both" not in text
     assert "used neither for training nor for selection" not in text
@@ -179,7 +180,8 @@ def test_weights_that_training_began_with_are_as_foreign_as_imported_ones(
 @pytest.mark.parametrize(("objective", "tagged"), [("rotation", True), ("supervised", False)])
 def test_only_a_run_of_the_method_is_tagged_as_such(run: RunDirectory, model: ExportedModel, objective: Any, tagged: bool) -> None:
     recipe = replace(RECIPE, pretrain=PretrainConfig(objective=objective))
-    text = model_card(run, replace(model, trained=replace(model.trained, recipe=recipe)))
+    trained = LoadedBackbone(model.trained.backbone, recipe, model.trained.stage, run)
+    text = model_card(run, replace(model, trained=trained))
     assert ({"s2m2", "manifold-mixup", "self-supervised-learning"} <= set(front(text)["tags"])) == tagged
     assert "S2M2" not in text
 

@@ -56,7 +56,7 @@ def export(run: RunDirectory, output: Path) -> str:
     return (output / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_command_names_every_table_that_others_lack(
+def test_the_command_names_every_dataset_that_others_lack(
     run: RunDirectory,
     glyph_folder: Path,
     another_folder: Path,
@@ -70,16 +70,16 @@ def test_the_command_names_every_table_that_others_lack(
     monkeypatch.chdir(tmp_path)
     text = export(run, Path("given away"))
     (command,) = re.findall(r"^s2m2 evaluate .*$", text, re.MULTILINE)
-    assert command == "s2m2 evaluate --run 'given away' --data.path TABLE --evaluate.novel_dataset NOVEL"
+    assert command == "s2m2 evaluate --run 'given away' --data.path DATASET --evaluate.novel_dataset NOVEL"
     assert f"`{command}` scores it" in capsys.readouterr().out
-    assert "TABLE and NOVEL are folders of images" in text
-    places = {"TABLE": str(glyph_folder), "NOVEL": str(another_folder)}
-    assert main([*(places.get(word, word) for word in shlex.split(command)[1:]), "--runtime.accelerator", "cpu"]) == 0
-    (found,) = RunDirectory(Path("given away")).results.glob("*.json")
-    assert load_results(found).data_digest == digest_of(another_folder)
+    assert "DATASET and NOVEL are folders of images" in text
+    folders = {"DATASET": str(glyph_folder), "NOVEL": str(another_folder)}
+    assert main([*(folders.get(word, word) for word in shlex.split(command)[1:]), "--runtime.accelerator", "cpu"]) == 0
+    (result,) = RunDirectory(Path("given away")).results.glob("*.json")
+    assert load_results(result).data_digest == digest_of(another_folder)
 
 
-def test_tables_that_others_have_need_no_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_datasets_that_others_have_need_no_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "datasets" / "birds").mkdir(parents=True)
     recipe = Recipe(data=DataConfig(path="datasets/birds", validation_dataset="glyphs"))
@@ -88,33 +88,33 @@ def test_tables_that_others_have_need_no_flag(tmp_path: Path, monkeypatch: pytes
     far = replace(
         recipe, data=DataConfig(path="/a/x", validation_dataset="/a/y"), evaluate=EvaluateConfig(novel_dataset="/a/x", query_dataset="gone")
     )
-    words = {"--data.path": "TABLE", "--data.validation_dataset": "VALIDATION", "--evaluate.novel_dataset": "TABLE"}
+    words = {"--data.path": "DATASET", "--data.validation_dataset": "VALIDATION", "--evaluate.novel_dataset": "DATASET"}
     assert missing_datasets(far) == {**words, "--evaluate.query_dataset": "QUERIES"}
 
 
-def test_nothing_tells_where_other_tables_runs_and_weights_lay(tmp_path: Path) -> None:
+def test_nothing_tells_where_other_datasets_runs_and_weights_lay(tmp_path: Path) -> None:
     pytest.importorskip("timm", reason="timm is not installed")
-    place = tmp_path / "secret"
-    datasets = {name: str(place / name) for name in ("base", "validation", "novel", "queries")}
+    secret = tmp_path / "secret"
+    datasets = {name: str(secret / name) for name in ("base", "validation", "novel", "queries")}
     recipe = Recipe(
         data=DataConfig(path=datasets["base"], validation_dataset=datasets["validation"], image_size=32, resize_ratio=1.15),
         model=ModelConfig(backbone="timm", timm="test_resnet"),
         evaluate=EvaluateConfig(
             novel_dataset=datasets["novel"],
             query_dataset=datasets["queries"],
-            save_tasks=place / "kept",
-            tasks_from=(place / "tasks.npz",),
-            ensemble=(place / "another",),
+            save_tasks=secret / "saved",
+            tasks_from=(secret / "tasks.npz",),
+            ensemble=(secret / "another",),
         ),
     )
-    run = random_run(place / "run", recipe, "pretrain")
-    write_text(run.recipe, recipe_to_yaml(replace(recipe, model=replace(recipe.model, weights=str(place / "begin.safetensors")))))
+    run = random_run(secret / "run", recipe, "pretrain")
+    write_text(run.recipe, recipe_to_yaml(replace(recipe, model=replace(recipe.model, weights=str(secret / "begin.safetensors")))))
     folder = tmp_path / "out"
     text = export(run, folder)
     for file in (path for path in folder.rglob("*") if path.is_file()):
         assert "secret" not in file.read_bytes().decode(errors="replace"), file.name
-    given = read_recipe(folder / "recipe.yaml")
-    assert (given.model.weights, given.evaluate.novel_dataset, given.evaluate.query_dataset) == ("begin.safetensors", "novel", "queries")
+    shared = read_recipe(folder / "recipe.yaml")
+    assert (shared.model.weights, shared.evaluate.novel_dataset, shared.evaluate.query_dataset) == ("begin.safetensors", "novel", "queries")
     assert "the dataset `base` was not at hand" in text
 
 

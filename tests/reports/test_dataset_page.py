@@ -18,7 +18,7 @@ def with_digest(dataset: ImageDataset) -> ImageDataset:
 
 
 def page_of(dataset: ImageDataset, path: Path, images: int = 3) -> str:
-    subject = dataset_subject(dataset, place="a place")
+    subject = dataset_subject(dataset, path="a place")
     observations = observe(subject)
     write_dataset_page(
         path, subject, observations, diagnose(subject, observations, ways=5, shots=1, queries=3), task="some tasks", images=images
@@ -67,19 +67,19 @@ def test_the_page_says_why_a_dataset_is_not_usable(tmp_path: Path) -> None:
 def test_small_images_of_a_strip_are_kept_pixel_by_pixel() -> None:
     images = [np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8) for seed in range(3)]
     tile = image_strip(images, alt="noise")
-    drawn = np.asarray(image_of(tile.source))
-    assert (tile.width, tile.height) == (2 * drawn.shape[1], 2 * drawn.shape[0]) == (3 * 64 + 2 * GAP, 64)
-    for place, image in enumerate(images):
-        left = place * 34
-        np.testing.assert_array_equal(drawn[:, left : left + 32, :3], image)
-    assert not drawn[:, 32:34, 3].any()
+    strip = np.asarray(image_of(tile.source))
+    assert (tile.width, tile.height) == (2 * strip.shape[1], 2 * strip.shape[0]) == (3 * 64 + 2 * GAP, 64)
+    for number, image in enumerate(images):
+        left = number * 34
+        np.testing.assert_array_equal(strip[:, left : left + 32, :3], image)
+    assert not strip[:, 32:34, 3].any()
 
 
 def test_large_images_of_a_strip_are_reduced_and_keep_their_proportions() -> None:
     tile = image_strip([np.zeros((100, 200, 3), dtype=np.uint8), np.zeros((300, 100, 3), dtype=np.uint8)], alt="black")
-    drawn = np.asarray(image_of(tile.source))
-    assert drawn.shape == (STORED_SIZE, 96 + 6 + 32, 4)
-    assert drawn[..., 3].any(axis=0).sum() == 96 + 32
+    strip = np.asarray(image_of(tile.source))
+    assert strip.shape == (STORED_SIZE, 96 + 6 + 32, 4)
+    assert strip[..., 3].any(axis=0).sum() == 96 + 32
     assert (tile.width, tile.height) == (89, 64)
 
 
@@ -94,7 +94,7 @@ def test_strips_show_readable_images_of_their_class_only() -> None:
         shown.append(row)
         return dataset.images[row]
 
-    subject = replace(dataset_subject(dataset, place="dataset"), read=read)
+    subject = replace(dataset_subject(dataset, path="dataset"), read=read)
     strips = class_strips(subject, readable, np.bincount(dataset.labels), 6, workers=1)
     assert [row for row in shown if 8 <= row < 16] == [11, 12, 13, 14, 15]
     assert len([row for row in shown if row < 8]) == 6

@@ -1,4 +1,4 @@
-"""`s2m2 export`: weights to give away, which score as in their run, with a card that says what the run's files say."""
+"""`s2m2 export`: exported weights score as in their run, and the card states what the files of the run state."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from s2m2.cli import main
 from s2m2.evaluation.results import TaskResults, load_results, save_results
-from s2m2.pipeline import evaluate_run, open_session
+from s2m2.pipeline import evaluate_run
 from s2m2.recipe import DataConfig, EvaluateConfig, ModelConfig, Recipe, RuntimeConfig, read_recipe
 from s2m2.reports.exporting import card_results
 from s2m2.runs.directory import RunDirectory
@@ -42,7 +42,7 @@ def finished(glyph_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ru
         runtime=RuntimeConfig(accelerator="cpu", threads=1),
     )
     run = random_run(tmp_path_factory.mktemp("runs") / "tiny", recipe, "pretrain", "finetune")
-    evaluate_run(open_session(recipe, run.path))
+    evaluate_run(recipe, run.path)
     return run
 
 
@@ -77,14 +77,14 @@ def test_by_the_command_of_its_card_an_export_scores_as_its_run_bit_for_bit(
     shutil.copytree(exported, tmp_path / exported.name)
     monkeypatch.chdir(tmp_path)
     (command,) = re.findall(r"^s2m2 evaluate .*$", card(exported), re.MULTILINE)
-    words = [str(glyph_folder) if word == "TABLE" else word for word in shlex.split(command)[1:]]
+    words = [str(glyph_folder) if word == "DATASET" else word for word in shlex.split(command)[1:]]
     assert main([*words, *CPU]) == 0
     folder = RunDirectory(tmp_path / exported.name)
-    ours, theirs = results(folder, "finetune"), results(finished, "finetune")
-    assert ours.keys() == theirs.keys()  # the names end in a digest of the fingerprint too
-    assert len(ours) == 2
-    for name, result in ours.items():
-        assert (result.per_task, result.fingerprint) == (theirs[name].per_task, theirs[name].fingerprint)
+    exported_values, run_values = results(folder, "finetune"), results(finished, "finetune")
+    assert exported_values.keys() == run_values.keys()  # the names end in a digest of the fingerprint too
+    assert len(exported_values) == 2
+    for name, result in exported_values.items():
+        assert (result.per_task, result.fingerprint) == (run_values[name].per_task, run_values[name].fingerprint)
     assert f"imported from run {finished.path.name}" in folder.report.read_text()
 
 
@@ -103,13 +103,13 @@ def test_an_export_in_half_the_bits_is_close(finished: RunDirectory, tmp_path: P
     stored, full = load_file(folder.best("finetune")), load_file(finished.best("finetune"))
     assert stored.keys() == full.keys()
     for name, value in full.items():
-        kept = value.dtype if value.ndim < 2 else getattr(torch, precision)
-        assert stored[name].dtype == kept
+        expected = value.dtype if value.ndim < 2 else getattr(torch, precision)
+        assert stored[name].dtype == expected
         torch.testing.assert_close(stored[name].to(value.dtype), value, rtol=relative, atol=1e-6)
     images = torch.randint(256, (6, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    ours, theirs = (load(run.path).features(images) for run in (folder, finished))
-    assert not torch.equal(ours, theirs)
-    torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.05)
+    exported_values, run_values = (load(run.path).features(images) for run in (folder, finished))
+    assert not torch.equal(exported_values, run_values)
+    torch.testing.assert_close(exported_values, run_values, rtol=0.05, atol=0.05)
     assert f"before the weights were rounded to {precision}" in card(folder.path)
 
 
@@ -117,19 +117,21 @@ def test_an_export_in_float16_scores_nearly_as_its_run(finished: RunDirectory, g
     folder = RunDirectory(export(finished, tmp_path / "out", "--precision", "float16"))
     recipe = read_recipe(folder.recipe)
     here = replace(recipe, data=replace(recipe.data, path=str(glyph_folder)), runtime=RuntimeConfig(accelerator="cpu", threads=1))
-    evaluate_run(open_session(here, folder.path))
-    ours, theirs = ({result.classifier: result for result in results(run, "finetune").values()} for run in (folder, finished))
-    assert ours.keys() == theirs.keys()
-    for head, result in ours.items():
-        assert result.fingerprint != theirs[head].fingerprint
-        assert abs(result.mean - theirs[head].mean) < 0.02
+    evaluate_run(here, folder.path)
+    exported_values, run_values = (
+        {result.classifier: result for result in results(run, "finetune").values()} for run in (folder, finished)
+    )
+    assert exported_values.keys() == run_values.keys()
+    for classifier, result in exported_values.items():
+        assert result.fingerprint != run_values[classifier].fingerprint
+        assert abs(result.mean - run_values[classifier].mean) < 0.02
 
 
 def test_an_export_of_an_export_stays_in_its_precision(finished: RunDirectory, tmp_path: Path) -> None:
     half = RunDirectory(export(finished, tmp_path / "half", "--precision", "float16"))
     again, full = RunDirectory(export(half, tmp_path / "again")), RunDirectory(export(half, tmp_path / "full", "--precision", "float32"))
-    stored, kept = load_file(half.best("finetune")), load_file(again.best("finetune"))
-    assert all(kept[name].dtype == value.dtype and torch.equal(kept[name], value) for name, value in stored.items())
+    stored, again_stored = load_file(half.best("finetune")), load_file(again.best("finetune"))
+    assert all(again_stored[name].dtype == value.dtype and torch.equal(again_stored[name], value) for name, value in stored.items())
     assert re.search(r"^\| file \|.* bytes, float16 \|$", card(again.path), re.MULTILINE)
     assert re.search(r"^\| file \|.* bytes, float32 \|$", card(full.path), re.MULTILINE)
     assert "were rounded" not in card(again.path)  # these are the weights of the export, bit for bit
@@ -159,7 +161,7 @@ def test_the_card_states_weights_data_and_selection(finished: RunDirectory, expo
     digest = json.loads((glyph_folder / "dataset.json").read_text())["digest"]
     for split, classes, images in (("base", 32, 256), ("validation", 8, 64), ("novel", 10, 80)):
         assert f"| {split} | `glyphs` | drawn by this package | {classes} | {images} | 32 x 32 | `{digest}` |" in text
-    assert f"was best: {100 * OUTCOME.best_score:.2f} ± {100 * INTERVAL:.2f} % (600 tasks, 5-way 1-shot, head `nearest_mean`)" in text
+    assert f"was best: {100 * OUTCOME.best_score:.2f} ± {100 * INTERVAL:.2f} % (600 tasks, 5-way 1-shot, classifier `nearest_mean`)" in text
     trained = load(finished.path)
     assert f"| parameters | {sum(value.numel() for value in trained.backbone.parameters()):,} |" in text
     assert "CC-BY-4.0." in text
@@ -170,13 +172,13 @@ def test_the_card_states_weights_data_and_selection(finished: RunDirectory, expo
 
 
 def test_scores_of_other_weights_are_left_out_and_counted(copied: RunDirectory) -> None:
-    kept, left_out = card_results(copied, load(copied.path))
-    assert (len(kept), left_out) == (2, 0)
+    on_card, left_out = card_results(copied, load(copied.path))
+    assert (len(on_card), left_out) == (2, 0)
     one = next(iter(results(copied, "finetune").values()))
     save_results(copied.results, replace(one, fingerprint="0" * 64, created="2099-01-01T00:00:00+00:00"))
     save_results(copied.results, replace(one, features="finetune-ensemble2", created="2099-01-01T00:00:00+00:00"))
     again, left_out = card_results(copied, load(copied.path))
-    assert ([result.file_name for result in again], left_out) == ([result.file_name for result in kept], 2)
+    assert ([result.file_name for result in again], left_out) == ([result.file_name for result in on_card], 2)
     folder = export(copied, copied.path.with_name("out"))
     assert "Left out: 2 of the run's results" in card(folder)
     assert len(ROW.findall(card(folder))) == 2
@@ -209,16 +211,26 @@ def test_nothing_tells_where_the_run_or_the_images_lay(finished: RunDirectory, e
         ("/", "dataset"),
     ],
 )
-def test_a_recipe_keeps_names_of_tables_and_no_places(dataset: str, shared: str) -> None:
+def test_a_recipe_keeps_names_of_datasets_and_no_places(dataset: str, shared: str) -> None:
     evaluate = EvaluateConfig(
         novel_dataset=dataset, query_dataset=dataset, save_tasks=Path("/a"), tasks_from=(Path("/b"),), ensemble=(Path("/c"),)
     )
     recipe = Recipe(data=DataConfig(path=dataset, validation_dataset=dataset), evaluate=evaluate, runtime=RuntimeConfig(accelerator="cuda"))
-    given = shareable(recipe, "pretrain")
-    assert {given.data.path, given.data.validation_dataset, given.evaluate.novel_dataset, given.evaluate.query_dataset} == {shared}
-    assert (given.evaluate.save_tasks, given.evaluate.tasks_from, given.evaluate.ensemble) == (None, (), ())
-    assert (given.evaluate.features, given.runtime.accelerator) == (("pretrain",), "auto")
-    assert (given.pretrain, given.finetune, given.model, given.seed) == (recipe.pretrain, recipe.finetune, recipe.model, recipe.seed)
+    public = shareable(recipe, "pretrain")
+    assert {
+        public.data.path,
+        public.data.validation_dataset,
+        public.evaluate.novel_dataset,
+        public.evaluate.query_dataset,
+    } == {shared}
+    assert (public.evaluate.save_tasks, public.evaluate.tasks_from, public.evaluate.ensemble) == (None, (), ())
+    assert (public.evaluate.features, public.runtime.accelerator) == (("pretrain",), "auto")
+    assert (public.pretrain, public.finetune, public.model, public.seed) == (
+        recipe.pretrain,
+        recipe.finetune,
+        recipe.model,
+        recipe.seed,
+    )
 
 
 def test_an_export_can_be_exported_and_keeps_its_license(exported: Path, tmp_path: Path) -> None:
@@ -253,9 +265,9 @@ def test_results_that_state_no_weights_have_to_be_younger_than_the_stage(tmp_pat
     before, after = "2001-01-01T00:00:00+00:00", "2099-01-01T00:00:00+00:00"
     crops, queries = replace(one, features="finetune-crops30"), replace(one, data_digest=f"{one.data_digest}+{'e' * 64}")
     for change in (crops, queries):
-        for place, created in enumerate((before, after, "")):
-            save_results(run.results, replace(change, seed=place, created=created))
-    kept, left_out = card_results(run, load(run.path))
+        for seed, created in enumerate((before, after, "")):
+            save_results(run.results, replace(change, seed=seed, created=created))
+    on_card, left_out = card_results(run, load(run.path))
     assert left_out == 4
-    assert {result.created for result in kept if result.features != "finetune" or "+" in result.data_digest} == {after}
-    assert len(kept) == 3
+    assert {result.created for result in on_card if result.features != "finetune" or "+" in result.data_digest} == {after}
+    assert len(on_card) == 3

@@ -92,5 +92,5 @@ def test_an_export_that_is_stopped_leaves_nothing(
     monkeypatch.setattr("s2m2.reports.exporting.model_card", stop)
     assert main(["export", "--run", str(run.path), "--output", str(run.path.with_name("new") / "out")]) == code
     assert list(run.path.parent.iterdir()) == [run.path]
-    said = capsys.readouterr().err
-    assert ("--output" in said and "No space left on device" in said) if code == 2 else "nothing was written" in said
+    message = capsys.readouterr().err
+    assert ("--output" in message and "No space left on device" in message) if code == 2 else "nothing was written" in message

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from s2m2.cli.parsing import list_flags, sort_arguments
+from s2m2.cli.parsing import list_flags, parser_flags, sort_arguments
 from s2m2.data.catalog import ImageDatasets
 from s2m2.errors import InputError
 from s2m2.evaluation.results import load_results, read_results, save_results
@@ -168,7 +168,7 @@ def test_the_command_to_run_again_has_the_same_recipe(recipe, tmp_path):
     words = shlex.split(command_again(recipe, RunDirectory(tmp_path / "one run")).replace("\\\n", " "))
     parser = recipe_parser()
     parser.add_argument("--run")
-    positional, flags = sort_arguments(words[2:], list_flags(parser))
+    positional, flags = sort_arguments(words[2:], parser_flags(parser), list_flags(parser))
     parsed = parser.parse_args(flags)
     assert positional == []
     assert parsed.pop("run") == str(tmp_path / "one run-again")

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from s2m2.classifiers import NearestMean
 from s2m2.data.catalog import ImageDatasets
-from s2m2.evaluation.classifiers import nearest_mean
 from s2m2.evaluation.evaluate import ExampleTask, example_task
 from s2m2.evaluation.features import FeatureSet
 from s2m2.reports.images import (
@@ -45,18 +45,18 @@ def test_right_queries_have_green_frames_and_wrong_ones_red_frames_with_the_pred
     for way, row in enumerate(task_tiles(example)):
         for answer, tile in zip(example.predicted[way], row.queries, strict=True):
             right = answer == way
-            drawn = pixels(tile)
-            border = np.ones(drawn.shape[:2], dtype=bool)
+            image = pixels(tile)
+            border = np.ones(image.shape[:2], dtype=bool)
             border[FRAME:-FRAME, FRAME:-FRAME] = False
-            assert (drawn[border] == (CORRECT if right else WRONG)).all()
+            assert (image[border] == (CORRECT if right else WRONG)).all()
             assert tile.note == ("" if right else example.class_names[answer])
 
 
 def test_the_image_inside_a_frame_is_the_query_with_every_pixel_a_square():
     example = made_up_task(made_up_dataset())
-    drawn = pixels(task_tiles(example)[2].queries[3])[FRAME:-FRAME, FRAME:-FRAME]
-    np.testing.assert_array_equal(drawn[::2, ::2], example.query[2][3])
-    np.testing.assert_array_equal(drawn[1::2, 1::2], example.query[2][3])
+    image = pixels(task_tiles(example)[2].queries[3])[FRAME:-FRAME, FRAME:-FRAME]
+    np.testing.assert_array_equal(image[::2, ::2], example.query[2][3])
+    np.testing.assert_array_equal(image[1::2, 1::2], example.query[2][3])
 
 
 def test_support_images_have_no_frame():
@@ -71,7 +71,7 @@ def test_correct_queries_are_counted_even_if_not_all_are_shown():
     assert all(row.total == 39 and len(row.queries) == 15 for row in rows)
 
 
-def test_a_task_of_many_classes_is_drawn_in_part():
+def test_a_task_of_many_classes_is_shown_in_part():
     example = made_up_task(made_up_dataset())
     wide = replace(
         example,
@@ -83,9 +83,9 @@ def test_a_task_of_many_classes_is_drawn_in_part():
     assert len(task_tiles(wide)) == 10
 
 
-@pytest.mark.parametrize(("size", "drawn"), [(28, 56), (32, 64), (84, 84), (300, MAX_TILE_SIZE)])
-def test_small_images_are_enlarged_by_a_whole_factor_and_large_ones_reduced(size, drawn):
-    assert resized(np.zeros((size, size, 3), dtype=np.uint8)).shape == (drawn, drawn, 3)
+@pytest.mark.parametrize(("size", "edge"), [(28, 56), (32, 64), (84, 84), (300, MAX_TILE_SIZE)])
+def test_small_images_are_enlarged_by_a_whole_factor_and_large_ones_reduced(size, edge):
+    assert resized(np.zeros((size, size, 3), dtype=np.uint8)).shape == (edge, edge, 3)
 
 
 def test_a_tile_knows_its_size():
@@ -118,7 +118,7 @@ def test_a_split_without_classes_is_left_out():
 def test_the_images_of_an_evaluated_task_are_those_of_its_indices():
     dataset = made_up_dataset()
     rows = torch.from_numpy(dataset.indices("novel"))
-    known = FeatureSet(
+    feature_set = FeatureSet(
         features=torch.zeros(len(rows), 2),
         labels=torch.from_numpy(dataset.labels)[rows],
         indices=rows,
@@ -135,10 +135,10 @@ def test_the_images_of_an_evaluated_task_are_those_of_its_indices():
         shots=1,
     )
     task = ExampleTask(episode=episode, predicted=torch.tensor([0, 1, 1, 0]))
-    example = DrawnTask.from_evaluation(lambda row: dataset.images[row], known, task, classifier="cosine", features="finetune")
+    example = DrawnTask.from_evaluation(lambda row: dataset.images[row], feature_set, task, classifier="cosine", features="finetune")
     assert example.class_names == ("class 9", "class 7")
-    for drawn, expected in ((example.support, [[72], [58]]), (example.query, [[73, 76, 79], [56]])):
-        for images, rows_of_way in zip(drawn, expected, strict=True):
+    for shown, expected in ((example.support, [[72], [58]]), (example.query, [[73, 76, 79], [56]])):
+        for images, rows_of_way in zip(shown, expected, strict=True):
             np.testing.assert_array_equal(images, dataset.images[rows_of_way])
     assert (example.correct, example.queries) == (3, 4)
 
@@ -156,14 +156,14 @@ def test_neighbors_among_the_features_stay_neighbors_in_the_plane():
 
 def test_the_projection_of_a_task_has_its_support_and_queries():
     features, spec = made_up_features(), EpisodeSpec(ways=3, shots=2, queries=4, tasks=1)
-    task = example_task(features, spec, nearest_mean, name="nearest_mean")
-    found = project_task(features, task)
-    assert found.support.sum() == 6
-    assert np.bincount(found.ways).tolist() == [6, 6, 6]
-    assert found.class_names == tuple(features.class_names[number] for number in task.episode.classes[0])
-    axes = projection_plot(found).figure.axes[0]
+    task = example_task(features, spec, NearestMean())
+    projection = project_task(features, task)
+    assert projection.support.sum() == 6
+    assert np.bincount(projection.ways).tolist() == [6, 6, 6]
+    assert projection.class_names == tuple(features.class_names[number] for number in task.episode.classes[0])
+    axes = projection_plot(projection).figure.axes[0]
     assert sum(len(points.get_offsets()) for points in axes.collections) == 18
-    few = example_task(features, replace(spec, queries=1), nearest_mean, name="nearest_mean")
+    few = example_task(features, replace(spec, queries=1), NearestMean())
     assert project_task(features, few) is None
 
 
@@ -189,15 +189,15 @@ def test_hard_tasks_show_the_worst_class_first_and_the_predicted_class_of_each_q
     dataset = made_up_dataset(each=20)
     hard = made_up_details(np.full(400, 0.5)).hardest[0]
     ways = tuple(replace(way, right=15 - number, wrong=((1, 0),) * number) for number, way in enumerate(hard.ways * 2))
-    drawn = hard_task_tiles(replace(hard, ways=ways), lambda index: dataset.images[index])
-    assert drawn.classes == 10
-    assert [way.correct for way in drawn.ways] == [6, 7, 8, 9, 10, 11][:MAX_HARD]
-    assert all(len(way.queries) <= MAX_HARD for way in drawn.ways)
-    assert drawn.ways[0].queries[0].note == ways[0].name
+    tiles = hard_task_tiles(replace(hard, ways=ways), lambda index: dataset.images[index])
+    assert tiles.classes == 10
+    assert [way.correct for way in tiles.ways] == [6, 7, 8, 9, 10, 11][:MAX_HARD]
+    assert all(len(way.queries) <= MAX_HARD for way in tiles.ways)
+    assert tiles.ways[0].queries[0].note == ways[0].name
 
 
 @pytest.mark.parametrize("ways", [2, 40])
 def test_tasks_of_few_and_of_many_ways_have_a_projection(ways):
     features = made_up_features(classes=ways, spread=0.5)
-    task = example_task(features, EpisodeSpec(ways=ways, shots=2, queries=4, tasks=1), nearest_mean, name="nearest_mean")
+    task = example_task(features, EpisodeSpec(ways=ways, shots=2, queries=4, tasks=1), NearestMean())
     assert torch.from_numpy(project_task(features, task).points).isfinite().all()

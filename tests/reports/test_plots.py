@@ -50,9 +50,9 @@ def test_the_curves_show_the_logged_values_over_all_epochs(run):
 def test_the_validation_plot_marks_the_best_epoch_and_the_stopping_point(run):
     axes = training_plots(read_metrics(run.metrics), "finetune", FINETUNED)[1].figure.axes[0]
     marks = {line.get_label(): line for line in axes.lines}
-    kept, stop = marks["best: 58.62 % after epoch 3"], marks["stopped by patience (4)"]
-    assert list(kept.get_xdata()) == [FINETUNED.best_epoch]
-    np.testing.assert_allclose(kept.get_ydata(), [FINETUNED.best_score])
+    best, stop = marks["best: 58.62 % after epoch 3"], marks["stopped by patience (4)"]
+    assert list(best.get_xdata()) == [FINETUNED.best_epoch]
+    np.testing.assert_allclose(best.get_ydata(), [FINETUNED.best_score])
     assert set(stop.get_xdata()) == {FINETUNED.epochs}
 
 
@@ -91,11 +91,11 @@ def test_the_histogram_marks_the_means_and_counts_every_task():
 
 
 def test_an_svg_is_one_element_with_variable_colors_that_loads_nothing():
-    drawn = svg(distribution_plot([made_up_results("finetune", "cosine", 5, 0.8)]))
-    assert "http" not in drawn
-    assert "var(--red)" in drawn
-    assert "#c4512d" not in drawn
-    root = ET.fromstring(drawn.replace("xlink:href", "href"))
+    element = svg(distribution_plot([made_up_results("finetune", "cosine", 5, 0.8)]))
+    assert "http" not in element
+    assert "var(--red)" in element
+    assert "#c4512d" not in element
+    root = ET.fromstring(element.replace("xlink:href", "href"))
     assert root.tag == "svg"
     assert root.attrib["role"] == "img"
     assert root[0].tag == "title"
@@ -120,15 +120,15 @@ def test_curves_run_through_the_means_of_each_classifier_on_the_last_features():
         for ways in (5, 10)
     ]
     (grid,) = score_grids(results)
-    drawn = accuracy_curves(grid)
-    assert [plot.title for plot in drawn] == [
+    plots = accuracy_curves(grid)
+    assert [plot.title for plot in plots] == [
         "Accuracy against shots, 5 ways",
         "Accuracy against shots, 10 ways",
         "Accuracy against ways, 1 shot",
         "Accuracy against ways, 2 shots",
         "Accuracy against ways, 5 shots",
     ]
-    lines = {container.get_label(): container.lines[0] for container in drawn[1].figure.axes[0].containers}
+    lines = {container.get_label(): container.lines[0] for container in plots[1].figure.axes[0].containers}
     expected = [one.mean for one in results if (one.features, one.classifier, one.ways) == ("finetune", "cosine", 10)]
     np.testing.assert_allclose(np.array(lines["cosine classifier"].get_xdata(), dtype=float), [1, 2, 5])
     np.testing.assert_allclose(np.array(lines["cosine classifier"].get_ydata(), dtype=float), expected)

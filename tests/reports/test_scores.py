@@ -61,7 +61,7 @@ def test_the_score_table_sets_the_stages_side_by_side_in_percent():
 
 
 def test_fifteen_classifiers_on_three_features_fit_80_characters_and_no_name_is_cut():
-    classifiers = [f"a_head_of_long_name_{number}" for number in range(15)]
+    classifiers = [f"a_classifier_of_long_name_{number}" for number in range(15)]
     results = [
         four_tasks(features, classifier, shots, 0.5)
         for classifier in classifiers

@@ -10,9 +10,9 @@ DETAILS = made_up_details(np.random.default_rng(0).uniform(0.2, 0.9, 400))
 
 def test_the_confusion_matrix_states_the_percentage_of_each_pair_of_classes():
     axes = confusion_plot(DETAILS).figure.axes[0]
-    drawn = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in axes.texts}
+    cells = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in axes.texts}
     for true, predicted, count in DETAILS.confusion:
-        assert drawn[true, predicted] == f"{100 * count / DETAILS.classes[true].queries:.0f}"
+        assert cells[true, predicted] == f"{100 * count / DETAILS.classes[true].queries:.0f}"
     assert len(axes.get_yticklabels()) == len(DETAILS.classes)
 
 

@@ -60,8 +60,8 @@ def test_weights_optimizer_and_progress_come_back_bit_for_bit(tmp_path: Path) ->
     save_last(tmp_path / "last.pt", backbone, head, optimizer, progress)
     other_backbone, other_head, other_optimizer = networks()
     assert load_last(tmp_path / "last.pt", other_backbone, other_head, other_optimizer) == progress
-    for ours, theirs in zip(backbone.state_dict().values(), other_backbone.state_dict().values(), strict=True):
-        assert torch.equal(ours, theirs)
+    for first, second in zip(backbone.state_dict().values(), other_backbone.state_dict().values(), strict=True):
+        assert torch.equal(first, second)
     assert str(optimizer.state_dict()) == str(other_optimizer.state_dict())
 
 
@@ -85,11 +85,11 @@ def test_what_the_optimizer_remembers_takes_the_memory_order_of_the_weights(tmp_
     other_backbone.to(memory_format=torch.channels_last)
     other = torch.optim.Adam([*other_backbone.parameters(), *other_head.parameters()])
     load_last(tmp_path / "last.pt", other_backbone, other_head, other)
-    for weight, kept in other.state.items():
-        assert kept["exp_avg"].stride() == kept["exp_avg_sq"].stride() == weight.stride()
-    for ours, theirs in zip(optimizer.state.values(), other.state.values(), strict=True):
-        assert torch.equal(ours["exp_avg"], theirs["exp_avg"])
-        assert torch.equal(ours["step"], theirs["step"])
+    for weight, moments in other.state.items():
+        assert moments["exp_avg"].stride() == moments["exp_avg_sq"].stride() == weight.stride()
+    for first, second in zip(optimizer.state.values(), other.state.values(), strict=True):
+        assert torch.equal(first["exp_avg"], second["exp_avg"])
+        assert torch.equal(first["step"], second["step"])
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("full"), RuntimeError("CUDA error: out of memory")])

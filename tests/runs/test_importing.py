@@ -42,7 +42,7 @@ def test_the_run_of_a_checkpoint_has_the_authors_features(tmp_path: Path, stage:
     torch.testing.assert_close(backbone(images), released_network(WIDTH, 200)(images), rtol=1e-5, atol=1e-5)
 
 
-def test_a_run_says_where_it_came_from_and_keeps_the_heads(tmp_path: Path) -> None:
+def test_a_run_says_where_it_came_from_and_keeps_its_heads(tmp_path: Path) -> None:
     rotate = {"0.weight": torch.zeros(4, 4 * WIDTH), "0.bias": torch.zeros(4)}
     run = run_of(tmp_path, outputs=351, rotate=rotate)
     facts = json.loads(run.imported.read_text())
@@ -98,7 +98,7 @@ def test_an_old_torch_file_is_told_from_a_pickle(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ({"epoch": 1}, "no dict under the name state"),
         ([1], "no dict under the name state"),
@@ -109,12 +109,12 @@ def test_an_old_torch_file_is_told_from_a_pickle(tmp_path: Path) -> None:
     ],
 )
 def test_a_checkpoint_of_another_form_is_one_line_and_leaves_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: object, said: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: object, message: str
 ) -> None:
     torch.save(content, tmp_path / "bad.tar")
     assert main(["import", str(tmp_path / "bad.tar"), "--output", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert "bad.tar" in error
     assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()

@@ -32,10 +32,10 @@ def test_a_second_training_is_refused_in_one_line_until_the_first_is_killed(
         assert holder.stdout.readline() == "True\n"
         flags = tiny_flags(glyph_folder, run.path, pretrain__epochs="1")
         assert main(["pretrain", *flags]) == 2
-        told = capsys.readouterr()
-        assert told.err == f"s2m2 pretrain: --run {run.path} is being trained by another process\n"
-        assert told.out == ""
-        assert list(run.path.iterdir()) == [run.training_lock]  # not even that somebody asked
+        output = capsys.readouterr()
+        assert output.err == f"s2m2 pretrain: --run {run.path} is being trained by another process\n"
+        assert output.out == ""
+        assert list(run.path.iterdir()) == [run.training_lock]  # the refused call leaves no trace
     finally:
         holder.kill()
         holder.communicate()

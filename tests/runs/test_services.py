@@ -78,10 +78,11 @@ def test_mlflow_has_one_run_with_every_figure_once_and_the_recipe(tmp_path: Path
     run = killed_and_continued(tmp_path / "100% a run", "mlflow")
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/100%25 a run/mlflow.db")
     experiment = client.get_experiment_by_name("s2m2")
-    (kept,) = client.search_runs([experiment.experiment_id])
-    assert (kept.info.run_name, kept.info.status) == ("100% a run", "FINISHED")
-    assert kept.data.params == {"seed": "3", "model.width": "4", "model.weights": "None"}
-    values = [((one.key, one.step), one.value) for name in kept.data.metrics for one in client.get_metric_history(kept.info.run_id, name)]
+    (logged,) = client.search_runs([experiment.experiment_id])
+    assert (logged.info.run_name, logged.info.status) == ("100% a run", "FINISHED")
+    assert logged.data.params == {"seed": "3", "model.width": "4", "model.weights": "None"}
+    histories = (client.get_metric_history(logged.info.run_id, name) for name in logged.data.metrics)
+    values = [((one.key, one.step), one.value) for history in histories for one in history]
     assert len(values) == len(dict(values))
     assert dict(values) == figures(run)
     assert Path(experiment.artifact_location).parent == run.path
@@ -92,7 +93,7 @@ def test_wandb_has_one_run_with_every_figure_and_the_recipe(tmp_path: Path, offl
     pytest.importorskip("wandb")
     messages = pytest.importorskip("wandb.proto.wandb_internal_pb2")
     run = killed_and_continued(tmp_path / "run", "wandb")
-    found: dict[tuple[str, int], float] = {}
+    logged: dict[tuple[str, int], float] = {}
     starts = []
     for path in (run.path / "wandb").glob("offline-run-*/*.wandb"):
         for content in records(path.read_bytes()):
@@ -105,8 +106,8 @@ def test_wandb_has_one_run_with_every_figure_and_the_recipe(tmp_path: Path, offl
             if record.HasField("history"):
                 row = {"".join(item.nested_key) or item.key: json.loads(item.value_json) for item in record.history.item}
                 (step,) = [value for name, value in row.items() if name.endswith("/step")]
-                found |= {(name, step): value for name, value in row.items() if name.count("/") == 2}
-    assert found == figures(run)
+                logged |= {(name, step): value for name, value in row.items() if name.count("/") == 2}
+    assert logged == figures(run)
     identity = json.loads(run.loggers.read_text())["wandb"]["id"]
     assert set(starts) == {(identity, "s2m2", "run", True)}  # of the start that was killed the client may have written nothing yet
     assert not list(offline.iterdir())
@@ -125,14 +126,14 @@ def test_mlflow_in_the_run_directory_needs_what_keeps_a_database(offline: Path, 
 
 def records(content: bytes) -> Iterator[bytes]:
     """The messages of a file of W&B's client: a header of 7 bytes, then LevelDB's log, blocks of 32 KiB that hold parts of messages."""
-    place, parts = 7, b""
-    while place + 7 <= len(content):
-        if place % 32768 > 32768 - 7:  # no room for the head of a part
-            place += -place % 32768
+    offset, parts = 7, b""
+    while offset + 7 <= len(content):
+        if offset % 32768 > 32768 - 7:  # no room for the head of a part
+            offset += -offset % 32768
             continue
-        _, length, kind = struct.unpack_from("<IHB", content, place)
-        parts += content[place + 7 : place + 7 + length]
-        place += 7 + length
+        _, length, kind = struct.unpack_from("<IHB", content, offset)
+        parts += content[offset + 7 : offset + 7 + length]
+        offset += 7 + length
         if kind in (1, 4):  # whole, or the last part
             yield parts
             parts = b""

@@ -45,18 +45,18 @@ class FakeMLflow(ModuleType):
         self.parameters: dict[str, str] = {}
         self.states: list[tuple[str, str]] = []
         self.largest_call = 0
-        self.place: str | None = "http://server"
+        self.uri: str | None = "http://server"
         self.artifacts: str | None = None
         self.entities = SimpleNamespace(
             Metric=lambda key, value, timestamp, step: (key, value, step), Param=lambda key, value: (key, value)
         )
 
     def is_tracking_uri_set(self) -> bool:
-        return self.place is not None
+        return self.uri is not None
 
     def MlflowClient(self, tracking_uri: str | None = None) -> "FakeMLflow":
         assert (tracking_uri is None) == self.is_tracking_uri_set()
-        self.place = self.place or tracking_uri
+        self.uri = self.uri or tracking_uri
         return self
 
     def get_experiment_by_name(self, name: str) -> SimpleNamespace | None:
@@ -129,10 +129,10 @@ def test_mlflow_continues_one_run_for_both_stages(tmp_path: Path, mlflow: FakeML
 
 
 def test_mlflow_writes_into_the_run_directory_where_no_other_place_is_named(tmp_path: Path, mlflow: FakeMLflow) -> None:
-    mlflow.place = None
+    mlflow.uri = None
     with MetricLog(RunDirectory(tmp_path / "a run"), "pretrain", 0, loggers=("mlflow",)):
         pass
-    assert mlflow.place == f"sqlite:///{tmp_path}/a%20run/mlflow.db"
+    assert mlflow.uri == f"sqlite:///{tmp_path}/a%20run/mlflow.db"
     assert mlflow.artifacts == f"{tmp_path}/a run/mlflow"
 
 
@@ -195,7 +195,7 @@ def test_services_that_had_begun_are_closed_as_failed_when_a_later_one_cannot(
     tmp_path: Path, wandb: FakeWandb, mlflow: FakeMLflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mlflow, "update_run", lambda *_, **__: (_ for _ in ()).throw(ConnectionError("no route")))
-    for number, ended in enumerate(([], None)):  # the second time closing fails too, which is not what is told
+    for number, ended in enumerate(([], None)):  # the second time closing fails too, which is not reported
         monkeypatch.setattr(wandb, "ended", ended)
         with pytest.raises(InputError, match=r"^--runtime\.loggers mlflow cannot begin: no route$"):
             MetricLog(RunDirectory(tmp_path / str(number)), "pretrain", 0, loggers=("wandb", "mlflow"))

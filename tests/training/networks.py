@@ -6,13 +6,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from s2m2.data.dataset import ImageDataset
+from s2m2.data.dataset import ImageDataset, LabeledImages
 from s2m2.models import Backbone, build_backbone
 from s2m2.random import StepStream, generator_for
 from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, PretrainConfig, Recipe, TrainingConfig
 from s2m2.recipe.training import ObjectiveName
 from s2m2.training.objectives import finetune_objective, pretrain_objective
-from s2m2.training.step import Mark, StageSettings, TrainingImages, TrainingStep, prepare
+from s2m2.training.step import Mark, StageSettings, TrainingStep, prepare
 from tests.models.tiny import tiny_backbone
 
 BATCH, CLASSES = 16, 5
@@ -35,7 +35,7 @@ def step_maker(dataset: ImageDataset, recipe: Recipe, config: TrainingConfig, ac
     if config.stage == "finetune":
         objective = finetune_objective(recipe, objective)
     indices, settings = torch.from_numpy(dataset.indices("base")), StageSettings.of(recipe, config)
-    images = TrainingImages(images=dataset.image_tensor(), indices=indices, labels=torch.from_numpy(dataset.labels)[indices])
+    images = LabeledImages(images=dataset.image_tensor(), indices=indices, labels=torch.from_numpy(dataset.labels)[indices])
     fabric = Fabric(accelerator=accelerator, devices=1)
     return lambda mark: TrainingStep(fabric, prepare(fabric, backbone, objective, settings), images, settings, mark)
 

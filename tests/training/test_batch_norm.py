@@ -49,12 +49,12 @@ def test_one_process_normalizes_as_torch_does(
 ) -> None:
     reference = nn.BatchNorm2d(4)
     nn.init.uniform_(reference.weight, 0.5, 2, generator=generator_for(0, "weight"))
-    ours = GlobalBatchNorm2d(4)
-    ours.load_state_dict(reference.state_dict())
+    global_norm = GlobalBatchNorm2d(4)
+    global_norm.load_state_dict(reference.state_dict())
     values = (3 * torch.randn(8, 4, 5, 5, generator=generator_for(0, "values")) + 2).to(kind).to(memory_format=layout)
     incoming = torch.randn(8, 4, 5, 5, generator=generator_for(0, "sent")).to(kind)
     results = []
-    for norm in (ours, reference):
+    for norm in (global_norm, reference):
         inputs = values.clone().requires_grad_(needs_gradient)
         out = norm(inputs)
         out.backward(incoming)

@@ -32,23 +32,23 @@ def losses(compiled, steps):
     objective = finetune_objective(recipe, inner)
     if compiled:
         compile_networks(backbone, objective, backend="aot_eager")
-    found, graphs = [], []
+    values, graphs = [], []
     for step in steps:
         loss = objective(backbone, views, labels, StepStream(seed=0, stage="finetune", step=step, batch_size=BATCH)).total
         loss.backward()
-        found.append(float(loss))
+        values.append(float(loss))
         graphs.append(counters["stats"]["unique_graphs"])
     with uncompiled(compiled), torch.inference_mode():
         features = backbone.eval()(torch.randn(3, 3, 28, 28, generator=generator_for(0, "others")))
     graphs.append(counters["stats"]["unique_graphs"])
-    return found, graphs, features, len(backbone.stages)
+    return values, graphs, features, len(backbone.stages)
 
 
 steps = list(range(24))
-eager, none, seen, _ = losses(False, steps)
+eager, none, features, _ = losses(False, steps)
 assert none[-1] == 0
-compiled, graphs, seen_too, stages = losses(True, steps)
-assert torch.allclose(seen, seen_too, atol=1e-3)
+compiled, graphs, compiled_features, stages = losses(True, steps)
+assert torch.allclose(features, compiled_features, atol=1e-3)
 streams = [StepStream(seed=0, stage="finetune", step=step, batch_size=BATCH) for step in steps[:12]]
 stages_mixed = {sample_step_mix(recipe.finetune.mix, stages, labels, stream).stage for stream in streams}
 difference = max(abs(one - other) for one, other in zip(eager, compiled))
@@ -61,7 +61,7 @@ def test_whichever_stage_is_mixed_the_same_graphs_serve_it_and_nothing_is_compil
     assert done.returncode == 0, done.stderr
     mixed, stages, settled, at_end, difference, breaks = done.stdout.split()
     assert int(mixed) == int(stages)  # every stage was mixed in the first half
-    # Every stage of the backbone, and the class head: on mixed and on turned images, of which there are fewer. The turn head: one.
+    # Every stage of the backbone, and the class head: on mixed and on rotated images, of which there are fewer. The rotation head: one.
     assert int(settled) == int(at_end) == 2 * (int(stages) + 1) + 1
     assert int(breaks) == 0
     assert float(difference) < 1e-3

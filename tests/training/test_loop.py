@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from s2m2.data.augment import evaluation_view
-from s2m2.data.dataset import ImageDataset
+from s2m2.data.dataset import ImageDataset, LabeledImages
 from s2m2.models import Backbone, build_backbone, initialize
 from s2m2.random import generator_for
 from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, TrainingConfig, ValidationConfig
@@ -19,7 +19,7 @@ from s2m2.runs.directory import RunDirectory
 from s2m2.runs.logging import read_metrics
 from s2m2.training.loop import Score, train_stage
 from s2m2.training.objectives import Objective, finetune_objective, pretrain_objective
-from s2m2.training.step import StageSettings, TrainingImages, TrainingStep
+from s2m2.training.step import StageSettings, TrainingStep
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CONSTANT = OptimizerConfig(name="adam", learning_rate=1e-3, schedule="constant")
@@ -31,9 +31,9 @@ class Killed(BaseException):
     """Stands for kill -9: nothing in the package can catch it."""
 
 
-def images(dataset: ImageDataset) -> TrainingImages:
+def images(dataset: ImageDataset) -> LabeledImages:
     indices = torch.from_numpy(dataset.indices("base"))
-    return TrainingImages(images=dataset.image_tensor(), indices=indices, labels=torch.from_numpy(dataset.labels)[indices])
+    return LabeledImages(images=dataset.image_tensor(), indices=indices, labels=torch.from_numpy(dataset.labels)[indices])
 
 
 def networks(config: TrainingConfig, dataset: ImageDataset, backbone: str = "conv4") -> tuple[Backbone, Objective]:
@@ -136,10 +136,10 @@ def test_fine_tuning_that_never_helps_keeps_the_weights_it_started_from(tmp_path
     config = FinetuneConfig(epochs=5, batch_size=32, patience=1)
     outcome, _ = train(tmp_path, small_glyphs, config, scores=[0.8, 0.7])
     assert (outcome.epochs, outcome.best_epoch, outcome.stopped_early) == (1, 0, True)
-    kept, _ = networks(config, small_glyphs)
+    best, _ = networks(config, small_glyphs)
     start, _ = networks(config, small_glyphs)
-    load_best(RunDirectory(tmp_path).best("finetune"), kept)
-    assert equal(kept.state_dict(), start.state_dict())
+    load_best(RunDirectory(tmp_path).best("finetune"), best)
+    assert equal(best.state_dict(), start.state_dict())
 
 
 def test_validation_comes_every_so_many_epochs_and_after_the_last(tmp_path: Path, small_glyphs: ImageDataset) -> None:
@@ -189,20 +189,20 @@ def test_training_learns_the_classes(tmp_path: Path, small_glyphs: ImageDataset)
 
 def test_the_average_of_the_weights_is_what_is_kept(tmp_path: Path, small_glyphs: ImageDataset) -> None:
     _, last = train(tmp_path, small_glyphs, replace(CONFIG, ema_decay=0.9))
-    kept, _ = networks(CONFIG, small_glyphs)
-    load_best(RunDirectory(tmp_path).best("pretrain"), kept)
+    best, _ = networks(CONFIG, small_glyphs)
+    load_best(RunDirectory(tmp_path).best("pretrain"), best)
     name = "stages.3.0.weight"
-    assert not torch.equal(kept.state_dict()[name], last[name])
+    assert not torch.equal(best.state_dict()[name], last[name])
     state = torch.load(RunDirectory(tmp_path).last("pretrain"), weights_only=True)
-    assert torch.equal(state["backbone"][name], last[name])
+    assert torch.equal(state["weights"][f"backbone.{name}"], last[name])
 
 
 def test_reestimated_statistics_are_those_of_the_saved_weights_without_augmentation(tmp_path: Path, small_glyphs: ImageDataset) -> None:
     every = replace(CONFIG, epochs=1, bn_recalibration_images=256)
     train(tmp_path, small_glyphs, every)
-    kept, _ = networks(CONFIG, small_glyphs)
-    load_best(RunDirectory(tmp_path).best("pretrain"), kept)
+    best, _ = networks(CONFIG, small_glyphs)
+    load_best(RunDirectory(tmp_path).best("pretrain"), best)
     base = images(small_glyphs)
-    first = kept.stages[0][0](evaluation_view(base.images[base.indices], DataConfig(image_size=28, resize_ratio=1.15)))
+    first = best.stages[0][0](evaluation_view(base.images[base.indices], DataConfig(image_size=28, resize_ratio=1.15)))
     # All 256 base images once: the mean of the means of equal batches is the mean of all.
-    torch.testing.assert_close(kept.stages[0][1].running_mean, first.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(best.stages[0][1].running_mean, first.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)

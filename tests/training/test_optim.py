@@ -57,12 +57,12 @@ def test_each_name_is_its_optimizer_and_vectors_do_not_decay(name: str, kind: ty
     networks = torch.nn.ModuleList([tiny_backbone("conv4"), CosineHead(8, 3, 2.0)])
     optimizer = build_optimizer(OptimizerConfig(name=name, weight_decay=0.1), networks)  # type: ignore[arg-type]
     assert type(optimizer) is kind
-    decayed, kept = optimizer.param_groups
+    decayed, undecayed = optimizer.param_groups
     assert decayed["weight_decay"] == 0.1
-    assert kept["weight_decay"] == 0
+    assert undecayed["weight_decay"] == 0
     assert all(values.ndim > 1 for values in decayed["params"])
-    assert all(values.ndim == 1 for values in kept["params"])
-    assert len(decayed["params"]) + len(kept["params"]) == len(list(networks.parameters()))
+    assert all(values.ndim == 1 for values in undecayed["params"])
+    assert len(decayed["params"]) + len(undecayed["params"]) == len(list(networks.parameters()))
 
 
 def test_the_rate_of_a_step_reaches_all_groups() -> None:
@@ -119,16 +119,16 @@ def test_it_is_torchs_average_to_the_last_bit_and_goes_on_from_its_state() -> No
         else:
             torch._foreach_copy_(averages, values)
 
-    ours, theirs = MovingAverage(module, 0.9), AveragedModel(module, multi_avg_fn=blend, use_buffers=True)
+    average, reference = MovingAverage(module, 0.9), AveragedModel(module, multi_avg_fn=blend, use_buffers=True)
     for update in range(6):
         module(torch.randn(4, 3, generator=generator_for(0, update)))
         with torch.no_grad():
             module[0].weight.add_(torch.randn(2, 3, generator=generator_for(1, update)))
-        ours.update_parameters(module)
-        theirs.update_parameters(module)
+        average.update_parameters(module)
+        reference.update_parameters(module)
         if update == 2:
-            state = theirs.state_dict()  # what checkpoints of earlier versions hold
-            ours = MovingAverage(module, 0.9)
-            ours.load_state_dict(state)
-    for name, values in theirs.state_dict().items():
-        assert torch.equal(ours.state_dict()[name], values), name
+            state = reference.state_dict()  # what checkpoints of earlier versions hold
+            average = MovingAverage(module, 0.9)
+            average.load_state_dict(state)
+    for name, values in reference.state_dict().items():
+        assert torch.equal(average.state_dict()[name], values), name

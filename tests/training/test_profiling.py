@@ -1,14 +1,18 @@
-"""Profiling: the parts are all of the time, blocks alternate, and bare steps learn on the same images."""
+"""Profiling: the parts are all of the time, blocks alternate, and bare steps learn on the same images; `s2m2 profile`."""
 
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 
+from s2m2.cli import main
 from s2m2.data.dataset import ImageDataset
 from s2m2.recipe import TrainingConfig
 from s2m2.training.profiling import PARTS, Stopwatch, alternate, bare_step, profile_step, step_numbers
+from tests.integration.tiny import tiny_flags
 from tests.training.networks import step_maker, tiny_recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -41,9 +45,9 @@ def test_blocks_alternate_and_the_first_round_is_not_counted() -> None:
     def block(name: str) -> Callable[[int], Callable[[], object]]:
         return lambda repeat: lambda: done.append((name, repeat))
 
-    found = alternate({"a": block("a"), "b": block("b")}, 2, CPU)
+    durations = alternate({"a": block("a"), "b": block("b")}, 2, CPU)
     assert done == [("a", 0), ("b", 0), ("b", 1), ("a", 1), ("a", 2), ("b", 2)]
-    assert {name: len(taken) for name, taken in found.items()} == {"a": 2, "b": 2}
+    assert {name: len(taken) for name, taken in durations.items()} == {"a": 2, "b": 2}
 
 
 def test_preparing_a_block_is_not_timed() -> None:
@@ -64,3 +68,48 @@ def test_a_bare_step_is_a_step_on_the_images_of_step_0(small_glyphs: ImageDatase
     assert torch.equal(real.total, bare.total)  # type: ignore[attr-defined]
     states = [step.prepared.networks.state_dict() for step in (one, other)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def profile_flags(dataset: Path, **changes: str) -> list[str]:
+    """Those of the tiny recipe, without a run directory."""
+    words = tiny_flags(dataset, Path("unused"), **changes)
+    position = words.index("--run-dir")
+    return ["profile", "--steps", "1", "--repeats", "1", *words[:position], *words[position + 2 :]]
+
+
+def test_both_stages_are_taken_apart_and_nothing_is_written(
+    glyph_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(profile_flags(glyph_folder)) == 0
+    printed = capsys.readouterr().out
+    for words in ("waiting", "augmentation", "forward", "backward", "optimizer", "everything else", "pretrain, 32", "finetune, 32"):
+        assert words in printed
+    assert printed.count("images/s; bare step") == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_figures_can_be_had_as_json(glyph_folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "profile.json"
+    assert main([*profile_flags(glyph_folder, pretrain__objective="exemplar"), "--output", str(output)]) == 0
+    profiles = json.loads(output.read_text())
+    assert [profile["stage"] for profile in profiles] == ["pretrain", "finetune"]
+    assert all(profile["images_per_second"] > 0 for profile in profiles)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["--steps", "0"], "--steps is 0, but must be 1 or more"),
+        (["--repeats", "none"], "--repeats"),
+        (["--pretrain.batch_size", "10000"], "too few for a batch size of 10000"),
+        (["--run", "somewhere"], "--run"),
+    ],
+)
+def test_what_cannot_be_profiled_is_one_line(
+    glyph_folder: Path, capsys: pytest.CaptureFixture[str], changes: list[str], message: str
+) -> None:
+    assert main([*profile_flags(glyph_folder), *changes]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1

@@ -1,13 +1,14 @@
+"""Warnings of classifiers that assume balanced queries."""
+
 from pathlib import Path
 
 import pytest
 
 from s2m2.evaluation.scoring import warn_of_balance
 from s2m2.recipe import EvaluateConfig
-from s2m2.recipe.transductive import LaplacianShotConfig
 
 
-def test_a_line_for_each_head_and_protocol_that_do_not_go_together(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_for_each_classifier_and_unsuitable_protocol(capsys: pytest.CaptureFixture[str]) -> None:
     warn_of_balance(EvaluateConfig(classifiers=("pt_map", "alpha_tim", "cosine"), protocols=("fixed", "dirichlet", "variable", "s2m2")))
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" (")[0] for line in lines] == ["warning: PT-MAP"] * 3
@@ -19,7 +20,7 @@ def test_nothing_where_queries_are_balanced(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == ""
 
 
-def test_one_line_a_head_where_tasks_come_from_files(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_line_per_classifier_where_tasks_come_from_files(capsys: pytest.CaptureFixture[str]) -> None:
     warn_of_balance(EvaluateConfig(classifiers=("tim", "cosine"), tasks_from=(Path("a.npz"), Path("b.npz")), protocols=("fixed", "s2m2")))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1
@@ -28,6 +29,5 @@ def test_one_line_a_head_where_tasks_come_from_files(capsys: pytest.CaptureFixtu
 
 @pytest.mark.parametrize("rectify", [True, False])
 def test_laplacian_shot_assumes_balance_where_it_rectifies(capsys: pytest.CaptureFixture[str], rectify: bool) -> None:
-    settings = LaplacianShotConfig(rectify=rectify)
-    warn_of_balance(EvaluateConfig(classifiers=("laplacian_shot",), protocols=("dirichlet",), laplacian_shot=settings))
+    warn_of_balance(EvaluateConfig(classifiers=({"name": "laplacian_shot", "rectify": rectify},), protocols=("dirichlet",)))
     assert ("LaplacianShot" in capsys.readouterr().out) == rectify
