@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from s2m2.classifiers import BDCSPN as BDCSPN
     from s2m2.classifiers import TIM as TIM
     from s2m2.classifiers import AlphaTIM as AlphaTIM
+    from s2m2.classifiers import BaseStatistics as BaseStatistics
     from s2m2.classifiers import ConvergedCosine as ConvergedCosine
     from s2m2.classifiers import CosineCentroid as CosineCentroid
     from s2m2.classifiers import CosineClassifier as CosineClassifier
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 _CLASSIFIERS = """CosineClassifier ConvergedCosine NearestMean CosineCentroid LogisticRegression LinearSVM Ridge DistributionCalibration
     SoftKMeans BDCSPN LaplacianShot TIM FastTIM AlphaTIM FastAlphaTIM PTMap TransductiveFinetuning"""
 _MODULES = {
-    "s2m2.classifiers": _CLASSIFIERS,
+    "s2m2.classifiers": _CLASSIFIERS + " BaseStatistics",
     "s2m2.errors": "InputError",
     "s2m2.evaluation": "compare evaluate",
     "s2m2.mixup": "ManifoldMixup",

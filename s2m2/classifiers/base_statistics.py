@@ -24,12 +24,12 @@ class BaseStatistics:
     def from_features(
         cls, features: Tensor | np.ndarray, labels: Tensor | np.ndarray, *, covariances: bool = True, fingerprint: str = ""
     ) -> "BaseStatistics":
-        """Statistics of features "image dim" with a whole number a label.
+        """Statistics of features "image dim" and their labels, of any kind.
 
         Args:
             covariances: take up to dim x dim values a class; only `calibrated` needs them.
         """
-        features, labels = torch.as_tensor(features), torch.as_tensor(labels)
+        features, labels = torch.as_tensor(features), torch.as_tensor(np.unique(np.asarray(labels), return_inverse=True)[1])
         classes = [features[labels == label] for label in labels.unique()]
         rank = min(max(map(len, classes)), features.shape[1])
         return cls(

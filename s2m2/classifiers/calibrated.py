@@ -91,7 +91,7 @@ class DistributionCalibration(InductiveClassifier):
         if self.base is None or self.base.class_factors is None:
             raise InputError(
                 "classifier calibrated needs features of the base classes, which are not available; --base_features gives those of "
-                "--features, base=BaseStatistics.from_features(features, labels) in Python"
+                "--features, base=s2m2.BaseStatistics.from_features(features, labels) in Python"
             )
         if self.neighbors > len(self.base.class_means):
             raise InputError(f"calibrated.neighbors is {self.neighbors}, but there are {len(self.base.class_means)} base classes")

@@ -83,7 +83,7 @@ class LaplacianShot(TransductiveClassifier):
         if self.base is None:
             raise InputError(
                 "classifier laplacian_shot subtracts the mean of the base features, which are missing; --base_features gives those of "
-                "--features, base=BaseStatistics.from_features(features, labels) in Python, and the setting center: false does without"
+                "--features, base=s2m2.BaseStatistics.from_features(features, labels) in Python, and the setting center: false does without"
             )
         return self.base.mean
 

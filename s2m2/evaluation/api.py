@@ -1,6 +1,6 @@
 """`evaluate` and `compare`: the few-shot evaluation of features, from Python."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, cast, get_args
@@ -20,6 +20,7 @@ from s2m2.evaluation.results import TaskResults
 from s2m2.evaluation.scoring import EvaluatedFeatures, score_kind
 from s2m2.recipe import EvaluateConfig
 from s2m2.recipe.evaluation import TransformName, check_transforms, needs_base
+from s2m2.recipe.parts import ClassifierSpec, parse_classifier
 from s2m2.tasks.episode_sampler import label_array, task_spec
 from s2m2.tasks.episodes import EpisodeSpec, task_label
 
@@ -175,7 +176,8 @@ def _prepare(
     (changed,), changed_base, remaining = transform_features(transforms, base, features)
     assert changed is not None
     built = build_classifier(classifier, changed_base, seed=seed)
-    label = getattr(built, "name", type(built).__name__)
+    by_name = isinstance(classifier, str | Mapping | ClassifierSpec)
+    label = parse_classifier(classifier).label if by_name else getattr(built, "name", type(built).__name__)
     check_positive({label: built}, [changed], transforms)
     used = base is not None and (needs_base(transforms) or getattr(built, "needs_base", False))
     return PreparedFeatures(

@@ -20,7 +20,7 @@ STAGES = ("pixels", "pretrain", "finetune")
 """Names of features, in the order of a run."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Comparison:
     """Differences of the second from the first, task by task, as fractions."""
 
@@ -54,7 +54,7 @@ class Comparison:
         lines.append(f"  over tasks    ± {100 * self.interval:.2f}, p = {self.p_value:.2g}")
         return "\n".join(lines)
 
-    __str__ = table
+    __repr__ = __str__ = table
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(self.table())}</pre>"

@@ -8,7 +8,7 @@ from s2m2.errors import InputError
 from s2m2.evaluation.feature_files import classes_digest, read_feature_file
 from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.preparation import PreparedFeatures, base_is_needed, prepare_features
-from s2m2.evaluation.run_evaluation import check_specs
+from s2m2.evaluation.run_evaluation import check_enough
 from s2m2.evaluation.scoring import EvaluatedFeatures, task_specs
 from s2m2.recipe import EvaluateConfig
 from s2m2.tasks.saved_tasks import load_tasks
@@ -73,4 +73,4 @@ def _check_tasks(config: EvaluateConfig, features: FeatureSet, path: Path) -> No
     for file in config.tasks_from:
         load_tasks(file, features.indices, features.labels)
     if not config.tasks_from:
-        check_specs(task_specs(config), features.labels, features.class_names, f"tasks of {path}")
+        check_enough(task_specs(config), features.labels, features.class_names, f"tasks of {path}")

@@ -1,6 +1,7 @@
 """A recipe from Python: a file, a mapping or a `Recipe`, with settings over it."""
 
 from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def as_recipe(recipe: AnyRecipe = None, **settings: Any) -> Recipe:
         return base
     tree = yaml.safe_load(recipe_to_yaml(base))
     for name, value in changes.items():
-        several = [value] if name == "classifier" and isinstance(value, str) else value
+        several = [value] if name == "classifier" and isinstance(value, str | Mapping) else value
         _merge(tree, SHORTCUTS.get(name, name).split("."), several)
     try:
         parser = recipe_parser()
@@ -52,6 +53,9 @@ def _merge(tree: dict[str, Any], names: list[str], value: Any, section: str = ""
     name, *rest = names
     if name not in tree:
         raise InputError(f"no setting {section}{name}{did_you_mean(name, list(tree), section)}")
+    value = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    if not rest and isinstance(tree[name], dict) and not isinstance(value, Mapping):
+        raise InputError(f"{section}{name} is {value!r}, but must be a section of settings")
     if not rest and not isinstance(value, Mapping):
         tree[name] = _plain(value)
         return

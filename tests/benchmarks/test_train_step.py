@@ -20,6 +20,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 PROGRAM = """
 import torch
+from s2m2.data.dataset import LabeledImages
 from torch._dynamo.utils import counters
 from benchmarks import train_step
 from s2m2.training.devices import build_fabric

@@ -78,7 +78,7 @@ def test_negative_features_have_no_power() -> None:
 
 
 def test_missing_base_features_are_named() -> None:
-    with pytest.raises(InputError, match="base features, which are not at hand"):
+    with pytest.raises(InputError, match="base features, which are not available"):
         build_transforms(("cl2n",))
     assert needs_base(("unit", "peme"))
     assert not needs_base(("unit", "center_support"))

@@ -54,7 +54,7 @@ def test_transforms_are_done_in_order_and_stated(lengths: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--evaluate.transforms", "cl2n"], "--base-features"),
+        (["--evaluate.transforms", "cl2n"], "--base_features"),
         (["--evaluate.transforms", "power"], "some are negative"),
         (["--evaluate.transforms", "center_support", "cl2n"], "--evaluate.transforms"),
         (["--evaluate.classifiers", "nearest_mean", "calibrated"], "classifier calibrated"),

@@ -187,7 +187,7 @@ def test_a_service_that_is_lost_does_not_end_the_training(
 
 def test_a_service_that_refuses_at_the_start_is_one_clear_line(tmp_path: Path, wandb: FakeWandb, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wandb, "init", lambda **_: (_ for _ in ()).throw(RuntimeError("no API key\nconfigured")))
-    with pytest.raises(InputError, match=r"^--runtime\.loggers wandb cannot begin: no API key configured$"):
+    with pytest.raises(InputError, match=r"^--runtime\.loggers wandb cannot start: no API key configured$"):
         MetricLog(RunDirectory(tmp_path), "pretrain", 0, loggers=("wandb",))
 
 
@@ -197,7 +197,7 @@ def test_services_that_had_begun_are_closed_as_failed_when_a_later_one_cannot(
     monkeypatch.setattr(mlflow, "update_run", lambda *_, **__: (_ for _ in ()).throw(ConnectionError("no route")))
     for number, ended in enumerate(([], None)):  # the second time closing fails too, which is not reported
         monkeypatch.setattr(wandb, "ended", ended)
-        with pytest.raises(InputError, match=r"^--runtime\.loggers mlflow cannot begin: no route$"):
+        with pytest.raises(InputError, match=r"^--runtime\.loggers mlflow cannot start: no route$"):
             MetricLog(RunDirectory(tmp_path / str(number)), "pretrain", 0, loggers=("wandb", "mlflow"))
         assert ended in ([1], None)
 
