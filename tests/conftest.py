@@ -31,7 +31,11 @@ MAX_PROCESSES = 4
 """Each imports torch for itself, and a container may report many more processors than it has."""
 LONGEST = ("test_kill.py", "test_processes.py", "test_pipeline.py", "test_recipes.py", "test_domains.py", "test_whole_method.py")
 """Modules that start first, so that none of them is all that is left at the end."""
-SLOW = ("integration/", "benchmarks/", "golden/", "api/test_whole_method.py", "reports/test_exporting.py")
+SLOW = (
+    "integration/", "benchmarks/", "golden/", "api/test_whole_method.py", "reports/test_exporting.py", "training/test_loop.py",
+    "training/test_compiling.py", "training/test_no_waiting.py", "training/test_devices.py", "training/test_distributed.py",
+    "data/test_prepare_system.py", "analysis/test_run_analysis.py",
+)  # fmt: skip
 """Folders and modules that `pytest -m fast` leaves out, beside tests marked `slow`."""
 TESTS = Path(__file__).parent
 
