@@ -135,12 +135,26 @@ def decode_image(image: ListedImage, size: int, fit: Fit = "squash") -> UInt8[np
     try:
         with image.open() as opened:
             if opened.format == "JPEG" and image.box is None:
-                # Decodes a large image at a fraction of its size, but at twice the needed size at least.
-                opened.draft(None, (2 * size, 2 * size))
+                _draft(opened, 2 * size)
             rgb = _upright_rgb(opened, image.box)
             if rgb.size != (size, size):
                 rgb = rgb.resize((size, size), RESAMPLING, _center_square(rgb.size) if fit == "crop" else None)
             return np.rot90(np.asarray(rgb), image.rot90)
+    except Exception as error:  # Pillow's exception for a damaged file depends on its format.
+        raise _unreadable(image, error) from error
+
+
+def decode_reduced(image: ListedImage, size: int) -> UInt8[np.ndarray, "height width 3"]:
+    """As `decode_whole`; a JPEG is decoded at a fraction of its size, 1/2 to 1/8, where its short side stays at twice `size` at least.
+
+    Args:
+        size: that the image will be resized to, in pixels.
+    """
+    try:
+        with image.open() as opened:
+            if opened.format == "JPEG" and image.box is None:
+                _draft(opened, 2 * size)
+            return np.rot90(np.asarray(_upright_rgb(opened, image.box)), image.rot90)
     except Exception as error:  # Pillow's exception for a damaged file depends on its format.
         raise _unreadable(image, error) from error
 
@@ -156,6 +170,11 @@ def decode_whole(image: ListedImage) -> UInt8[np.ndarray, "height width 3"]:
             return np.rot90(np.asarray(_upright_rgb(opened, image.box)), image.rot90)
     except Exception as error:  # Pillow's exception for a damaged file depends on its format.
         raise _unreadable(image, error) from error
+
+
+def _draft(opened: Image.Image, size: int) -> None:
+    """Let a large JPEG be decoded at a fraction of its size, but at `size` pixels at least on both sides."""
+    opened.draft(None, (size, size))  # type: ignore[arg-type]  # Pillow's stub asks for a mode, its code does not
 
 
 def _upright_rgb(opened: Image.Image, box: Box | None) -> Image.Image:

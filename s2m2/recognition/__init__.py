@@ -1,0 +1,5 @@
+"""One's own classes: an image classifier from a few labeled images, its predictions, and what they are worth."""
+
+from s2m2.recognition.classifier import Answers, ImageClassifier
+
+__all__ = ["Answers", "ImageClassifier"]

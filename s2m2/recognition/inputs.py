@@ -1,0 +1,131 @@
+"""What a user points at: labeled images for a fit, and photos to name, as a stream that holds no long list in memory."""
+
+import glob
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s2m2.console import count, first_named
+from s2m2.data.decode import ImageFile
+from s2m2.data.sources import survey_source
+from s2m2.data.sources.listing import is_image_name, left_out_text, natural_key
+from s2m2.errors import InputError
+from s2m2.recognition.reading import as_items
+from s2m2.recognition.support import Label
+
+STDIN = "-"
+"""Photo argument that reads names, one a line, from standard input."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabeledImages:
+    """Images and their labels, none of them opened yet."""
+
+    images: Sequence[Any]
+    labels: tuple[Label, ...]
+    notes: tuple[str, ...] = ()
+    """What was left out, a sentence each."""
+
+
+def labeled_images(images: Any, labels: Any = None) -> LabeledImages:
+    """The images of a fit.
+
+    Args:
+        images: a folder of class folders or a csv list with the columns filename and label, without `labels`; else images of any kind.
+        labels: of the images, whole numbers or text.
+
+    Raises:
+        InputError: the source has no classes, or there are not as many labels as images.
+    """
+    if labels is None:
+        if not isinstance(images, str | Path):
+            raise InputError("y is missing: without labels, X must be a folder of class folders or a csv list")
+        return _listed(Path(images).expanduser())
+    items = as_items(images)
+    texts = plain_labels(labels)
+    if len(texts) != len(items):
+        raise InputError(f"y has {len(texts):,} labels, but X has {len(items):,} images")
+    return LabeledImages(images=items, labels=texts)
+
+
+def _listed(source: Path) -> LabeledImages:
+    listing = survey_source(source, "own")
+    notes = [flaw.message for flaw in listing.flaws]
+    notes += [left_out_text(reason, number) for reason, number in listing.left_out.items()]
+    images = [image.path for image in listing.images if isinstance(image, ImageFile)]
+    return LabeledImages(images=images, labels=tuple(listing.class_names[label] for label in listing.labels), notes=tuple(notes))
+
+
+def plain_labels(labels: Any) -> tuple[Label, ...]:
+    """Labels as whole numbers or text.
+
+    Raises:
+        InputError: y has another shape or other values.
+    """
+    values = np.asarray(labels, dtype=object).ravel() if not isinstance(labels, str) else np.array([labels], dtype=object)
+    return tuple(plain_label(value) for value in values)
+
+
+def plain_label(value: Any) -> Label:
+    """One label as a whole number or text.
+
+    Raises:
+        InputError: it is neither, or empty.
+    """
+    if isinstance(value, bool | np.bool_) or not isinstance(value, str | int | np.integer):
+        raise InputError(f"y has the label {value!r}, but labels must be text or whole numbers")
+    if isinstance(value, str) and not value.strip():
+        raise InputError("y has an empty label")
+    return str(value) if isinstance(value, str) else int(value)
+
+
+def list_photos(arguments: Iterable[str]) -> Iterator[Path]:
+    """Photos of files, folders, patterns such as `photos/*.jpg`, and `-` for names on standard input, in the order of the arguments.
+
+    A folder gives all images in it and below it, folder by folder in natural order; hidden ones and files with other endings are left out.
+
+    Raises:
+        InputError: an argument names nothing.
+    """
+    for argument in arguments:
+        if argument == STDIN:
+            yield from (Path(line.rstrip("\r\n")) for line in sys.stdin if line.strip())
+        elif Path(argument).expanduser().is_dir():
+            yield from _below(Path(argument).expanduser())
+        elif Path(argument).expanduser().is_file():
+            yield Path(argument).expanduser()
+        elif glob.has_magic(argument):
+            found = sorted(glob.iglob(str(Path(argument).expanduser()), recursive=True), key=natural_key)
+            if not found:
+                raise InputError(f"no file matches {argument}")
+            for name in found:
+                if Path(name).is_dir():
+                    yield from _below(Path(name))
+                else:
+                    yield Path(name)
+        else:
+            raise InputError(f"there is no file or folder {argument}")
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Images below a folder; the names of one folder at a time are in memory."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise InputError(f"cannot read {folder}: {error.strerror or error}") from error
+    for name, is_folder in sorted(names, key=lambda pair: natural_key(pair[0])):
+        if is_folder and name != "__MACOSX":
+            yield from _below(folder / name)
+        elif not is_folder and is_image_name(name):
+            yield folder / name
+
+
+def skipped_note(skipped: Sequence[str]) -> str:
+    """A sentence about images that could not be read."""
+    return f"{count(len(skipped), 'image')} left out: {first_named(skipped, '; ')}"

@@ -1,0 +1,136 @@
+"""Images of every kind, read ahead by threads and made ready for a network. One that cannot be read becomes a reason, not a stop."""
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+from PIL import Image
+from torch import Tensor
+
+from s2m2.data.decode import ImageFile, decode_reduced
+from s2m2.data.inputs import read_image
+from s2m2.errors import InputError
+from s2m2.recognition.extractors import Extractor
+from s2m2.recognition.preprocessing import Preprocessing
+from s2m2.recognition.support import thumbnail
+
+AHEAD = 4
+"""Images that each thread may have read and not handed over."""
+MAX_THREADS = 16
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReadImage:
+    """An image ready for a network, or the reason why there is none."""
+
+    name: str
+    values: Float32[Tensor, "3 size size"] | None
+    reason: str = ""
+    """One line; empty where the image was read."""
+    digest: str = ""
+    """SHA-256 of `values`, where asked for."""
+    thumbnail: bytes = b""
+    """A small JPEG, where asked for."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FeatureBatch:
+    """Some images in order, and the features of those that could be read."""
+
+    images: tuple[ReadImage, ...]
+    features: Float32[Tensor, "readable dim"]
+
+    @property
+    def readable(self) -> list[int]:
+        """Positions of the images with features."""
+        return [position for position, image in enumerate(self.images) if not image.reason]
+
+
+def feature_batches(
+    images: Iterable[Any], extractor: Extractor, *, batch_size: int, keep: bool = False, threads: int | None = None
+) -> Iterator[FeatureBatch]:
+    """Features of images in order, batch by batch; the next images are read while the network computes.
+
+    Args:
+        images: paths, Pillow images, arrays or tensors of one image each; consumed as needed, so a long list costs no memory.
+        keep: with digests and thumbnails.
+        threads: that read; None: one per CPU core, up to 16.
+    """
+    workers = threads or min(os.cpu_count() or 1, MAX_THREADS)
+    reader = _Reader(extractor.preprocessing, keep)
+    with ThreadPoolExecutor(workers, thread_name_prefix="read") as pool:
+        numbered = enumerate(images)
+        waiting: deque[Future[ReadImage]] = deque(
+            pool.submit(reader, image, number) for number, image in islice(numbered, batch_size + AHEAD * workers)
+        )
+        try:
+            while waiting:
+                ready = []
+                while waiting and len(ready) < batch_size:
+                    ready.append(waiting.popleft().result())
+                    waiting.extend(pool.submit(reader, image, number) for number, image in islice(numbered, 1))
+                values = [image.values for image in ready if image.values is not None]
+                features = extractor(torch.stack(values)) if values else torch.empty(0, extractor.dim)
+                yield FeatureBatch(images=tuple(_without_values(image) for image in ready), features=features)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _without_values(image: ReadImage) -> ReadImage:
+    """The pixels are of no more use, and many of them would fill the memory."""
+    return ReadImage(name=image.name, values=None, reason=image.reason, digest=image.digest, thumbnail=image.thumbnail)
+
+
+class _Reader:
+    def __init__(self, preprocessing: Preprocessing, keep: bool) -> None:
+        self.preprocessing, self.keep = preprocessing, keep
+
+    def __call__(self, image: Any, number: int) -> ReadImage:
+        name = str(image) if isinstance(image, str | Path) else f"images[{number}]"
+        try:
+            pixels = read_pixels(image, name, self.preprocessing.resized)
+        except InputError as error:
+            return ReadImage(name=name, values=None, reason=str(error))
+        values = self.preprocessing(pixels)
+        digest = hashlib.sha256(values.numpy().tobytes()).hexdigest() if self.keep else ""
+        return ReadImage(name=name, values=values, digest=digest, thumbnail=thumbnail(pixels) if self.keep else b"")
+
+
+def read_pixels(image: Any, name: str, size: int) -> UInt8[np.ndarray, "height width 3"]:
+    """One image as RGB bytes; a large JPEG file is decoded at a fraction of its size, at twice `size` at least.
+
+    Raises:
+        InputError: there is no such file, it is no image, or the values are of no use.
+    """
+    if isinstance(image, str | Path):
+        if not Path(image).is_file():
+            raise InputError(f"{name}: there is no such file")
+        return decode_reduced(ImageFile(path=Path(image)), size)
+    if isinstance(image, Tensor | np.ndarray):
+        array = image.detach().cpu().numpy() if isinstance(image, Tensor) else image
+        if isinstance(image, Tensor) and array.ndim == 3 and array.shape[0] == 3:
+            array = np.moveaxis(array, 0, -1)
+        return read_image(array, name)
+    if isinstance(image, Image.Image):
+        return read_image(image, name)
+    raise InputError(f"{name} is of type {type(image).__name__}, but must be a path, a Pillow image or an array")
+
+
+def as_items(images: Any) -> Sequence[Any]:
+    """The single images of an argument; see `s2m2.data.inputs.split_images`.
+
+    Raises:
+        InputError: there is no image, or an array has other axes.
+    """
+    from s2m2.data.inputs import split_images
+
+    return split_images(images)

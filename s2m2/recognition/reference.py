@@ -1,0 +1,119 @@
+"""`Reference`: features of classes that are not the user's, from which few-shot tasks like the user's are sampled for calibration."""
+
+import json
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+from safetensors import safe_open
+from torch import Tensor
+
+from s2m2.data.catalog import load_dataset
+from s2m2.errors import InputError
+from s2m2.recognition.extractors import EMBEDDED, Extractor
+from s2m2.recognition.inputs import labeled_images
+from s2m2.recognition.reading import feature_batches
+from s2m2.runs.provenance import read_provenance
+
+PACKAGED = "reference/{}.safetensors"
+"""Reference of a backbone that comes with the package; made by `benchmarks/make_reference.py`."""
+MAX_CLASSES, MAX_IMAGES = 200, 20
+"""Classes, and images of a class, that a reference is made of at most."""
+MIN_CLASSES, MIN_IMAGES = 3, 2
+"""Of fewer, no task can be sampled."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reference:
+    """Features of labeled images of other classes, in one domain or several; a task has classes of one domain."""
+
+    features: Float32[Tensor, "item dim"]
+    labels: Int64[Tensor, " item"]
+    domains: tuple[int, ...]
+    """Domain of each class."""
+    source: str
+    """What it is made of, in words."""
+
+    def members(self) -> list[Float32[Tensor, "_ dim"]]:
+        """Features of each class."""
+        return [self.features[self.labels == label] for label in range(len(self.domains))]
+
+
+def reference_for(source: str | Path | None, extractor: Extractor | None, batch_size: int) -> Reference | None:
+    """The reference of a model; None where there is none.
+
+    Args:
+        source: a folder of class folders or a csv list; None: what comes with the backbone.
+        extractor: None where the model is fitted to features.
+
+    Raises:
+        InputError: the source has too few classes or images.
+    """
+    if extractor is None:
+        return None
+    if source is not None:
+        return _of_images(Path(source).expanduser(), extractor, batch_size)
+    if extractor.name == EMBEDDED and files("s2m2.recognition").joinpath(PACKAGED.format(EMBEDDED)).is_file():
+        return read_packaged(EMBEDDED)
+    return _of_run(extractor, batch_size) if extractor.loaded is not None else None
+
+
+def read_packaged(name: str) -> Reference:
+    """The reference that comes with a backbone: bytes, and the scale of each feature."""
+    with as_file(files("s2m2.recognition").joinpath(PACKAGED.format(name))) as path, safe_open(path, "pt") as stored:
+        about = stored.metadata()
+        levels, scales, labels = (stored.get_tensor(key) for key in ("features", "scales", "labels"))
+    return Reference(
+        features=levels.float() * scales, labels=labels.long(), domains=tuple(json.loads(about["domains"])), source=about["source"]
+    )
+
+
+def quantize(features: Float32[Tensor, "item dim"]) -> dict[str, Tensor]:
+    """Features as bytes: each feature in 255 levels up to its maximum. None may be negative."""
+    scales = features.amax(0).clamp_min(1e-12) / 255
+    return {"features": (features / scales).round().to(torch.uint8), "scales": scales}
+
+
+def _of_images(source: Path, extractor: Extractor, batch_size: int) -> Reference:
+    listed = labeled_images(source)
+    by_class: dict[str, list[Path]] = {}
+    for image, label in zip(listed.images, listed.labels, strict=True):
+        by_class.setdefault(str(label), []).append(image)
+    chosen = {name: images[:MAX_IMAGES] for name, images in list(by_class.items())[:MAX_CLASSES]}
+    parts: list[Tensor] = []
+    for images in chosen.values():
+        parts.append(torch.cat([batch.features for batch in feature_batches(images, extractor, batch_size=batch_size)]))
+    parts = [part for part in parts if len(part) >= MIN_IMAGES]
+    if len(parts) < MIN_CLASSES:
+        raise InputError(
+            f"reference {source} has {len(parts)} classes of {MIN_IMAGES} readable images or more, but {MIN_CLASSES} are needed"
+        )
+    return _reference(parts, f"{len(parts)} classes of {source.resolve().name}")
+
+
+def _of_run(extractor: Extractor, batch_size: int) -> Reference | None:
+    """The validation classes of a run, where its images are at hand."""
+    loaded = extractor.loaded
+    assert loaded is not None
+    data, digest = loaded.recipe.data, read_provenance(loaded.run).get("data", {}).get("digest")
+    if data.download is not None or loaded.run.imported.is_file():
+        return None
+    try:
+        dataset = load_dataset(data.path)
+    except InputError:
+        return None
+    if digest not in (None, dataset.digest):
+        return None
+    parts = []
+    for number in dataset.splits["validation"][:MAX_CLASSES]:
+        images = [np.array(dataset.images[index]) for index in np.flatnonzero(dataset.labels == number)[:MAX_IMAGES]]
+        parts.append(torch.cat([batch.features for batch in feature_batches(images, extractor, batch_size=batch_size)]))
+    return _reference(parts, f"{len(parts)} validation classes of {data.path}") if len(parts) >= MIN_CLASSES else None
+
+
+def _reference(parts: list[Tensor], source: str) -> Reference:
+    labels = torch.arange(len(parts)).repeat_interleave(torch.tensor([len(part) for part in parts]))
+    return Reference(features=torch.cat(parts), labels=labels, domains=(0,) * len(parts), source=source)
