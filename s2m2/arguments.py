@@ -110,8 +110,9 @@ def check_instance(name: str, value: Any, kind: type | tuple[type, ...], need: s
 
 def described(value: Any) -> str:
     """A wrong value for a message: itself if it is short and plain, else its type."""
-    plain = value is None or isinstance(value, str | int | float)
-    return repr(value) if plain and len(repr(value)) <= MAX_SHOWN else f"of type {type(value).__name__}"
+    plain = value is None or isinstance(value, str | int | float | list | tuple | dict)
+    shown = repr(value) if plain else ""
+    return shown if shown and len(shown) <= MAX_SHOWN and "\n" not in shown else f"of type {type(value).__name__}"
 
 
 def _scalar(value: Any) -> int | float | None:

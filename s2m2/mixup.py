@@ -23,12 +23,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from s2m2.arguments import check_instance, choice, described, real_number, switch, whole_number
+from s2m2.arguments import check_instance, choice, real_number, switch, whole_number
 from s2m2.errors import InputError
 from s2m2.random import StepStream
 
-MAX_IMAGES = 8
-"""Images in a mixture, at most."""
 MAX_BLOCK_COUNT = 8
 MIN_BLOCK = 8
 
@@ -112,7 +110,7 @@ class ManifoldMixup:
             "alpha": real_number("alpha", alpha, lambda number: number >= 0, "0 or more"),
             "per_sample": switch("per_sample", per_sample),
             "prob": real_number("prob", prob, lambda number: 0 < number <= 1, "above 0 and at most 1"),
-            "num_images": whole_number("num_images", num_images, 2, MAX_IMAGES),
+            "num_images": whole_number("num_images", num_images, 2, 8),
             "partners": choice("partners", partners, ("batch", "class")),
         }
 
@@ -154,14 +152,8 @@ class ManifoldMixup:
         return {"step": self.step}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Resume from a `state_dict`.
-
-        Raises:
-            InputError: it is none of `ManifoldMixup`.
-        """
-        if not isinstance(state, Mapping) or "step" not in state:
-            raise InputError("state is no state_dict() of ManifoldMixup: it has no step")
-        self.step = whole_number("state['step']", state["step"])
+        """Resume from a `state_dict`."""
+        self.step = whole_number("the step of state", state.get("step") if isinstance(state, Mapping) else state)
 
     def _check_batch(self, images: Tensor, labels: Tensor, num_classes: int) -> None:
         for name, value in (("images", images), ("labels", labels)):
@@ -203,10 +195,8 @@ class ManifoldMixup:
 
 def _layers(layers: Any) -> tuple[nn.Module, ...]:
     """A single layer or several as a tuple; a ModuleList is several, as it is never called."""
-    if isinstance(layers, nn.Module) and not isinstance(layers, nn.ModuleList):
-        return (layers,)
-    if not isinstance(layers, Iterable):
-        raise InputError(f"layers is {described(layers)}, but must be an nn.Module or a list of them")
+    layers = (layers,) if isinstance(layers, nn.Module) and not isinstance(layers, nn.ModuleList) else layers
+    check_instance("layers", layers, Iterable, "an nn.Module or a list of them")
     several = tuple(layers)
     for position, layer in enumerate(several):
         check_instance(f"layers[{position}]", layer, nn.Module, "an nn.Module")

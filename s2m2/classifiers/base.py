@@ -171,7 +171,11 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator, ABC):
         Raises:
             InputError: a setting has another type or is out of range.
         """
-        check_settings(self.name, type(self), {name: getattr(self, name) for name in setting_names(type(self))})
+        settings = {name: getattr(self, name) for name in setting_names(type(self))}
+        check_settings(self.name, type(self), settings)
+        for name, value in settings.items():
+            if isinstance(value, float) and not np.isfinite(value):
+                raise InputError(f"{self.name}.{name} is {value}, but must be finite")
         check_random_state(f"{self.name}.random_state", getattr(self, "random_state", 0))
 
     def fit(self, X: Any, y: Any) -> "FewShotClassifier":

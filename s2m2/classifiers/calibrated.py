@@ -71,7 +71,7 @@ class DistributionCalibration(InductiveClassifier):
     """Statistics of the base classes, with covariances; or a pair of their features and labels."""
     random_state: RandomState = 0
     """Seed of `fit`, and of the noise that tasks share: a whole number repeats it; a NumPy RandomState or Generator gives each `fit` a
-    seed; None makes each `fit` another. With these two, the noise of calls with a batch of tasks is that of 0 before a `fit`."""
+    seed; None makes each `fit` another. Before a `fit` with one of these, tasks in a batch share the noise of seed 0."""
 
     def needs_positive(self) -> bool:
         """Unless the power is 1."""
