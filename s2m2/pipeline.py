@@ -13,6 +13,7 @@ from typing import Any
 from lightning_fabric import Fabric
 from torch import nn
 
+from s2m2.arguments import path_argument, switch
 from s2m2.console import console, quiet
 from s2m2.data.augment import evaluation_view
 from s2m2.data.batches import split_base
@@ -75,7 +76,7 @@ class Run:
 
 def pretrain(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bool = False, **settings: Any) -> Run:
     """Stage 1: train a backbone on base classes with self-supervision. Arguments as for `run`."""
-    with quiet(not verbose):
+    with quiet(not switch("verbose", verbose)):
         began = time.monotonic()
         session = open_session(*_request(recipe, path, settings), check_pretraining, trains=True)
         pretrain_stage(session)
@@ -84,7 +85,7 @@ def pretrain(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbos
 
 def finetune(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bool = False, **settings: Any) -> Run:
     """Stage 2: fine-tune the best weights of stage 1 with manifold mixup. Arguments as for `run`."""
-    with quiet(not verbose):
+    with quiet(not switch("verbose", verbose)):
         began = time.monotonic()
         chosen, folder = _request(recipe, path, settings)
         if chosen.finetune.epochs == 0:
@@ -96,7 +97,7 @@ def finetune(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbos
 
 def evaluate_run(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bool = False, **settings: Any) -> Run:
     """Few-shot scores of a trained run, saved and reported. Arguments as for `run`."""
-    with quiet(not verbose):
+    with quiet(not switch("verbose", verbose)):
         began = time.monotonic()
         session = open_session(*_request(recipe, path, settings), check_tasks, check_features, check_ensemble)
         return _finish(session, began, scores=True)
@@ -117,7 +118,7 @@ def run(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bo
         InputError: a setting, the device, the images or the run directory cannot be used. Nothing is written then.
         FloatingPointError: a loss is not finite; the message names the step and the last good checkpoint.
     """
-    with quiet(not verbose):
+    with quiet(not switch("verbose", verbose)):
         began = time.monotonic()
         checks = (check_pretraining, check_finetuning, check_tasks, check_ensemble)
         session = open_session(*_request(recipe, path, settings), *checks, trains=True)
@@ -129,7 +130,7 @@ def run(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bo
 
 def _request(recipe: AnyRecipe, path: Path | str | None, settings: Mapping[str, Any]) -> tuple[Recipe, Path]:
     """The recipe with all settings, and the run directory."""
-    folder = Path(path).expanduser() if path is not None else default_path(recipe)
+    folder = path_argument("path", path) if path is not None else default_path(recipe)
     if recipe is None and RunDirectory(folder).recipe.is_file():
         recipe = RunDirectory(folder).recipe
     return as_recipe(recipe, **settings), folder

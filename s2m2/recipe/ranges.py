@@ -14,6 +14,7 @@ from jsonargparse import typing as number
 from jsonargparse.typing import restricted_number_type
 
 from s2m2.errors import InputError
+from s2m2.recipe.setting_types import settle_types
 
 PositiveInt = Annotated[int, number.PositiveInt, "1 or more"]
 NonNegativeInt = Annotated[int, number.NonNegativeInt, "0 or more"]
@@ -59,6 +60,7 @@ def check_ranges(config: Any, section: str) -> None:
     """
     kind: Any = type(config)
     annotations = annotations_of(kind)
+    settle_types(config, annotations, section)
     for item in fields(config):
         _check_value(getattr(config, item.name), annotations[item.name], f"{section}.{item.name}".lstrip("."))
 

@@ -56,12 +56,14 @@ def recipe_parser(**options: Any) -> ArgumentParser:
     return parser
 
 
-def read_recipe(*paths: Path) -> Recipe:
+def read_recipe(*paths: Path | str) -> Recipe:
     """The recipe of a YAML file, which states what differs from the defaults, and of files laid over it; names of 0.1.0 are understood.
 
     Raises:
         InputError: a file is missing, or holds an unknown key or a value of the wrong type or range; the message names the file.
     """
+    if not paths:
+        raise InputError("read_recipe takes the path of a recipe file, or of several")
     parser, parsed = _reader(), None
     for path in paths:
         tree, _ = read_tree(path, Recipe)
