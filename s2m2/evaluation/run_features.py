@@ -31,7 +31,7 @@ from s2m2.models import Backbone
 from s2m2.recipe import DataConfig, EvaluateConfig, Recipe, read_recipe
 from s2m2.recipe.evaluation import FeaturesName
 from s2m2.runs.checkpoint import fingerprint_of, load_outcome
-from s2m2.runs.directory import RunDirectory
+from s2m2.runs.directory import RunDirectory, require_run
 from s2m2.runs.loading import evaluation_key, read_backbone
 
 EXTRACTION_BATCH = 256
@@ -160,8 +160,11 @@ def features_label(name: FeaturesName, config: EvaluateConfig) -> str:
 
 def check_features(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory) -> None:
     """Raise `InputError` if the evaluation needs features of an unfinished stage."""
-    for name in recipe.evaluate.features:
-        if name != "pixels" and load_outcome(run.outcome(name)) is None:
+    stages = [name for name in recipe.evaluate.features if name != "pixels"]
+    if stages:
+        require_run(run)
+    for name in stages:
+        if load_outcome(run.outcome(name)) is None:
             raise InputError(f"--evaluate.features has {name}, but --run {run.path} has not finished that stage")
 
 
