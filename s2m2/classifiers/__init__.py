@@ -1,6 +1,6 @@
 """Few-shot classifiers on features: one a file, with its settings, its mathematics, `fit` and `predict`, and the call for many tasks.
 
-Recipes, tables and tests know a new one by its file and its line of `CLASSIFIERS` in `s2m2/recipe/parts.py`; type checkers also need its
+Recipes, help and tables know a new one by its file and its line of `CLASSIFIERS` in `s2m2/recipe/parts.py`; type checkers also need its
 class among the imports below. A classifier outside this package has a name of the form `module:object`, or that of an entry point of the
 group `s2m2.classifiers`. Nothing here imports torch before a classifier is loaded.
 """

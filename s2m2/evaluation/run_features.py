@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from s2m2.console import progress_bar
 from s2m2.data.augment import evaluation_view, support_crop
@@ -22,7 +22,6 @@ from s2m2.evaluation.features import (
     extract_features,
     extract_views,
     load_features,
-    pixel_features,
     save_features,
     support_and_queries,
 )
@@ -115,7 +114,7 @@ class RunFeatures:
 
     def _whole_images(self, network: _Network, images: LabeledImages, identity: list[str]) -> FeatureSet:
         view = partial(evaluation_view, config=network.data)
-        extract = partial(extract_features, network.backbone) if network.backbone is not None else pixel_features
+        extract = partial(extract_features, network.backbone if network.backbone is not None else nn.Flatten())  # the pixels themselves
         return self._cached(network, images, identity, "", partial(extract, images.images, images.indices, view))
 
     def _with_support_crops(
