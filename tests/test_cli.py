@@ -272,9 +272,15 @@ def test_a_stage_before_its_time_says_what_comes_first(
 @pytest.mark.parametrize(
     ("begun", "arguments", "says"),
     [
-        (False, ["pretrain", "--finetune.epochs", "3"], "pretrain: no use for --finetune.epochs; the recipe of the run keeps the setting"),
+        (False, ["pretrain", "--finetune.epochs", "3"], "pretrain: no use for --finetune.epochs; the recipe of a new run keeps it"),
         (True, ["pretrain", "--evaluate.tasks", "3"], "pretrain: no use for --evaluate.tasks; the run keeps the recipe that it has"),
+        (
+            False,
+            ["pretrain", "--finetune.epochs", "3", "--evaluate.tasks", "3"],
+            "pretrain: no use for --finetune.epochs, --evaluate.tasks; ",
+        ),
         (False, ["profile", "--evaluate.tasks", "3"], "profile: no use for --evaluate.tasks\n"),
+        (False, ["evaluate", "--features", "a.npz", "--pretrain.epochs", "3"], "evaluate: no use for --pretrain.epochs\n"),
         (False, ["run", "--evaluate.tasks", "3"], ""),
         (False, ["pretrain", "--pretrain.epochs", "3", "--seed", "3"], ""),
     ],

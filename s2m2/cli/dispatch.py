@@ -84,22 +84,24 @@ def _serve(name: str, arguments: Sequence[str]) -> int | None:
     if call.prints:
         write(recipe_to_yaml(call.recipe).rstrip())
         return None
-    _tell_of_unused(name, call)
+    of_file = isinstance(call.options, FeatureFileConfig) and call.options != FeatureFileConfig()
+    _tell_of_unused(name, call, has_run=command.has_run and not of_file)
     if isinstance(call.options, ProfileConfig):
         return _call(command.target, call.recipe, **asdict(call.options))
-    if isinstance(call.options, FeatureFileConfig) and call.options != FeatureFileConfig():
+    if isinstance(call.options, FeatureFileConfig) and of_file:
         return _evaluate_features(call, call.options, arguments)
     return _call(command.target, call.recipe, call.run)
 
 
-def _tell_of_unused(name: str, call: Call) -> None:
+def _tell_of_unused(name: str, call: Call, *, has_run: bool) -> None:
     """A line on flags that do not concern the command; a new run keeps them in its recipe, for the command that they concern."""
     if not call.unused or not _is_first_process():
         return
     kept = ""
-    if COMMANDS[name].has_run:
+    if has_run:
         begun = (call.run / "recipe.yaml").is_file()
-        kept = "; the run keeps the recipe that it has" if begun else "; the recipe of the run keeps the setting for other commands"
+        those = "it" if len(call.unused) == 1 else "them"
+        kept = "; the run keeps the recipe that it has" if begun else f"; the recipe of a new run keeps {those} for other commands"
     write(f"{name}: no use for {first_named(call.unused)}{kept}")
 
 
