@@ -24,8 +24,9 @@ from s2m2.errors import InputError
 from s2m2.evaluation.features import extract_features
 from s2m2.evaluation.intervals import mean_and_interval
 from s2m2.evaluation.results import TaskResults
-from s2m2.evaluation.run_evaluation import ValidationTasks, check_tasks, check_validation, evaluate_features_of_run
+from s2m2.evaluation.run_evaluation import check_tasks, evaluate_features_of_run
 from s2m2.evaluation.run_features import EXTRACTION_BATCH, RunFeatures, check_ensemble, check_features
+from s2m2.evaluation.validation_tasks import ValidationTasks, check_validation
 from s2m2.models import Backbone, build_backbone, initialize
 from s2m2.random import generator_for
 from s2m2.recipe import FinetuneConfig, PretrainConfig, Recipe, ValidationConfig
@@ -33,7 +34,7 @@ from s2m2.recipe.overrides import AnyRecipe, as_recipe
 from s2m2.reports.html import write_report
 from s2m2.reports.images import DrawnTask
 from s2m2.runs.checkpoint import Outcome, load_best, load_outcome
-from s2m2.runs.directory import STAGES, RunDirectory
+from s2m2.runs.directory import STAGES, RunDirectory, default_path
 from s2m2.runs.loading import LoadedBackbone, load
 from s2m2.runs.logging import check_loggers
 from s2m2.runs.provenance import hardware_of, record
@@ -99,7 +100,7 @@ def evaluate_run(recipe: AnyRecipe = None, path: Path | str | None = None, *, ve
     """Few-shot scores of a trained run, saved and reported. Arguments as for `run`."""
     with quiet(not switch("verbose", verbose)):
         began = time.monotonic()
-        session = open_session(*_request(recipe, path, settings), check_tasks, check_features, check_ensemble)
+        session = open_session(*_request(recipe, path, settings), check_features, check_tasks, check_ensemble)
         return _finish(session, began, scores=True)
 
 
@@ -130,18 +131,10 @@ def run(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bo
 
 def _request(recipe: AnyRecipe, path: Path | str | None, settings: Mapping[str, Any]) -> tuple[Recipe, Path]:
     """The recipe with all settings, and the run directory."""
-    folder = path_argument("path", path) if path is not None else default_path(recipe)
+    folder = path_argument("path", path) if path is not None else default_path(recipe if isinstance(recipe, str | Path) else None)
     if recipe is None and RunDirectory(folder).recipe.is_file():
         recipe = RunDirectory(folder).recipe
     return as_recipe(recipe, **settings), folder
-
-
-def default_path(recipe: AnyRecipe = None) -> Path:
-    """The run directory of a recipe file, `runs/FOLDER-NAME`; `runs/quick` without one."""
-    if not isinstance(recipe, str | Path):
-        return Path("runs", "quick")
-    file = Path(recipe).resolve()
-    return Path("runs", f"{file.parent.name}-{file.stem}")
 
 
 def _finish(session: Session, began: float, *, scores: bool = False) -> Run:

@@ -10,16 +10,17 @@ import torch
 from jaxtyping import Float64
 
 from s2m2.arguments import check_instance, choice, device_argument, switch
+from s2m2.classifiers import build_classifier
 from s2m2.classifiers.base_statistics import check_base_dim
 from s2m2.console import progress_bar
 from s2m2.errors import InputError
+from s2m2.evaluation.accuracies import sampler_for
 from s2m2.evaluation.compare import Comparison, compare_results
-from s2m2.evaluation.evaluate import sampler_for
 from s2m2.evaluation.feature_files import classes_digest, feature_set
 from s2m2.evaluation.features import FeatureSet
-from s2m2.evaluation.preparation import PreparedFeatures, build_classifier, check_positive, transform_features
+from s2m2.evaluation.preparation import PreparedFeatures, base_statistics, check_positive, transform_features
 from s2m2.evaluation.results import TaskResults
-from s2m2.evaluation.scoring import EvaluatedFeatures, score_kind
+from s2m2.evaluation.score_all import EvaluatedFeatures, score_kind
 from s2m2.recipe import EvaluateConfig
 from s2m2.recipe.evaluation import TransformName, check_transforms, needs_base
 from s2m2.recipe.parts import ClassifierSpec, parse_classifier
@@ -177,7 +178,7 @@ def _prepare(
         raise InputError("transforms has a step that needs base, the features and labels of the base classes")
     (changed,), changed_base, remaining = transform_features(transforms, base, features)
     assert changed is not None
-    built = build_classifier(classifier, changed_base, seed=seed)
+    built = build_classifier(classifier, base_statistics(changed_base), seed=seed)
     by_name = isinstance(classifier, str | Mapping | ClassifierSpec)
     label = parse_classifier(classifier).label if by_name else getattr(built, "name", type(built).__name__)
     check_base_dim(built, changed.features.shape[1])

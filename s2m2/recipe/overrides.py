@@ -9,11 +9,10 @@ import yaml
 from jsonargparse import ArgumentError
 
 from s2m2.arguments import described, path_argument
-from s2m2.errors import InputError
-from s2m2.recipe.legacy import CLASSIFIER_DEFAULTS, RENAMED
-from s2m2.recipe.parts import did_you_mean
+from s2m2.errors import InputError, did_you_mean
+from s2m2.recipe.legacy import renamed_advice
 from s2m2.recipe.setting_types import plain
-from s2m2.recipe.tree import Recipe, build_recipe, one_line, read_recipe, recipe_parser, recipe_to_yaml
+from s2m2.recipe.tree import Recipe, build_recipe, one_line, parse_tree, plain_values, read_recipe, recipe_parser, recipe_to_yaml
 
 AnyRecipe = str | Path | Recipe | Mapping[str, Any] | None
 """A recipe file, a recipe, its settings as a mapping, or None: the defaults."""
@@ -46,7 +45,7 @@ def as_recipe(recipe: AnyRecipe = None, **settings: Any) -> Recipe:
         _merge(tree, SHORTCUTS.get(name, name).split("."), several)
     try:
         parser = recipe_parser()
-        return build_recipe(parser.instantiate(parser.parse_object(tree)))
+        return build_recipe(parser.instantiate(parse_tree(parser, tree)))
     except (ArgumentError, ValueError) as error:
         raise InputError(one_line(error)) from error
 
@@ -55,34 +54,15 @@ def _merge(tree: dict[str, Any], names: list[str], value: Any, section: str = ""
     """Put a setting into the tree of a whole recipe; a mapping changes only the settings that it names."""
     name, *rest = names
     if name not in tree:
-        advice = _renamed(f"{section}{name}") or did_you_mean(name, list(tree), section)
+        advice = renamed_advice(f"{section}{name}") or did_you_mean(name, list(tree), section)
         raise InputError(f"no setting {section}{name}{advice}")
     value = plain(asdict(value) if is_dataclass(value) and not isinstance(value, type) else value)
     if not rest and isinstance(tree[name], dict) and not isinstance(value, Mapping):
         raise InputError(f"{section}{name} is {described(value)}, but must be a section of settings")
     if not rest and not isinstance(value, Mapping):
-        tree[name] = _plain(value)
+        tree[name] = plain_values(value)
         return
     if not isinstance(tree[name], dict):
         raise InputError(f"{section}{name} is a single setting, not a section")
     for key, item in {".".join(rest): value}.items() if rest else value.items():
         _merge(tree[name], str(key).split("."), item, f"{section}{name}.")
-
-
-def _renamed(path: str) -> str:
-    """What became of a setting of 0.1.0; empty if it was none."""
-    if path in RENAMED:
-        return f"; it is now {RENAMED[path]}"
-    name = path.removeprefix("evaluate.")
-    if name != path and (name == "heads" or name in CLASSIFIER_DEFAULTS):
-        return "; it is now part of evaluate.classifiers, such as ['cosine', {'name': 'tim', 'steps': 500}]"
-    return ""
-
-
-def _plain(value: Any) -> Any:
-    """Values in the types that YAML has."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, Path):
-        return str(value)
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

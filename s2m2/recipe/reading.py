@@ -9,9 +9,8 @@ from typing import Any
 import yaml
 
 from s2m2.arguments import path_argument
-from s2m2.errors import InputError
+from s2m2.errors import InputError, did_you_mean
 from s2m2.recipe.legacy import modernize
-from s2m2.recipe.parts import did_you_mean
 from s2m2.recipe.ranges import annotations_of, check
 
 FLOAT = re.compile(r"[-+]?\d[\d_]*(\.\d*)?[eE][-+]?\d+")

@@ -12,7 +12,7 @@ from s2m2.classifiers import NearestMean
 from s2m2.errors import InputError
 from s2m2.evaluation.api import compare, evaluate
 from s2m2.evaluation.file_evaluation import prepare_file
-from s2m2.evaluation.scoring import score_all
+from s2m2.evaluation.score_all import score_all
 from s2m2.recipe import EvaluateConfig
 from s2m2.tasks.episode_sampler import EpisodeSampler
 
