@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from s2m2.classifiers import TIM, AlphaTIM, FastAlphaTIM, FastTIM
 from s2m2.classifiers.base import ScoresTasks
-from s2m2.evaluation.engine import TaskGatherer
+from s2m2.evaluation.map_tasks import TaskGatherer
 from s2m2.random import generator_for
 from s2m2.tasks.episodes import EpisodeIndices, EpisodeSpec
 from s2m2.tasks.sampler import sample_tasks

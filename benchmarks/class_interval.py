@@ -12,8 +12,8 @@ from statistics import fmean, stdev
 import torch
 
 from s2m2.classifiers import NearestMean
-from s2m2.evaluation.engine import Scorer
 from s2m2.evaluation.intervals import class_error, mean_and_interval
+from s2m2.evaluation.map_tasks import Scorer
 from s2m2.evaluation.outcomes import Outcomes, measure_outcomes
 from s2m2.random import generator_for
 from s2m2.tasks.episodes import EpisodeSpec

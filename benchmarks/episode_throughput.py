@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.float32 import float32_words
 from s2m2.classifiers import CLASSIFIERS, BaseStatistics, build_classifier, load_class
-from s2m2.evaluation.evaluate import score_tasks
+from s2m2.evaluation.accuracies import score_tasks
 from s2m2.evaluation.features import FeatureSet
 from s2m2.random import generator_for
 from s2m2.tasks.episodes import EpisodeSpec

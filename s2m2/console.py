@@ -138,3 +138,13 @@ def count(number: int, one: str, many: str | None = None) -> str:
 def verb(number: int, one: str = "is", many: str = "are") -> str:
     """The form of a verb that goes with a number."""
     return one if number == 1 else many
+
+
+def duration(seconds: float | int) -> str:
+    """Seconds in words: `8.4 s`, `3 min 05 s`, `2 h 07 min`."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

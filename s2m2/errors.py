@@ -1,4 +1,10 @@
-"""The one kind of error that a user causes and can fix, and torch's signs of a full device."""
+"""The one kind of error that a user causes and can fix, its suggestion of a name, and torch's signs of a full device."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+MAX_MEANT = 3
+"""Names that a message suggests at most."""
 
 
 class InputError(ValueError):
@@ -7,6 +13,13 @@ class InputError(ValueError):
     The message is one line that names the cause and, where possible, the fix. The command line prints it without a traceback and exits
     with code 2; every other exception is a defect of this package and shows its traceback.
     """
+
+
+def did_you_mean(word: str, words: Iterable[str], prefix: str = "") -> str:
+    """`; did you mean ...?` for the end of a message: the paths that end in a word, else the closest of all; empty where none is close."""
+    choices = list(words)
+    meant = [path for path in choices if path.endswith(f".{word.lstrip('-')}")] or get_close_matches(word, choices, n=1)
+    return f"; did you mean {' or '.join(prefix + choice for choice in meant[:MAX_MEANT])}?" if meant else ""
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -13,7 +13,7 @@ Manifold mixup in any training loop, on any `nn.Module`:
         ...
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from s2m2.arguments import check_instance, choice, real_number, switch, whole_number
 from s2m2.errors import InputError
 from s2m2.random import StepStream
 
@@ -75,7 +76,7 @@ class ManifoldMixup:
 
     def __init__(
         self,
-        layers: Iterable[nn.Module],
+        layers: nn.Module | Iterable[nn.Module],
         alpha: float = 2.0,
         *,
         seed: int = 0,
@@ -88,8 +89,8 @@ class ManifoldMixup:
         """Touches no layer until it is called.
 
         Args:
-            layers: layers to mix before, one of them at each call. Each runs once in a forward pass, on a tensor "batch ..." as its
-                first argument. The first convolution mixes images (S2M2 includes them), the classifier mixes features.
+            layers: layers to mix before, one of them at each call; or a single one. Each runs once in a forward pass, on a tensor
+                "batch ..." as its first argument. The first convolution mixes images (S2M2 includes them), the classifier mixes features.
             alpha: weights are sampled from Beta(alpha, alpha); 0 mixes nothing.
             seed: seed of the stream.
             include_input: mix the images too, where no layer of the list takes them.
@@ -101,29 +102,16 @@ class ManifoldMixup:
         Raises:
             InputError: an argument cannot be used.
         """
-        self.layers = tuple(layers)
-        if not self.layers and not include_input:
+        self.layers = _layers(layers)
+        self.seed, self.include_input, self.step = whole_number("seed", seed), switch("include_input", include_input), 0
+        if not self.layers and not self.include_input:
             raise InputError("layers is empty, and include_input is false: there is nothing to mix")
-        if len(set(map(id, self.layers))) < len(self.layers):
-            raise InputError("layers has the same layer twice")
-        for position, layer in enumerate(self.layers):
-            if not isinstance(layer, nn.Module):
-                raise InputError(f"layers[{position}] is a {type(layer).__name__}, not an nn.Module")
-        if not alpha >= 0:
-            raise InputError(f"alpha is {alpha}, but must be 0 or more")
-        if not 0 < prob <= 1:
-            raise InputError(f"prob is {prob}, but must be above 0 and at most 1")
-        if not 2 <= num_images <= 8:
-            raise InputError(f"num_images is {num_images}, but must be from 2 to 8")
-        if partners not in ("batch", "class"):
-            raise InputError(f"partners is {partners}, but must be batch or class")
-        self.seed, self.include_input, self.step = seed, include_input, 0
         self.settings: dict[str, Any] = {
-            "alpha": alpha,
-            "per_sample": per_sample,
-            "prob": prob,
-            "num_images": num_images,
-            "partners": partners,
+            "alpha": real_number("alpha", alpha, lambda number: number >= 0, "0 or more"),
+            "per_sample": switch("per_sample", per_sample),
+            "prob": real_number("prob", prob, lambda number: 0 < number <= 1, "above 0 and at most 1"),
+            "num_images": whole_number("num_images", num_images, 2, 8),
+            "partners": choice("partners", partners, ("batch", "class")),
         }
 
     def __call__(
@@ -142,11 +130,11 @@ class ManifoldMixup:
         Raises:
             InputError: an argument cannot be used, or a layer is not in the network or does not run exactly once.
         """
-        self._check_batch(images, labels, num_classes)
+        self._check_batch(images, labels, whole_number("num_classes", num_classes, 1))
         names = self._names(net)
         stream = StepStream(seed=self.seed, stage="finetune", step=self.step, batch_size=len(images))
         mix = sample_mix(range(len(self.layers) + self.include_input), labels, stream, **self.settings)
-        targets = mix.targets(labels, num_classes)
+        targets = mix.targets(labels, int(num_classes))
         chosen = mix.stage - self.include_input
         hooks = [_MixingHook(name, mix if position == chosen else None) for position, name in enumerate(names)]
         with ExitStack() as registered:
@@ -165,9 +153,13 @@ class ManifoldMixup:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Resume from a `state_dict`."""
-        self.step = int(state["step"])
+        self.step = whole_number("the step of state", state.get("step") if isinstance(state, Mapping) else state)
 
     def _check_batch(self, images: Tensor, labels: Tensor, num_classes: int) -> None:
+        for name, value in (("images", images), ("labels", labels)):
+            check_instance(name, value, Tensor, "a torch tensor")
+        if images.ndim == 0 or not images.is_floating_point():
+            raise InputError(f"images is {images.dtype} of shape {tuple(images.shape)}, but must be a batch of floats")
         size, number = len(images), self.settings["num_images"]
         if size < 2:
             raise InputError(f"images has {size} image, but mixing takes two or more; drop_last=True leaves out such a batch")
@@ -177,12 +169,15 @@ class ManifoldMixup:
             raise InputError(f"labels has shape {tuple(labels.shape)}, but there are {size} images")
         if labels.dtype != torch.int64:
             raise InputError(f"labels is {labels.dtype}, but must be torch.int64, a class number for each image")
+        if labels.device != images.device:
+            raise InputError(f"labels is on {labels.device}, but images is on {images.device}")
         low, high = labels.aminmax()
         if low < 0 or high >= num_classes:
             raise InputError(f"labels goes from {int(low)} to {int(high)}, but num_classes is {num_classes}")
 
     def _names(self, net: nn.Module) -> list[str]:
         """The name of each layer in the network."""
+        check_instance("net", net, nn.Module, "an nn.Module")
         if isinstance(net, nn.DataParallel):
             raise InputError("net is an nn.DataParallel, whose replicas cannot mix with each other; use DistributedDataParallel")
         names = {id(module): name or "net" for name, module in net.named_modules()}
@@ -196,6 +191,18 @@ class ManifoldMixup:
             if id(layer) not in names:
                 raise InputError(f"layers[{position}], a {type(layer).__name__}, is not a layer of net")
         return [names[id(layer)] for layer in self.layers]
+
+
+def _layers(layers: Any) -> tuple[nn.Module, ...]:
+    """A single layer or several as a tuple; a ModuleList is several, as it is never called."""
+    layers = (layers,) if isinstance(layers, nn.Module) and not isinstance(layers, nn.ModuleList) else layers
+    check_instance("layers", layers, Iterable, "an nn.Module or a list of them")
+    several = tuple(layers)
+    for position, layer in enumerate(several):
+        check_instance(f"layers[{position}]", layer, nn.Module, "an nn.Module")
+    if len(set(map(id, several))) < len(several):
+        raise InputError("layers has the same layer twice")
+    return several
 
 
 def _is_compiled(module: nn.Module) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from lightning_fabric import Fabric
 from torch import nn
 
+from s2m2.arguments import path_argument, switch
 from s2m2.console import console, quiet
 from s2m2.data.augment import evaluation_view
 from s2m2.data.batches import split_base
@@ -23,8 +24,9 @@ from s2m2.errors import InputError
 from s2m2.evaluation.features import extract_features
 from s2m2.evaluation.intervals import mean_and_interval
 from s2m2.evaluation.results import TaskResults
-from s2m2.evaluation.run_evaluation import ValidationTasks, check_tasks, check_validation, evaluate_features_of_run
+from s2m2.evaluation.run_evaluation import check_tasks, evaluate_features_of_run
 from s2m2.evaluation.run_features import EXTRACTION_BATCH, RunFeatures, check_ensemble, check_features
+from s2m2.evaluation.validation_tasks import ValidationTasks, check_validation
 from s2m2.models import Backbone, build_backbone, initialize
 from s2m2.random import generator_for
 from s2m2.recipe import FinetuneConfig, PretrainConfig, Recipe, ValidationConfig
@@ -32,7 +34,7 @@ from s2m2.recipe.overrides import AnyRecipe, as_recipe
 from s2m2.reports.html import write_report
 from s2m2.reports.images import DrawnTask
 from s2m2.runs.checkpoint import Outcome, load_best, load_outcome
-from s2m2.runs.directory import STAGES, RunDirectory
+from s2m2.runs.directory import STAGES, RunDirectory, default_path
 from s2m2.runs.loading import LoadedBackbone, load
 from s2m2.runs.logging import check_loggers
 from s2m2.runs.provenance import hardware_of, record
@@ -75,7 +77,7 @@ class Run:
 
 def pretrain(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bool = False, **settings: Any) -> Run:
     """Stage 1: train a backbone on base classes with self-supervision. Arguments as for `run`."""
-    with quiet(not verbose):
+    with quiet(not switch("verbose", verbose)):
         began = time.monotonic()
         session = open_session(*_request(recipe, path, settings), check_pretraining, trains=True)
         pretrain_stage(session)
@@ -84,7 +86,7 @@ def pretrain(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbos
 
 def finetune(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bool = False, **settings: Any) -> Run:
     """Stage 2: fine-tune the best weights of stage 1 with manifold mixup. Arguments as for `run`."""
-    with quiet(not verbose):
+    with quiet(not switch("verbose", verbose)):
         began = time.monotonic()
         chosen, folder = _request(recipe, path, settings)
         if chosen.finetune.epochs == 0:
@@ -96,9 +98,9 @@ def finetune(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbos
 
 def evaluate_run(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bool = False, **settings: Any) -> Run:
     """Few-shot scores of a trained run, saved and reported. Arguments as for `run`."""
-    with quiet(not verbose):
+    with quiet(not switch("verbose", verbose)):
         began = time.monotonic()
-        session = open_session(*_request(recipe, path, settings), check_tasks, check_features, check_ensemble)
+        session = open_session(*_request(recipe, path, settings), check_features, check_tasks, check_ensemble)
         return _finish(session, began, scores=True)
 
 
@@ -117,7 +119,7 @@ def run(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bo
         InputError: a setting, the device, the images or the run directory cannot be used. Nothing is written then.
         FloatingPointError: a loss is not finite; the message names the step and the last good checkpoint.
     """
-    with quiet(not verbose):
+    with quiet(not switch("verbose", verbose)):
         began = time.monotonic()
         checks = (check_pretraining, check_finetuning, check_tasks, check_ensemble)
         session = open_session(*_request(recipe, path, settings), *checks, trains=True)
@@ -129,18 +131,10 @@ def run(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bo
 
 def _request(recipe: AnyRecipe, path: Path | str | None, settings: Mapping[str, Any]) -> tuple[Recipe, Path]:
     """The recipe with all settings, and the run directory."""
-    folder = Path(path).expanduser() if path is not None else default_path(recipe)
+    folder = path_argument("path", path) if path is not None else default_path(recipe if isinstance(recipe, str | Path) else None)
     if recipe is None and RunDirectory(folder).recipe.is_file():
         recipe = RunDirectory(folder).recipe
     return as_recipe(recipe, **settings), folder
-
-
-def default_path(recipe: AnyRecipe = None) -> Path:
-    """The run directory of a recipe file, `runs/FOLDER-NAME`; `runs/quick` without one."""
-    if not isinstance(recipe, str | Path):
-        return Path("runs", "quick")
-    file = Path(recipe).resolve()
-    return Path("runs", f"{file.parent.name}-{file.stem}")
 
 
 def _finish(session: Session, began: float, *, scores: bool = False) -> Run:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
+from s2m2.arguments import check_instance, switch, whole_number
 from s2m2.errors import InputError
 
 ROTATIONS = 4
@@ -40,11 +41,15 @@ def rotate90_batch(
         `labels.repeat(4)`. With `sample`: as many images as given.
 
     Raises:
-        InputError: the images are not square.
+        InputError: the images are not square, or another argument cannot be used.
     """
+    check_instance("images", images, Tensor, "a torch tensor")
+    check_instance("generator", generator, (torch.Generator, type(None)), "a torch.Generator, or None")
     if images.ndim != 4 or images.shape[2] != images.shape[3]:
         raise InputError(f'images has shape {tuple(images.shape)}; rotation takes square images "batch channel size size"')
-    if sample:
+    if switch("sample", sample):
+        if generator is not None and generator.device.type != images.device.type:
+            raise InputError(f"generator is on {generator.device}, but images is on {images.device}")
         rotations = torch.randint(ROTATIONS, (len(images),), generator=generator, device=images.device)
         return rotate90(images, rotations), rotations
     rotated = torch.cat([torch.rot90(images, rotation, (2, 3)) for rotation in range(ROTATIONS)])
@@ -66,8 +71,22 @@ def rotate90(
 
 
 def rotation_loss(logits: Float[Tensor, "batch 4"], rotation_labels: Int64[Tensor, " batch"]) -> Float[Tensor, ""]:
-    """L_rot = - 1/n sum over images of log p(rotation of the image): mean cross entropy of the four-way guess (S2M2, section 3.2)."""
-    return F.cross_entropy(logits, rotation_labels)
+    """L_rot = - 1/n sum over images of log p(rotation of the image): mean cross entropy of the four-way guess (S2M2, section 3.2).
+
+    Raises:
+        InputError: there are not four logits and one int64 label from 0 to 3 an image.
+    """
+    _check_floats("logits", logits)
+    check_instance("rotation_labels", rotation_labels, Tensor, "a torch tensor")
+    if logits.ndim != 2 or logits.shape[1] != ROTATIONS:
+        raise InputError(f"logits has shape {tuple(logits.shape)}, but must have one row an image and {ROTATIONS} columns, one a rotation")
+    if rotation_labels.dtype != torch.int64 or rotation_labels.shape != logits.shape[:1]:
+        labels = f"rotation_labels is {rotation_labels.dtype} of shape {tuple(rotation_labels.shape)}"
+        raise InputError(f"{labels}, but must be torch.int64, one a row of the {len(logits)} of logits")
+    try:
+        return F.cross_entropy(logits, rotation_labels)
+    except IndexError as error:  # a GPU says nothing of this kind, and a check would make its host wait
+        raise InputError(f"rotation_labels has a number that is no rotation, 0 to {ROTATIONS - 1}") from error
 
 
 def exemplar_loss(features: Float[Tensor, "item dim"] | Float[Tensor, "copy image dim"], copies: int = 4) -> Float[Tensor, ""]:
@@ -82,15 +101,19 @@ def exemplar_loss(features: Float[Tensor, "item dim"] | Float[Tensor, "copy imag
         copies: copies of each image (S2M2: four); with three axes the first one counts.
 
     Raises:
-        InputError: `features` is no multiple of `copies`, or there is only one image.
+        InputError: `features` has another number of axes or is no multiple of `copies`, or there is only one image.
     """
+    _check_floats("features", features)
+    copies = whole_number("copies", copies, 1)
+    if features.ndim not in (2, 3):
+        raise InputError(f'features has shape {tuple(features.shape)}, but must be "copies*batch dim" or "copy image dim"')
     if features.ndim == 2:
-        if copies < 1 or len(features) % copies:
+        if len(features) % copies:
             raise InputError(f"copies is {copies}, which does not divide the {len(features)} features")
         features = features.unflatten(0, (copies, -1))
     copies, images, _ = features.shape
     if images < 2:
-        raise InputError("the exemplar loss needs two images or more")
+        raise InputError(f"features has {images} image{'s' * (images != 1)}, but the exemplar loss needs two images or more")
     with torch.autocast(features.device.type, enabled=False):
         values = features.flatten(0, 1).to(torch.promote_types(features.dtype, torch.float32))
         same_image = torch.eye(images, dtype=torch.bool, device=values.device).repeat(copies, copies)
@@ -100,6 +123,13 @@ def exemplar_loss(features: Float[Tensor, "item dim"] | Float[Tensor, "copy imag
         pull = torch.linalg.vector_norm(values - values[farthest], dim=1)
         push = torch.linalg.vector_norm(values - values[nearest], dim=1)
         return F.softplus(pull - push).mean()
+
+
+def _check_floats(name: str, values: Tensor) -> None:
+    """Raise `InputError` unless the values are a tensor of floats."""
+    check_instance(name, values, Tensor, "a torch tensor")
+    if not values.is_floating_point():
+        raise InputError(f"{name} is {values.dtype}, but must be floats")
 
 
 def _hardest(values: Float[Tensor, "copy dim"], same_image: Bool[Tensor, "copy copy"]) -> tuple[Tensor, Tensor]:

@@ -116,26 +116,53 @@ def test_settings_lists_classifiers_and_the_settings_of_one(capsys: pytest.Captu
     ("arguments", "names"),
     [
         (["--pretrain.epoch", "3"], "no flag --pretrain.epoch; did you mean --pretrain.epochs?"),
-        (["--pretrain.epochs", "three"], "--pretrain.epochs: expected int. Got value: three"),
+        (["--epochs", "3"], "no flag --epochs; did you mean --finetune.epochs or --pretrain.epochs?"),
+        (["--help.al"], "no flag --help.al; did you mean --help.all?"),
+        (["--pretrain.epochs", "three"], "--pretrain.epochs is three, but must be a whole number, 1 or more"),
+        (["--pretrain.epochs", "null"], "--pretrain.epochs is null, but must be a whole number, 1 or more"),
+        (["--pretrain", "3"], "--pretrain is 3, but must be a section of settings, `name: value`"),
+        (["--pretrain", "{epoch: 3}"], "no setting pretrain.epoch; did you mean pretrain.epochs?"),
+        (["--pretrain", "{epochs: x}"], "--pretrain.epochs is x, but must be a whole number, 1 or more"),
+        (["--data.mean", "0.5"], "--data.mean is [0.5], but must be 3 values, each a number"),
+        (["--data.mean", "a", "b", "c"], "--data.mean has a, but each value must be a number"),
+        (["--finetune.mix.stages", "x"], "--finetune.mix.stages is ['x'], but must be a list of values, each a whole number, 0 or more"),
+        (["--evaluate.details", "3"], "--evaluate.details is 3, but must be true or false"),
         (["--pretrain.epochs", "0"], "--pretrain.epochs is 0"),
         (["--pretrain.epochs"], "--pretrain.epochs needs a value"),
         (["--model.backbone", "vgg"], "--model.backbone is vgg, but must be one of conv4"),
         (["--model.backbone", "resnet2"], "--model.backbone is resnet2; did you mean resnet12?"),
         (["--data.image_size", "27"], "--data.image_size is 27"),
         (["--data.path", MISSING], MISSING),
-        (["--evaluate.ways", "5", "x"], "evaluate.ways"),
+        (["--evaluate.ways", "5", "x"], "--evaluate.ways has x, but each value must be a whole number, 2 or more"),
         (["--evaluate.ways", "1"], "--evaluate.ways"),
         (["--evaluate.ways", "500"], "500"),
         (["--evaluate.queries", "500"], "queries"),
         (["--evaluate.classifiers", "cosine", "cosinus"], "--evaluate.classifiers is cosinus; did you mean cosine?"),
-        (["--evaluate.classifiers", "{epochs: 3}"], "--evaluate.classifiers"),
+        (
+            ["--evaluate.classifiers", "{epochs: 3}"],
+            "--evaluate.classifiers has {'epochs': 3}, but must have names, or mappings with a name",
+        ),
+        (["--evaluate.classifiers", "3"], "--evaluate.classifiers is [3], but must be one of cosine"),
+        (
+            ["--evaluate.classifiers", "[cosine"],
+            "--evaluate.classifiers is [cosine, but must be a list of values, each a name, or a name with",
+        ),
+        (
+            ["--evaluate.classifiers", "cosine", "{name: cosine, epochs: 5}"],
+            "--evaluate.classifiers has cosine twice; a label tells one from the other: {name: cosine, label: cosine_2, ...}",
+        ),
+        (["--evaluate.classifiers", "{name: cosine, label: a/b}"], "--evaluate.classifiers has the label 'a/b'"),
+        (["--evaluate.classifiers", "{name: tim, steps: -1}"], "--evaluate.classifiers: tim.steps is -1, but must be 0 or more"),
+        (["--evaluate.classifiers", "{name: tim, steps: x}"], "--evaluate.classifiers: tim.steps is 'x', but must be a whole number"),
+        (["--evaluate.classifiers", "{name: tim, step: 1}"], "--evaluate.classifiers: tim has no setting step; did you mean steps?"),
+        (["--evaluate.classifiers", "no_such:Thing"], "--evaluate.classifiers: classifier no_such:Thing cannot be loaded: No module"),
         (["--pretrain.batch_size", "100000"], "batch size of 100000"),
         (["--finetune.mix.stages", "0", "17"], "--finetune.mix.stages has 17"),
         (["--pretrain.validation.ways", "90"], "90"),
         (["--runtime.accelerator", "cuda"], "--runtime.accelerator is cuda"),
-        (["--runtime.accelerator", "tpu"], "--runtime.accelerator: expected one of ['auto', 'cpu', 'cuda', 'mps']"),
+        (["--runtime.accelerator", "tpu"], "--runtime.accelerator is tpu, but must be one of auto, cpu, cuda, mps"),
         (["--finetune.validation.classifier", "calibrated"], "--finetune.validation.classifier is calibrated"),
-        (["--evaluate.protocols", "fixed", "some"], "evaluate.protocols"),
+        (["--evaluate.protocols", "fixed", "some"], "--evaluate.protocols has some, but each value must be one of fixed, s2m2, "),
         (["--evaluate.transforms", "unit", "whitened"], "evaluate.transforms"),
         ([f"{MISSING}.yaml"], f"{MISSING}.yaml"),
         (["--config", f"{MISSING}.yaml"], f"{MISSING}.yaml"),
@@ -176,13 +203,19 @@ def test_wrong_input_names_its_flag_and_leaves_nothing(
         (["prepare", "somewhere", "--outptu", "x"], "s2m2 prepare: no flag --outptu; did you mean --output?"),
         (["prepare", "a", "b", "--output", "c"], "s2m2 prepare: takes SOURCE, but was given a and b"),
         (["export"], "s2m2 export: needs --run, --output"),
-        (["export", "--run", "a", "--output", "b", "--precision", "int8"], "--precision: expected one of ['stored', 'float32', "),
+        (["export", "--run", "a", "--output", "b", "--precision", "int8"], "--precision is int8, but must be one of stored, float32, "),
+        (["export", "--run", "none", "--output", "b"], "s2m2 export: --run none is no run directory: there is no such directory"),
+        (["prepare", "a", "--output", "b", "--size", "x"], "--size is x, but must be a whole number, from 8 to 4096 pixels, or null"),
         (["compare", "a", "b", "c"], "s2m2 compare: takes FIRST and SECOND, but was given a and b and c"),
         (["evaluate", "--output", "a"], "s2m2 evaluate: --output goes with --features"),
         (["evaluate", "--features", "a.npz", "--run", "b"], "s2m2 evaluate: takes --run or --features, not both"),
         (["profile", "--steps", "0"], "s2m2 profile: --steps is 0, but must be 1 or more"),
         (["profile", "--run", "a"], "s2m2 profile: no flag --run"),
         (["settings", "finetune.mixx"], "s2m2 settings: no section or setting finetune.mixx; did you mean finetune.mix?"),
+        (["settings", "tim"], "s2m2 settings: no section or setting tim; did you mean evaluate.classifiers.tim?"),
+        (["settings", "tim_fats"], "s2m2 settings: no section or setting tim_fats; did you mean evaluate.classifiers.tim_fast?"),
+        (["settings", "epochs"], "s2m2 settings: no section or setting epochs; did you mean pretrain.epochs or finetune.epochs?"),
+        (["settings", "evaluate.classifiers.tom"], "did you mean tim?"),
         (["settings", "a", "b"], "s2m2 settings: takes one SECTION, but was given a and b"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
@@ -226,12 +259,44 @@ def test_a_recipe_of_0_1_0_is_taken_with_a_warning_and_that_of_a_run_without(tmp
     assert captured.err == ""
 
 
-@pytest.mark.parametrize(("name", "says"), [("finetune", "no finished pretraining"), ("evaluate", "has not finished that stage")])
+@pytest.mark.parametrize(
+    ("name", "says"), [("finetune", "no finished pretraining"), ("evaluate", "is no run directory: there is no such directory")]
+)
 def test_a_stage_before_its_time_says_what_comes_first(
     glyph_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, says: str
 ) -> None:
     assert says in complaint(capsys, name, *tiny_flags(glyph_folder, tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("begun", "arguments", "says"),
+    [
+        (False, ["pretrain", "--finetune.epochs", "3"], "pretrain: no use for --finetune.epochs; the recipe of a new run keeps it"),
+        (True, ["pretrain", "--evaluate.tasks", "3"], "pretrain: no use for --evaluate.tasks; the run keeps the recipe that it has"),
+        (
+            False,
+            ["pretrain", "--finetune.epochs", "3", "--evaluate.tasks", "3"],
+            "pretrain: no use for --finetune.epochs, --evaluate.tasks; ",
+        ),
+        (False, ["profile", "--evaluate.tasks", "3"], "profile: no use for --evaluate.tasks\n"),
+        (False, ["evaluate", "--features", "a.npz", "--pretrain.epochs", "3"], "evaluate: no use for --pretrain.epochs\n"),
+        (False, ["run", "--evaluate.tasks", "3"], ""),
+        (False, ["pretrain", "--pretrain.epochs", "3", "--seed", "3"], ""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_flag_of_another_command_is_taken_with_a_line_that_says_what_becomes_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], begun: bool, arguments: list[str], says: str
+) -> None:
+    monkeypatch.setattr("s2m2.cli.dispatch._call", lambda *_, **__: 0)
+    monkeypatch.chdir(tmp_path)
+    if begun:
+        (tmp_path / "runs" / "quick").mkdir(parents=True)
+        (tmp_path / "runs" / "quick" / "recipe.yaml").write_text("seed: 0\n")
+    text = printed(capsys, *arguments)
+    assert text.startswith(says)
+    assert text.count("\n") == bool(says)
 
 
 @pytest.mark.parametrize("text", ["pretrain:\n  epoch: 3\n", "pretrain: [", "\x00", "seed: \udcff"])
@@ -263,6 +328,9 @@ def test_a_truncated_dataset_is_named(glyph_folder: Path, tmp_path: Path, capsys
     [
         ("--evaluate.ways 5 10 --seed 3", "", "--evaluate.ways|[5, 10]|--seed|3"),
         ("--evaluate.ways [5,10]", "", "--evaluate.ways|[5,10]"),
+        ("--evaluate.ways=5 a.yaml", "a.yaml", "--evaluate.ways|[5]"),
+        ("--evaluate.ways=[5,10]", "", "--evaluate.ways|[5,10]"),
+        ("--evaluate.ways null", "", "--evaluate.ways|null"),
         ("a.yaml --seed=3", "a.yaml", "--seed|3"),
         ("--seed 3 a.yaml", "a.yaml", "--seed|3"),
         ("--evaluate.ways 5 10 a.yaml", "a.yaml", "--evaluate.ways|[5, 10]"),

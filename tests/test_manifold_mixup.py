@@ -165,7 +165,7 @@ COMPILED._compiled_call_impl = COMPILED._call_impl  # as `COMPILED.compile()` do
     [
         (NET, [], {}, "layers is empty"),
         (NET, [NET.first, NET.first], {}, "layers has the same layer twice"),
-        (NET, iter([torch.relu]), {}, r"layers\[0\] is a builtin_function_or_method, not an nn.Module"),
+        (NET, iter([torch.relu]), {}, r"layers\[0\] is of type builtin_function_or_method, but must be an nn.Module"),
         (NET, [NET.first, TWICE.second], {}, r"layers\[1\], a Sequential, is not a layer of net"),
         (NET, [NET.first, NET.unused], {}, "layers: unused did not run in the forward pass"),
         (TWICE, [TWICE.first], {}, "layers: first runs more than once"),

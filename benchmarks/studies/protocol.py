@@ -32,7 +32,7 @@ from s2m2.data.batches import BaseSplit, split_base
 from s2m2.data.catalog import load_dataset
 from s2m2.data.dataset import ImageDataset, LabeledImages, Split
 from s2m2.data.standard_datasets import resolve_size
-from s2m2.evaluation.evaluate import score_tasks
+from s2m2.evaluation.accuracies import score_tasks
 from s2m2.evaluation.features import FeatureSet, extract_features
 from s2m2.io import write_text
 from s2m2.models import Backbone, build_backbone, initialize

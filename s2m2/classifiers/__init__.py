@@ -1,19 +1,17 @@
 """Few-shot classifiers on features: one a file, with its settings, its mathematics, `fit` and `predict`, and the call for many tasks.
 
-A new one is such a file and a line of `CLASSIFIERS`. A classifier outside this package has a name of the form `module:object`, or that
-of an entry point of the group `s2m2.classifiers`. Nothing here imports torch before a classifier is loaded.
+Recipes, help and tables know a new one by its file and its line of `CLASSIFIERS` in `s2m2/recipe/parts.py`; type checkers also need its
+class among the imports below. A classifier outside this package has a name of the form `module:object`, or that of an entry point of the
+group `s2m2.classifiers`. Nothing here imports torch before a classifier is loaded.
 """
 
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
-from functools import reduce
-from importlib import import_module
-from importlib.metadata import entry_points
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from s2m2.classifiers.settings import check_settings
-from s2m2.errors import InputError
-from s2m2.recipe.parts import ClassifierSpec, parse_classifier
+from s2m2.errors import InputError, did_you_mean
+from s2m2.recipe.parts import CLASSIFIER_GROUP, ClassifierSpec, entry_point_paths, load_object
+from s2m2.recipe.parts import CLASSIFIERS as CLASSIFIERS
 
 if TYPE_CHECKING:
     from s2m2.classifiers.base import FewShotClassifier as FewShotClassifier
@@ -42,28 +40,6 @@ if TYPE_CHECKING:
     from s2m2.classifiers.transductive_finetuning import TransductiveFinetuning as TransductiveFinetuning
     from s2m2.classifiers.wrapped import WrappedEstimator as WrappedEstimator
 
-CLASSIFIERS: Mapping[str, str] = {
-    "cosine": "s2m2.classifiers.cosine:CosineClassifier",
-    "nearest_mean": "s2m2.classifiers.nearest_mean:NearestMean",
-    "cosine_centroid": "s2m2.classifiers.cosine_centroid:CosineCentroid",
-    "cosine_converged": "s2m2.classifiers.cosine_converged:ConvergedCosine",
-    "logistic": "s2m2.classifiers.logistic:LogisticRegression",
-    "svm": "s2m2.classifiers.svm:LinearSVM",
-    "ridge": "s2m2.classifiers.ridge:Ridge",
-    "calibrated": "s2m2.classifiers.calibrated:DistributionCalibration",
-    "soft_kmeans": "s2m2.classifiers.soft_kmeans:SoftKMeans",
-    "bd_cspn": "s2m2.classifiers.bd_cspn:BDCSPN",
-    "laplacian_shot": "s2m2.classifiers.laplacian_shot:LaplacianShot",
-    "tim": "s2m2.classifiers.tim:TIM",
-    "tim_fast": "s2m2.classifiers.tim:FastTIM",
-    "alpha_tim": "s2m2.classifiers.tim:AlphaTIM",
-    "alpha_tim_fast": "s2m2.classifiers.tim:FastAlphaTIM",
-    "pt_map": "s2m2.classifiers.pt_map:PTMap",
-    "transductive_finetuning": "s2m2.classifiers.transductive_finetuning:TransductiveFinetuning",
-}
-"""Name and class of each classifier, in the order of tables."""
-GROUP = "s2m2.classifiers"
-"""Entry points by which other packages name classifiers of their own."""
 LAZY: Mapping[str, str] = {
     **{path.partition(":")[2]: path for path in CLASSIFIERS.values()},
     "BaseStatistics": "s2m2.classifiers.base_statistics:BaseStatistics",
@@ -81,7 +57,7 @@ LAZY: Mapping[str, str] = {
 def __getattr__(name: str) -> Any:
     if name not in LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _load(LAZY[name])
+    return load_object(LAZY[name])
 
 
 def __dir__() -> list[str]:
@@ -90,7 +66,7 @@ def __dir__() -> list[str]:
 
 def classifier_names() -> tuple[str, ...]:
     """Names of the classifiers of this package, then those of entry points."""
-    return (*CLASSIFIERS, *(name for name in _entry_points() if name not in CLASSIFIERS))
+    return (*CLASSIFIERS, *(name for name in entry_point_paths(CLASSIFIER_GROUP) if name not in CLASSIFIERS))
 
 
 def load_class(name: str) -> Any:
@@ -101,46 +77,28 @@ def load_class(name: str) -> Any:
     """
     path = _path_of(name)
     try:
-        return _load(path)
+        return load_object(path)
     except (ImportError, AttributeError) as error:
         if path in CLASSIFIERS.values():
             raise
         raise InputError(f"classifier {name} cannot be loaded: {error}") from error
 
 
-def check_specs(specs: Iterable[Any]) -> tuple[ClassifierSpec, ...]:
-    """Classifiers of a recipe, each a name, a mapping or a `ClassifierSpec`. Only those of this package with settings are imported.
+def check_spec(spec: ClassifierSpec) -> None:
+    """Check what can be checked without the features, so that hours of training do not end in an error.
 
     Raises:
-        InputError: there is none, one is unknown, two have one label, or a setting is unknown or wrong.
+        InputError: the classifier is unknown or cannot be loaded, or, of a classifier of this package, a setting is unknown or wrong.
     """
-    parsed = tuple(parse_classifier(spec) for spec in specs)
-    if not parsed:
-        raise InputError("classifiers must name one at least")
-    for spec in parsed:
-        path = _path_of(spec.name)
-        if [other.label for other in parsed].count(spec.label) > 1:
-            raise InputError(
-                f"classifiers has {spec.label} twice; a label of its own tells one from the other: {{name: {spec.name}, label: ...}}"
-            )
-        if spec.settings and path in CLASSIFIERS.values():
-            check_settings(spec.name, _load(path), spec.settings)
-    return parsed
+    loaded = load_class(spec.name)
+    if _path_of(spec.name) in CLASSIFIERS.values():
+        check_settings(spec.name, loaded, spec.settings)
 
 
 def _path_of(name: str) -> str:
-    path = CLASSIFIERS.get(name) or (name if ":" in name else _entry_points().get(name))
+    path = CLASSIFIERS.get(name) or (name if ":" in name else entry_point_paths(CLASSIFIER_GROUP).get(name))
     if path is None:
-        guess = get_close_matches(name, classifier_names(), n=1)
-        meant = f"did you mean {guess[0]}? " if guess else ""
-        raise InputError(f"classifier {name} is unknown; {meant}There are {', '.join(classifier_names())}, and module:object for one's own")
+        names = classifier_names()
+        others = did_you_mean(name, names) or f"; there are {', '.join(names)}, and module:object for one's own"
+        raise InputError(f"classifier {name} is unknown{others}")
     return path
-
-
-def _entry_points() -> dict[str, str]:
-    return {point.name: point.value for point in entry_points(group=GROUP)}
-
-
-def _load(path: str) -> Any:
-    module, _, attributes = path.partition(":")
-    return reduce(getattr, attributes.split("."), import_module(module))

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-MOMENTUM, SPREAD, EPSILON = 0.9, 0.999, 1e-8
-"""beta_1, beta_2 and epsilon, as Kingma & Ba recommend and `torch.optim.Adam` has them."""
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+"""Of Algorithm 1, as Kingma & Ba recommend and `torch.optim.Adam` has them."""
 
 
 class Adam:
@@ -22,11 +22,11 @@ class Adam:
     def step(self, gradients: Float[Tensor, "*axes dim"]) -> None:
         """One step; the corrections of both averages for their start at 0 are folded into its length and into epsilon."""
         self.steps += 1
-        correction = (1 - SPREAD**self.steps) ** 0.5
-        self.mean.lerp_(gradients, 1 - MOMENTUM)
+        correction = (1 - BETA2**self.steps) ** 0.5
+        self.mean.lerp_(gradients, 1 - BETA1)
         if self.classwise:
-            self.square.mul_(SPREAD).add_(gradients.square().mean(-1, keepdim=True), alpha=1 - SPREAD)
+            self.square.mul_(BETA2).add_(gradients.square().mean(-1, keepdim=True), alpha=1 - BETA2)
         else:
-            self.square.mul_(SPREAD).addcmul_(gradients, gradients, value=1 - SPREAD)
+            self.square.mul_(BETA2).addcmul_(gradients, gradients, value=1 - BETA2)
         roots = self.square.sqrt().add_(EPSILON * correction)
-        self.parameters.addcdiv_(self.mean, roots, value=-self.learning_rate * correction / (1 - MOMENTUM**self.steps))
+        self.parameters.addcdiv_(self.mean, roots, value=-self.learning_rate * correction / (1 - BETA1**self.steps))

@@ -1,8 +1,10 @@
 """What every few-shot classifier is: a scikit-learn estimator on features that also scores a whole batch of tasks in one call."""
 # ruff: noqa: N803, N806 (scikit-learn's names)
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -10,14 +12,18 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
+from s2m2.arguments import described
+from s2m2.classifiers.base_statistics import check_base_dim
 from s2m2.classifiers.settings import check_settings, setting_names
 from s2m2.errors import InputError
 from s2m2.random import generator_for
+from s2m2.tasks.labels import as_array, label_array
 
+RandomState = int | np.random.RandomState | np.random.Generator | None
+"""What `random_state` may be, by scikit-learn's convention; see `seed_from`."""
 BLOCKS = 4
 """Blocks of tasks that one thread computes at once, by default: about a thousand tasks."""
 MAX_GATHER = 2**26
@@ -110,6 +116,10 @@ class FittedTasks(Protocol):
         ...
 
 
+class InputTypeError(InputError, TypeError):
+    """An `InputError` that is a TypeError too, where scikit-learn's checks of estimators ask for one."""
+
+
 class FewShotClassifier(ClassifierMixin, BaseEstimator, ABC):
     """A few-shot classifier. Constructor parameters are its settings, keyword-only, checked by `validate` and by `fit`.
 
@@ -161,23 +171,30 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator, ABC):
         Raises:
             InputError: a setting has another type or is out of range.
         """
-        check_settings(self.name, type(self), {name: getattr(self, name) for name in setting_names(type(self))})
+        settings = {name: getattr(self, name) for name in setting_names(type(self))}
+        check_settings(self.name, type(self), settings)
+        for name, value in settings.items():
+            if isinstance(value, float) and not np.isfinite(value):
+                raise InputError(f"{self.name}.{name} is {value}, but must be finite")
+        check_random_state(f"{self.name}.random_state", getattr(self, "random_state", 0))
 
     def fit(self, X: Any, y: Any) -> "FewShotClassifier":
         """Fit to the support of one task.
 
         Args:
             X: features "item dim", an array or a tensor.
-            y: a label for each, of any kind, two different ones at least; classes may have different numbers of items.
+            y: a label for each, whole numbers or text, two different ones at least; classes may have different numbers of items.
 
         Raises:
-            InputError: a setting is wrong, X is not finite, or y has one class only.
-            ValueError: X or y is no array of the right shape, by scikit-learn's checks.
+            InputError: a setting is wrong, X or y is no array of the right shape and kind, X is not finite, or y has one class only.
         """
         self.validate()
-        X, y = validate_data(self, _array(X), _array(y), dtype=(np.float64, np.float32), ensure_all_finite=False)
-        _check_finite(X)
-        check_classification_targets(y)
+        X, y = self._checked(_array(X, "X"), _array(y, "y"))
+        y = label_array(y, "y")
+        check_base_dim(self, X.shape[1])
+        state: Any = getattr(self, "random_state", 0)
+        if not isinstance(state, Integral):
+            self.seed_ = seed_from(state)
         self.classes_, ways, counts = np.unique(y, return_inverse=True, return_counts=True)
         if len(counts) < 2:
             raise InputError(f"y has one class only, {self.classes_[0]}; a few-shot task needs two at least")
@@ -205,10 +222,19 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator, ABC):
 
     def _scores_of(self, X: Any) -> Float[Tensor, "query way"]:
         check_is_fitted(self, "support_")
-        X = validate_data(self, _array(X), reset=False, dtype=(np.float64, np.float32), ensure_all_finite=False)
-        _check_finite(X)
+        X = self._checked(_array(X, "X"), reset=False)
         with torch.no_grad():
             return self._query_scores(torch.tensor(X, dtype=self.support_.support.dtype)[None])[0]
+
+    def _checked(self, *arrays: Any, reset: bool = True) -> Any:
+        """X, or X and y, after scikit-learn's checks of them."""
+        try:
+            checked = validate_data(self, *arrays, reset=reset, dtype=(np.float64, np.float32), ensure_all_finite=False)
+        except (TypeError, ValueError) as error:
+            kind = InputTypeError if isinstance(error, TypeError) else InputError
+            raise kind(_one_line(str(error))) from error
+        _check_finite(checked[0] if len(arrays) > 1 else checked)
+        return checked
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -216,7 +242,12 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator, ABC):
         return tags
 
     def _generator(self) -> torch.Generator:
-        return generator_for(getattr(self, "random_state", 0), "fit", self.name)
+        return generator_for(self._seed(), "fit", self.name)
+
+    def _seed(self) -> int:
+        """`random_state`, or the seed that `fit` sampled for it; 0 before."""
+        state = getattr(self, "random_state", 0)
+        return int(state) if isinstance(state, Integral) else getattr(self, "seed_", 0)
 
     @abstractmethod
     def _fit_support(self) -> None:
@@ -260,9 +291,30 @@ class TransductiveClassifier(FewShotClassifier):
         return self(replace(self.support_, query=query), self._generator())
 
 
-def _array(values: Any) -> Any:
-    """A tensor as an array; everything else as it is."""
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else values
+def _one_line(text: str) -> str:
+    """A message of scikit-learn's without the values of a long array, and with the names of the arguments."""
+    text = re.sub(r"\[[^\[\]]{40,}\]", "[...]", " ".join(text.split()))
+    names = "X and y" if "inconsistent" in text else "X"
+    return text if re.search(r"\b[Xy]\b", text) else f"{names}: {text}"
+
+
+def check_random_state(label: str, state: Any) -> None:
+    """Raise `InputError` unless `random_state` is one of the kinds of `RandomState`, and no negative number."""
+    whole = isinstance(state, Integral) and not isinstance(state, bool) and int(state) >= 0
+    if not (whole or state is None or isinstance(state, np.random.RandomState | np.random.Generator)):
+        need = "a whole number, 0 or more, a NumPy RandomState or Generator, or None"
+        raise InputError(f"{label} is {described(state)}, but must be {need}")
+
+
+def seed_from(state: np.random.RandomState | np.random.Generator | None) -> int:
+    """A seed sampled from a NumPy generator, or for None a new one at each call, so that no two fits are the same."""
+    limit = 2**31 - 1
+    return int(state.randint(limit) if isinstance(state, np.random.RandomState) else np.random.default_rng(state).integers(limit))
+
+
+def _array(values: Any, name: str) -> Any:
+    """A tensor as an array; everything else as it is, for scikit-learn's checks."""
+    return as_array(values, name) if isinstance(values, Tensor) else values
 
 
 def _check_finite(X: np.ndarray) -> None:

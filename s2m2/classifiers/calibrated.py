@@ -4,6 +4,7 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 from threading import Lock
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -13,8 +14,8 @@ from jaxtyping import Float, Int64
 from scipy.optimize import minimize
 from torch import Tensor
 
-from s2m2.classifiers.base import FewShotTasks, InductiveClassifier, JobSize
-from s2m2.classifiers.base_statistics import BaseStatistics
+from s2m2.classifiers.base import FewShotTasks, InductiveClassifier, JobSize, RandomState
+from s2m2.classifiers.base_statistics import BaseStatistics, statistics_of
 from s2m2.classifiers.span import where_float64_is
 from s2m2.errors import InputError
 from s2m2.random import generator_for
@@ -23,6 +24,8 @@ from s2m2.recipe.ranges import NonNegativeFloat, PositiveFloat, PositiveInt
 PAGE_ROWS = 2048
 MAX_STORE = 2**28
 """Noise values to keep, 1 GB of float32; the page that was not used for longest is dropped first and sampled again on demand."""
+MAX_SEEDS = 4
+"""Seeds whose noise is kept with base statistics, those used last: fits may have a seed each."""
 TOLERANCE = 1e-4
 """L-BFGS ends when no derivative of the mean loss is larger: scikit-learn's default, which ends long before the minimum where classes
 can be told apart without error. Where it ends is part of the classifier."""
@@ -64,10 +67,11 @@ class DistributionCalibration(InductiveClassifier):
     """Features sampled for each class of a task, split equally among its support items."""
     C: PositiveFloat = 1.0
     """Multiplier of the summed cross entropy, against half the squared weights, as in scikit-learn."""
-    base: BaseStatistics | None = None
-    """Statistics of the base classes, with covariances."""
-    random_state: int = 0
-    """Seed of `fit`, and of the noise that tasks share."""
+    base: BaseStatistics | tuple[Any, Any] | None = None
+    """Statistics of the base classes, with covariances; or a pair of their features and labels."""
+    random_state: RandomState = 0
+    """Seed of `fit`, and of the noise that tasks share: a whole number repeats it; a NumPy RandomState or Generator gives each `fit` a
+    seed; None makes each `fit` another. Before a `fit` with one of these, tasks in a batch share the noise of seed 0."""
 
     def needs_positive(self) -> bool:
         """Unless the power is 1."""
@@ -88,14 +92,15 @@ class DistributionCalibration(InductiveClassifier):
         Raises:
             InputError: there are none, or fewer classes than neighbors.
         """
-        if self.base is None or self.base.class_factors is None:
+        base = statistics_of(self)
+        if base is None or base.class_factors is None:
             raise InputError(
                 "classifier calibrated needs features of the base classes, which are not available; --base_features gives those of "
-                "--features, base=s2m2.BaseStatistics.from_features(features, labels) in Python"
+                "--features, base=(features, labels) in Python"
             )
-        if self.neighbors > len(self.base.class_means):
-            raise InputError(f"calibrated.neighbors is {self.neighbors}, but there are {len(self.base.class_means)} base classes")
-        return self.base.class_means, shared_noise(self.base, self.random_state)
+        if self.neighbors > len(base.class_means):
+            raise InputError(f"calibrated.neighbors is {self.neighbors}, but there are {len(base.class_means)} base classes")
+        return base.class_means, shared_noise(base, self._seed())
 
     def fit_tasks(self, tasks: FewShotTasks, generator: torch.Generator) -> "FittedCalibration":
         """Fit to support and samples.
@@ -239,4 +244,6 @@ def shared_noise(base: BaseStatistics, seed: int) -> BaseNoise:
         of_base = _NOISE.setdefault(base, {})
         if seed not in of_base:
             of_base[seed] = BaseNoise(base.class_factors, seed)
+            if len(of_base) > MAX_SEEDS:
+                del of_base[next(iter(of_base))]
         return of_base[seed]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from s2m2.classifiers.base import FewShotTasks, InductiveClassifier
+from s2m2.classifiers.base import FewShotTasks, InductiveClassifier, RandomState
 from s2m2.recipe.ranges import FromZeroBelowOne, PositiveFloat, PositiveInt
 
 SHIFT = 1e-5
@@ -40,8 +40,9 @@ class CosineClassifier(InductiveClassifier):
     """Weight decay, on directions and norms alike."""
     scale: PositiveFloat = 2.0
     """Multiplier of the cosines before the softmax."""
-    random_state: int = 0
-    """Seed of `fit`; calls with a batch of tasks get a generator."""
+    random_state: RandomState = 0
+    """Seed of `fit`: a whole number repeats it; a NumPy RandomState or Generator gives each `fit` a seed; None makes each `fit` another.
+    Calls with a batch of tasks get a generator."""
 
     def fit_tasks(self, tasks: FewShotTasks, generator: torch.Generator) -> "CosineWeights":
         """Fit to the support.

@@ -1,6 +1,7 @@
 """LaplacianShot, Laplacian regularized inference (Ziko et al., ICML 2020)."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from s2m2.classifiers.base import MANY_STEPS, FewShotTasks, TransductiveClassifier
-from s2m2.classifiers.base_statistics import BaseStatistics
+from s2m2.classifiers.base_statistics import BaseStatistics, statistics_of
 from s2m2.classifiers.prototypes import closeness, rectified_means, shifted_queries
 from s2m2.errors import InputError
 from s2m2.recipe.ranges import IntFromTwo, NonNegativeFloat, PositiveInt
@@ -43,8 +44,8 @@ class LaplacianShot(TransductiveClassifier):
     """Shift the queries and rectify the class means as BD-CSPN does. Off: plain class means, and no assumption of balance."""
     center: bool = True
     """Subtract the mean of the base features before scaling features to unit length (CL2N)."""
-    base: BaseStatistics | None = None
-    """Statistics of the base classes; not needed where `center` is off."""
+    base: BaseStatistics | tuple[Any, Any] | None = None
+    """Statistics of the base classes, or a pair of their features and labels; not needed where `center` is off."""
 
     def assumes_balance(self) -> bool:
         """Where it rectifies."""
@@ -80,12 +81,13 @@ class LaplacianShot(TransductiveClassifier):
         """
         if not self.center:
             return None
-        if self.base is None:
+        base = statistics_of(self)
+        if base is None:
             raise InputError(
                 "classifier laplacian_shot subtracts the mean of the base features, which are missing; --base_features gives those of "
-                "--features, base=s2m2.BaseStatistics.from_features(features, labels) in Python, and the setting center: false does without"
+                "--features, base=(features, labels) in Python, and the setting center: false does without"
             )
-        return self.base.mean
+        return base.mean
 
     def _unit(self, features: Float[Tensor, "task item dim"]) -> Float[Tensor, "task item dim"]:
         mean = self.base_mean()

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from s2m2.classifiers.adam import EPSILON, MOMENTUM, SPREAD, Adam
+from s2m2.classifiers.adam import BETA1, BETA2, EPSILON, Adam
 from s2m2.classifiers.base import SMALL_STEPS, FewShotTasks, TransductiveClassifier
 from s2m2.recipe.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
@@ -231,8 +231,8 @@ class _SpanDescent:
         torch.bmm(residuals, self.gram, out=products)
         self.gradients.addcmul_(residuals.sum(-1, keepdim=True), self.state, value=-1)
         lengths = (coefficients * products).sum(-1, keepdim=True).clamp_(min=0)
-        self.mean.lerp_(self.gradients, 1 - MOMENTUM)
-        self.square.mul_(SPREAD).add_(lengths, alpha=(1 - SPREAD) / self.dim)
-        correction = (1 - SPREAD**self.steps) ** 0.5
+        self.mean.lerp_(self.gradients, 1 - BETA1)
+        self.square.mul_(BETA2).add_(lengths, alpha=(1 - BETA2) / self.dim)
+        correction = (1 - BETA2**self.steps) ** 0.5
         rates = self.square.sqrt().add_(EPSILON * correction).reciprocal_()
-        self.state.addcmul_(self.mean, rates, value=-self.learning_rate * correction / (1 - MOMENTUM**self.steps))
+        self.state.addcmul_(self.mean, rates, value=-self.learning_rate * correction / (1 - BETA1**self.steps))

@@ -10,12 +10,12 @@ from typing import Any
 
 from s2m2 import __version__
 from s2m2.cli.help import print_help, print_overview
-from s2m2.cli.parsing import Call, UsageError, parse_recipe, parse_settings
+from s2m2.cli.parsing import HELP_FLAGS, Call, UsageError, parse_recipe, parse_settings
 from s2m2.cli.setting_list import write
 from s2m2.cli.subcommands import COMMANDS, FEATURE_FILE_TARGET
-from s2m2.errors import InputError, is_out_of_memory
+from s2m2.console import first_named
+from s2m2.errors import InputError, did_you_mean, is_out_of_memory
 from s2m2.recipe import FeatureFileConfig, ProfileConfig, recipe_to_yaml
-from s2m2.recipe.parts import did_you_mean
 
 INPUT_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
 
@@ -25,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else "--help"
     if name not in COMMANDS and not name.startswith("-"):
-        print(f"s2m2: no command {name}{did_you_mean(name, list(COMMANDS))}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+        others = did_you_mean(name, COMMANDS) or f"; there are {', '.join(COMMANDS)}"
+        print(f"s2m2: no command {name}{others}", file=sys.stderr)
         return INPUT_ERROR
     return _guarded(name, arguments[1:])
 
@@ -54,13 +55,13 @@ def _guarded(name: str, arguments: Sequence[str]) -> int:
 
 def _print_help(name: str, arguments: Sequence[str]) -> bool:
     """Print the help or the version that a call asks for; False if it asks for neither."""
-    if name in ("-h", "--help", "--help.all"):
+    if name in HELP_FLAGS:
         print_overview()
     elif name == "--version":
         write(f"s2m2 {__version__}")
     elif name not in COMMANDS:
         raise UsageError(f"has no flag {name} without a command; there are {', '.join(COMMANDS)}")
-    elif any(word in ("-h", "--help", "--help.all") for word in arguments):
+    elif any(word in HELP_FLAGS for word in arguments):
         print_help(name, everything="--help.all" in arguments)
     else:
         return False
@@ -83,11 +84,25 @@ def _serve(name: str, arguments: Sequence[str]) -> int | None:
     if call.prints:
         write(recipe_to_yaml(call.recipe).rstrip())
         return None
+    of_file = isinstance(call.options, FeatureFileConfig) and call.options != FeatureFileConfig()
+    _tell_of_unused(name, call, has_run=command.has_run and not of_file)
     if isinstance(call.options, ProfileConfig):
         return _call(command.target, call.recipe, **asdict(call.options))
-    if isinstance(call.options, FeatureFileConfig) and call.options != FeatureFileConfig():
+    if isinstance(call.options, FeatureFileConfig) and of_file:
         return _evaluate_features(call, call.options, arguments)
     return _call(command.target, call.recipe, call.run)
+
+
+def _tell_of_unused(name: str, call: Call, *, has_run: bool) -> None:
+    """A line on flags that do not concern the command; a new run keeps them in its recipe, for the command that they concern."""
+    if not call.unused or not _is_first_process():
+        return
+    kept = ""
+    if has_run:
+        begun = (call.run / "recipe.yaml").is_file()
+        those = "it" if len(call.unused) == 1 else "them"
+        kept = "; the run keeps the recipe that it has" if begun else f"; the recipe of a new run keeps {those} for other commands"
+    write(f"{name}: no use for {first_named(call.unused)}{kept}")
 
 
 def _evaluate_features(call: Call, options: FeatureFileConfig, arguments: Sequence[str]) -> int | None:
@@ -123,6 +138,11 @@ def _torch_failure(name: str, error: RuntimeError) -> str:
 
 def _complain(name: str, error: object, code: int, *, by_all: bool = False) -> int:
     # Of several processes that fail alike, one on each machine says why: what is wrong may be wrong on that machine alone.
-    if by_all or os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")) == "0":
+    if by_all or _is_first_process():
         print(f"s2m2 {name}: {' '.join(str(error).splitlines())}", file=sys.stderr)  # a file's name may hold a line break
     return code
+
+
+def _is_first_process() -> bool:
+    """Of those on this machine."""
+    return os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")) == "0"

@@ -8,13 +8,14 @@ from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from s2m2.cli.subcommands import Command
-from s2m2.errors import InputError
-from s2m2.recipe import Recipe, build_recipe, one_line, read_recipe, recipe_parser
-from s2m2.recipe.legacy import CLASSIFIER_DEFAULTS, RENAMED
-from s2m2.recipe.parts import did_you_mean
+from s2m2.cli.subcommands import SECTIONS, Command
+from s2m2.errors import InputError, did_you_mean
+from s2m2.recipe import Recipe, build_recipe, one_line, parse_tree, read_recipe, recipe_parser
+from s2m2.recipe.legacy import renamed_advice
 from s2m2.recipe.reading import read_tree
+from s2m2.runs.directory import default_path
 
+HELP_FLAGS = ("-h", "--help", "--help.all")
 SWITCHES = ("--print_config",)
 """Flags without a value."""
 RECIPE_ENDINGS = (".yaml", ".yml")
@@ -36,6 +37,8 @@ class Call:
     """The command's own settings, None if it has none."""
     prints: bool
     """Print the recipe, and stop."""
+    unused: tuple[str, ...]
+    """Flags of sections of the recipe that the command does not look at."""
     warnings: tuple[str, ...]
 
 
@@ -70,9 +73,17 @@ def parse_recipe(name: str, command: Command, arguments: Sequence[str]) -> Call:
     run_files = [run / "recipe.yaml"] if resumes else []
     files = [Path(word) for word in [*positional, *(value for flag, value in pairs if flag == "--config")]]
     parsed, warnings = _layer(parser, run_files, files)
-    parsed = _parse(parser, [word for pair in pairs if pair[0] != "--config" for word in pair], parsed)
+    parsed = _parse(parser, command.config, [word for pair in pairs if pair[0] != "--config" for word in pair], parsed)
     options = None if command.config is None else _build(command.config, parsed)
-    return Call(recipe=build_recipe(parsed), run=run, options=options, prints="--print_config" in flags, warnings=tuple(warnings))
+    others = tuple(f"--{section}." for section in SECTIONS if section not in command.sections)
+    return Call(
+        recipe=build_recipe(parsed),
+        run=run,
+        options=options,
+        prints="--print_config" in flags,
+        unused=tuple(flag for flag, _ in pairs if flag.startswith(others)),
+        warnings=tuple(warnings),
+    )
 
 
 def parse_settings(name: str, command: Command, arguments: Sequence[str]) -> Any:
@@ -88,7 +99,7 @@ def parse_settings(name: str, command: Command, arguments: Sequence[str]) -> Any
         names = " and ".join(setting.upper() for setting in command.positional)
         raise UsageError(f"takes {names}, but was given {' and '.join(positional)}")
     leading = [word for setting, value in zip(command.positional, positional, strict=False) for word in (f"--{setting}", value)]
-    return _build(command.config, _parse(parser, [*leading, *flags]))
+    return _build(command.config, _parse(parser, command.config, [*leading, *flags]))
 
 
 def parser_flags(parser: ArgumentParser) -> set[str]:
@@ -127,7 +138,7 @@ def sort_arguments(arguments: Sequence[str], flags: Collection[str], lists: Coll
         values = [value] if equals else _take_values(waiting, several=flag in lists)
         if not values:
             raise UsageError(f"{flag} needs a value")
-        whole = equals or flag not in lists or values[0].startswith("[") or values == ["null"]
+        whole = flag not in lists or values[0].startswith("[") or values == ["null"]
         sorted_flags.append(values[0] if whole else f"[{', '.join(values)}]")
     return positional, sorted_flags
 
@@ -138,13 +149,7 @@ def _existing(flag: str, flags: Collection[str]) -> str:
     if flag in flags or name in flags:
         return flag if flag in flags else name
     path = flag.removeprefix("--")
-    section = path.split(".")[1] if path.startswith("evaluate.") else ""
-    if path in RENAMED:
-        advice = f"; it is now --{RENAMED[path]}"
-    elif path == "evaluate.heads" or section in CLASSIFIER_DEFAULTS:
-        advice = "; it is now part of --evaluate.classifiers, such as '[cosine, {name: tim, steps: 500}]'"
-    else:
-        advice = did_you_mean(flag, sorted(flags))
+    advice = renamed_advice(path, "--") or did_you_mean(flag, sorted({*flags, *HELP_FLAGS}))
     raise UsageError(f"no flag {flag}{advice}")
 
 
@@ -180,7 +185,7 @@ def _layer(parser: ArgumentParser, run_files: Sequence[Path], files: Sequence[Pa
     parsed, warnings = None, []
     for file in [*run_files, *files]:
         tree, renamed = read_tree(file, Recipe)
-        parsed = parser.parse_object(tree, namespace=parsed)
+        parsed = parse_tree(parser, tree, parsed)
         if renamed and file not in run_files:
             warnings.append(f"{file} uses names of version 0.1.0: {'; '.join(renamed)}")
     return parsed, warnings
@@ -188,19 +193,14 @@ def _layer(parser: ArgumentParser, run_files: Sequence[Path], files: Sequence[Pa
 
 def _run_path(pairs: Sequence[tuple[str, str]], positional: Sequence[str]) -> Path:
     named = [value for flag, value in pairs if flag in ("--run", "--run-dir")]
-    if named:
-        return Path(named[-1])
-    if not positional:
-        return Path("runs", "quick")
-    recipe = Path(positional[0]).resolve()
-    return Path("runs", f"{recipe.parent.name}-{recipe.stem}")
+    return Path(named[-1]) if named else default_path(*positional)
 
 
-def _parse(parser: ArgumentParser, flags: Sequence[str], namespace: Any = None) -> Any:
+def _parse(parser: ArgumentParser, config: type | None, flags: Sequence[str], namespace: Any = None) -> Any:
     try:
         return parser.instantiate(parser.parse_args(list(flags), namespace=namespace))
     except ArgumentError as error:
-        raise InputError(one_line(error)) from error
+        raise InputError(one_line(error, config)) from error
 
 
 def _build(config: type, parsed: Any) -> Any:

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from jsonargparse import ArgumentParser
 
-from s2m2.errors import InputError
+from s2m2.errors import InputError, did_you_mean
 from s2m2.recipe import Recipe, recipe_parser
-from s2m2.recipe.parts import CLASSIFIER_NAMES, check_classifier, did_you_mean
+from s2m2.recipe.parts import CLASSIFIERS as CATALOG
+from s2m2.recipe.parts import check_classifier
 from s2m2.recipe.ranges import annotations_of
 
 WIDTH = 80
@@ -61,8 +62,10 @@ def print_settings(path: str | None = None) -> None:
     else:
         settings = [one for one in settings_of(recipe_parser(add_help=False)) if f"{one.flag}.".startswith(f"{path}.")]
         if not settings:
-            names = [*sections(), *(one.flag for one in settings_of(recipe_parser(add_help=False)))]
-            raise InputError(f"no section or setting {path}{did_you_mean(path, names)}")
+            classifiers = [f"{CLASSIFIERS}.{name}" for name in CATALOG]
+            names = [*sections(), *(one.flag for one in settings_of(recipe_parser(add_help=False))), *classifiers]
+            meant = did_you_mean(path, names) or did_you_mean(path, CATALOG, f"{CLASSIFIERS}.")
+            raise InputError(f"no section or setting {path}{meant}")
         summary = sections().get(path)
         write("\n".join([*([f"{wrap(f'{path}: {summary}', 0, 0)}\n"] if summary else []), *(one.lines() for one in settings)]))
         if path == CLASSIFIERS:
@@ -164,5 +167,5 @@ def _print_classifier(name: str) -> None:
 
 
 def _classifier_list() -> str:
-    names = ", ".join(CLASSIFIER_NAMES)
+    names = ", ".join(CATALOG)
     return f"\nClassifiers; `s2m2 settings {CLASSIFIERS}.NAME` lists the settings of one:\n{wrap(names, 2, 2)}"

@@ -16,7 +16,7 @@ from s2m2.data.standard_datasets import resolve_size
 from s2m2.errors import InputError
 from s2m2.evaluation.file_evaluation import prepare_file
 from s2m2.evaluation.results import newest_results, read_results
-from s2m2.evaluation.scoring import score_all, warn_of_balance
+from s2m2.evaluation.score_all import score_all, warn_of_balance
 from s2m2.io import write_text
 from s2m2.pipeline import base_images, check_finetuning, check_pretraining, compile_where_asked, fresh_networks
 from s2m2.recipe import Recipe, TrainingConfig
@@ -94,7 +94,7 @@ def evaluate_feature_file(recipe: Recipe, path: Path, output: Path, *, base: Pat
             raise InputError(f"--output {output} needs the directory {place}, but that is a file")
     evaluated, prepared = prepare_file(config, path, base=base, validation=validation)
     fabric = build_fabric(recipe.runtime)
-    warn_of_balance(config)
+    warn_of_balance(config, prepared.classifiers)
     results = score_all(evaluated, config, fabric.device, folder.results, prepared)
     newest = newest_results(read_results(folder))[0]
     write_text(folder.scores_csv, scores_csv(newest))

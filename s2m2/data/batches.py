@@ -1,7 +1,7 @@
 """The images of training: base images with their labels, their batches, and reading them. An order is a function of seed and epoch."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -100,12 +100,6 @@ def local_batch(order: Int64[Tensor, " item"], position: int, stream: StepStream
     """This process's part of the batch at a position of an epoch."""
     start = position * stream.batch_size
     return stream.local(order[start : start + stream.batch_size])
-
-
-def ordered_batches(count: int, batch_size: int) -> Iterator[slice]:
-    """Slices that cover `count` items in order; the last may be shorter."""
-    for start in range(0, count, batch_size):
-        yield slice(start, min(start + batch_size, count))
 
 
 def resident(images: UInt8[Tensor, "image height width 3"], device: torch.device) -> UInt8[Tensor, "image height width 3"]:

@@ -28,11 +28,6 @@ class ImageDatasets:
         """The dataset with the classes of a split."""
         return {"base": self.base, "validation": self.validation, "novel": self.novel}[split]
 
-    @classmethod
-    def of_one(cls, dataset: ImageDataset) -> "ImageDatasets":
-        """All splits from one dataset."""
-        return cls(base=dataset, validation=dataset, novel=dataset)
-
     def digest(self, split: Split) -> str:
         """Identifies the images of the tasks of a split."""
         digest = self.of(split).digest

@@ -14,6 +14,8 @@ from s2m2.errors import InputError
 from s2m2.random import seed_for
 
 ClassLists = Mapping[Split, Sequence[str]]
+CLASS_LISTS = files("s2m2.data").joinpath("class_lists")
+"""Folder of the class lists that come with the package."""
 JSON_KEYS: dict[Split, tuple[str, ...]] = {"base": ("base", "train"), "validation": ("validation", "val"), "novel": ("novel", "test")}
 TEXT_FILES: dict[Split, str] = {"base": "train.txt", "validation": "val.txt", "novel": "test.txt"}
 DEFAULT_FRACTIONS = (0.64, 0.16, 0.2)
@@ -123,14 +125,12 @@ def split_by_lists(class_names: Sequence[str], lists: ClassLists, origin: str) -
 
 def packaged_lists() -> list[str]:
     """Names of the class lists that come with the package; each file states its source."""
-    return sorted(
-        item.name.removesuffix(".json") for item in files("s2m2.data").joinpath("splits").iterdir() if item.name.endswith(".json")
-    )
+    return sorted(item.name.removesuffix(".json") for item in CLASS_LISTS.iterdir() if item.name.endswith(".json"))
 
 
 def read_packaged_list(name: str) -> dict[Split, tuple[str, ...]]:
     """A class list that comes with the package. Omniglot's classes are called `<alphabet>/<character>`."""
-    content = json.loads(files("s2m2.data").joinpath("splits", f"{name}.json").read_text(encoding="utf-8"))
+    content = json.loads(CLASS_LISTS.joinpath(f"{name}.json").read_text(encoding="utf-8"))
     flat = {key: _flat(value) if isinstance(value, dict) else value for key, value in content.items()}
     return _lists(flat, f"class list {name}")
 

@@ -9,19 +9,22 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 
+from s2m2.arguments import check_instance, choice, device_argument, switch
+from s2m2.classifiers import build_classifier
+from s2m2.classifiers.base_statistics import check_base_dim
 from s2m2.console import progress_bar
 from s2m2.errors import InputError
+from s2m2.evaluation.accuracies import sampler_for
 from s2m2.evaluation.compare import Comparison, compare_results
-from s2m2.evaluation.evaluate import sampler_for
 from s2m2.evaluation.feature_files import classes_digest, feature_set
 from s2m2.evaluation.features import FeatureSet
-from s2m2.evaluation.preparation import PreparedFeatures, build_classifier, check_positive, transform_features
+from s2m2.evaluation.preparation import PreparedFeatures, base_statistics, check_positive, transform_features
 from s2m2.evaluation.results import TaskResults
-from s2m2.evaluation.scoring import EvaluatedFeatures, score_kind
+from s2m2.evaluation.score_all import EvaluatedFeatures, score_kind
 from s2m2.recipe import EvaluateConfig
 from s2m2.recipe.evaluation import TransformName, check_transforms, needs_base
 from s2m2.recipe.parts import ClassifierSpec, parse_classifier
-from s2m2.tasks.episode_sampler import label_array, task_spec
+from s2m2.tasks.episode_sampler import task_spec
 from s2m2.tasks.episodes import EpisodeSpec, task_label
 
 
@@ -91,7 +94,7 @@ def evaluate(
     tasks: int = 10_000,
     seed: int = 0,
     protocol: str = "fixed",
-    transforms: Sequence[str] = (),
+    transforms: str | Sequence[str] = (),
     base: Any = None,
     device: torch.device | str | None = None,
     progress: bool = False,
@@ -103,7 +106,7 @@ def evaluate(
 
     Args:
         X: features "image dim", a NumPy array or a torch tensor.
-        y: label of each image, whole numbers or text.
+        y: label of each image, whole numbers or text, of the kinds that `EpisodeSampler` and `fit` take.
         classifier: a name (`cosine`, `nearest_mean`, `tim`, ...), a mapping of a name and settings ({"name": "tim", "steps": 500}), a
             class or an instance.
         ways: classes of a task.
@@ -112,7 +115,7 @@ def evaluate(
         tasks: number of tasks.
         seed: of the tasks and of the classifier.
         protocol: of sampling: fixed, s2m2, dirichlet or variable; see `EpisodeSampler`.
-        transforms: feature transforms in order: rectify, unit, power, center_base, center_support, cl2n, peme.
+        transforms: feature transforms in order, or the name of one: rectify, unit, power, center_base, center_support, cl2n, peme.
         base: features and labels of the base classes, for classifiers and transforms that need them.
         device: where the classifier is computed; None: where X is.
         progress: show a progress bar.
@@ -124,15 +127,16 @@ def evaluate(
     features, base_features = _feature_set(X, y, ("X", "y")), _base_features(base)
     if base_features is not None and base_features.features.shape[1] != features.features.shape[1]:
         raise InputError(f"base has {base_features.features.shape[1]} features an image, but X has {features.features.shape[1]}")
-    where = torch.device(device if device is not None else X.device if isinstance(X, torch.Tensor) else "cpu")
+    where = device_argument("device", device if device is not None else X.device if isinstance(X, torch.Tensor) else "cpu")
+    shown = switch("progress", progress)
     names = _transform_names(transforms)
-    prepared = _prepare(features, classifier, names, base_features, seed)
+    prepared = _prepare(features, classifier, names, base_features, spec.seed)
     evaluated = EvaluatedFeatures(
         features=features, name="features", dataset="arrays", split="all", data_digest=classes_digest(features), base=base_features
     )
     config = EvaluateConfig(transforms=names, open_set_classes=0)
     label = next(iter(prepared.classifiers))
-    with progress_bar(label, tasks, "tasks", shown=progress) as advance:
+    with progress_bar(label, spec.tasks, "tasks", shown=shown) as advance:
         return EvaluationResult(results=score_kind(evaluated, prepared, label, (spec, _sampler(features, spec)), config, where, advance))
 
 
@@ -143,20 +147,19 @@ def compare(a: EvaluationResult | TaskResults, b: EvaluationResult | TaskResults
     `p_value` whether it holds for these classes. All are fractions.
 
     Raises:
-        InputError: the results are of different tasks; the first difference is named.
+        InputError: one is no result, or they are of different tasks; the first difference is named.
     """
+    for name, one in (("a", a), ("b", b)):
+        check_instance(name, one, (EvaluationResult, TaskResults), "a result of s2m2.evaluate")
     first, second = (one.results if isinstance(one, EvaluationResult) else one for one in (a, b))
     return compare_results(first, second)
 
 
 def _feature_set(features: Any, labels: Any, names: tuple[str, str]) -> FeatureSet:
-    values = features.detach().cpu().numpy() if isinstance(features, torch.Tensor) else features
     try:
-        return feature_set(values, label_array(labels, names[1]), names=names)
+        return feature_set(features, labels, names=names)
     except InputError as error:
         raise InputError(str(error).removeprefix("has ")) from error
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{names[0]} is no array of real numbers: {' '.join(str(error).split())}") from error
 
 
 def _base_features(base: Any) -> FeatureSet | None:
@@ -175,9 +178,10 @@ def _prepare(
         raise InputError("transforms has a step that needs base, the features and labels of the base classes")
     (changed,), changed_base, remaining = transform_features(transforms, base, features)
     assert changed is not None
-    built = build_classifier(classifier, changed_base, seed=seed)
+    built = build_classifier(classifier, base_statistics(changed_base), seed=seed)
     by_name = isinstance(classifier, str | Mapping | ClassifierSpec)
     label = parse_classifier(classifier).label if by_name else getattr(built, "name", type(built).__name__)
+    check_base_dim(built, changed.features.shape[1])
     check_positive({label: built}, [changed], transforms)
     used = base is not None and (needs_base(transforms) or getattr(built, "needs_base", False))
     return PreparedFeatures(
@@ -189,10 +193,11 @@ def _prepare(
     )
 
 
-def _transform_names(names: Sequence[str]) -> tuple[TransformName, ...]:
-    unknown = [name for name in names if name not in get_args(TransformName)]
-    if unknown:
-        raise InputError(f"transforms has {unknown[0]}, not one of {', '.join(get_args(TransformName))}")
+def _transform_names(given: str | Sequence[str]) -> tuple[TransformName, ...]:
+    check_instance("transforms", given, (str, Sequence), "a list of names")
+    names = [given] if isinstance(given, str) else list(given)
+    for position, name in enumerate(names):
+        choice(f"transforms[{position}]", name, get_args(TransformName))
     transforms = cast(tuple[TransformName, ...], tuple(names))
     check_transforms("transforms", transforms)
     return transforms

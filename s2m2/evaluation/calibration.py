@@ -9,7 +9,7 @@ from jaxtyping import Float, Float64, Int64
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from s2m2.evaluation.engine import Scorer, map_tasks
+from s2m2.evaluation.map_tasks import Scorer, map_tasks
 from s2m2.tasks.episodes import OPEN_SET, EpisodeIndices, TaskSource
 
 BINS = 15

@@ -1,6 +1,7 @@
 """Feature files of users: `.npz`, our `.safetensors`, and those that S2M2's authors and others released. Everything is checked."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from s2m2.errors import InputError
 from s2m2.evaluation.features import FeatureSet, load_features, save_features
 from s2m2.io import replace_file
 from s2m2.runs.checkpoint import fingerprint_of
+from s2m2.tasks.labels import as_array, label_array
 
 ENDINGS = (".npz", ".safetensors")
 """Of feature files that are read and written."""
@@ -49,11 +51,11 @@ def write_feature_file(path: Path, features: FeatureSet) -> None:
 
 
 def feature_set(features: Any, labels: Any, class_names: Any = None, *, names: tuple[str, str] = ("features", "labels")) -> FeatureSet:
-    """Features from arrays.
+    """Features from arrays, tensors or lists.
 
     Args:
         features: "image dim", real numbers.
-        labels: " image", whole numbers or text.
+        labels: " image", whole numbers or text (`label_array`).
         class_names: text by class number; None: the labels themselves are the names.
         names: of the first two arguments, for messages.
 
@@ -61,11 +63,10 @@ def feature_set(features: Any, labels: Any, class_names: Any = None, *, names: t
         InputError: arrays of another form or of different lengths, fewer than two classes, or numbers that are not finite. The message
             states the fault after "has", without the file.
     """
-    values, label_values = np.asarray(features), np.asarray(labels)
+    values = _has(as_array, features, names[0])
     if values.dtype.kind not in "fiu" or values.ndim != 2 or values.size == 0:
         raise InputError(f"has {names[0]} of shape {values.shape} and type {values.dtype}, not real numbers in rows and columns")
-    if label_values.dtype.kind not in "iuUS" or label_values.ndim != 1:
-        raise InputError(f"has {names[1]} of shape {label_values.shape} and type {label_values.dtype}, not one whole number or text a row")
+    label_values = _has(label_array, labels, names[1])
     if len(values) != len(label_values):
         raise InputError(f"has {len(values):,} rows of {names[0]}, but {len(label_values):,} {names[1]}")
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is found next
@@ -86,10 +87,15 @@ def classes_digest(features: FeatureSet) -> str:
     return fingerprint_of({"labels": features.labels}, "classes of rows", *features.class_names)
 
 
+def _has(convert: Callable[[Any, str], np.ndarray], values: Any, name: str) -> np.ndarray:
+    try:
+        return convert(values, name)
+    except InputError as error:
+        raise InputError(f"has {error}") from error
+
+
 def _classes(labels: np.ndarray, class_names: Any) -> tuple[tuple[str, ...], np.ndarray]:
     """Names of the classes, and the class number of each image."""
-    if labels.dtype.kind == "S":
-        labels = np.char.decode(labels, "utf-8", "replace")
     if class_names is None:
         distinct, numbers = np.unique(labels, return_inverse=True)
         return tuple(map(str, distinct.tolist())), numbers.astype(np.int64)

@@ -111,19 +111,6 @@ def extract_views(
     return features.cpu()
 
 
-def pixel_features(
-    images: UInt8[Tensor, "stored height width 3"],
-    indices: Int64[Tensor, " image"],
-    transform: Transform,
-    *,
-    batch_size: int,
-    device: torch.device | str = "cpu",
-    progress: Callable[[int], None] | None = None,
-) -> Float32[Tensor, "image dim"]:
-    """The transformed images themselves as features: the baseline without a network."""
-    return extract_features(nn.Flatten(), images, indices, transform, batch_size=batch_size, device=device, progress=progress)
-
-
 def support_and_queries(support: FeatureSet, queries: FeatureSet, offset: int) -> FeatureSet:
     """One feature set of two sources, for tasks with support from the first and queries from the second.
 

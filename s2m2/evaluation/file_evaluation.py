@@ -8,8 +8,8 @@ from s2m2.errors import InputError
 from s2m2.evaluation.feature_files import classes_digest, read_feature_file
 from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.preparation import PreparedFeatures, base_is_needed, prepare_features
-from s2m2.evaluation.run_evaluation import check_enough
-from s2m2.evaluation.scoring import EvaluatedFeatures, task_specs
+from s2m2.evaluation.score_all import EvaluatedFeatures
+from s2m2.evaluation.task_kinds import check_enough, task_specs
 from s2m2.recipe import EvaluateConfig
 from s2m2.tasks.saved_tasks import load_tasks
 

@@ -21,8 +21,8 @@ from s2m2.classifiers.base import MAX_GATHER, FewShotTasks, ScoresTasks
 from s2m2.data.dataset import ImageDataset, Split
 from s2m2.data.learn2learn_datasets import import_learn2learn
 from s2m2.errors import InputError
-from s2m2.evaluation.engine import stream_name
 from s2m2.evaluation.features import FeatureSet, Transform
+from s2m2.evaluation.map_tasks import stream_name
 from s2m2.models.layers import evaluation_mode
 from s2m2.random import generator_for, seed_for
 from s2m2.tasks.sampler import BLOCK

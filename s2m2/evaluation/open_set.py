@@ -13,8 +13,8 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from s2m2.evaluation.details import OpenScore as OpenScore
-from s2m2.evaluation.engine import Scorer, map_tasks
 from s2m2.evaluation.intervals import mean_and_interval
+from s2m2.evaluation.map_tasks import Scorer, map_tasks
 from s2m2.evaluation.outcomes import confidences
 from s2m2.tasks.episodes import OPEN_SET, EpisodeIndices, TaskSource
 

@@ -8,7 +8,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from s2m2.evaluation.calibration import BINS, reliability_bins
-from s2m2.evaluation.engine import Scorer, map_tasks
+from s2m2.evaluation.map_tasks import Scorer, map_tasks
 from s2m2.tasks.episodes import OPEN_SET, EpisodeIndices, TaskSource
 
 HARDEST = 10

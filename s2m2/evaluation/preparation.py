@@ -1,30 +1,29 @@
 """What comes before scores: transformed features, and the classifiers with statistics of the base classes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from inspect import isclass
-from typing import Any
+from typing import Any, Literal
 
-from s2m2.classifiers import BaseStatistics, FewShotClassifier, check_specs, load_class
-from s2m2.classifiers import balance_warning as warning
-from s2m2.classifiers import build_classifier as build
+from s2m2.classifiers import BaseStatistics, FewShotClassifier, build_classifier, check_spec, load_class
 from s2m2.classifiers.transforms import TaskTransform, build_transforms
 from s2m2.errors import InputError
 from s2m2.evaluation.features import FeatureSet
 from s2m2.recipe import EvaluateConfig
-from s2m2.recipe.evaluation import needs_base as transforms_need_base
-from s2m2.recipe.evaluation import transform_steps
+from s2m2.recipe.evaluation import needs_base, transform_steps
 from s2m2.recipe.parts import ClassifierSpec
 
 
-def classifier_specs(config: EvaluateConfig) -> tuple[ClassifierSpec, ...]:
-    """The classifiers of a recipe."""
-    return check_specs(config.classifiers)
+def check_classifiers(config: EvaluateConfig) -> None:
+    """Raise `InputError` for a classifier that cannot be loaded and for a wrong setting, before any features are there."""
+    for spec in config.specs:
+        with _naming_the_flag():
+            check_spec(spec)
 
 
-def needs_base(spec: ClassifierSpec) -> bool:
-    """Whether a classifier takes statistics of the base classes."""
-    return bool(getattr(load_class(spec.name), "needs_base", False))
+def needs(spec: ClassifierSpec, what: Literal["base", "covariances"]) -> bool:
+    """Whether a classifier takes statistics of the base classes, or their covariances."""
+    return bool(getattr(load_class(spec.name), f"needs_{what}", False))
 
 
 def build_classifiers(config: EvaluateConfig, base: FeatureSet | None) -> dict[str, FewShotClassifier]:
@@ -34,34 +33,28 @@ def build_classifiers(config: EvaluateConfig, base: FeatureSet | None) -> dict[s
         base: the transformed features of the base classes; None where there are none.
 
     Raises:
-        InputError: a classifier needs base features, and there are none.
+        InputError: a classifier needs base features, and there are none; or a setting is wrong.
     """
-    specs = classifier_specs(config)
-    covariances = any(getattr(load_class(spec.name), "needs_covariances", False) for spec in specs)
-    statistics = _statistics(base, covariances) if any(map(needs_base, specs)) else None
-    return {spec.label: build(spec, statistics, seed=config.seed) for spec in specs}
+    covariances = any(needs(spec, "covariances") for spec in config.specs)
+    statistics = base_statistics(base, covariances=covariances) if any(needs(spec, "base") for spec in config.specs) else None
+    with _naming_the_flag():
+        return {spec.label: build_classifier(spec, statistics, seed=config.seed) for spec in config.specs}
 
 
-def build_classifier(spec: Any, base: FeatureSet | None = None, *, seed: int = 0) -> FewShotClassifier:
-    """The classifier of a name, a mapping of name and settings, a class or an instance.
-
-    Raises:
-        InputError: there is no such classifier or setting, or it needs base features, and there are none.
-    """
-    return build(spec, _statistics(base, covariances=True), seed=seed)
-
-
-def _statistics(base: FeatureSet | None, covariances: bool) -> BaseStatistics | None:
+def base_statistics(base: FeatureSet | None, *, covariances: bool = True) -> BaseStatistics | None:
+    """Statistics of the base features; None where there are none."""
     if base is None:
         return None
     return BaseStatistics.from_features(base.features, base.labels, covariances=covariances, fingerprint=base.fingerprint)
 
 
-def balance_warning(spec: ClassifierSpec, protocol: str | None, config: EvaluateConfig) -> str | None:
-    """What to tell a user whose tasks may break the classifier's assumption of equally many queries a class; None: nothing."""
-    loaded = load_class(spec.name)
-    classifier = loaded(**spec.settings) if isclass(loaded) else loaded
-    return warning(classifier, protocol, spec.label) if isinstance(classifier, FewShotClassifier) else None
+@contextmanager
+def _naming_the_flag() -> Iterator[None]:
+    """Errors of the classifiers of a recipe name its setting."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"--evaluate.classifiers: {error}") from error
 
 
 def transform_features(
@@ -98,7 +91,7 @@ class PreparedFeatures:
 
 def base_is_needed(config: EvaluateConfig) -> bool:
     """Whether a transform or a classifier needs the base features."""
-    return transforms_need_base(config.transforms) or any(map(needs_base, classifier_specs(config)))
+    return needs_base(config.transforms) or any(needs(spec, "base") for spec in config.specs)
 
 
 def prepare_features(
@@ -117,13 +110,13 @@ def prepare_features(
     classifiers = build_classifiers(config, changed_base)
     check_positive(classifiers, [one for one in (changed, changed_validation) if one is not None], config.transforms)
     fingerprint = base.fingerprint if base is not None else ""
-    of_all = transforms_need_base(config.transforms)
+    of_all = needs_base(config.transforms)
     return PreparedFeatures(
         features=changed,
         validation=changed_validation,
         transform=remaining,
         classifiers=classifiers,
-        base_fingerprints={spec.label: fingerprint if of_all or needs_base(spec) else "" for spec in classifier_specs(config)},
+        base_fingerprints={spec.label: fingerprint if of_all or needs(spec, "base") else "" for spec in config.specs},
     )
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from s2m2.console import progress_bar
 from s2m2.data.augment import evaluation_view, support_crop
@@ -22,7 +22,6 @@ from s2m2.evaluation.features import (
     extract_features,
     extract_views,
     load_features,
-    pixel_features,
     save_features,
     support_and_queries,
 )
@@ -31,7 +30,7 @@ from s2m2.models import Backbone
 from s2m2.recipe import DataConfig, EvaluateConfig, Recipe, read_recipe
 from s2m2.recipe.evaluation import FeaturesName
 from s2m2.runs.checkpoint import fingerprint_of, load_outcome
-from s2m2.runs.directory import RunDirectory
+from s2m2.runs.directory import RunDirectory, require_run
 from s2m2.runs.loading import evaluation_key, read_backbone
 
 EXTRACTION_BATCH = 256
@@ -115,7 +114,7 @@ class RunFeatures:
 
     def _whole_images(self, network: _Network, images: LabeledImages, identity: list[str]) -> FeatureSet:
         view = partial(evaluation_view, config=network.data)
-        extract = partial(extract_features, network.backbone) if network.backbone is not None else pixel_features
+        extract = partial(extract_features, network.backbone if network.backbone is not None else nn.Flatten())  # the pixels themselves
         return self._cached(network, images, identity, "", partial(extract, images.images, images.indices, view))
 
     def _with_support_crops(
@@ -160,8 +159,11 @@ def features_label(name: FeaturesName, config: EvaluateConfig) -> str:
 
 def check_features(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory) -> None:
     """Raise `InputError` if the evaluation needs features of an unfinished stage."""
-    for name in recipe.evaluate.features:
-        if name != "pixels" and load_outcome(run.outcome(name)) is None:
+    stages = [name for name in recipe.evaluate.features if name != "pixels"]
+    if stages:
+        require_run(run)
+    for name in stages:
+        if load_outcome(run.outcome(name)) is None:
             raise InputError(f"--evaluate.features has {name}, but --run {run.path} has not finished that stage")
 
 

@@ -6,7 +6,7 @@ import torch
 
 from s2m2.models.backbone import Backbone
 from s2m2.models.conv4 import conv4
-from s2m2.models.custom import custom_backbone, load_object
+from s2m2.models.custom import custom_backbone, load_network
 from s2m2.models.layers import CosineHead, LinearHead, initialize
 from s2m2.models.resnet import resnet12, resnet18
 from s2m2.models.timm import timm_backbone
@@ -38,7 +38,7 @@ def resolve_backbone(name: str) -> Builder:
         return timm_backbone  # with its own initial weights, as custom ones
     if name in BUILDERS:
         return _build_own
-    load_object(name)
+    load_network(name)
     return lambda config, image_size, generator: custom_backbone(name, image_size, generator)
 
 

@@ -12,8 +12,6 @@ in manifold mixup. Any other is one stage: its images and its features can be mi
 
 import inspect
 from collections.abc import Callable, Sequence
-from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 import torch
@@ -23,30 +21,21 @@ from s2m2.errors import InputError
 from s2m2.models.backbone import Backbone, features_of_blank
 from s2m2.models.layers import evaluation_mode
 from s2m2.random import generator_for
+from s2m2.recipe.parts import BACKBONE_GROUP, entry_point_paths, load_object
 
-GROUP = "s2m2.backbones"
 
-
-def load_object(name: str) -> Callable[..., Any]:
+def load_network(name: str) -> Callable[..., Any]:
     """The function or class of a custom backbone.
 
     Raises:
         InputError: no such entry point, module or object.
     """
+    path = name if ":" in name else entry_point_paths(BACKBONE_GROUP).get(name)
+    if path is None:
+        raise InputError(f"--model.backbone {name} is no backbone of s2m2, and no package has it as an entry point of {BACKBONE_GROUP}")
     try:
-        if ":" not in name:
-            (entry,) = entry_points(group=GROUP, name=name)
-            loaded = entry.load()
-        else:
-            module, _, path = name.partition(":")
-            loaded = import_module(module)
-            for attribute in path.split("."):
-                loaded = getattr(loaded, attribute)
-    except ValueError as error:
-        raise InputError(f"--model.backbone {name} is no backbone of s2m2, and no package has it as an entry point of {GROUP}") from error
-    except ImportError as error:
-        raise InputError(f"--model.backbone {name} cannot be imported: {_one_line(error)}") from error
-    except AttributeError as error:
+        loaded = load_object(path)
+    except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"--model.backbone {name} cannot be imported: {_one_line(error)}") from error
     if not callable(loaded):
         raise InputError(f"--model.backbone {name} is a {type(loaded).__name__}, not a function or class that returns a network")
@@ -65,7 +54,7 @@ def custom_backbone(name: str, image_size: int, generator: torch.Generator | Non
     Raises:
         InputError: the object cannot be loaded or called, or does not return such a network.
     """
-    build = load_object(name)
+    build = load_network(name)
     seed = int(torch.randint(2**62, (1,), generator=generator or generator_for(0, "backbone")))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -18,7 +18,7 @@ from s2m2.recipe.evaluation import EvaluateConfig
 from s2m2.recipe.model import ModelConfig
 from s2m2.recipe.runtime import RuntimeConfig
 from s2m2.recipe.training import FinetuneConfig, MixConfig, OptimizerConfig, PretrainConfig, TrainingConfig, ValidationConfig
-from s2m2.recipe.tree import Recipe, build_recipe, differences, one_line, read_recipe, recipe_parser, recipe_to_yaml
+from s2m2.recipe.tree import Recipe, build_recipe, differences, one_line, parse_tree, read_recipe, recipe_parser, recipe_to_yaml
 
 __all__ = [
     "AnalyzeConfig",
@@ -44,6 +44,7 @@ __all__ = [
     "build_recipe",
     "differences",
     "one_line",
+    "parse_tree",
     "read_recipe",
     "recipe_parser",
     "recipe_to_yaml",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from s2m2.errors import InputError
 from s2m2.recipe.parts import ClassifierSpec, check_classifier, parse_classifier
 from s2m2.recipe.ranges import (
     IntFromTwo,
@@ -85,12 +86,16 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self, "evaluate")
-        for name in ("ways", "shots", "classifiers", "features", "protocols"):
+        for name in ("ways", "shots", "features", "protocols"):
             check_distinct(f"evaluate.{name}", getattr(self, name))
         check_distinct("evaluate.ensemble", map(str, self.ensemble), empty=True)
-        for spec in self.specs:
+        check(bool(self.classifiers), "evaluate.classifiers", "[]", "one or more classifiers")
+        labels = [spec.label for spec in self.specs]
+        for number, spec in enumerate(self.specs):
             check_classifier("evaluate.classifiers", spec.name)
-        check_distinct("evaluate.classifiers", (spec.label for spec in self.specs))
+            if spec.label in labels[:number]:
+                hint = f"a label tells one from the other: {{name: {spec.name}, label: {spec.label}_2, ...}}"
+                raise InputError(f"--evaluate.classifiers has {spec.label} twice; {hint}")
         check_transforms("evaluate.transforms", self.transforms)
 
     @property

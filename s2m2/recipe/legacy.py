@@ -119,3 +119,17 @@ def _classifier(name: str, stated: Mapping[str, Any]) -> str | dict[str, Any]:
     if stated.get("adam") != "elementwise":
         name = CLASSIFIER_NAMES.get(name, name)
     return {"name": name, **settings} if settings else name
+
+
+def renamed_advice(path: str, prefix: str = "") -> str:
+    """`; it is now ...` for the path of a setting of 0.1.0; empty if it was none.
+
+    Args:
+        prefix: before the new name, `--` on the command line.
+    """
+    if path in RENAMED:
+        return f"; it is now {prefix}{RENAMED[path]}"
+    name = path.removeprefix("evaluate.").split(".")[0]
+    if path.startswith("evaluate.") and (name == "heads" or name in CLASSIFIER_DEFAULTS):
+        return f"; it is now part of {prefix}evaluate.classifiers, such as '[cosine, {{name: tim, steps: 500}}]'"
+    return ""

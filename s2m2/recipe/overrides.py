@@ -8,9 +8,11 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentError
 
-from s2m2.errors import InputError
-from s2m2.recipe.parts import did_you_mean
-from s2m2.recipe.tree import Recipe, build_recipe, one_line, read_recipe, recipe_parser, recipe_to_yaml
+from s2m2.arguments import described, path_argument
+from s2m2.errors import InputError, did_you_mean
+from s2m2.recipe.legacy import renamed_advice
+from s2m2.recipe.setting_types import plain
+from s2m2.recipe.tree import Recipe, build_recipe, one_line, parse_tree, plain_values, read_recipe, recipe_parser, recipe_to_yaml
 
 AnyRecipe = str | Path | Recipe | Mapping[str, Any] | None
 """A recipe file, a recipe, its settings as a mapping, or None: the defaults."""
@@ -31,19 +33,19 @@ def as_recipe(recipe: AnyRecipe = None, **settings: Any) -> Recipe:
     """
     base = Recipe() if recipe is None or isinstance(recipe, Mapping) else recipe
     if isinstance(base, str | Path):
-        base = read_recipe(Path(base).expanduser())
+        base = read_recipe(path_argument("recipe", base))
     if not isinstance(base, Recipe):
-        raise InputError(f"recipe is of type {type(base).__name__}, but must be a file, a Recipe or a mapping of settings")
+        raise InputError(f"recipe is {described(base)}, but must be a file, a Recipe or a mapping of settings")
     changes = {**(recipe if isinstance(recipe, Mapping) else {}), **settings}
     if not changes:
         return base
     tree = yaml.safe_load(recipe_to_yaml(base))
-    for name, value in changes.items():
+    for name, value in ((str(key), value) for key, value in changes.items()):
         several = [value] if name == "classifier" and isinstance(value, str | Mapping) else value
         _merge(tree, SHORTCUTS.get(name, name).split("."), several)
     try:
         parser = recipe_parser()
-        return build_recipe(parser.instantiate(parser.parse_object(tree)))
+        return build_recipe(parser.instantiate(parse_tree(parser, tree)))
     except (ArgumentError, ValueError) as error:
         raise InputError(one_line(error)) from error
 
@@ -52,23 +54,15 @@ def _merge(tree: dict[str, Any], names: list[str], value: Any, section: str = ""
     """Put a setting into the tree of a whole recipe; a mapping changes only the settings that it names."""
     name, *rest = names
     if name not in tree:
-        raise InputError(f"no setting {section}{name}{did_you_mean(name, list(tree), section)}")
-    value = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+        advice = renamed_advice(f"{section}{name}") or did_you_mean(name, list(tree), section)
+        raise InputError(f"no setting {section}{name}{advice}")
+    value = plain(asdict(value) if is_dataclass(value) and not isinstance(value, type) else value)
     if not rest and isinstance(tree[name], dict) and not isinstance(value, Mapping):
-        raise InputError(f"{section}{name} is {value!r}, but must be a section of settings")
+        raise InputError(f"{section}{name} is {described(value)}, but must be a section of settings")
     if not rest and not isinstance(value, Mapping):
-        tree[name] = _plain(value)
+        tree[name] = plain_values(value)
         return
     if not isinstance(tree[name], dict):
         raise InputError(f"{section}{name} is a single setting, not a section")
     for key, item in {".".join(rest): value}.items() if rest else value.items():
         _merge(tree[name], str(key).split("."), item, f"{section}{name}.")
-
-
-def _plain(value: Any) -> Any:
-    """Values in the types that YAML has."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, Path):
-        return str(value)
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -3,63 +3,72 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
+from functools import reduce
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Literal, get_args
 
-from s2m2.errors import InputError
+from s2m2.errors import InputError, did_you_mean
 
 BackboneName = Literal["conv4", "resnet12", "resnet18", "wrn28_10", "timm"]
 """Built-in backbones."""
-ClassifierName = Literal[
-    "cosine",
-    "nearest_mean",
-    "cosine_centroid",
-    "cosine_converged",
-    "logistic",
-    "svm",
-    "ridge",
-    "calibrated",
-    "soft_kmeans",
-    "bd_cspn",
-    "laplacian_shot",
-    "tim",
-    "tim_fast",
-    "alpha_tim",
-    "alpha_tim_fast",
-    "pt_map",
-    "transductive_finetuning",
-]
-"""Names of this package's classifiers."""
-
-CLASSIFIER_NAMES = get_args(ClassifierName)
-"""Built-in few-shot classifiers."""
+CLASSIFIERS: Mapping[str, str] = {
+    "cosine": "s2m2.classifiers.cosine:CosineClassifier",
+    "nearest_mean": "s2m2.classifiers.nearest_mean:NearestMean",
+    "cosine_centroid": "s2m2.classifiers.cosine_centroid:CosineCentroid",
+    "cosine_converged": "s2m2.classifiers.cosine_converged:ConvergedCosine",
+    "logistic": "s2m2.classifiers.logistic:LogisticRegression",
+    "svm": "s2m2.classifiers.svm:LinearSVM",
+    "ridge": "s2m2.classifiers.ridge:Ridge",
+    "calibrated": "s2m2.classifiers.calibrated:DistributionCalibration",
+    "soft_kmeans": "s2m2.classifiers.soft_kmeans:SoftKMeans",
+    "bd_cspn": "s2m2.classifiers.bd_cspn:BDCSPN",
+    "laplacian_shot": "s2m2.classifiers.laplacian_shot:LaplacianShot",
+    "tim": "s2m2.classifiers.tim:TIM",
+    "tim_fast": "s2m2.classifiers.tim:FastTIM",
+    "alpha_tim": "s2m2.classifiers.tim:AlphaTIM",
+    "alpha_tim_fast": "s2m2.classifiers.tim:FastAlphaTIM",
+    "pt_map": "s2m2.classifiers.pt_map:PTMap",
+    "transductive_finetuning": "s2m2.classifiers.transductive_finetuning:TransductiveFinetuning",
+}
+"""Name and class of each few-shot classifier of this package, in the order of tables; a class is imported when it is used."""
+BACKBONE_GROUP, CLASSIFIER_GROUP = "s2m2.backbones", "s2m2.classifiers"
+"""Entry points by which other packages name backbones and classifiers of their own."""
 
 
 def check_backbone(flag: str, name: str) -> None:
-    """Raise `InputError` unless there can be such a backbone; entry points are of group `s2m2.backbones`."""
-    check_part(flag, name, get_args(BackboneName), "s2m2.backbones")
+    """Raise `InputError` unless there can be such a backbone."""
+    check_part(flag, name, get_args(BackboneName), BACKBONE_GROUP)
 
 
 def check_classifier(flag: str, name: str) -> None:
-    """Raise `InputError` unless there can be such a few-shot classifier; entry points are of group `s2m2.classifiers`."""
-    check_part(flag, name, CLASSIFIER_NAMES, "s2m2.classifiers")
+    """Raise `InputError` unless there can be such a few-shot classifier."""
+    check_part(flag, name, tuple(CLASSIFIERS), CLASSIFIER_GROUP)
 
 
 def check_part(flag: str, name: str, built_in: Sequence[str], group: str) -> None:
     """Raise `InputError` unless a name is built in, `module:object`, or an entry point of the group. Imports nothing of it."""
     if name in built_in or re.fullmatch(r"[\w.]+:[\w.]+", name):
         return
-    names = [*built_in, *sorted(entry_points(group=group).names)]
+    names = [*built_in, *sorted(entry_point_paths(group))]
     if name not in names:
         need = did_you_mean(name, names) or f", but must be one of {', '.join(names)}, or module:object"
         raise InputError(f"--{flag} is {name}{need}")
 
 
-def did_you_mean(word: str, words: Sequence[str], prefix: str = "") -> str:
-    """`; did you mean ...?` with the closest of some words, or nothing where none is close."""
-    close = get_close_matches(word, words, n=1)
-    return f"; did you mean {prefix}{close[0]}?" if close else ""
+def entry_point_paths(group: str) -> dict[str, str]:
+    """Names that other packages give to their objects, each with its `module:object`."""
+    return {point.name: point.value for point in entry_points(group=group)}
+
+
+def load_object(path: str) -> Any:
+    """The object of a path `module:object`, whose module is imported.
+
+    Raises:
+        ImportError, AttributeError, ValueError: there is no such module or object, or the path has another form.
+    """
+    module, _, attributes = path.partition(":")
+    return reduce(getattr, attributes.split("."), import_module(module))
 
 
 LABEL = re.compile(r"[\w.+-]+")
@@ -70,7 +79,7 @@ class ClassifierSpec:
     """A classifier and its settings."""
 
     name: str
-    """Of `s2m2.classifiers.CLASSIFIERS`, of an entry point, or `module:object`."""
+    """Of `CLASSIFIERS`, of an entry point, or `module:object`."""
     label: str
     """What results and tables call it."""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -90,7 +99,7 @@ def parse_classifier(value: Any) -> ClassifierSpec:
         raise InputError(
             f"--evaluate.classifiers has {value!r}, but must have names, or mappings with a name and settings: {{name: tim, steps: 500}}"
         )
-    label = settings.pop("label", name.rpartition(":")[2])
-    if not isinstance(label, str) or not LABEL.fullmatch(label):
+    label = settings.pop("label", default := name.rpartition(":")[2])
+    if label != default and not (isinstance(label, str) and LABEL.fullmatch(label)):
         raise InputError(f"--evaluate.classifiers has the label {label!r}, but a label must be letters, digits, and . + - _")
     return ClassifierSpec(name=name, label=label, settings=settings)

@@ -1,19 +1,21 @@
-"""Ranges of settings as types, and the one check that holds them wherever a settings dataclass is made: YAML, flags or Python.
+"""Ranges of settings as types, and the one check that holds them wherever settings are made: YAML, flags or Python.
 
 A range is an annotation, `Annotated[int, <number type of jsonargparse>, <what is allowed, in words>]`: an `int` for type checkers.
 """
 
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from jsonargparse import typing as number
 from jsonargparse.typing import restricted_number_type
 
 from s2m2.errors import InputError
+from s2m2.recipe.setting_types import settle_types
 
 PositiveInt = Annotated[int, number.PositiveInt, "1 or more"]
 NonNegativeInt = Annotated[int, number.NonNegativeInt, "0 or more"]
@@ -28,17 +30,21 @@ ImageSize = Annotated[int, restricted_number_type("ImageSize", int, (">=", 28)),
 StoredSize = Annotated[int, restricted_number_type("StoredSize", int, [(">=", 8), ("<=", 4096)]), "from 8 to 4096 pixels"]
 ResizeRatio = Annotated[float, restricted_number_type("ResizeRatio", float, [(">=", 1), ("<=", 2)]), "from 1 to 2"]
 Channels = Annotated[int, restricted_number_type("Channels", int, (">=", 4)), "4 or more channels"]
-StageIndex = Annotated[int, restricted_number_type("StageIndex", int, (">=", -1)), "stage numbers from 0, or -1"]
+StageIndex = Annotated[int, restricted_number_type("StageIndex", int, (">=", -1)), "0 or more, or -1"]
 MixtureSize = Annotated[int, restricted_number_type("MixtureSize", int, [(">=", 2), ("<=", 8)]), "from 2 to 8"]
 PixelStep = Annotated[float, restricted_number_type("PixelStep", float, [(">", 0), ("<=", 255)]), "above 0 and up to 255"]
 Workers = Annotated[int, restricted_number_type("Workers", int, [(">=", 0), ("<=", 256)]), "from 0 to 256"]
 ContactImages = Annotated[int, restricted_number_type("ContactImages", int, [(">=", 0), ("<=", 100)]), "from 0 to 100"]
 
 
+NUMBERS: Mapping[Any, tuple[type, str]] = {int: (Integral, "a whole number"), float: (Real, "a number"), bool: (bool, "true or false")}
+"""Types of plain values: what else counts as one, and their names in messages."""
+WORDS: Mapping[Any, str] = {str: "a name", Path: "a path", dict: "a name with settings, {name: tim, steps: 500}"}
+
+
 def check(condition: bool, flag: str, value: object, need: str) -> None:
     """Raise `InputError` naming the flag unless the condition holds."""
-    if not condition:
-        raise InputError(f"--{flag} is {value}, but must be {need}")
+    _require(condition, f"--{flag}", value, need)
 
 
 def check_distinct(flag: str, values: Iterable[object], *, empty: bool = False) -> None:
@@ -59,8 +65,9 @@ def check_ranges(config: Any, section: str) -> None:
     """
     kind: Any = type(config)
     annotations = annotations_of(kind)
+    settle_types(config, annotations, section)
     for item in fields(config):
-        _check_value(getattr(config, item.name), annotations[item.name], f"{section}.{item.name}".lstrip("."))
+        check_value(getattr(config, item.name), annotations[item.name], f"--{f'{section}.{item.name}'.lstrip('.')}")
 
 
 @cache
@@ -69,35 +76,93 @@ def annotations_of(kind: type) -> dict[str, Any]:
     return get_type_hints(kind, include_extras=True)
 
 
-def _check_value(value: Any, annotation: Any, flag: str, *, optional: bool = False) -> None:
+def annotation_at(path: str, kind: type) -> Any:
+    """The annotation of a setting by its dotted path below a dataclass; None if there is none."""
+    annotation: Any = kind
+    for name in path.split("."):
+        annotation = annotations_of(annotation).get(name) if is_dataclass(annotation) and isinstance(annotation, type) else None
+    return annotation
+
+
+def need_words(annotation: Any) -> str:
+    """What a setting must be, as a message says it after "must be"."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return f"{need_words(parts[0])}, {parts[-1]}"
+    if origin is Literal:
+        return f"one of {', '.join(map(str, parts))}"
+    if origin in (Union, types.UnionType):
+        return ", or ".join("null" if part is type(None) else need_words(part) for part in parts)
+    if origin is tuple:
+        return (
+            f"a list of values, each {need_words(parts[0])}" if Ellipsis in parts else f"{len(parts)} values, each {need_words(parts[0])}"
+        )
+    if is_dataclass(annotation):
+        return "a section of settings, `name: value`"
+    return NUMBERS[annotation][1] if annotation in NUMBERS else WORDS.get(origin or annotation, "another value")
+
+
+def takes_several(annotation: Any) -> bool:
+    """Whether a setting is a list of any length, or None."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return any(map(takes_several, get_args(annotation)))
+    return get_origin(annotation) is tuple and Ellipsis in get_args(annotation)
+
+
+def number_type(annotation: Any) -> type | None:
+    """`int`, `float` or `bool` for a number of any range, None or not; None for everything else."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return next(filter(None, map(number_type, get_args(annotation))), None)
+    kind = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    return kind if kind in NUMBERS else None
+
+
+def check_value(value: Any, annotation: Any, label: str, *, optional: bool = False) -> None:
+    """Raise `InputError` unless a value is of its annotation's type and within its range.
+
+    Args:
+        label: what the message calls the setting, such as `--finetune.epochs`.
+        optional: it may be None as well.
+    """
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         for part in parts if value is not None else ():
-            _check_value(value, part, flag, optional=type(None) in parts)
+            check_value(value, part, label, optional=type(None) in parts)
     elif origin is tuple:
-        _check_items(value, parts, flag, optional=optional)
+        _check_items(value, parts, label, optional=optional)
     elif origin is Literal:
-        check(value in parts, flag, value, f"one of {', '.join(map(str, parts))}")
+        _require(value in parts, label, value, need_words(annotation))
     elif origin is Annotated:
-        _check_number(value, annotation, flag, optional=optional)
+        _check_range(value, annotation, label, optional=optional)
     elif is_dataclass(annotation):
-        check_ranges(value, flag)
+        check_ranges(value, label.removeprefix("--"))
+    elif annotation in NUMBERS:
+        _check_number(value, annotation, label)
 
 
-def _check_items(values: Any, annotations: tuple[Any, ...], flag: str, *, optional: bool) -> None:
-    check(isinstance(values, (tuple, list)), flag, values, "a list")
+def _require(condition: bool, label: str, value: object, need: str) -> None:
+    if not condition:
+        raise InputError(f"{label} is {value}, but must be {need}")
+
+
+def _check_items(values: Any, annotations: tuple[Any, ...], label: str, *, optional: bool) -> None:
+    _require(isinstance(values, (tuple, list)), label, values, "a list")
     if Ellipsis in annotations:
         annotations = annotations[:1] * len(values)
-    check(len(values) == len(annotations), flag, list(values), f"{len(annotations)} values")
+    _require(len(values) == len(annotations), label, list(values), f"{len(annotations)} values")
     for value, annotation in zip(values, annotations, strict=True):
-        _check_value(value, annotation, flag, optional=optional)
+        check_value(value, annotation, label, optional=optional)
 
 
-def _check_number(value: Any, annotation: Any, flag: str, *, optional: bool) -> None:
+def _check_number(value: Any, kind: type, label: str) -> None:
+    counts, need = NUMBERS[kind]
+    _require(isinstance(value, counts) and (kind is bool or not isinstance(value, bool)), label, repr(value), need)
+
+
+def _check_range(value: Any, annotation: Any, label: str, *, optional: bool) -> None:
     base, kind, need = get_args(annotation)
-    is_number = isinstance(value, Integral if base is int else Real) and not isinstance(value, bool)
-    check(is_number, flag, repr(value), "a whole number" if base is int else "a number")
+    _check_number(value, base, label)
     try:
-        kind(value)
+        kind(base(value))
     except ValueError:
-        check(False, flag, value, need + (", or null" if optional else ""))
+        _require(False, label, value, need + (", or null" if optional else ""))

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from s2m2.errors import InputError
+from s2m2.arguments import path_argument
+from s2m2.errors import InputError, did_you_mean
 from s2m2.recipe.legacy import modernize
-from s2m2.recipe.parts import did_you_mean
 from s2m2.recipe.ranges import annotations_of, check
 
 FLOAT = re.compile(r"[-+]?\d[\d_]*(\.\d*)?[eE][-+]?\d+")
@@ -42,7 +42,7 @@ for _tag in ("int", "float"):
 RecipeLoader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789"))
 
 
-def read_tree(path: Path, kind: type) -> tuple[dict[str, Any], list[str]]:
+def read_tree(path: Path | str, kind: type) -> tuple[dict[str, Any], list[str]]:
     """The settings that a YAML file states, by today's names, and what was renamed.
 
     Args:
@@ -51,6 +51,7 @@ def read_tree(path: Path, kind: type) -> tuple[dict[str, Any], list[str]]:
     Raises:
         InputError: the file is missing, is no YAML, or states an unknown setting; the message names the file.
     """
+    path = path_argument("path", path)
     if not path.is_file():
         raise InputError(f"no recipe file {path}")
     try:
@@ -61,7 +62,7 @@ def read_tree(path: Path, kind: type) -> tuple[dict[str, Any], list[str]]:
             raise InputError("holds no settings, `name: value`")
         tree, notes = modernize(tree)
         return known_settings(tree, kind), notes
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, OSError) as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from error
 
 

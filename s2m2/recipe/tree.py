@@ -1,8 +1,7 @@
 """The recipe itself, to and from YAML, and what differs between two of them."""
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from s2m2.recipe.command_settings import AnalyzeConfig
 from s2m2.recipe.data import DataConfig
 from s2m2.recipe.evaluation import EvaluateConfig
 from s2m2.recipe.model import ModelConfig
-from s2m2.recipe.ranges import NonNegativeInt, check, check_ranges
+from s2m2.recipe.parse_errors import explain
+from s2m2.recipe.ranges import NonNegativeInt, annotations_of, check, check_ranges, takes_several
 from s2m2.recipe.reading import read_tree
 from s2m2.recipe.runtime import RuntimeConfig
 from s2m2.recipe.training import FinetuneConfig, PretrainConfig
@@ -46,7 +46,7 @@ class Recipe:
 
 def recipe_to_yaml(recipe: Recipe) -> str:
     """Every setting, defaults included, as YAML."""
-    return yaml.safe_dump(_plain(asdict(recipe)), sort_keys=False)
+    return yaml.safe_dump(plain_values(asdict(recipe)), sort_keys=False)
 
 
 def recipe_parser(**options: Any) -> ArgumentParser:
@@ -56,17 +56,19 @@ def recipe_parser(**options: Any) -> ArgumentParser:
     return parser
 
 
-def read_recipe(*paths: Path) -> Recipe:
+def read_recipe(*paths: Path | str) -> Recipe:
     """The recipe of a YAML file, which states what differs from the defaults, and of files laid over it; names of 0.1.0 are understood.
 
     Raises:
         InputError: a file is missing, or holds an unknown key or a value of the wrong type or range; the message names the file.
     """
+    if not paths:
+        raise InputError("read_recipe takes the path of a recipe file, or of several")
     parser, parsed = _reader(), None
     for path in paths:
         tree, _ = read_tree(path, Recipe)
         try:
-            parsed = parser.parse_object(tree, namespace=parsed)
+            parsed = parse_tree(parser, tree, parsed)
             recipe = build_recipe(parser.instantiate(parsed))
         except ArgumentError as error:
             raise InputError(f"{path}: {one_line(error)}") from error
@@ -86,14 +88,35 @@ def build_recipe(parsed: Namespace) -> Recipe:
     return Recipe(**{item.name: parsed[item.name] for item in fields(Recipe)})
 
 
-def one_line(error: Exception) -> str:
-    """A parser's error as one line in a user's words: flags for keys, plain names of types."""
-    text = " ".join(str(error).split())
-    text = re.sub(r'Parser key "([^"]+)":', r"--\1:", text)
-    text = re.sub(r"Expected a (?:typing\.)?Literal(\[[^\]]*\])", r"expected one of \1", text)
-    text = re.sub(r"Expected a <class '(\w+)'>", r"expected \1", text)
-    required = re.fullmatch(r"the following arguments are required: (.*)", text)
-    return "needs " + ", ".join(f"--{name}" for name in required[1].split(", ")) if required else text
+def parse_tree(parser: ArgumentParser, tree: Mapping[str, Any], over: Namespace | None = None) -> Namespace:
+    """The settings of a plain tree, laid over parsed ones; a value alone is a list of one where several may stand.
+
+    Raises:
+        ArgumentError: a setting is unknown, or its value is of another type.
+    """
+    return parser.parse_object(_with_lists(tree, Recipe), namespace=over)
+
+
+def _with_lists(tree: Mapping[str, Any], kind: type) -> dict[str, Any]:
+    annotations = annotations_of(kind)
+    settings: dict[str, Any] = {}
+    for name, value in tree.items():
+        annotation = annotations.get(name)
+        if is_dataclass(annotation) and isinstance(annotation, type) and isinstance(value, Mapping):
+            settings[name] = _with_lists(value, annotation)
+        else:
+            alone = takes_several(annotation) and value is not None and not isinstance(value, list | tuple)
+            settings[name] = [value] if alone else value
+    return settings
+
+
+def one_line(error: Exception, kind: type | None = None) -> str:
+    """A parser's error as one line in a user's words.
+
+    Args:
+        kind: dataclass of settings beside those of a recipe.
+    """
+    return explain(error, (Recipe,) if kind is None else (kind, Recipe))
 
 
 def differences(one: Recipe, other: Recipe, ignore: tuple[str, ...] = ()) -> Iterator[tuple[str, Any, Any]]:
@@ -104,12 +127,13 @@ def differences(one: Recipe, other: Recipe, ignore: tuple[str, ...] = ()) -> Ite
             yield path, value, other_values[path]
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+def plain_values(value: Any) -> Any:
+    """Values in the types that YAML has."""
+    if isinstance(value, Mapping):
+        return {key: plain_values(item) for key, item in value.items()}
     if isinstance(value, Path):
         return str(value)
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+    return [plain_values(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def leaves(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

@@ -4,13 +4,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from s2m2.console import duration
 from s2m2.data.catalog import ImageDatasets
 from s2m2.data.dataset import SPLITS, ImageDataset, Split
 from s2m2.data.standard_datasets import standard_dataset
 from s2m2.evaluation.results import TaskResults
 from s2m2.recipe import FinetuneConfig, PretrainConfig, Recipe, TrainingConfig
 from s2m2.recipe.training import MixConfig
-from s2m2.reports.html import duration, stopping_sentence
+from s2m2.reports.html import stopping_sentence
 from s2m2.reports.scores import percent, score_grids
 from s2m2.reports.tables import markdown_table
 from s2m2.runs.checkpoint import Outcome, load_outcome

@@ -18,12 +18,7 @@ from s2m2.io import create_folder, write_text
 from s2m2.recipe import DataConfig, EvaluateConfig, ExportConfig, Recipe
 from s2m2.reports.card import ExportedModel, model_card
 from s2m2.reports.card_parts import code
-from s2m2.runs.checkpoint import fingerprint_of, load_outcome, read_tensors
-from s2m2.runs.directory import RunDirectory
-from s2m2.runs.loading import LoadedBackbone, load, read_backbone
-from s2m2.runs.logging import read_metrics
-from s2m2.runs.provenance import read_provenance
-from s2m2.runs.sharing import (
+from s2m2.reports.export_weights import (
     check_output,
     is_downloaded,
     missing_datasets,
@@ -33,6 +28,11 @@ from s2m2.runs.sharing import (
     shareable_path,
     write_weights,
 )
+from s2m2.runs.checkpoint import fingerprint_of, load_outcome, read_tensors
+from s2m2.runs.directory import RunDirectory, require_run
+from s2m2.runs.loading import LoadedBackbone, load, read_backbone
+from s2m2.runs.logging import read_metrics
+from s2m2.runs.provenance import read_provenance
 
 CARD = "README.md"
 """Name of the model card, where hubs and people look for it."""
@@ -123,7 +123,8 @@ def _classes(run: RunDirectory, datasets: ImageDatasets | None) -> dict[str, str
 
 def _load(config: ExportConfig) -> LoadedBackbone:
     run = RunDirectory(config.run)
-    if config.stage is not None and run.recipe.is_file() and load_outcome(run.outcome(config.stage)) is None:
+    require_run(run)
+    if config.stage is not None and load_outcome(run.outcome(config.stage)) is None:
         raise InputError(f"--stage is {config.stage}, but --run {config.run} has not finished that stage")
     try:
         return load(config.run, stage=config.stage)

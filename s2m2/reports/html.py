@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from s2m2.console import count
+from s2m2.console import count, duration
 from s2m2.data.catalog import ImageDatasets
 from s2m2.evaluation.results import newest_results, read_results
 from s2m2.io import write_text
@@ -157,16 +157,6 @@ def stopping_sentence(config: TrainingConfig, outcome: Outcome | None) -> str:
     if outcome.best_epoch == 0:
         return f"{ended} No validation score exceeded that of the initial weights of the stage, {score}, so these were kept."
     return f"{ended} The weights after epoch {outcome.best_epoch}, with the best validation score of {score}, were kept."
-
-
-def duration(seconds: float | int) -> str:
-    """Seconds in words: `8.4 s`, `3 min 05 s`, `2 h 07 min`."""
-    if round(seconds, 1) < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _subtitle(run: RunDirectory, recipe: Recipe, provenance: Mapping[str, Any]) -> str:

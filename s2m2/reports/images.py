@@ -12,8 +12,8 @@ from PIL import Image
 
 from s2m2.data.catalog import ImageDatasets
 from s2m2.data.dataset import SPLITS, ImageDataset, Split
+from s2m2.evaluation.accuracies import ExampleTask
 from s2m2.evaluation.details import HardTaskDetails, HardWay
-from s2m2.evaluation.evaluate import ExampleTask
 from s2m2.evaluation.features import FeatureSet
 from s2m2.reports.plots import CATEGORY_COLORS, COLORS, MARKERS, STYLE, Plot, canvas, legend_above
 

@@ -17,6 +17,14 @@ STAGES = ("pretrain", "finetune")
 """Training stages in their order."""
 
 
+def default_path(recipe: str | Path | None = None) -> Path:
+    """The run directory of a recipe file where none is named, `runs/FOLDER-NAME`; `runs/quick` without a file."""
+    if recipe is None:
+        return Path("runs", "quick")
+    file = Path(recipe).resolve()
+    return Path("runs", f"{file.parent.name}-{file.stem}")
+
+
 @dataclass(frozen=True)
 class RunDirectory:
     """File names of a run."""
@@ -109,6 +117,13 @@ class RunDirectory:
     def outcome(self, stage: str) -> Path:
         """The outcome of a finished training stage."""
         return self.path / "checkpoints" / stage / "outcome.json"
+
+
+def require_run(run: RunDirectory) -> None:
+    """Raise `InputError` unless the directory holds a run."""
+    if not run.recipe.is_file():
+        missing = f"it has no {run.recipe.name}" if run.path.exists() else "there is no such directory"
+        raise InputError(f"--run {run.path} is no run directory: {missing}")
 
 
 def open_run(path: Path, recipe: Recipe) -> RunDirectory:

@@ -12,6 +12,7 @@ from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 from torch import Tensor, nn
 
+from s2m2.arguments import described, device_argument, path_argument, whole_number
 from s2m2.data.augment import evaluation_view
 from s2m2.data.catalog import load_dataset
 from s2m2.data.inputs import read_image, split_images
@@ -74,7 +75,14 @@ class LoadedBackbone(nn.Module):
         return fingerprint_of(self.backbone.state_dict(), digest, split, evaluation_key(self.recipe.data))
 
     def forward(self, images: Float[Tensor, "image 3 size size"]) -> Float[Tensor, "image dim"]:
-        """Features of normalized images."""
+        """Features of normalized images.
+
+        Raises:
+            InputError: they are no such tensor; `features` takes images of other kinds.
+        """
+        if not isinstance(images, Tensor) or images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+            given = f"{images.dtype} of shape {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
+            raise InputError(f'images is {given}, but must be normalized, a tensor "image 3 size size"; features(images) takes others')
         return self.backbone(images)
 
     def features(self, images: AnyImages, batch_size: int = 256, device: torch.device | str | None = None) -> Any:
@@ -96,10 +104,9 @@ class LoadedBackbone(nn.Module):
         Raises:
             InputError: an image cannot be used (it is named), or features are not finite.
         """
-        if batch_size < 1:
-            raise InputError(f"batch_size is {batch_size}, but must be 1 or more")
+        batch_size = whole_number("batch_size", batch_size, 1)
         if device is not None:
-            self.to(device)
+            self.to(device_argument("device", device))
         images = list(images) if isinstance(images, Iterator) else images
         example = next(iter(images), None) if isinstance(images, list | tuple) else images
         singles = split_images(images)
@@ -134,7 +141,7 @@ def load(source: Path | str, *, stage: str | None = None) -> LoadedBackbone:
     Raises:
         InputError: there is no such run, the stage is not finished, or its weights are damaged.
     """
-    run = RunDirectory(Path(source).expanduser())
+    run = RunDirectory(path_argument("source", source))
     recipe, stage = read_finished(run, stage)
     return LoadedBackbone(read_backbone(recipe, run, stage), recipe, stage, run)
 
@@ -146,7 +153,7 @@ def read_finished(run: RunDirectory, stage: str | None = None) -> tuple[Recipe, 
         InputError: the directory is no run, or the stage is not finished.
     """
     if stage not in (None, *STAGES):
-        raise InputError(f"stage is {stage!r}, but must be {' or '.join(STAGES)}")
+        raise InputError(f"stage is {described(stage)}, but must be {' or '.join(STAGES)}")
     if not run.path.exists():
         raise InputError(f"there is no run directory or export {run.path}")
     if not run.recipe.is_file():

@@ -165,7 +165,7 @@ class CsvSink:
         self.stage = stage
         self.file = run.metrics_csv.open("w", encoding="utf-8", newline="")
         self.writer = csv.writer(self.file)
-        self.writer.writerow([*POSITION, "figure", "value"])
+        self.writer.writerow([*POSITION, "metric", "value"])
         for row in rows:
             position = [row[name] for name in POSITION]
             self.writer.writerows([*position, name, value] for name, value in row.items() if name not in POSITION)

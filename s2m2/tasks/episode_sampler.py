@@ -7,9 +7,11 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 
+from s2m2.arguments import choice, real_number, whole_number
 from s2m2.errors import InputError
 from s2m2.recipe.evaluation import ProtocolName
 from s2m2.tasks.episodes import EpisodeIndices, EpisodeSpec
+from s2m2.tasks.labels import label_array
 from s2m2.tasks.sampler import TaskSampler
 
 
@@ -40,7 +42,7 @@ class EpisodeSampler:
         """Prepare the sampling.
 
         Args:
-            labels: label of each image, " image": numbers or text, as a list, a NumPy array or a torch tensor.
+            labels: label of each image, " image": whole numbers or text, as a list, a NumPy array or a torch tensor.
             ways: classes of a task; unused by protocol `variable`.
             shots: support images per class; unused by protocol `variable`.
             queries: query images per class, on average for protocol `dirichlet`; unused by `s2m2` and `variable`.
@@ -120,49 +122,21 @@ def task_spec(
     concentration: float = 2.0,
     open_set_classes: int = 0,
 ) -> EpisodeSpec:
-    """The specification of checked arguments.
+    """The specification of checked arguments; a number may be of any type that is whole, such as 1e4.
 
     Raises:
-        InputError: an argument is out of range; it is named.
+        InputError: an argument is of another type or out of range; it is named.
     """
-    if protocol not in get_args(ProtocolName):
-        raise InputError(f"protocol is {protocol!r}, not one of {', '.join(get_args(ProtocolName))}")
-    minima = {
-        "ways": (ways, 2),
-        "shots": (shots, 1),
-        "queries": (queries, 1),
-        "tasks": (tasks, 1),
-        "open_set_classes": (open_set_classes, 0),
-    }
-    for name, (value, least) in minima.items():
-        if value < least:
-            raise InputError(f"{name} is {value}, not {least} or more")
-    if not concentration > 0:
-        raise InputError(f"concentration is {concentration}, not above 0")
-    if open_set_classes and protocol != "fixed":
+    choice("protocol", protocol, get_args(ProtocolName))
+    least = {"ways": 2, "shots": 1, "queries": 1, "tasks": 1, "seed": 0, "open_set_classes": 0}
+    given = (ways, shots, queries, tasks, seed, open_set_classes)
+    whole = {name: whole_number(name, value, least[name]) for name, value in zip(least, given, strict=True)}
+    if whole["open_set_classes"] and protocol != "fixed":
         raise InputError(f"open_set_classes is {open_set_classes}, but only tasks of protocol fixed have open-set classes, not {protocol}")
-    size = (0, 0) if protocol == "variable" else (ways, shots)
+    if protocol == "variable":
+        whole |= {"ways": 0, "shots": 0}
     return EpisodeSpec(
-        ways=size[0],
-        shots=size[1],
-        queries=queries,
-        tasks=tasks,
-        seed=seed,
+        **whole,
         protocol=protocol,  # type: ignore[arg-type]  # checked above
-        concentration=concentration,
-        open_set_classes=open_set_classes,
+        concentration=real_number("concentration", concentration, lambda number: number > 0, "above 0"),
     )
-
-
-def label_array(labels: Any, name: str = "labels") -> np.ndarray:
-    """Labels of any kind as a one-dimensional NumPy array of whole numbers or text.
-
-    Raises:
-        InputError: they are neither; the message names the argument `name`.
-    """
-    array = labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
-    if array.dtype == object and all(isinstance(label, str) for label in array.flat):
-        array = array.astype(str)
-    if array.ndim != 1 or array.dtype.kind not in "iubUS":
-        raise InputError(f"{name} of shape {array.shape} and type {array.dtype}, not one whole number or text an image")
-    return array

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
+from s2m2.console import duration
 from s2m2.runs.checkpoint import Progress
 from s2m2.training.objectives import LossTerms
 
@@ -85,8 +85,3 @@ class StageStatus:
     def _score(self, progress: Progress) -> str:
         best = "best so far" if progress.waited == 0 else f"best {progress.best_score:.2%} after epoch {progress.best_epoch}"
         return f"{self.score:.2%} ± {self.interval:.2%} ({best})"
-
-
-def duration(seconds: float) -> str:
-    """Hours, minutes and seconds."""
-    return str(timedelta(seconds=round(seconds)))

@@ -5,11 +5,11 @@ import torch
 
 from s2m2.analysis.network import choose_images, sample_by_class, sample_positions
 from s2m2.data.batches import split_base
-from s2m2.data.catalog import ImageDatasets
 from s2m2.data.dataset import ImageDataset
 from s2m2.errors import InputError
 from s2m2.random import generator_for
 from s2m2.recipe import AnalyzeConfig, DataConfig, Recipe
+from tests.data.one_dataset import one_dataset
 
 
 def recipe(**data: float) -> Recipe:
@@ -38,7 +38,7 @@ def test_sampled_positions_are_ascending_and_bounded() -> None:
 
 
 def test_without_held_out_images_those_of_training_are_measured(small_glyphs: ImageDataset) -> None:
-    found = choose_images(recipe(), ImageDatasets.of_one(small_glyphs))
+    found = choose_images(recipe(), one_dataset(small_glyphs))
     assert (found.base_from, found.head_from, found.trained, found.true_labels) == ("trained", "trained", None, None)
     assert len(found.base.indices) == 15
     assert len(found.head.indices) == 40
@@ -46,26 +46,26 @@ def test_without_held_out_images_those_of_training_are_measured(small_glyphs: Im
     assert torch.equal(numbers[found.base.labels], torch.from_numpy(small_glyphs.labels)[found.base.indices])
     assert found.novel is not None
     assert set(small_glyphs.labels[found.novel.indices.numpy()]) <= set(small_glyphs.splits["novel"])
-    again = choose_images(recipe(), ImageDatasets.of_one(small_glyphs))
+    again = choose_images(recipe(), one_dataset(small_glyphs))
     assert torch.equal(again.base.indices, found.base.indices)
 
 
 def test_held_out_images_are_measured_where_there_are_any(small_glyphs: ImageDataset) -> None:
     asked = recipe(holdout_fraction=0.25)
     held = set(split_base(small_glyphs, asked.data, 0).holdout_indices.tolist())
-    found = choose_images(asked, ImageDatasets.of_one(small_glyphs))
+    found = choose_images(asked, one_dataset(small_glyphs))
     assert (found.base_from, found.head_from) == ("held out", "held out")
     assert set(found.base.indices.tolist()) | set(found.head.indices.tolist()) <= held
 
 
 def test_one_held_out_image_a_class_leaves_the_representation_to_those_of_training(small_glyphs: ImageDataset) -> None:
-    found = choose_images(recipe(holdout_fraction=0.125), ImageDatasets.of_one(small_glyphs))
+    found = choose_images(recipe(holdout_fraction=0.125), one_dataset(small_glyphs))
     assert (found.base_from, found.head_from) == ("trained", "held out")
     assert len(found.base.indices) == 15
 
 
 def test_corrupted_labels_are_given_beside_the_true_ones(small_glyphs: ImageDataset) -> None:
-    found = choose_images(recipe(label_noise=0.5), ImageDatasets.of_one(small_glyphs))
+    found = choose_images(recipe(label_noise=0.5), one_dataset(small_glyphs))
     assert found.trained is not None
     assert found.true_labels is not None
     wrong = found.trained.labels != found.true_labels
@@ -79,9 +79,9 @@ def test_classes_of_one_image_each_cannot_be_compared(small_glyphs: ImageDataset
     first = [int((small_glyphs.labels == label).argmax()) for label in range(len(small_glyphs.class_names))]
     single = replace(small_glyphs, images=small_glyphs.images[first], labels=small_glyphs.labels[first])
     with pytest.raises(InputError, match="no base class of glyphs has two images"):
-        choose_images(recipe(), ImageDatasets.of_one(single))
+        choose_images(recipe(), one_dataset(single))
 
 
 def test_a_dataset_without_novel_classes_has_no_novel_images(small_glyphs: ImageDataset) -> None:
     dataset = replace(small_glyphs, splits={**small_glyphs.splits, "novel": ()})
-    assert choose_images(recipe(), ImageDatasets.of_one(dataset)).novel is None
+    assert choose_images(recipe(), one_dataset(dataset)).novel is None

@@ -14,13 +14,13 @@ from s2m2.analysis.network import choose_images
 from s2m2.cli import main
 from s2m2.data.augment import evaluation_view
 from s2m2.data.batches import split_base
-from s2m2.data.catalog import ImageDatasets
 from s2m2.data.dataset import open_dataset
 from s2m2.models import CosineHead
 from s2m2.recipe import read_recipe
 from s2m2.runs.checkpoint import load_head
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.loading import read_backbone
+from tests.data.one_dataset import one_dataset
 from tests.integration.tiny import tiny_flags
 from tests.runs.test_importing import run_of
 
@@ -79,7 +79,7 @@ def test_the_measures_are_those_of_the_best_weights(analyzed: Analyzed, glyph_fo
     run, analysis = analyzed
     recipe, dataset = read_recipe(run.recipe), open_dataset(glyph_folder)
     config = type(recipe.analyze)(classes=6, images=3, predictions=50)
-    images = choose_images(type(recipe)(data=recipe.data, analyze=config), ImageDatasets.of_one(dataset))
+    images = choose_images(type(recipe)(data=recipe.data, analyze=config), one_dataset(dataset))
     backbone = read_backbone(recipe, run, "finetune").eval()
     head = CosineHead(backbone.feature_dim, 32, recipe.model.scale)
     load_head(run.best("finetune"), "classifier", head)

@@ -145,6 +145,24 @@ def test_unusable_images_are_named(backbone: s2m2.LoadedBackbone, tmp_path: Path
     assert "\n" not in str(caught.value)
 
 
+WRONG_ARGUMENTS: list[tuple[Callable[[s2m2.LoadedBackbone], Any], str]] = [
+    (lambda backbone: backbone.features(UINT8, batch_size=2.5), "batch_size is 2.5, but must be a whole number, 1 or more"),
+    (lambda backbone: backbone.features(UINT8, batch_size=None), "batch_size is None"),
+    (lambda backbone: backbone.features(UINT8, device="cud"), "device is 'cud', but must be a device that this machine has"),
+    (lambda backbone: backbone.features(None), "images is of type NoneType"),
+    (lambda backbone: backbone(UINT8), 'images is ndarray, but must be normalized, a tensor "image 3 size size"'),
+    (lambda backbone: backbone(torch.from_numpy(UINT8)), r"images is torch.uint8 of shape \(5, 40, 40, 3\)"),
+    (lambda backbone: backbone(torch.zeros(3, 28, 28)), r"images is torch.float32 of shape \(3, 28, 28\)"),
+]
+
+
+@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize(("use", "message"), WRONG_ARGUMENTS)
+def test_wrong_arguments_are_named(backbone: s2m2.LoadedBackbone, use: Callable[[s2m2.LoadedBackbone], Any], message: str) -> None:
+    with pytest.raises(s2m2.InputError, match=message):
+        use(backbone)
+
+
 def test_it_is_a_module_with_its_preprocessing(backbone: s2m2.LoadedBackbone, run: RunDirectory, glyph_folder: Path) -> None:
     assert isinstance(backbone, torch.nn.Module)
     assert (backbone.training, backbone.image_size, backbone.stage) == (False, 28, "finetune")

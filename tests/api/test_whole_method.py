@@ -10,9 +10,9 @@ import torch
 import s2m2
 from s2m2.console import console, progress_bar, quiet
 from s2m2.io import write_text
-from s2m2.pipeline import default_path
 from s2m2.recipe import recipe_to_yaml
 from s2m2.recipe.overrides import as_recipe
+from s2m2.runs.directory import default_path
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TASKS = {"tasks": 20, "queries": 4}

@@ -95,7 +95,7 @@ def test_negative_features_are_refused_unless_there_is_no_power() -> None:
 
 def test_missing_base_features_and_missing_neighbors_are_named() -> None:
     for use in (lambda: build_classifier("calibrated"), lambda: DistributionCalibration()(TASKS, generator_for(0))):
-        with pytest.raises(InputError, match=r"features of the base classes.*base=s2m2.BaseStatistics"):
+        with pytest.raises(InputError, match=r"features of the base classes.*base=\(features, labels\)"):
             use()
     with pytest.raises(InputError, match="neighbors is 2, but there are 1"):
         build_classifier("calibrated", base(classes=1))

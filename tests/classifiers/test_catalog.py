@@ -13,14 +13,15 @@ from sklearn.base import BaseEstimator
 from sklearn.neighbors import KNeighborsClassifier
 
 import s2m2.classifiers
-from s2m2.classifiers import CLASSIFIERS, check_specs, classifier_names, load_class
+from s2m2.classifiers import CLASSIFIERS, check_spec, classifier_names, load_class
 from s2m2.classifiers.base import FewShotClassifier, FewShotTasks, JobSize
 from s2m2.classifiers.base_statistics import BaseStatistics
 from s2m2.classifiers.building import build_classifier
 from s2m2.classifiers.tim import TIM
 from s2m2.errors import InputError
 from s2m2.random import generator_for
-from s2m2.recipe.parts import ClassifierSpec
+from s2m2.recipe import EvaluateConfig, parts
+from s2m2.recipe.parts import ClassifierSpec, parse_classifier
 from tests.reference.evaluate import changed, made_up_tasks, made_up_unequal_tasks
 
 KNN = "sklearn.neighbors:KNeighborsClassifier"
@@ -120,7 +121,7 @@ def test_random_estimators_follow_the_generator() -> None:
 
 def test_entry_points_name_classifiers_of_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint(name="knn", value=KNN, group="s2m2.classifiers")
-    monkeypatch.setattr(s2m2.classifiers, "entry_points", lambda group: [point] if group == "s2m2.classifiers" else [])
+    monkeypatch.setattr(parts, "entry_points", lambda group: [point] if group == "s2m2.classifiers" else [])
     assert classifier_names()[-1] == "knn"
     assert build_classifier("knn").name == "KNeighborsClassifier"
 
@@ -139,13 +140,14 @@ class Fussy(BaseEstimator):
 HERE = "tests.classifiers.test_catalog"
 REFUSED: list[tuple[Any, str]] = [
     ("timm", r"classifier timm is unknown; did you mean tim\?"),
-    ("zzz", r"classifier zzz is unknown; There are cosine, nearest_mean"),
+    ("zzz", r"classifier zzz is unknown; there are cosine, nearest_mean"),
     ({"steps": 5}, r"classifiers has \{'steps': 5\}, but must have names, or mappings with a name"),
     ({"name": "tim", "label": "a/b"}, r"classifiers has the label 'a/b'"),
-    ({"name": "tim", "step": 5}, r"tim has no setting step \(did you mean steps\?\); its settings: scale, supervised"),
+    ({"name": "tim", "step": 5}, r"tim has no setting step; did you mean steps\?"),
+    ({"name": "tim", "zzz": 5}, r"tim has no setting zzz; its settings: scale, supervised"),
     ({"name": "nearest_mean", "scale": 5}, r"nearest_mean has no setting scale; its settings: none"),
     ({"name": "cosine", "random_state": 5}, r"cosine has no setting random_state"),
-    ({"name": KNN, "n_neighbor": 3}, r"KNeighborsClassifier has no setting n_neighbor \(did you mean n_neighbors\?\)"),
+    ({"name": KNN, "n_neighbor": 3}, r"KNeighborsClassifier has no setting n_neighbor; did you mean n_neighbors\?"),
     ("no_such_package:Thing", r"classifier no_such_package:Thing cannot be loaded: No module named"),
     ("sklearn.neighbors:Thing", r"classifier sklearn.neighbors:Thing cannot be loaded: .*Thing"),
     (f"{HERE}:NoFit", r"NoFit has no fit and predict_proba"),
@@ -219,25 +221,23 @@ def test_the_papers_and_scikit_learns_settings_are_the_defaults() -> None:
     assert load_class("logistic")().C == load_class("svm")().C == load_class("ridge")().penalty == 1.0
 
 
-SPECS_REFUSED: list[tuple[list[Any], str]] = [
-    ([], "classifiers must name one at least"),
-    (["tim", "tim"], r"classifiers has tim twice; a label of its own .*label: \.\.\."),
-    (["cosine", {"name": "tim", "label": "cosine"}], "classifiers has cosine twice"),
-    (["cosine", "tom"], r"classifier tom is unknown; did you mean tim\?"),
-    (["cosine", {"name": "tim", "steps": -1}], r"tim\.steps is -1"),
-    (["cosine", {"name": "tim", "speed": 1}], "tim has no setting speed"),
-    ([3], "classifiers has 3, but must have names"),
+SPECS_REFUSED: list[tuple[Any, str]] = [
+    ("tom", r"classifier tom is unknown; did you mean tim\?"),
+    ("no_such_package:Thing", "cannot be loaded"),
+    ({"name": "tim", "steps": -1}, r"tim\.steps is -1"),
+    ({"name": "tim", "speed": 1}, "tim has no setting speed"),
+    (3, "classifiers has 3, but must have names"),
 ]
 
 
-@pytest.mark.parametrize(("specs", "message"), SPECS_REFUSED)
-def test_classifiers_of_a_recipe_are_checked_before_anything_is_built(specs: list[Any], message: str) -> None:
+@pytest.mark.parametrize(("spec", "message"), SPECS_REFUSED)
+def test_classifiers_of_a_recipe_are_checked_before_anything_is_built(spec: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        check_specs(specs)
+        check_spec(parse_classifier(spec))
 
 
 def test_classifiers_of_a_recipe_have_labels() -> None:
-    specs = check_specs(["cosine", {"name": "tim", "steps": 500, "label": "tim_500"}, "tim", KNN])
+    specs = EvaluateConfig(classifiers=("cosine", {"name": "tim", "steps": 500, "label": "tim_500"}, "tim", KNN)).specs
     assert [spec.label for spec in specs] == ["cosine", "tim_500", "tim", "KNeighborsClassifier"]
     assert specs[1].settings == {"steps": 500}
 
@@ -245,7 +245,8 @@ def test_classifiers_of_a_recipe_have_labels() -> None:
 CODE = """
 import sys
 import s2m2.classifiers as classifiers
-classifiers.check_specs(["cosine", {"name": "tim", "label": "x"}])
+from s2m2.recipe import EvaluateConfig
+assert len(EvaluateConfig(classifiers=("cosine", {"name": "tim", "label": "x"})).specs) == 2
 assert "TIM" in dir(classifiers)
 assert "torch" not in sys.modules and "sklearn" not in sys.modules
 """

@@ -134,7 +134,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: NearestMean().fit(X, [0.5, 0.1, 1, 1]), ValueError, "Unknown label type"),
     (lambda: NearestMean().fit(X, [0, 0, 1, 1]).predict([[1.0]]), ValueError, "X has 1 features, but NearestMean is expecting 4"),
     (lambda: NearestMean().predict(X), NotFittedError, "not fitted"),
-    (lambda: load_class("calibrated")().fit(X, [0, 0, 1, 1]), InputError, r"base=s2m2\.BaseStatistics\.from_features"),
+    (lambda: load_class("calibrated")().fit(X, [0, 0, 1, 1]), InputError, r"base=\(features, labels\)"),
     (lambda: load_class("pt_map")().fit(-X, [0, 0, 1, 1]).predict(-X), InputError, "pt_map takes a power of features"),
 ]
 

@@ -46,7 +46,7 @@ def test_neighbors_pull_a_query_to_their_class() -> None:
 
 def test_centering_needs_base_features_and_takes_their_mean() -> None:
     for use in (lambda: build_classifier("laplacian_shot"), lambda: scores_of(LaplacianShot(), EVEN)):
-        with pytest.raises(InputError, match=r"base=s2m2.BaseStatistics.* center: false"):
+        with pytest.raises(InputError, match=r"base=\(features, labels\).* center: false"):
             use()
     base = BaseStatistics(mean=torch.full((40,), 0.5), class_means=torch.zeros(1, 40))
     centered = build_classifier("laplacian_shot", base)

@@ -13,7 +13,6 @@ from s2m2.data.batches import (
     epoch_order,
     fetch,
     local_batch,
-    ordered_batches,
     resident,
     split_base,
     steps_per_epoch,
@@ -105,10 +104,6 @@ def test_what_is_left_out_changes_with_the_epoch() -> None:
 def test_too_few_images_for_a_batch_is_an_error_that_says_so() -> None:
     with pytest.raises(InputError, match="12 base images, too few for a batch size of 16"):
         steps_per_epoch(12, 16)
-
-
-def test_ordered_batches_cover_everything_once() -> None:
-    assert [item for part in ordered_batches(10, 4) for item in range(10)[part]] == list(range(10))
 
 
 def test_fetching_keeps_the_order_of_the_rows() -> None:

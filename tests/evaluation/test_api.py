@@ -12,7 +12,7 @@ from s2m2.classifiers import NearestMean
 from s2m2.errors import InputError
 from s2m2.evaluation.api import compare, evaluate
 from s2m2.evaluation.file_evaluation import prepare_file
-from s2m2.evaluation.scoring import score_all
+from s2m2.evaluation.score_all import score_all
 from s2m2.recipe import EvaluateConfig
 from s2m2.tasks.episode_sampler import EpisodeSampler
 
@@ -106,16 +106,16 @@ NOT_FINITE = np.where(np.arange(120)[:, None] == 3, np.nan, X)
         ({"X": X[:7]}, "7 rows of X, but 120 y"),
         ({"X": NOT_FINITE}, "X that are not finite, first in row 3"),
         ({"X": [["a", "b"]] * 120}, "X of shape (120, 2)"),
-        ({"X": [[1.0, 2.0], [3.0]] * 60}, "X is no array of real numbers"),
-        ({"y": Y[:, None]}, "y of shape (120, 1)"),
+        ({"X": [[1.0, 2.0], [3.0]] * 60}, "X is no array: "),
+        ({"y": Y.reshape(60, 2)}, "y of shape (60, 2)"),
         ({"y": np.zeros(120, dtype=int)}, "a single class in y"),
         ({"ways": 9}, "y: a 9-way task needs 9 classes, but there are 8"),
         ({"queries": 14}, "y: class ant has 15 images, but 2 shots and 14 queries need 16"),
-        ({"queries": 0}, "queries is 0, not 1 or more"),
+        ({"queries": 0}, "queries is 0, but must be 1 or more"),
         ({"protocol": "random"}, "protocol is 'random'"),
         ({"classifier": "magic"}, "classifier magic is unknown"),
         ({"classifier": {"name": "cosine", "magic": 1}}, "cosine has no"),
-        ({"transforms": ("magic",)}, "transforms has magic"),
+        ({"transforms": ("magic",)}, "transforms[0] is 'magic'"),
         ({"transforms": ("center_base",)}, "transforms has a step that needs base"),
         ({"classifier": "pt_map"}, "classifier pt_map takes a power of the features, but some are negative"),
         ({"classifier": "laplacian_shot"}, "base"),

@@ -71,7 +71,7 @@ NOT_FINITE[4, 1] = np.nan
         ({"features": FEATURES.astype(complex)}, "type complex128"),
         ({"features": FEATURES.astype(object)}, "holds Python objects"),
         ({"labels": LABELS.astype(object)}, "holds Python objects"),
-        ({"labels": LABELS.astype(float)}, "labels of shape"),
+        ({"labels": LABELS + 0.5}, "labels of shape"),
         ({"labels": np.zeros(6, dtype=int)}, "a single class"),
         ({"class_names": np.array(["a", "b"])}, "labels from 3 to 9, but 2 class_names"),
         ({"labels": np.array([-1, 0, 0, 1, 1, 1]), "class_names": np.array(["a", "b"])}, "labels from -1"),

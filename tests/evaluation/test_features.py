@@ -15,7 +15,6 @@ from s2m2.evaluation.features import (
     extract_views,
     fingerprint_of,
     load_features,
-    pixel_features,
     save_features,
 )
 from s2m2.random import generator_for
@@ -99,7 +98,7 @@ def test_features_that_are_not_finite_are_an_error() -> None:
 
 
 def test_pixel_features_are_the_transformed_images() -> None:
-    assert torch.equal(pixel_features(images(), INDICES, transform, batch_size=3), transform(images())[INDICES].flatten(1))
+    assert torch.equal(extract_features(nn.Flatten(), images(), INDICES, transform, batch_size=3), transform(images())[INDICES].flatten(1))
 
 
 def test_a_fingerprint_tells_names_types_shapes_values_and_texts_apart_but_not_the_order_of_the_tensors() -> None:

@@ -8,8 +8,8 @@ import torch
 from s2m2.classifiers import CLASSIFIERS
 from s2m2.classifiers.base_statistics import BaseStatistics
 from s2m2.classifiers.building import build_classifier
-from s2m2.evaluation.engine import map_tasks
-from s2m2.evaluation.evaluate import sampler_for, scorer_for
+from s2m2.evaluation.accuracies import sampler_for, scorer_for
+from s2m2.evaluation.map_tasks import map_tasks
 from tests.evaluation.trials import SPEC, made_up_features
 
 GPU = torch.device("cuda")

@@ -13,7 +13,7 @@ from s2m2.errors import InputError
 from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.preparation import base_is_needed, prepare_features
 from s2m2.evaluation.results import newest_results
-from s2m2.evaluation.scoring import EvaluatedFeatures, score_all
+from s2m2.evaluation.score_all import EvaluatedFeatures, score_all
 from s2m2.random import generator_for
 from s2m2.recipe import EvaluateConfig
 from s2m2.recipe.evaluation import TransformName

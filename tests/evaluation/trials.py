@@ -4,8 +4,8 @@ import torch
 
 from s2m2.classifiers import NearestMean
 from s2m2.classifiers.base import FewShotTasks
-from s2m2.evaluation.engine import Scorer
 from s2m2.evaluation.features import FeatureSet
+from s2m2.evaluation.map_tasks import Scorer
 from s2m2.evaluation.outcomes import Outcomes, measure_outcomes
 from s2m2.random import generator_for
 from s2m2.tasks.episodes import EpisodeIndices, EpisodeSpec

@@ -16,7 +16,7 @@ from s2m2.classifiers import CLASSIFIERS, BaseStatistics, build_classifier, load
 from s2m2.cli import main
 from s2m2.data.dataset import LabeledImages
 from s2m2.data.glyphs import glyph_dataset
-from s2m2.evaluation.evaluate import sampler_for, score_tasks
+from s2m2.evaluation.accuracies import sampler_for, score_tasks
 from s2m2.evaluation.features import FeatureSet
 from s2m2.models import build_backbone, initialize
 from s2m2.random import generator_for

@@ -12,7 +12,7 @@ from s2m2.data.catalog import load_datasets, query_indices
 from s2m2.data.dataset import ImageDataset, open_dataset
 from s2m2.data.writing import DatasetContents, write_dataset
 from s2m2.errors import InputError
-from s2m2.evaluation.scoring import task_sources
+from s2m2.evaluation.task_kinds import task_sources
 from s2m2.recipe import DataConfig, EvaluateConfig
 from tests.evaluation.trials import made_up_features
 from tests.integration.tiny import tiny_flags

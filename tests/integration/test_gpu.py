@@ -10,7 +10,7 @@ from s2m2.classifiers import CLASSIFIERS, BaseStatistics, build_classifier
 from s2m2.cli import main
 from s2m2.data import batches
 from s2m2.data.dataset import ImageDataset
-from s2m2.evaluation.evaluate import score_tasks
+from s2m2.evaluation.accuracies import score_tasks
 from s2m2.evaluation.features import FeatureSet
 from s2m2.random import generator_for
 from s2m2.recipe.training import ObjectiveName

@@ -9,9 +9,9 @@ from torch import nn
 
 from s2m2.errors import InputError
 from s2m2.mixup import Mix
-from s2m2.models import Backbone, build_backbone, custom, resolve_backbone
+from s2m2.models import Backbone, build_backbone, resolve_backbone
 from s2m2.random import generator_for
-from s2m2.recipe import ModelConfig
+from s2m2.recipe import ModelConfig, parts
 
 OWN = "tests.models.own_networks:"
 SIZE = 12
@@ -55,8 +55,9 @@ def test_stages_of_a_network_can_be_mixed_between(stage: int) -> None:
 
 
 def test_an_installed_package_gives_a_backbone_a_short_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    points = EntryPoints([EntryPoint("my_net", OWN + "Net", custom.GROUP), EntryPoint("lost", OWN + "nothing", custom.GROUP)])
-    monkeypatch.setattr(custom, "entry_points", points.select)
+    group = parts.BACKBONE_GROUP
+    points = EntryPoints([EntryPoint("my_net", OWN + "Net", group), EntryPoint("lost", OWN + "nothing", group)])
+    monkeypatch.setattr(parts, "entry_points", points.select)
     assert built("my_net").feature_dim == 6
     with pytest.raises(InputError, match=r"^--model\.backbone lost cannot be imported: .*'nothing'"):
         built("lost")

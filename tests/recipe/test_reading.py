@@ -88,8 +88,16 @@ def test_classifiers_of_0_1_0_bring_their_settings(tree: dict[str, Any], classif
         ("pretrain:\n  epoch: 3\n", "no setting pretrain.epoch; did you mean pretrain.epochs?"),
         ("pretrian: {epochs: 3}", "no setting pretrian; did you mean pretrain?"),
         ("pretrain: {epochs: 0}", "--pretrain.epochs is 0"),
-        ("pretrain: {epochs: none at all}", "--pretrain.epochs: expected int"),
+        ("pretrain: {epochs: none at all}", "--pretrain.epochs is none at all, but must be a whole number, 1 or more"),
+        ("pretrain: 3", "--pretrain is 3, but must be a section of settings"),
+        ("data: {mean: 3}", "--data.mean is 3, but must be 3 values, each a number"),
         ("evaluate: {classifiers: [cosinus]}", "did you mean cosine?"),
+        (
+            "evaluate: {classifiers: [3]}",
+            "--evaluate.classifiers has 3, but each value must be a name, or a name with settings",
+        ),
+        ("evaluate: {classifiers: []}", "--evaluate.classifiers is [], but must be one or more classifiers"),
+        ("evaluate: {tasks_from: [3]}", "--evaluate.tasks_from must be a list of values, each a path"),
         ("data: {table: a, path: b}", "data.table, whose name is now data.path, and data.path too"),
         ("pretrain: [", "while parsing"),
         ("- 1\n", "holds no settings"),
@@ -115,6 +123,21 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_what_is_not_stated_has_its_default(tmp_path: Path, text: str) -> None:
     (tmp_path / "recipe.yaml").write_text(text)
     assert read_recipe(tmp_path / "recipe.yaml") == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("classifiers: cosine", "classifiers", ("cosine",)),
+        ("classifiers: {name: tim, steps: 5}", "classifiers", ({"name": "tim", "steps": 5},)),
+        ("ways: 5", "ways", (5,)),
+        ("protocols: s2m2", "protocols", ("s2m2",)),
+        ("tasks_from: tasks.npz", "tasks_from", (Path("tasks.npz"),)),
+    ],
+)
+def test_a_value_alone_is_a_list_of_one(tmp_path: Path, text: str, name: str, value: object) -> None:
+    (tmp_path / "recipe.yaml").write_text(f"evaluate: {{{text}}}")
+    assert getattr(read_recipe(tmp_path / "recipe.yaml").evaluate, name) == value
 
 
 def test_a_later_file_lies_over_an_earlier_one(tmp_path: Path) -> None:

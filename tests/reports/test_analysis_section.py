@@ -5,7 +5,6 @@ import numpy as np
 from rich.console import Console
 
 from s2m2.analysis.measurements import save_analysis, weights_digest
-from s2m2.data.catalog import ImageDatasets
 from s2m2.io import write_text
 from s2m2.recipe import Recipe, recipe_to_yaml
 from s2m2.reports.analysis_section import SERIES, analysis_section, head_plots, layer_plots
@@ -14,6 +13,7 @@ from s2m2.reports.html import write_report
 from s2m2.reports.plots import svg
 from s2m2.runs.checkpoint import Outcome, save_outcome
 from s2m2.runs.directory import RunDirectory
+from tests.data.one_dataset import one_dataset
 from tests.reports.made_up import made_up_dataset
 from tests.reports.made_up_analysis import made_up_analysis
 
@@ -92,7 +92,7 @@ def test_the_plots_show_each_stage_of_the_run():
 def test_the_report_has_a_section_of_the_analysis(tmp_path):
     run = RunDirectory(tmp_path / "run")
     write_text(run.recipe, recipe_to_yaml(Recipe()))
-    datasets = ImageDatasets.of_one(made_up_dataset())
+    datasets = one_dataset(made_up_dataset())
     assert "What the network has learned" not in write_report(run, datasets).read_text(encoding="utf-8")
     save_analysis(run.analysis, ANALYSIS)
     page = write_report(run, datasets).read_text(encoding="utf-8")
@@ -114,7 +114,7 @@ def test_a_damaged_analysis_is_one_line_of_the_report(tmp_path):
     run = RunDirectory(tmp_path / "run")
     write_text(run.recipe, recipe_to_yaml(Recipe()))
     write_text(run.analysis, "{")
-    page = write_report(run, ImageDatasets.of_one(made_up_dataset())).read_text(encoding="utf-8")
+    page = write_report(run, one_dataset(made_up_dataset())).read_text(encoding="utf-8")
     assert "analysis.json is damaged" in page
     assert "`s2m2 analyze` replaces it." in page
     assert "Measured on" not in page

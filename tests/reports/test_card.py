@@ -8,7 +8,6 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard  # comes with timm
 
-from s2m2.data.catalog import ImageDatasets
 from s2m2.evaluation.results import TaskResults
 from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, PretrainConfig, Recipe
 from s2m2.recipe.training import MixConfig
@@ -17,6 +16,7 @@ from s2m2.reports.card_parts import code, mix_words, plain, score_rows
 from s2m2.runs.checkpoint import save_outcome
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.loading import LoadedBackbone, load
+from tests.data.one_dataset import one_dataset
 from tests.evaluation.random_run import OUTCOME, random_run
 from tests.reports.made_up import made_up_dataset, made_up_results
 
@@ -26,6 +26,7 @@ RECIPE = Recipe(
     model=ModelConfig(width=8),
     finetune=FinetuneConfig(mix=MixConfig(stages=(0, 2))),
 )
+
 HOSTILE = "a|b `c`\n# <script>*d*"
 
 
@@ -48,7 +49,7 @@ def model(run: RunDirectory) -> ExportedModel:
         data_license=None,
         results=(),
         left_out=0,
-        datasets=ImageDatasets.of_one(made_up_dataset()),
+        datasets=one_dataset(made_up_dataset()),
     )
 
 
@@ -199,7 +200,7 @@ def test_names_of_users_stay_names(run: RunDirectory, model: ExportedModel) -> N
     assert plain(HOSTILE) == r"a\|b \`c\` \# \<script\>\*d\*"
     dataset = replace(made_up_dataset(), name=HOSTILE, settings={"source": HOSTILE})
     result = replace(made_up_results("finetune", "cosine", 1, 0.6), dataset=HOSTILE)
-    named = replace(model, folder=HOSTILE, license=HOSTILE, data_license=HOSTILE, datasets=ImageDatasets.of_one(dataset), results=(result,))
+    named = replace(model, folder=HOSTILE, license=HOSTILE, data_license=HOSTILE, datasets=one_dataset(dataset), results=(result,))
     text = model_card(run, named)
     assert front(text)["license_name"] == " ".join(HOSTILE.split())
     assert len(table_under(text, "Data")) == 5

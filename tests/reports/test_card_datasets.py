@@ -13,9 +13,9 @@ from s2m2.data.glyphs import glyph_dataset
 from s2m2.evaluation.results import load_results, save_results
 from s2m2.io import write_text
 from s2m2.recipe import DataConfig, EvaluateConfig, ModelConfig, Recipe, RuntimeConfig, read_recipe, recipe_to_yaml
+from s2m2.reports.export_weights import missing_datasets
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.loading import load
-from s2m2.runs.sharing import missing_datasets
 from tests.evaluation.random_run import random_run
 from tests.reports.made_up import made_up_results
 

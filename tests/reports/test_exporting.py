@@ -18,10 +18,10 @@ from s2m2.cli import main
 from s2m2.evaluation.results import TaskResults, load_results, save_results
 from s2m2.pipeline import evaluate_run
 from s2m2.recipe import DataConfig, EvaluateConfig, ModelConfig, Recipe, RuntimeConfig, read_recipe
+from s2m2.reports.export_weights import shareable
 from s2m2.reports.exporting import card_results
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.loading import load
-from s2m2.runs.sharing import shareable
 from tests.evaluation.random_run import INTERVAL, OUTCOME, random_run
 from tests.reports.made_up import made_up_results
 

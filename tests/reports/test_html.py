@@ -7,15 +7,15 @@ from html.parser import HTMLParser
 import pytest
 
 from s2m2.cli.parsing import list_flags, parser_flags, sort_arguments
-from s2m2.data.catalog import ImageDatasets
 from s2m2.errors import InputError
 from s2m2.evaluation.results import load_results, read_results, save_results
 from s2m2.io import write_text
 from s2m2.recipe import DataConfig, FinetuneConfig, Recipe, RuntimeConfig, build_recipe, recipe_parser, recipe_to_yaml
 from s2m2.recipe.training import MixConfig
-from s2m2.reports.html import command_again, duration, stopping_sentence, write_report
+from s2m2.reports.html import command_again, stopping_sentence, write_report
 from s2m2.reports.scores import percent, percent_both
 from s2m2.runs.directory import RunDirectory
+from tests.data.one_dataset import one_dataset
 from tests.reports.made_up import FINETUNED, PRETRAINED, RECIPE, made_up_dataset, made_up_results, made_up_run, made_up_task
 
 HEADINGS = (
@@ -52,7 +52,7 @@ class Page(HTMLParser):
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     dataset = made_up_dataset()
     run = made_up_run(tmp_path_factory.mktemp("runs") / "quick")
-    assert write_report(run, ImageDatasets.of_one(dataset), made_up_task(dataset)) == run.report
+    assert write_report(run, one_dataset(dataset), made_up_task(dataset)) == run.report
     return run
 
 
@@ -123,14 +123,14 @@ def test_a_class_name_that_looks_like_markup_is_text(run, page):
 
 def test_a_run_without_fine_tuning_or_results_has_a_report_of_what_there_is(tmp_path):
     run = made_up_run(tmp_path / "young", finetuned=False, evaluated=False)
-    page = Page(write_report(run, ImageDatasets.of_one(made_up_dataset())).read_text(encoding="utf-8"))
+    page = Page(write_report(run, one_dataset(made_up_dataset())).read_text(encoding="utf-8"))
     assert page.headings() == ["Training", "The data", "Recipe"]
     assert "Stage 2" not in page.words
 
 
 def test_a_run_without_fine_tuning_opens_with_the_score_after_pretraining(tmp_path):
     run = made_up_run(tmp_path / "pretrained", finetuned=False)
-    page = Page(write_report(run, ImageDatasets.of_one(made_up_dataset())).read_text(encoding="utf-8"))
+    page = Page(write_report(run, one_dataset(made_up_dataset())).read_text(encoding="utf-8"))
     assert "cosine classifier after pretraining" in page.words
     assert "after fine-tuning" not in page.words
 
@@ -138,7 +138,7 @@ def test_a_run_without_fine_tuning_opens_with_the_score_after_pretraining(tmp_pa
 def test_a_run_that_has_only_a_recipe_has_a_report(tmp_path):
     run = RunDirectory(tmp_path / "empty")
     write_text(run.recipe, recipe_to_yaml(Recipe()))
-    page = Page(write_report(run, ImageDatasets.of_one(made_up_dataset())).read_text(encoding="utf-8"))
+    page = Page(write_report(run, one_dataset(made_up_dataset())).read_text(encoding="utf-8"))
     assert page.headings() == ["The data", "Recipe"]
     assert "All settings are defaults." in page.words
 
@@ -148,7 +148,7 @@ def test_a_damaged_result_is_named_and_leaves_the_old_report_unchanged(tmp_path)
     write_text(run.report, "old")
     write_text(run.results / "novel-pixels-cosine-5way-1shot.json", "{")
     with pytest.raises(InputError, match=r"novel-pixels-cosine-5way-1shot\.json"):
-        write_report(run, ImageDatasets.of_one(made_up_dataset()))
+        write_report(run, one_dataset(made_up_dataset()))
     assert run.report.read_text(encoding="utf-8") == "old"
 
 
@@ -186,11 +186,6 @@ def test_stopping_is_told_in_a_sentence():
     assert stopping_sentence(config, replace(PRETRAINED, epochs=1, best_epoch=1)).startswith("Trained all 1 epoch in 1 min 14 s.")
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(8.44, "8.4 s"), (185.2, "3 min 05 s"), (7620.0, "2 h 07 min"), (59.96, "1 min 00 s")])
-def test_durations_are_told_as_a_person_would(seconds, words):
-    assert duration(seconds) == words
-
-
 def test_the_report_says_how_far_to_trust_the_scores(page):
     for words in ("12.3", "1.7", "2.5", "73.1", "64.0", "67.0", "A reason why something is missing.", "In brackets"):
         assert words in page.words
@@ -224,13 +219,13 @@ def test_results_of_older_weights_are_left_out_and_counted(tmp_path):
     run = made_up_run(tmp_path / "retrained")
     old = made_up_results("finetune", "cosine", 1, 0.1)
     save_results(run.results, replace(old, fingerprint="e0" * 32, created="2030-01-01T00:00:00+00:00"))
-    page = Page(write_report(run, ImageDatasets.of_one(made_up_dataset())).read_text(encoding="utf-8"))
+    page = Page(write_report(run, one_dataset(made_up_dataset())).read_text(encoding="utf-8"))
     assert percent(old) not in page.words
     assert "1 result of older weights" in page.words
 
 
 def test_images_of_other_data_are_not_drawn_as_hard_tasks(tmp_path):
     run = made_up_run(tmp_path / "other")
-    page = Page(write_report(run, ImageDatasets.of_one(replace(made_up_dataset(), digest="other"))).read_text(encoding="utf-8"))
+    page = Page(write_report(run, one_dataset(replace(made_up_dataset(), digest="other"))).read_text(encoding="utf-8"))
     assert "The hardest tasks" not in page.words
     assert "Class by class" in page.words

@@ -8,8 +8,7 @@ import torch
 from PIL import Image
 
 from s2m2.classifiers import NearestMean
-from s2m2.data.catalog import ImageDatasets
-from s2m2.evaluation.evaluate import ExampleTask, example_task
+from s2m2.evaluation.accuracies import ExampleTask, example_task
 from s2m2.evaluation.features import FeatureSet
 from s2m2.reports.images import (
     CORRECT,
@@ -32,6 +31,7 @@ from s2m2.reports.images import (
 )
 from s2m2.reports.plots import svg
 from s2m2.tasks.episodes import EpisodeIndices, EpisodeSpec
+from tests.data.one_dataset import one_dataset
 from tests.evaluation.trials import made_up_features
 from tests.reports.made_up import made_up_dataset, made_up_details, made_up_task
 
@@ -95,7 +95,7 @@ def test_a_tile_knows_its_size():
 
 def test_samples_show_classes_of_each_split_with_their_own_images():
     dataset = made_up_dataset()
-    samples = sample_splits(ImageDatasets.of_one(dataset), classes=2, images=3)
+    samples = sample_splits(one_dataset(dataset), classes=2, images=3)
     assert [(part.split, part.classes, part.images) for part in samples] == [("base", 5, 40), ("validation", 2, 16), ("novel", 3, 24)]
     for part in samples:
         assert len(part.sample) == 2
@@ -109,7 +109,7 @@ def test_samples_show_classes_of_each_split_with_their_own_images():
 
 def test_a_split_without_classes_is_left_out():
     dataset = made_up_dataset()
-    assert [part.split for part in sample_splits(ImageDatasets.of_one(replace(dataset, splits={**dataset.splits, "validation": ()})))] == [
+    assert [part.split for part in sample_splits(one_dataset(replace(dataset, splits={**dataset.splits, "validation": ()})))] == [
         "base",
         "novel",
     ]

@@ -34,7 +34,8 @@ def test_a_second_training_is_refused_in_one_line_until_the_first_is_killed(
         assert main(["pretrain", *flags]) == 2
         output = capsys.readouterr()
         assert output.err == f"s2m2 pretrain: --run {run.path} is being trained by another process\n"
-        assert output.out == ""
+        assert output.out.startswith("pretrain: no use for --finetune.epochs, ")  # flags of other stages, and nothing else
+        assert output.out.count("\n") == 1
         assert list(run.path.iterdir()) == [run.training_lock]  # the refused call leaves no trace
     finally:
         holder.kill()

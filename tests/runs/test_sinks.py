@@ -233,7 +233,7 @@ def test_csv_has_what_the_json_lines_have_also_after_a_kill(tmp_path: Path) -> N
                 log.write("train", number, number / 10, loss=number * 1.0, accuracy=0.5)
     with run.metrics_csv.open(newline="") as file:
         dataset = list(csv.DictReader(file))
-    assert [(int(row["step"]), row["figure"], float(row["value"])) for row in dataset] == [
+    assert [(int(row["step"]), row["metric"], float(row["value"])) for row in dataset] == [
         (step, name, value) for step in (5, 10, 15, 20) for name, value in (("loss", step), ("accuracy", 0.5))
     ]
     assert {(row["stage"], row["kind"]) for row in dataset} == {("pretrain", "train")}

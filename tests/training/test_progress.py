@@ -7,7 +7,7 @@ import torch
 
 from s2m2.runs.checkpoint import Progress
 from s2m2.training.objectives import LossTerms
-from s2m2.training.progress import StageStatus, after_validation, duration, finite_steps, losses_by_step, out_of_patience
+from s2m2.training.progress import StageStatus, after_validation, finite_steps, losses_by_step, out_of_patience
 
 
 def terms(total: float, part: float) -> LossTerms:
@@ -40,14 +40,10 @@ def test_the_line_tells_epoch_losses_and_the_last_validation() -> None:
 def test_what_stays_after_a_validation_tells_speed_and_time_left_too() -> None:
     record = STATUS.validated(0.5, 0.01).record(Progress(step=20, best_score=0.5, best_epoch=2, waited=0, seconds=100.0), epoch=2)
     assert record == (
-        "pretrain epoch 2/10: validation 50.00% ± 1.00% (best so far), loss 2.500, rotation accuracy 0.250, 1,234 images/s, 0:05:00 left"
+        "pretrain epoch 2/10: validation 50.00% ± 1.00% (best so far), loss 2.500, rotation accuracy 0.250, 1,234 images/s, 5 min 00 s left"
     )
     start = StageStatus(stage="finetune", epochs=4, total=80).validated(0.5, 0.01).record(Progress(best_score=0.5), epoch=0)
     assert start == "finetune epoch 0/4: validation 50.00% ± 1.00% (best so far)"
-
-
-def test_durations_are_hours_minutes_and_seconds() -> None:
-    assert duration(3723.4) == "1:02:03"
 
 
 def stops_after(scores: list[float], patience: int) -> tuple[int, int]:

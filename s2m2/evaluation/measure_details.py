@@ -8,6 +8,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from s2m2.errors import InputError
+from s2m2.evaluation.accuracies import sampler_for
 from s2m2.evaluation.calibration import calibration_error, fit_temperature, score_queries
 from s2m2.evaluation.details import (
     Calibration,
@@ -18,9 +19,8 @@ from s2m2.evaluation.details import (
     OpenSetDetails,
     Reliability,
 )
-from s2m2.evaluation.engine import Scorer
-from s2m2.evaluation.evaluate import sampler_for
 from s2m2.evaluation.features import FeatureSet
+from s2m2.evaluation.map_tasks import Scorer
 from s2m2.evaluation.open_set import choose_threshold, open_score, open_tasks
 from s2m2.evaluation.outcomes import HardTask, Outcomes, measure_outcomes
 from s2m2.random import seed_for

@@ -1,6 +1,7 @@
-"""All classifiers of an evaluation on all kinds of tasks: features prepared, tasks sampled or read, results written."""
+"""All classifiers of an evaluation on all kinds of tasks: their results, written as they are finished."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,20 +10,18 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from s2m2.classifiers import FewShotClassifier, balance_warning
 from s2m2.console import Advance, console, progress_bar
+from s2m2.evaluation.accuracies import score_tasks, scorer_for
 from s2m2.evaluation.details import Details
-from s2m2.evaluation.evaluate import sampler_for, score_tasks, scorer_for
 from s2m2.evaluation.features import FeatureSet
-from s2m2.evaluation.measure import Selection, measure_tasks
-from s2m2.evaluation.preparation import PreparedFeatures, balance_warning, classifier_specs, prepare_features
+from s2m2.evaluation.measure_details import Selection, measure_tasks
+from s2m2.evaluation.preparation import PreparedFeatures, prepare_features
 from s2m2.evaluation.results import TaskResults, save_results
+from s2m2.evaluation.task_kinds import TaskKind, task_sources
 from s2m2.recipe import EvaluateConfig
 from s2m2.runs.provenance import hardware_of
-from s2m2.tasks.episodes import EpisodeSpec, TaskSource
-from s2m2.tasks.saved_tasks import SavedTasks, load_tasks, save_tasks
-
-TaskKind = tuple[EpisodeSpec, TaskSource]
-"""A specification, and its tasks."""
+from s2m2.tasks.saved_tasks import SavedTasks
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,10 +42,10 @@ class EvaluatedFeatures:
     """Features of the base classes, for transforms and classifiers that need them; None where there are none, or none are needed."""
 
 
-def warn_of_balance(config: EvaluateConfig) -> None:
+def warn_of_balance(config: EvaluateConfig, classifiers: Mapping[str, FewShotClassifier]) -> None:
     """Print a line for each classifier that assumes balanced queries, on tasks that may not be balanced."""
     protocols = (None,) if config.tasks_from else config.protocols
-    for warning in (balance_warning(spec, protocol, config) for spec in classifier_specs(config) for protocol in protocols):
+    for warning in (balance_warning(one, protocol, label) for label, one in classifiers.items() for protocol in protocols):
         if warning is not None:
             console.print(f"warning: {warning}", markup=False, soft_wrap=True)
 
@@ -119,42 +118,3 @@ def _measure(
     selection = Selection(validation=prepared.validation, tasks=config.selection_tasks, open_set_classes=config.open_set_classes)
     scorer = scorer_for(None, classifier, spec, features, transform, device)
     return measure_tasks(features, spec, source, scorer, selection, device=device, progress=progress)
-
-
-def task_specs(config: EvaluateConfig) -> list[EpisodeSpec]:
-    """Every kind of task of an evaluation."""
-    shared = EpisodeSpec(
-        ways=0, shots=0, queries=config.queries, tasks=config.tasks, seed=config.seed, concentration=config.dirichlet_concentration
-    )
-    specs = []
-    for protocol in config.protocols:
-        if protocol == "variable":
-            specs.append(replace(shared, protocol=protocol))
-            continue
-        specs += [replace(shared, ways=ways, shots=shots, protocol=protocol) for ways in config.ways for shots in config.shots]
-    return specs
-
-
-def task_sources(config: EvaluateConfig, features: FeatureSet) -> list[TaskKind]:
-    """The tasks of an evaluation: those of `tasks_from`, or sampled ones, which are saved if requested.
-
-    Raises:
-        InputError: a file has no tasks of these images, or a task needs more than there is.
-    """
-    if config.tasks_from:
-        saved = [load_tasks(path, features.indices, features.labels) for path in config.tasks_from]
-        return [(source.spec, source) for source in saved]
-    kinds: list[TaskKind] = [(spec, sampler_for(features, spec)) for spec in task_specs(config)]
-    if config.save_tasks is not None:
-        for spec, source in kinds:
-            save_tasks(config.save_tasks / _file_name(config.split, spec), source, spec, features.indices)
-    return kinds
-
-
-def _file_name(split: str, spec: EpisodeSpec) -> str:
-    """Such as `5-way-1-shot-15-queries-seed-0.npz`, with everything that shapes the tasks."""
-    parts = [spec.label]
-    parts += [f"concentration {spec.concentration:g}"] if spec.protocol == "dirichlet" else []
-    parts += [f"{spec.queries} queries"] if spec.protocol in ("fixed", "dirichlet") else []
-    parts += [split] if split != "novel" else []
-    return "-".join([*parts, f"seed {spec.seed}"]).replace(", ", "-").replace(" ", "-") + ".npz"

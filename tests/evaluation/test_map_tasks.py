@@ -8,7 +8,7 @@ from torch import Tensor
 
 from s2m2.classifiers import CosineClassifier, NearestMean
 from s2m2.classifiers.base import FewShotTasks, ScoresTasks
-from s2m2.evaluation.engine import Scorer, TaskGatherer, map_tasks, part_size
+from s2m2.evaluation.map_tasks import Scorer, TaskGatherer, map_tasks, part_size
 from s2m2.random import generator_for
 from s2m2.tasks import sampler
 from s2m2.tasks.episodes import EpisodeIndices, EpisodeSpec

@@ -5,7 +5,7 @@ import torch
 
 from s2m2.evaluation.details import Details
 from s2m2.evaluation.features import FeatureSet
-from s2m2.evaluation.measure import MIXED_SIZES, NO_VALIDATION, TWO_SOURCES, Selection, measure_tasks
+from s2m2.evaluation.measure_details import MIXED_SIZES, NO_VALIDATION, TWO_SOURCES, Selection, measure_tasks
 from s2m2.tasks.episodes import EpisodeSpec
 from s2m2.tasks.sampler import TaskSampler
 from tests.evaluation.trials import SPEC, made_up_features, outcomes_of, scorer

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from s2m2.classifiers.base import FewShotClassifier, JobSize, ScoresTasks
 from s2m2.classifiers.transforms import TaskTransform
-from s2m2.evaluation.engine import Scorer, map_tasks, stream_name
 from s2m2.evaluation.features import FeatureSet
+from s2m2.evaluation.map_tasks import Scorer, map_tasks, stream_name
 from s2m2.evaluation.outcomes import task_accuracies
 from s2m2.tasks.episodes import EpisodeIndices, EpisodeSpec, TaskSource
 from s2m2.tasks.sampler import TaskSampler

@@ -5,9 +5,9 @@ import torch
 
 from s2m2.classifiers import CosineClassifier, NearestMean
 from s2m2.errors import InputError
-from s2m2.evaluation.engine import TaskGatherer
-from s2m2.evaluation.evaluate import example_task, score_tasks
+from s2m2.evaluation.accuracies import example_task, score_tasks
 from s2m2.evaluation.features import FeatureSet
+from s2m2.evaluation.map_tasks import TaskGatherer
 from s2m2.random import generator_for
 from s2m2.recipe.evaluation import ProtocolName
 from s2m2.tasks.episodes import EpisodeSpec
