@@ -174,7 +174,7 @@ def decode_whole(image: ListedImage) -> UInt8[np.ndarray, "height width 3"]:
 
 def _draft(opened: Image.Image, size: int) -> None:
     """Let a large JPEG be decoded at a fraction of its size, but at `size` pixels at least on both sides."""
-    opened.draft(None, (size, size))  # type: ignore[arg-type]  # Pillow's stub asks for a mode, its code does not
+    opened.draft(None, (size, size))
 
 
 def _upright_rgb(opened: Image.Image, box: Box | None) -> Image.Image:

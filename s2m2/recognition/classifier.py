@@ -248,9 +248,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
             extractor = extractor_for(self.backbone)
             if self._saved_fingerprint not in (None, extractor.fingerprint):
-                raise InputError(
-                    f"backbone {self.backbone} is not the one that this model was fitted with; fit it again, or restore that one"
-                )
+                raise InputError(f"backbone {self.backbone} is not the one that this model was fitted with; fit it again")
             self._extractor = extractor.to(device)
         return self._extractor
 
@@ -304,9 +302,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     def _build(self) -> FewShotClassifier:
         built = build_classifier(self.classifier, seed=self.random_state)
         if built.transductive:
-            raise InputError(
-                f"classifier {built.name} looks at all images together; one's own images need an inductive one, such as cosine"
-            )
+            raise InputError(f"classifier {built.name} looks at all images together; an inductive one is needed, such as cosine")
         return built
 
     def _read(self, X: Any, y: Any) -> Support:
@@ -348,7 +344,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         """
         labels = [support.labels[item] for item in support.active]
         classes = support.classes()
-        features, ways = support.features[support.active], [classes.index(label) for label in labels]
+        numbers = {label: way for way, label in enumerate(classes)}
+        features, ways = support.features[support.active], [numbers[label] for label in labels if label is not None]
         built, reference = self._build(), self._reference() if calibration is None else None
         with one_thread():  # thousands of small operations
             built.fit(features, np.array(ways))

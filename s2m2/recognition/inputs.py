@@ -100,16 +100,20 @@ def list_photos(arguments: Iterable[str]) -> Iterator[Path]:
         elif Path(argument).expanduser().is_file():
             yield Path(argument).expanduser()
         elif glob.has_magic(argument):
-            found = sorted(glob.iglob(str(Path(argument).expanduser()), recursive=True), key=natural_key)
-            if not found:
-                raise InputError(f"no file matches {argument}")
-            for name in found:
-                if Path(name).is_dir():
-                    yield from _below(Path(name))
-                else:
-                    yield Path(name)
+            yield from _matching(argument)
         else:
             raise InputError(f"there is no file or folder {argument}")
+
+
+def _matching(pattern: str) -> Iterator[Path]:
+    found = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True), key=natural_key)  # noqa: PTH207 (absolute ones as well)
+    if not found:
+        raise InputError(f"no file matches {pattern}")
+    for path in map(Path, found):
+        if path.is_dir():
+            yield from _below(path)
+        else:
+            yield path
 
 
 def _below(folder: Path) -> Iterator[Path]:

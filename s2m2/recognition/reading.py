@@ -74,7 +74,7 @@ def feature_batches(
         )
         try:
             while waiting:
-                ready = []
+                ready: list[ReadImage] = []
                 while waiting and len(ready) < batch_size:
                     ready.append(waiting.popleft().result())
                     waiting.extend(pool.submit(reader, image, number) for number, image in islice(numbered, 1))

@@ -88,9 +88,7 @@ def _of_images(source: Path, extractor: Extractor, batch_size: int) -> Reference
         parts.append(torch.cat([batch.features for batch in feature_batches(images, extractor, batch_size=batch_size)]))
     parts = [part for part in parts if len(part) >= MIN_IMAGES]
     if len(parts) < MIN_CLASSES:
-        raise InputError(
-            f"reference {source} has {len(parts)} classes of {MIN_IMAGES} readable images or more, but {MIN_CLASSES} are needed"
-        )
+        raise InputError(f"reference {source} has {len(parts)} classes of {MIN_IMAGES} readable images, but {MIN_CLASSES} are needed")
     return _reference(parts, f"{len(parts)} classes of {source.resolve().name}")
 
 

@@ -115,7 +115,7 @@ class Support:
 def sort_labels(labels: Iterable[Label]) -> list[Label]:
     """Whole numbers by value, everything else as text."""
     every = list(labels)
-    return sorted(every) if all(isinstance(label, int) for label in every) else sorted(every, key=str)  # type: ignore[type-var]
+    return sorted(every) if all(isinstance(label, int) for label in every) else sorted(every, key=str)
 
 
 def thumbnail(image: UInt8[np.ndarray, "height width 3"]) -> bytes:
