@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
+from s2m2.arguments import device_argument, path_argument, real_number, whole_number
 from s2m2.classifiers import build_classifier
 from s2m2.classifiers.base import FewShotClassifier
 from s2m2.console import count
@@ -60,8 +61,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         classifier: an inductive few-shot classifier on the features: a name, a mapping with settings, or an instance. auto: `cosine` of
             S2M2 with a scale of 10; for more than 1,000 images, which it takes too long to fit to, `cosine_centroid`.
         unknown: fraction of images of your classes that may be turned away as "none of these"; 0 turns none away.
-        reference: a folder of class folders with other classes than yours, from which probabilities and thresholds are calibrated.
-            None: those that come with the embedded backbone, or the validation classes of a run.
+        reference: images of other classes than yours, from which probabilities and thresholds are calibrated: a folder of class folders
+            or a csv list, or a pair of features and labels. None: those that come with the embedded backbone, or the validation
+            classes of a run.
         batch_size: images in one pass of the network.
         device: where the network runs, such as `cuda`; None: a GPU if there is one.
         random_state: seed of the classifier and of the calibration.
@@ -75,6 +77,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     """
 
     _extractor: Extractor | None = None
+    _has_reference = False
+    _reference_set: Reference | None = None
     _saved_fingerprint: str | None = None
 
     def __init__(
@@ -83,7 +87,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         classifier: Any = "auto",
         *,
         unknown: float = 0.05,
-        reference: str | Path | None = None,
+        reference: Any = None,
         batch_size: int = 64,
         device: str | None = None,
         random_state: int = 0,
@@ -238,8 +242,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
 
     def sets(self, probabilities: Float64[np.ndarray, "image class"], coverage: float = 0.95) -> list[tuple[Label, ...]]:
         """Conformal sets of probabilities; see `predict_set`."""
-        if not 0 < coverage < 1:
-            raise InputError(f"coverage is {coverage}, but must be above 0 and below 1")
+        real_number("coverage", coverage, lambda value: 0 < value < 1, "above 0 and below 1")
         members = self.calibration_.sets(torch.from_numpy(probabilities), coverage).numpy()
         order = (-probabilities).argsort(axis=-1, kind="stable")
         classes = self.classes_.tolist()
@@ -252,7 +255,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     def extractor(self) -> Extractor:
         """The backbone with its preprocessing, loaded at the first use."""
         if self._extractor is None:
-            device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+            device = device_argument("device", self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
             extractor = extractor_for(self.backbone)
             if self._saved_fingerprint not in (None, extractor.fingerprint):
                 raise InputError(f"backbone {self.backbone} is not the one that this model was fitted with; fit it again")
@@ -268,7 +271,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             InputError: the folder holds something already, or cannot be written.
         """
         self._support()
-        save_model(self, Path(folder).expanduser(), overwrite=overwrite)
+        save_model(self, path_argument("folder", folder), overwrite=overwrite)
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str | None = None) -> "ImageClassifier":
@@ -277,11 +280,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             InputError: there is no model, it is of a newer version, or a file is missing or damaged.
         """
-        settings, support, calibration, notes, fingerprint = read_model(Path(folder).expanduser())
-        model = cls(**settings, device=device)
-        model._saved_fingerprint = fingerprint
-        model.notes_ = notes
-        return model._fitted(support, calibration)
+        saved = read_model(path_argument("folder", folder))
+        model = cls(**saved.settings, reference=saved.reference, device=device)
+        model._saved_fingerprint = saved.fingerprint
+        model.notes_ = saved.notes
+        return model._fitted(saved.support, saved.calibration)
 
     def save_pretrained(self, save_directory: str | Path) -> None:
         """`save`, under the name that Hugging Face's libraries use; replaces a model that is there."""
@@ -300,10 +303,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     # Inside
 
     def _validate(self) -> None:
-        if not 0 <= self.unknown < 1:
-            raise InputError(f"unknown is {self.unknown}, but must be at least 0 and below 1")
-        if self.batch_size < 1:
-            raise InputError(f"batch_size is {self.batch_size}, but must be 1 or more")
+        real_number("unknown", self.unknown, lambda value: 0 <= value < 1, "at least 0 and below 1")
+        whole_number("batch_size", self.batch_size, least=1)
+        whole_number("random_state", self.random_state)
         self._build()
 
     def _build(self, items: int = 0) -> FewShotClassifier:
@@ -367,12 +369,17 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _reference(self) -> Reference | None:
-        if not hasattr(self, "_reference_set"):
-            self._reference_set = reference_for(self.reference, None if self.backbone == FEATURES else self.extractor(), self.batch_size)
+        if not self._has_reference:
+            extractor = None if self.backbone == FEATURES else self.extractor()
+            self._reference_set, self._has_reference = reference_for(self.reference, extractor, self.batch_size), True
         return self._reference_set
 
+    def own_reference(self) -> Reference | None:
+        """The reference to save with the model: None where it comes with the backbone, or there is none."""
+        return None if self.backbone == EMBEDDED and self.reference is None else self._reference()
+
     def _query_scores(self, features: Float32[Tensor, "image dim"]) -> QueryScores:
-        scores = self.classifier_._scores_of(features).double()
+        scores = self.classifier_.query_scores(features).double()
         return QueryScores(scores=scores, closeness=closeness(replace(self.classifier_.support_, query=features[None]))[0])
 
     def _support(self) -> Support:
