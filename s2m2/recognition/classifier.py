@@ -1,7 +1,8 @@
 """`ImageClassifier`: names images after a few labeled ones of each class, with probabilities, sets, and "none of these"."""
 # ruff: noqa: N803, N806 (scikit-learn's names)
 
-from collections.abc import Iterable, Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -408,5 +409,10 @@ def _support_of_features(X: Any, y: Any) -> Support:
     features, labels = _feature_rows(X), plain_labels(y)
     if len(labels) != len(features):
         raise InputError(f"y has {len(labels):,} labels, but X has {len(features):,} rows")
-    blank: Sequence[str] = [f"X[{row}]" for row in range(len(labels))]
-    return Support(features=features, labels=labels, names=tuple(blank), digests=tuple(blank), thumbnails=(b"",) * len(labels))
+    return Support(
+        features=features,
+        labels=labels,
+        names=tuple(f"X[{row}]" for row in range(len(labels))),
+        digests=tuple(hashlib.sha256(row.numpy().tobytes()).hexdigest() for row in features),
+        thumbnails=(b"",) * len(labels),
+    )
