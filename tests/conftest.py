@@ -1,5 +1,6 @@
 """Shared by all tests: isolation from the user's machine, one thread per process, markers, and a small dataset of glyphs."""
 
+import gc
 import os
 import re
 import tempfile
@@ -21,6 +22,9 @@ TEST_DATA = str(Path(os.environ.get("S2M2_TEST_DATA", "real-images")).absolute()
 for variable in [name for name in os.environ if OUTSIDE.fullmatch(name)]:
     del os.environ[variable]
 os.environ["S2M2_TEST_DATA"] = TEST_DATA
+
+# Torch and all modules of tests live as long as the process: a search for garbage among them takes a second, and finds nothing.
+gc.disable()
 
 import torch  # noqa: E402
 
@@ -61,6 +65,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("slow") is None:
             item.add_marker("fast")
     items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+def pytest_collection_finish() -> None:
+    """From here on garbage is collected, but not looked for in what was there before."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
