@@ -6,8 +6,12 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from s2m2.data.dataset import ImageDataset
 
 # Set before torch and NumPy are imported, and inherited by every process that a test starts. Tests are distributed over processes, and
 # many start processes of their own: with more threads each, they would wait for one another.
@@ -25,22 +29,21 @@ os.environ["S2M2_TEST_DATA"] = TEST_DATA
 
 # Torch and all modules of tests live as long as the process: a search for garbage among them takes a second, and finds nothing.
 gc.disable()
-
-import torch  # noqa: E402
-
-from s2m2.data.dataset import ImageDataset, open_dataset  # noqa: E402
-from s2m2.data.glyphs import glyph_dataset  # noqa: E402
+# Torch and s2m2 are imported by fixtures: the process that only distributes the tests needs neither, and all others wait for it.
 
 MAX_PROCESSES = 4
 """Each imports torch for itself, and a container may report many more processors than it has."""
-LONGEST = ("test_kill.py", "test_processes.py", "test_pipeline.py", "test_recipes.py", "test_domains.py", "test_whole_method.py")
+LONGEST = (
+    "test_processes.py", "test_nodes.py", "test_pipeline.py", "test_kill.py", "test_studies.py", "test_golden.py", "test_recipes.py",
+    "test_prepare_system.py", "test_loop.py", "test_cli.py",
+)  # fmt: skip
 """Modules that start first, so that none of them is all that is left at the end."""
 SLOW = (
     "integration/", "benchmarks/", "golden/", "api/test_whole_method.py", "reports/test_exporting.py", "training/test_loop.py",
     "training/test_compiling.py", "training/test_no_waiting.py", "training/test_devices.py", "training/test_distributed.py",
     "data/test_prepare_system.py", "analysis/test_run_analysis.py",
 )  # fmt: skip
-"""Folders and modules that `pytest -m fast` leaves out, beside tests marked `slow`."""
+"""Folders and modules that `pytest -m fast` leaves out, beside tests marked `slow`; then they are not even imported."""
 TESTS = Path(__file__).parent
 
 
@@ -56,11 +59,19 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         option.dist, option.loadscopereorder = "loadscope", False
 
 
+def slow_path(path: Path) -> bool:
+    return path.is_relative_to(TESTS) and path.relative_to(TESTS).as_posix().startswith(SLOW)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if config.option.markexpr == "fast" and slow_path(collection_path) else None
+
+
 @pytest.hookimpl(tryfirst=True)  # before tests are selected by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test as slow or fast; the longest modules first, all else in its order."""
     for item in items:
-        if item.path.is_relative_to(TESTS) and item.path.relative_to(TESTS).as_posix().startswith(SLOW):
+        if slow_path(item.path):
             item.add_marker("slow")
         if item.get_closest_marker("slow") is None:
             item.add_marker("fast")
@@ -98,20 +109,26 @@ def _isolated_test(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
 @pytest.fixture(scope="session")
 def glyph_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a dataset of 50 glyphs, 8 images each: 32 base, 8 validation and 10 novel classes."""
+    from s2m2.data.glyphs import glyph_dataset
+
     cache = tmp_path_factory.mktemp("glyphs")
     glyph_dataset(cache, classes=50, images_per_class=8)
     return next(folder for folder in cache.iterdir() if not folder.name.startswith("."))
 
 
 @pytest.fixture
-def small_glyphs(glyph_folder: Path) -> ImageDataset:
+def small_glyphs(glyph_folder: Path) -> "ImageDataset":
     """That dataset, opened."""
+    from s2m2.data.dataset import open_dataset
+
     return open_dataset(glyph_folder)
 
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """One CPU thread, on which sums have one order."""
+    import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
