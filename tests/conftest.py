@@ -41,9 +41,12 @@ LONGEST = (
 SLOW = (
     "integration/", "benchmarks/", "golden/", "api/test_whole_method.py", "reports/test_exporting.py", "training/test_loop.py",
     "training/test_compiling.py", "training/test_no_waiting.py", "training/test_devices.py", "training/test_distributed.py",
-    "data/test_prepare_system.py", "analysis/test_run_analysis.py",
+    "data/test_prepare_system.py", "analysis/test_run_analysis.py", "training/test_profiling.py",
+    "data/test_standard_datasets.py::test_a_run_trains_at", "reports/test_card_datasets.py::test_the_command_names_every_dataset",
+    "reports/test_analysis_section.py::test_the_report_has", "runs/test_importing.py::test_an_imported_run_is_scored",
+    "runs/test_importing.py::test_a_scored_run", "runs/test_lock.py", "test_cli.py::test_a_run_directory_of_another_recipe",
 )  # fmt: skip
-"""Folders and modules that `pytest -m fast` leaves out, beside tests marked `slow`; then they are not even imported."""
+"""What `pytest -m fast` leaves out, beside tests marked `slow`: folders and modules, which it does not even import, and tests."""
 TESTS = Path(__file__).parent
 
 
@@ -59,19 +62,19 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         option.dist, option.loadscopereorder = "loadscope", False
 
 
-def slow_path(path: Path) -> bool:
-    return path.is_relative_to(TESTS) and path.relative_to(TESTS).as_posix().startswith(SLOW)
+def is_slow(path: Path, test: str = "") -> bool:
+    return path.is_relative_to(TESTS) and f"{path.relative_to(TESTS).as_posix()}::{test}".startswith(SLOW)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    return True if config.option.markexpr == "fast" and slow_path(collection_path) else None
+    return True if config.option.markexpr == "fast" and collection_path.is_file() and is_slow(collection_path) else None
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are selected by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test as slow or fast; the longest modules first, all else in its order."""
     for item in items:
-        if slow_path(item.path):
+        if is_slow(item.path, item.name):
             item.add_marker("slow")
         if item.get_closest_marker("slow") is None:
             item.add_marker("fast")
