@@ -35,18 +35,20 @@ MAX_PROCESSES = 4
 """Each imports torch for itself, and a container may report many more processors than it has."""
 LONGEST = (
     "test_processes.py", "test_nodes.py", "test_pipeline.py", "test_kill.py", "test_studies.py", "test_golden.py", "test_recipes.py",
-    "test_prepare_system.py", "test_loop.py", "test_cli.py",
+    "test_prepare_system.py", "test_loop.py", "test_cli.py", "test_file_evaluation.py", "test_estimators.py",
 )  # fmt: skip
 """Modules that start first, so that none of them is all that is left at the end."""
 SLOW = (
     "integration/", "benchmarks/", "golden/", "api/test_whole_method.py", "reports/test_exporting.py", "training/test_loop.py",
     "training/test_compiling.py", "training/test_no_waiting.py", "training/test_devices.py", "training/test_distributed.py",
     "data/test_prepare_system.py", "analysis/test_run_analysis.py", "training/test_profiling.py",
-    "data/test_standard_datasets.py::test_a_run_trains_at", "reports/test_card_datasets.py::test_the_command_names_every_dataset",
-    "reports/test_analysis_section.py::test_the_report_has", "runs/test_importing.py::test_an_imported_run_is_scored",
-    "runs/test_importing.py::test_a_scored_run", "runs/test_lock.py", "test_cli.py::test_a_run_directory_of_another_recipe",
+    "reports/test_html.py", "reports/test_images.py", "reports/test_analysis_section.py", "reports/test_card_datasets.py",
+    "runs/test_lock.py", "data/test_standard_datasets.py::test_a_run_trains_at", "runs/test_importing.py::test_an_imported_run_is_scored",
+    "runs/test_importing.py::test_a_scored_run", "test_cli.py::test_a_run_directory_of_another_recipe",
 )  # fmt: skip
-"""What `pytest -m fast` leaves out, beside tests marked `slow`: folders and modules, which it does not even import, and tests."""
+"""What `pytest -m fast` leaves out, beside tests marked `slow`: what trains, starts processes or draws pages for seconds.
+
+Folders and modules are not even imported then; what follows `::` is the beginning of the name of a test."""
 TESTS = Path(__file__).parent
 
 
