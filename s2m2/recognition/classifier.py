@@ -234,7 +234,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
 
     def answers_of(self, features: Float32[Tensor, "image dim"]) -> Answers:
         """The same of features."""
-        queries = self._query_scores(features)
+        queries = self.query_scores(features)
         return Answers(
             probabilities=self.calibration_.probabilities(queries.scores).numpy(),
             classes=tuple(self.classes_.tolist()),
@@ -379,7 +379,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         """The reference to save with the model: None where it comes with the backbone, or there is none."""
         return None if self.backbone == EMBEDDED and self.reference is None else self._reference()
 
-    def _query_scores(self, features: Float32[Tensor, "image dim"]) -> QueryScores:
+    def query_scores(self, features: Float32[Tensor, "image dim"]) -> QueryScores:
+        """Scores of features before calibration, and how close they are to the classes."""
         scores = self.classifier_.query_scores(features).double()
         return QueryScores(scores=scores, closeness=closeness(replace(self.classifier_.support_, query=features[None]))[0])
 
