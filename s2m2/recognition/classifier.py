@@ -366,7 +366,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
                 left_out = leave_out(features, torch.tensor(ways), built, self.random_state)
                 calibration = calibrate(torch.bincount(torch.tensor(ways)), built, reference, left_out, self.random_state)
         self.support_, self.classifier_, self.calibration_, self._left_out = support, built, calibration, left_out
-        self.classes_ = np.array(classes, dtype=object if isinstance(classes[0], str) else int)
+        self.classes_ = np.array(classes, dtype=int if all(isinstance(label, int) for label in classes) else object)
         return self
 
     def _reference(self) -> Reference | None:
