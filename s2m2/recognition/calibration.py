@@ -81,8 +81,11 @@ class Calibration:
 
     def sets(self, probabilities: Float64[Tensor, "image class"], coverage: float) -> Bool[Tensor, "image class"]:
         """Classes that an image may be, the most probable one always; all of them where nothing is calibrated."""
-        least = _quantile(self.truth, 1 - coverage) if self.calibrated else 0.0
-        return (probabilities >= least) | (probabilities == probabilities.amax(-1, keepdim=True))
+        return (probabilities >= self.set_threshold(coverage)) | (probabilities == probabilities.amax(-1, keepdim=True))
+
+    def set_threshold(self, coverage: float) -> float:
+        """The probability from which on a class belongs to a set."""
+        return _quantile(self.truth, 1 - coverage) if self.calibrated else 0.0
 
     def sentence(self, unknown: float) -> str:
         """What the probabilities are worth, for people."""

@@ -301,6 +301,19 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         self._support()
         return upload_model(self, repo_id, private=private, thumbnails=thumbnails)
 
+    def export_onnx(self, path: str | Path) -> None:
+        """Write one ONNX file: input `image`, uint8 RGB "height width 3" of any size; outputs `probabilities` and `familiarity`.
+
+        Classes and thresholds are in its metadata. `docs/predict_onnx.py` uses it without torch. Needs the extra `onnx`.
+
+        Raises:
+            InputError: the classifier or backbone cannot be exported, or the file's probabilities are not those of `predict_proba`.
+        """
+        from s2m2.recognition.onnx_export import export_onnx
+
+        self._support()
+        export_onnx(self, path_argument("path", path))
+
     # Inside
 
     def _validate(self) -> None:
@@ -366,7 +379,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
                 left_out = leave_out(features, torch.tensor(ways), built, self.random_state)
                 calibration = calibrate(torch.bincount(torch.tensor(ways)), built, reference, left_out, self.random_state)
         self.support_, self.classifier_, self.calibration_, self._left_out = support, built, calibration, left_out
-        self.classes_ = np.array(classes, dtype=object if isinstance(classes[0], str) else int)
+        self.classes_ = np.array(classes, dtype=int if all(isinstance(label, int) for label in classes) else object)
         return self
 
     def _reference(self) -> Reference | None:

@@ -14,6 +14,8 @@ from s2m2.random import generator_for
 
 MAX_FOLDS = 10
 """Parts in which the images are left out in turn; fewer where no class has as many images."""
+MIN_GAP = 1e-6
+"""Least difference of 1 and the mean cosine between class means."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,11 +58,16 @@ def score_queries(tasks: FewShotTasks, classifier: FewShotClassifier, generator:
 
 def closeness(tasks: FewShotTasks) -> Float64[Tensor, "task query"]:
     """See `QueryScores`."""
-    means = F.normalize(tasks.class_means().double(), dim=-1)
+    means, between = class_directions(tasks)
     nearest = (F.normalize(tasks.query.double(), dim=-1) @ means.mT).amax(-1)
+    return (nearest - between) / (1 - between).clamp_min(MIN_GAP)
+
+
+def class_directions(tasks: FewShotTasks) -> tuple[Float64[Tensor, "task way dim"], Float64[Tensor, "task 1"]]:
+    """Class means of length 1, and their mean cosine to each other."""
+    means = F.normalize(tasks.class_means().double(), dim=-1)
     ways = means.shape[1]
-    between = (means.sum(1).square().sum(-1, keepdim=True) - ways) / (ways * (ways - 1))
-    return (nearest - between) / (1 - between).clamp_min(1e-6)
+    return means, (means.sum(1).square().sum(-1, keepdim=True) - ways) / (ways * (ways - 1))
 
 
 def leave_out(
