@@ -36,7 +36,12 @@ WAYS, QUERIES, STRANGERS = 5, 10, 5
 SHOTS = (1, 2, 5, 10)
 MAX_CLASSES, MAX_IMAGES = 100, 40
 COVERAGE, UNKNOWN = 0.95, 0.05
-SIDES = {"s2m2": "s2m2", "neighbors": "timm + scikit-learn, nearest neighbor", "adaptshot": "AdaptShot 0.3.0"}
+SIDES = {
+    "s2m2": "s2m2",
+    "neighbors": "timm + scikit-learn, nearest neighbor",
+    "adaptshot": "AdaptShot 0.3.0, `ood_flag`",
+    "asks": "the same, `uncertainty_flag`",
+}
 
 
 @dataclass(frozen=True)
@@ -126,8 +131,11 @@ def ask_neighbors(images: Images, task: Task) -> Said:
     return Said(best=knn.predict(asked), confidence=nothing, unknown=nothing, sets=[], familiarity=-distance)
 
 
-def ask_adaptshot(python: Path, images: Images, tasks: list[Task]) -> list[Said]:
-    """AdaptShot as its README uses it, in its own environment; it decodes and embeds the images itself."""
+def ask_adaptshot(python: Path, images: Images, tasks: list[Task]) -> dict[str, list[Said]]:
+    """AdaptShot as its README uses it, in its own environment; it decodes and embeds the images itself.
+
+    It has two flags that may count as "none of these": that an image is far from its labeled ones, and that it asks a human.
+    """
     asked = [
         {
             "support": [str(images.paths[one]) for one in task.support],
@@ -141,16 +149,17 @@ def ask_adaptshot(python: Path, images: Images, tasks: list[Task]) -> list[Said]
         script = Path(__file__).with_name("own_classes_adaptshot.py")
         subprocess.run([python, script, "tasks.json", "said.json"], cwd=folder, check=True)
         said = json.loads((Path(folder) / "said.json").read_text())
-    return [
-        Said(
-            best=np.array([one["best"] for one in task]),
-            confidence=np.array([one["confidence"] for one in task]),
-            unknown=np.array([one["unknown"] for one in task], dtype=float),
-            sets=[set(one["set"]) for one in task],
-            familiarity=np.array([-one["distance"] for one in task]),
-        )
-        for task in said
-    ]
+    return {side: [_adaptshot_said(task, flag) for task in said] for side, flag in (("adaptshot", "unknown"), ("asks", "ask"))}
+
+
+def _adaptshot_said(task: list[dict[str, Any]], flag: str) -> Said:
+    return Said(
+        best=np.array([one["best"] for one in task]),
+        confidence=np.array([one["confidence"] for one in task]),
+        unknown=np.array([one[flag] for one in task], dtype=float),
+        sets=[set(one["set"]) for one in task],
+        familiarity=np.array([-one["distance"] for one in task]),
+    )
 
 
 def measures(images: Images, tasks: list[Task], said: list[Said]) -> dict[str, float]:
@@ -180,7 +189,7 @@ def _auroc(score: np.ndarray, known: int) -> float:
     return float(roc_auc_score(np.arange(len(score)) < known, score))
 
 
-def row(title: str, shots: int, side: str, values: dict[str, float], seconds: float) -> str:
+def row(title: str, shots: int, side: str, values: dict[str, float], seconds: float | None) -> str:
     def percent(key: str) -> str:
         return "" if np.isnan(values.get(key, np.nan)) else f"{100 * values[key]:.1f}"
 
@@ -198,7 +207,7 @@ def row(title: str, shots: int, side: str, values: dict[str, float], seconds: fl
         cover,
         size,
     ]
-    return "| " + " | ".join(map(str, [*cells, f"{seconds:.2f}"])) + " |"
+    return "| " + " | ".join(map(str, [*cells, f"{seconds:.2f}" if seconds is not None else ""])) + " |"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -223,16 +232,17 @@ def main(arguments: list[str] | None = None) -> None:
         for shots in options.shots:
             generator = np.random.default_rng([shots, len(images.paths)])
             tasks = [sample(images, shots, generator) for _ in range(options.tasks)]
-            sides: dict[str, Any] = {"s2m2": lambda images=images, tasks=tasks: [ask_s2m2(images, task, n) for n, task in enumerate(tasks)]}
-            sides["neighbors"] = lambda images=images, tasks=tasks: [ask_neighbors(images, task) for task in tasks]
+            said = {}
+            began = time.perf_counter()
+            said["s2m2"] = [ask_s2m2(images, task, number) for number, task in enumerate(tasks)]
+            seconds = {"s2m2": (time.perf_counter() - began) / len(tasks)}
+            said["neighbors"] = [ask_neighbors(images, task) for task in tasks]
             if options.adaptshot:
-                few = tasks[: options.rival_tasks]
-                sides["adaptshot"] = lambda images=images, few=few: ask_adaptshot(options.adaptshot, images, few)
-            for side, ask in sides.items():
                 began = time.perf_counter()
-                said = ask()
-                took = (time.perf_counter() - began) / len(said)
-                print(row(title, shots, side, measures(images, tasks[: len(said)], said), took), flush=True)
+                said |= ask_adaptshot(options.adaptshot, images, tasks[: options.rival_tasks])
+                seconds["adaptshot"] = (time.perf_counter() - began) / options.rival_tasks
+            for side, answers in said.items():
+                print(row(title, shots, side, measures(images, tasks[: len(answers)], answers), seconds.get(side)), flush=True)
 
 
 if __name__ == "__main__":
