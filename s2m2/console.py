@@ -51,10 +51,11 @@ class RateColumn(ProgressColumn):
 
 
 @contextmanager
-def progress_bar(description: str, total: int, unit: str, *, shown: bool = True, done: int = 0) -> Iterator[Advance]:
+def progress_bar(description: str, total: int | None, unit: str, *, shown: bool = True, done: int = 0) -> Iterator[Advance]:
     """A bar with count, rate, elapsed and remaining time; it disappears at the end, so that only results stay on screen.
 
     Args:
+        total: None: not known.
         unit: name of the items, in the plural.
         shown: False shows nothing (processes other than the first). Files, pipes and `quiet` show nothing either.
         done: items done by earlier starts of a resumed run.
@@ -114,9 +115,13 @@ def literal(text: str, style: str = "") -> Text:
     return Text(encodable(text), style=style)
 
 
+CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) != "\n"}
+"""Characters that a terminal takes for commands, and their escapes."""
+
+
 def encodable(text: str) -> str:
-    """The text with escapes for bytes of file names that are not UTF-8, which terminals refuse."""
-    return text.encode(errors="backslashreplace").decode()
+    """The text with escapes for what a terminal refuses, bytes of file names that are not UTF-8, or obeys, control characters."""
+    return text.encode(errors="backslashreplace").decode().translate(CONTROLS)
 
 
 MAX_NAMES = 5
