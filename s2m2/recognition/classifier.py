@@ -24,7 +24,7 @@ from s2m2.recognition.inputs import labeled_images, plain_label, plain_labels, s
 from s2m2.recognition.reading import FeatureBatch, as_items, feature_batches
 from s2m2.recognition.reference import Reference, reference_for
 from s2m2.recognition.saving import download_model, read_model, save_model, upload_model
-from s2m2.recognition.support import Label, Support
+from s2m2.recognition.support import Label, Support, sort_labels
 from s2m2.threads import one_thread
 
 
@@ -316,6 +316,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         if skipped := [image.reason for image in images if image.reason]:
             self.notes_ += (skipped_note(skipped),)
         readable = [(image, label) for image, label in zip(images, source.labels, strict=True) if not image.reason]
+        if lost := sort_labels(set(source.labels) - {label for _, label in readable}):
+            reason = next(image.reason for image, label in zip(images, source.labels, strict=True) if label == lost[0])
+            raise InputError(f"class {lost[0]} has no image that can be read: {reason}")
         support = Support(
             features=torch.cat([batch.features for batch in batches]),
             labels=tuple(label for _, label in readable),
