@@ -3,11 +3,13 @@
 import hashlib
 import shlex
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from rich.console import RenderableType
 from rich.table import Table
 
@@ -19,7 +21,7 @@ from s2m2.recipe import FitConfig, PredictConfig
 from s2m2.recognition.bulk import Predictions, feature_rows, predictions, rows_of
 from s2m2.recognition.classifier import ImageClassifier
 from s2m2.recognition.extractors import FEATURES
-from s2m2.recognition.inputs import list_photos
+from s2m2.recognition.inputs import check_photos, list_photos
 from s2m2.recognition.prediction_files import check_parquet
 from s2m2.recognition.resuming import ResumableFile, Tally
 from s2m2.recognition.saving import MODEL, check_output
@@ -39,6 +41,7 @@ def fit_command(config: FitConfig) -> None:
     Raises:
         InputError: the output holds something else, an image or a setting is wrong, or the model cannot be written.
     """
+    _expect_large_images()
     start = time.perf_counter()
     check_output(config.output, add=config.add, overwrite=config.overwrite)
     model = _model_to_extend(config) if config.add else _new_model(config)
@@ -64,10 +67,12 @@ def predict_command(config: PredictConfig) -> int:
     """
     if config.output is not None and config.output.suffix == ".parquet":
         check_parquet()
+    _expect_large_images()
     shard = shard_of(config.shard)
     model = ImageClassifier.load(config.model, device=config.device or shard.device)
     model.batch_size = config.batch_size
     model.unknown = model.unknown if config.unknown is None else config.unknown
+    check_photos(config.photos)
     photos: Iterator[Any] = list_photos(config.photos)
     if model.backbone == FEATURES:
         photos = feature_rows(photos, model.support_.features.shape[1])
@@ -81,6 +86,11 @@ def predict_command(config: PredictConfig) -> int:
         part = f" for shard {shard.index + 1}/{shard.count}" if shard.count > 1 else ""
         raise InputError(f"there is no image in {' '.join(config.photos)}{part}")
     return _print_tally(tally, shard.name_of(config.output) if config.output is not None else None, time.perf_counter() - start)
+
+
+def _expect_large_images() -> None:
+    """Photos of 100 megapixels are no surprise here; Pillow refuses those of twice its limit."""
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 def _new_model(config: FitConfig) -> ImageClassifier:
@@ -157,7 +167,7 @@ def _write_predictions(config: PredictConfig, model: ImageClassifier, photos: It
     if file.done:
         _say(f"going on after {count(file.tally.images, 'image')} that are named already")
     photos = file.remaining(photos, lambda photo: photo.name if model.backbone == FEATURES else str(photo))
-    with progress_bar("naming", None, "images", done=file.tally.images) as advance:
+    with progress_bar("naming", None, "images", done=file.tally.images, lines=True) as advance:
         return file.write(predictions(model, photos, config.coverage), advance)
 
 
@@ -169,7 +179,7 @@ def _print_predictions(batches: Iterator[Predictions]) -> Tally:
     table.add_column("sure", justify="right", no_wrap=True)
     table.add_column("or", no_wrap=True, overflow="ellipsis", max_width=NAME_WIDTH)
     tally = Tally()
-    with progress_bar("naming", None, "images") as advance:
+    with progress_bar("naming", None, "images", lines=True) as advance:
         for batch in batches:
             for row in islice(rows_of(batch), max(SHOWN - tally.images, 0)):
                 table.add_row(literal(_tail(row["file"])), *_cells(row))
