@@ -94,10 +94,8 @@ def _line_printer(description: str, total: int | None, unit: str, done: int) -> 
         done += count
         if time.monotonic() - last >= LINE_SECONDS:
             last = time.monotonic()
-            whole = f" of {total:,}" if total is not None else ""
-            console.print(
-                literal(f"{description}: {done:,}{whole} {unit}, {(done - before) / (last - start):,.0f} {unit}/s"), soft_wrap=True
-            )
+            whole, rate = f" of {total:,}" if total is not None else "", (done - before) / (last - start)
+            console.print(literal(f"{description}: {done:,}{whole} {unit}, {rate:,.0f} {unit}/s"), soft_wrap=True)
 
     return advance
 

@@ -45,9 +45,9 @@ class FitConfig:
     backbone: str = EMBEDDED_BACKBONE
     """Frozen network that sees the images. efficientnet_lite0: embedded, needs no download; timm:MODEL; timm:MODEL:FILE.safetensors; the
     directory of a run or an export; features: none, as IMAGES holds features."""
-    classifier: str | dict[str, Any] = "cosine"
+    classifier: str | dict[str, Any] = "auto"
     """Few-shot classifier on the features, as a name or with settings; `s2m2 settings evaluate.classifiers` lists them. One that looks at
-    all images together, such as tim, is refused."""
+    all images together, such as tim, is refused. auto: that of S2M2, cosine; for more than 1,000 images cosine_centroid."""
     unknown: FromZeroBelowOne = 0.05
     """Fraction of images of your classes that may be turned away as "none of these"; 0: no image is called unknown."""
     reference: Path | None = None

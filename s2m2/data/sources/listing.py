@@ -128,11 +128,8 @@ def scan_classes(root: Path) -> Content:
         raise InputError(f"no such folder {root}")
     content = scan(root)
     if not content.folders:
-        raise InputError(
-            content.flaws[0].message
-            if content.flaws
-            else f"{root} has no class folders; the images of each class go into a folder with its name"
-        )
+        none = f"{root} has no class folders; the images of each class go into a folder with its name"
+        raise InputError(content.flaws[0].message if content.flaws else none)
     return content
 
 
