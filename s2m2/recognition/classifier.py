@@ -21,11 +21,17 @@ from s2m2.errors import InputError
 from s2m2.recognition.calibration import Calibration, calibrate
 from s2m2.recognition.extractors import EMBEDDED, FEATURES, Extractor, extractor_for
 from s2m2.recognition.inputs import labeled_images, plain_label, plain_labels, skipped_note
+from s2m2.recognition.leaving_out import LeftOut, QueryScores, closeness, leave_out
 from s2m2.recognition.reading import FeatureBatch, as_items, feature_batches
 from s2m2.recognition.reference import Reference, reference_for
 from s2m2.recognition.saving import download_model, read_model, save_model, upload_model
 from s2m2.recognition.support import Label, Support, sort_labels
 from s2m2.threads import one_thread
+
+AUTOMATIC = {"name": "cosine", "scale": 10.0}
+"""Classifier by default: S2M2's, with a scale chosen on base classes of CUB and CIFAR-FS."""
+MAX_COSINE_ITEMS = 1000
+"""Labeled images that it is fitted to."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,7 +57,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     Args:
         backbone: frozen network that gives the features: `efficientnet_lite0` (embedded, needs no download), `timm:MODEL`,
             `timm:MODEL:FILE.safetensors`, the directory of a run or an export, or `features` where X holds features of your own.
-        classifier: an inductive few-shot classifier on the features: a name, a mapping with settings, or an instance.
+        classifier: an inductive few-shot classifier on the features: a name, a mapping with settings, or an instance. auto: `cosine` of
+            S2M2 with a scale of 10; for more than 1,000 images, which it takes too long to fit to, `cosine_centroid`.
         unknown: fraction of images of your classes that may be turned away as "none of these"; 0 turns none away.
         reference: a folder of class folders with other classes than yours, from which probabilities and thresholds are calibrated.
             None: those that come with the embedded backbone, or the validation classes of a run.
@@ -73,7 +80,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         backbone: str | Path = EMBEDDED,
-        classifier: Any = "cosine",
+        classifier: Any = "auto",
         *,
         unknown: float = 0.05,
         reference: str | Path | None = None,
@@ -222,11 +229,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
 
     def answers_of(self, features: Float32[Tensor, "image dim"]) -> Answers:
         """The same of features."""
-        scores = self._scores(features)
+        queries = self._query_scores(features)
         return Answers(
-            probabilities=self.calibration_.probabilities(scores).numpy(),
+            probabilities=self.calibration_.probabilities(queries.scores).numpy(),
             classes=tuple(self.classes_.tolist()),
-            unknown=self.calibration_.unknown(scores, self.unknown).numpy(),
+            unknown=self.calibration_.unknown(queries, self.unknown).numpy(),
         )
 
     def sets(self, probabilities: Float64[np.ndarray, "image class"], coverage: float = 0.95) -> list[tuple[Label, ...]]:
@@ -299,8 +306,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             raise InputError(f"batch_size is {self.batch_size}, but must be 1 or more")
         self._build()
 
-    def _build(self) -> FewShotClassifier:
-        built = build_classifier(self.classifier, seed=self.random_state)
+    def _build(self, items: int = 0) -> FewShotClassifier:
+        automatic = AUTOMATIC if items <= MAX_COSINE_ITEMS else "cosine_centroid"
+        built_from = automatic if isinstance(self.classifier, str) and self.classifier == "auto" else self.classifier
+        built = build_classifier(built_from, seed=self.random_state)
         if built.transductive:
             raise InputError(f"classifier {built.name} looks at all images together; an inductive one is needed, such as cosine")
         return built
@@ -349,12 +358,14 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         classes = support.classes()
         numbers = {label: way for way, label in enumerate(classes)}
         features, ways = support.features[support.active], [numbers[label] for label in labels if label is not None]
-        built, reference = self._build(), self._reference() if calibration is None else None
+        built, reference = self._build(len(ways)), self._reference() if calibration is None else None
+        left_out: LeftOut | None = None
         with one_thread():  # thousands of small operations
             built.fit(features, np.array(ways))
             if calibration is None:
-                calibration = calibrate(features, ways, built, reference, self.random_state)
-        self.support_, self.classifier_, self.calibration_ = support, built, calibration
+                left_out = leave_out(features, torch.tensor(ways), built, self.random_state)
+                calibration = calibrate(torch.bincount(torch.tensor(ways)), built, reference, left_out, self.random_state)
+        self.support_, self.classifier_, self.calibration_, self._left_out = support, built, calibration, left_out
         self.classes_ = np.array(classes, dtype=object if isinstance(classes[0], str) else int)
         return self
 
@@ -363,8 +374,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             self._reference_set = reference_for(self.reference, None if self.backbone == FEATURES else self.extractor(), self.batch_size)
         return self._reference_set
 
-    def _scores(self, features: Float32[Tensor, "image dim"]) -> Float64[Tensor, "image class"]:
-        return self.classifier_._scores_of(features).double()
+    def _query_scores(self, features: Float32[Tensor, "image dim"]) -> QueryScores:
+        scores = self.classifier_._scores_of(features).double()
+        return QueryScores(scores=scores, closeness=closeness(replace(self.classifier_.support_, query=features[None]))[0])
 
     def _support(self) -> Support:
         if not hasattr(self, "support_"):
