@@ -154,20 +154,13 @@ def predict_batch(model: ImageClassifier, batch: Mapping[str, Any], coverage: fl
     """
     if "image" not in batch:
         raise InputError(f"the batch has no column image, but {', '.join(map(str, batch))}")
-    parts = list(predictions(model, list(batch["image"]), coverage))
-    columns: dict[str, list[Any]] = {name: [] for name in ("label", "probability", "unknown", "alternatives", "nearest", "error")}
-    for part in parts:
-        for row in rows_of(part):
-            for name, values in columns.items():
-                values.append(row[name])
-    kept = {name: values for name, values in batch.items() if name != "image"}
-    return kept | {
-        "label": np.array(columns["label"], dtype=object),
-        "probability": np.array(columns["probability"], dtype=float),
-        "unknown": np.array([bool(value) for value in columns["unknown"]]),
-        "alternatives": np.array([", ".join(values) for values in columns["alternatives"]], dtype=object),
-        "nearest": np.array(columns["nearest"], dtype=object),
-        "error": np.array(columns["error"], dtype=object),
+    rows = [row for part in predictions(model, list(batch["image"]), coverage) for row in rows_of(part)]
+    texts = {name: np.array([row[name] for row in rows], dtype=object) for name in ("label", "nearest", "error")}
+    return {name: values for name, values in batch.items() if name != "image"} | {
+        **texts,
+        "probability": np.array([row["probability"] for row in rows], dtype=float),  # not a number where an image could not be read
+        "unknown": np.array([bool(row["unknown"]) for row in rows]),
+        "alternatives": np.array(["; ".join(row["alternatives"]) for row in rows], dtype=object),
     }
 
 

@@ -1,7 +1,7 @@
 """`ImageClassifier`: names images after a few labeled ones of each class, with probabilities, sets, and "none of these"."""
 # ruff: noqa: N803, N806 (scikit-learn's names)
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -248,6 +248,12 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     def feature_batches(self, images: Iterable[Any], *, keep: bool = False) -> Iterator[FeatureBatch]:
         """Features of a stream of images of any length, batch by batch; see `s2m2.recognition.reading`."""
         return feature_batches(images, self.extractor(), batch_size=self.batch_size, keep=keep)
+
+    def predict_batch(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Predictions of a batch of Ray Data, images under `image`; see `s2m2.recognition.bulk.predict_batch`."""
+        from s2m2.recognition.bulk import predict_batch
+
+        return predict_batch(self, batch)
 
     def extractor(self) -> Extractor:
         """The backbone with its preprocessing, loaded at the first use."""

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from s2m2.errors import InputError
 from s2m2.io import csv_cell
@@ -19,6 +19,7 @@ DECIMALS = 6
 """Of probabilities."""
 
 
+@runtime_checkable
 class PredictionFile(Protocol):
     """A file of predictions that is being written."""
 
