@@ -24,12 +24,12 @@ def use_tiny_backbone(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("s2m2.recognition.classifier.extractor_for", tiny_extractor)
 
 
-def labeled_folder(root: Path, classes: tuple[str, ...] = ("robin", "wren", "owl"), images: int = 3) -> Path:
+def labeled_folder(root: Path, classes: tuple[str, ...] = ("robin", "wren", "owl"), images: int = 3, seed: int = 0) -> Path:
     """A folder of class folders of noise: images that differ."""
     write_images(root, dict.fromkeys(classes, 0))
     for label, name in enumerate(classes):
         for index in range(images):
-            noise_image(12, 10 + label, seed=100 * label + index).save(root / name / f"{index}.png")
+            noise_image(12, 10 + label, seed=seed + 100 * label + index).save(root / name / f"{index}.png")
     return root
 
 
