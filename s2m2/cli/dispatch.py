@@ -38,7 +38,7 @@ def _guarded(name: str, arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return code
     except InputError as error:
-        return _complain(name, error, INPUT_ERROR)
+        return _complain(name, error, INPUT_ERROR, by_all=name in COMMANDS and COMMANDS[name].alone)
     except FloatingPointError as error:
         return _complain(name, error, FAILURE)
     except BrokenPipeError:  # the reader, `head` say, has what it wants; nothing more can be printed, at exit either

@@ -43,6 +43,8 @@ class Command:
     """It works on a run directory, `--run`."""
     common: tuple[str, ...] = ()
     """Settings of the recipe that its short help shows."""
+    alone: bool = False
+    """Processes that are started together have nothing to do with each other."""
     interrupted: str = CONTINUES
     """What to say after Ctrl-C."""
 
@@ -71,6 +73,7 @@ COMMANDS = {
         config=PredictConfig,
         positional=("model",),
         several="photos",
+        alone=True,
         interrupted="the same command continues after the parts that are written, if any",
     ),
     "run": Command(

@@ -60,7 +60,7 @@ def fit_command(config: FitConfig) -> None:
 
 
 def predict_command(config: PredictConfig) -> int:
-    """Name images and return the exit code: 0, or 1 if some could not be read.
+    """Name images and return the exit code: 0, or 1 if some could not be read (0 then too of a process beside others).
 
     Raises:
         InputError: the model or the output cannot be used, or there is no image.
@@ -77,15 +77,15 @@ def predict_command(config: PredictConfig) -> int:
     if model.backbone == FEATURES:
         photos = feature_rows(photos, model.support_.features.shape[1])
     photos = islice(photos, shard.index, None, shard.count)
-    start = time.perf_counter()
-    if config.output is None:
+    start, output = time.perf_counter(), None if config.output is None else shard.name_of(config.output)
+    if output is None:
         tally = _print_predictions(predictions(model, photos, config.coverage))
     else:
-        tally = _write_predictions(config, model, photos, shard.name_of(config.output))
-    if not tally.images:
-        part = f" for shard {shard.index + 1}/{shard.count}" if shard.count > 1 else ""
-        raise InputError(f"there is no image in {' '.join(config.photos)}{part}")
-    return _print_tally(tally, shard.name_of(config.output) if config.output is not None else None, time.perf_counter() - start)
+        tally = _write_predictions(config, model, photos, output, empty=shard.count > 1)
+    if not tally.images and shard.count == 1:
+        raise InputError(f"there is no image in {' '.join(config.photos)}")
+    _print_tally(tally, output, time.perf_counter() - start)
+    return 1 if tally.unreadable and not shard.launched else 0
 
 
 def _expect_large_images() -> None:
@@ -155,7 +155,7 @@ def _print_report(model: Any, page: Path | None) -> None:
         _say(f"page in {page}")
 
 
-def _write_predictions(config: PredictConfig, model: ImageClassifier, photos: Iterator[Any], output: Path) -> Tally:
+def _write_predictions(config: PredictConfig, model: ImageClassifier, photos: Iterator[Any], output: Path, *, empty: bool) -> Tally:
     call = {
         "s2m2": __version__,
         "model": hashlib.sha256((config.model.expanduser() / MODEL).read_bytes()).hexdigest(),
@@ -168,7 +168,7 @@ def _write_predictions(config: PredictConfig, model: ImageClassifier, photos: It
         _say(f"going on after {count(file.tally.images, 'image')} that are named already")
     photos = file.remaining(photos, lambda photo: photo.name if model.backbone == FEATURES else str(photo))
     with progress_bar("naming", None, "images", done=file.tally.images, lines=True) as advance:
-        return file.write(predictions(model, photos, config.coverage), advance)
+        return file.write(predictions(model, photos, config.coverage), advance, empty=empty)
 
 
 def _print_predictions(batches: Iterator[Predictions]) -> Tally:
@@ -204,15 +204,13 @@ def _tail(name: str) -> str:
     return name if len(name) <= NAME_WIDTH else f"…{name[1 - NAME_WIDTH :]}"
 
 
-def _print_tally(tally: Tally, output: Path | None, seconds: float) -> int:
+def _print_tally(tally: Tally, output: Path | None, seconds: float) -> None:
     where = f"; predictions in {output}" if output is not None else ""
     named = tally.images - tally.unknown - tally.unreadable
     _say(f"{count(tally.images, 'image')} in {seconds:.1f} s: {named:,} named, {tally.unknown:,} unknown{where}")
-    if not tally.unreadable:
-        return 0
-    more = "" if tally.unreadable == 1 else f", and {tally.unreadable - 1:,} more"
-    _say(f"{count(tally.unreadable, 'image')} could not be read: {tally.errors[0]}{more}")
-    return 1
+    if tally.unreadable:
+        more = "" if tally.unreadable == 1 else f", and {tally.unreadable - 1:,} more"
+        _say(f"{count(tally.unreadable, 'image')} could not be read: {tally.errors[0]}{more}")
 
 
 def _say(text: str) -> None:

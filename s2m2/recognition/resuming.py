@@ -101,8 +101,11 @@ class ResumableFile:
                 raise InputError(self._other("the images are not those of its first parts"))
         return photos
 
-    def write(self, batches: Iterable[Predictions], advance: Callable[[int], None] = lambda _: None) -> Tally:
+    def write(self, batches: Iterable[Predictions], advance: Callable[[int], None] = lambda _: None, *, empty: bool = False) -> Tally:
         """Write all batches, join the parts, and return the counts.
+
+        Args:
+            empty: write a file without rows where there is no image, rather than none.
 
         Raises:
             InputError: the file cannot be written; parts remain.
@@ -118,6 +121,8 @@ class ResumableFile:
                     current = current or _Part(self.output, self.suffix, self.classes)
                     current.write(batch)
                     advance(len(batch.files))
+                if empty and current is None and not self.done:
+                    current = _Part(self.output, self.suffix, self.classes)
                 return self._finish(current)
         except OSError as error:
             raise InputError(f"--output {self.output} cannot be written: {error.strerror or error}{self._goes_on()}") from error
@@ -137,6 +142,8 @@ class ResumableFile:
             return total
         if last is not None:
             self._keep(last)
+        if not self.done:
+            return total
         with replace_file(self.output) as joined:
             join_predictions([self.folder / note.file for note in self.done], joined, self.suffix, self.classes)
         (self.folder / CALL).unlink()  # what is left of the folder, should this end here, is of no call

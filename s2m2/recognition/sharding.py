@@ -20,6 +20,8 @@ class Shard:
 
     index: int = 0
     count: int = 1
+    launched: bool = False
+    """Of a process that others were started with, which end when one of them reports a failure."""
     device: str | None = None
     """GPU of this process where several share a machine; None: no matter."""
 
@@ -46,7 +48,7 @@ def shard_of(text: str | None, environment: Mapping[str, str] = os.environ) -> S
         if not 0 <= index < count:
             raise InputError(f"{rank} in the environment is {index}, but must be below {size}, {count}")
         gpu = _number(local, environment) if local in environment and torch.cuda.is_available() else None
-        return Shard(index=index, count=count, device=None if gpu is None else f"cuda:{gpu % torch.cuda.device_count()}")
+        return Shard(index=index, count=count, launched=True, device=None if gpu is None else f"cuda:{gpu % torch.cuda.device_count()}")
     return Shard()
 
 

@@ -106,6 +106,11 @@ def test_shards_share_the_images(tmp_path: Path, model: str, monkeypatch: pytest
     assert main(["predict", model, "photos", "--output", "p.csv"]) == 0
     first, second = ([row["file"][7] for row in rows(f"p-0000{number}-of-00002.csv")] for number in (1, 2))
     assert (first, second) == (["0", "2", "4", "6"], ["1", "3", "5"])
+    (tmp_path / "bad.jpg").write_text("no image")
+    assert main(["predict", model, "photos/0.png", "bad.jpg", "--output", "bad.csv"]) == 0  # its failure would end the others
+    assert main(["predict", model, "photos/0.png", "--output", "few.csv"]) == 0
+    assert rows("bad-00002-of-00002.csv")[0]["error"]
+    assert rows("few-00002-of-00002.csv") == []
 
 
 def test_add_extends_a_model_and_keeps_its_settings(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -223,7 +228,6 @@ def test_wrong_calls_of_fit_name_their_flag(
         (["model", "none.jpg"], "there is no file or folder none.jpg"),
         (["model", "birds", "none/*.jpg"], "no file matches none/*.jpg"),
         (["model", "empty"], "there is no image in empty"),
-        (["model", "birds/owl/0.png", "--shard", "2/2"], "there is no image in birds/owl/0.png for shard 2/2"),
         (["model", "birds", "--output", "p.txt"], "--output is p.txt, but must be a name that ends with .csv or .jsonl or .parquet"),
         (["model", "birds", "--output", "birds/owl/0.png/p.csv"], "--output birds/owl/0.png/p.csv cannot be written: "),
         (["model", "birds", "--output", "there.csv"], "--output there.csv is there already; --overwrite true replaces it"),

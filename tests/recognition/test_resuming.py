@@ -4,13 +4,18 @@ import csv
 import errno
 import io
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from s2m2.cli import main
 from s2m2.errors import InputError
 from s2m2.recognition import ImageClassifier, resuming
 from s2m2.recognition.bulk import Predictions, predictions
@@ -19,6 +24,7 @@ from s2m2.recognition.resuming import ResumableFile, Tally
 from tests.recognition.tiny import labeled_folder, photo_folder, use_tiny_backbone
 
 CALL = {"model": "digest", "coverage": 0.95}
+ROOT = Path(__file__).parents[2]
 FORMATS = (".csv", ".jsonl", ".parquet")
 
 
@@ -208,3 +214,35 @@ def test_two_processes_do_not_write_one_file(tmp_path: Path, model: ImageClassif
     first = ResumableFile(tmp_path / "p.csv", model.classes_.tolist(), CALL)
     with first._locked(), pytest.raises(InputError, match="is being written by another process"):
         written(model, photos, tmp_path / "p.csv")
+
+
+KILLED = """
+import sys
+from s2m2.cli import main
+from s2m2.recognition import resuming
+from tests.data.files import die
+resuming.PART_IMAGES = 100
+keep = resuming.ResumableFile._keep
+def keep_and_die(file, part):
+    keep(file, part)
+    if len(file.done) == 2:
+        die()
+resuming.ResumableFile._keep = keep_and_die
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_the_command_survives_a_kill(tmp_path: Path) -> None:
+    features = np.random.default_rng(0).normal(size=(500, 6)).astype(np.float32)
+    np.savez(tmp_path / "f.npz", features=features)
+    ImageClassifier("features").fit(features[:40], ["a", "b"] * 20).save(tmp_path / "model")
+    words = ["predict", str(tmp_path / "model"), str(tmp_path / "f.npz"), "--batch_size", "50"]
+    output = tmp_path / "p.csv"
+    call = [sys.executable, "-c", KILLED, *words, "--output", str(output)]
+    assert subprocess.run(call, cwd=ROOT, check=False).returncode == -signal.SIGKILL
+    assert not output.exists()
+    assert main([*words, "--output", str(output)]) == 0
+    assert main([*words, "--output", str(tmp_path / "whole.csv")]) == 0
+    assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert not list(tmp_path.glob("*.parts"))
