@@ -1,7 +1,8 @@
 """`ImageClassifier`: names images after a few labeled ones of each class, with probabilities, sets, and "none of these"."""
 # ruff: noqa: N803, N806 (scikit-learn's names)
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
+from s2m2.arguments import device_argument, path_argument, real_number, whole_number
 from s2m2.classifiers import build_classifier
 from s2m2.classifiers.base import FewShotClassifier
 from s2m2.console import count
@@ -60,8 +62,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         classifier: an inductive few-shot classifier on the features: a name, a mapping with settings, or an instance. auto: `cosine` of
             S2M2 with a scale of 10; for more than 1,000 images, which it takes too long to fit to, `cosine_centroid`.
         unknown: fraction of images of your classes that may be turned away as "none of these"; 0 turns none away.
-        reference: a folder of class folders with other classes than yours, from which probabilities and thresholds are calibrated.
-            None: those that come with the embedded backbone, or the validation classes of a run.
+        reference: images of other classes than yours, from which probabilities and thresholds are calibrated: a folder of class folders
+            or a csv list, or a pair of features and labels. None: those that come with the embedded backbone, or the validation
+            classes of a run.
         batch_size: images in one pass of the network.
         device: where the network runs, such as `cuda`; None: a GPU if there is one.
         random_state: seed of the classifier and of the calibration.
@@ -75,6 +78,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     """
 
     _extractor: Extractor | None = None
+    _has_reference = False
+    _reference_set: Reference | None = None
     _saved_fingerprint: str | None = None
 
     def __init__(
@@ -83,7 +88,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         classifier: Any = "auto",
         *,
         unknown: float = 0.05,
-        reference: str | Path | None = None,
+        reference: Any = None,
         batch_size: int = 64,
         device: str | None = None,
         random_state: int = 0,
@@ -229,7 +234,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
 
     def answers_of(self, features: Float32[Tensor, "image dim"]) -> Answers:
         """The same of features."""
-        queries = self._query_scores(features)
+        queries = self.query_scores(features)
         return Answers(
             probabilities=self.calibration_.probabilities(queries.scores).numpy(),
             classes=tuple(self.classes_.tolist()),
@@ -238,8 +243,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
 
     def sets(self, probabilities: Float64[np.ndarray, "image class"], coverage: float = 0.95) -> list[tuple[Label, ...]]:
         """Conformal sets of probabilities; see `predict_set`."""
-        if not 0 < coverage < 1:
-            raise InputError(f"coverage is {coverage}, but must be above 0 and below 1")
+        real_number("coverage", coverage, lambda value: 0 < value < 1, "above 0 and below 1")
         members = self.calibration_.sets(torch.from_numpy(probabilities), coverage).numpy()
         order = (-probabilities).argsort(axis=-1, kind="stable")
         classes = self.classes_.tolist()
@@ -258,7 +262,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     def extractor(self) -> Extractor:
         """The backbone with its preprocessing, loaded at the first use."""
         if self._extractor is None:
-            device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+            device = device_argument("device", self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
             extractor = extractor_for(self.backbone)
             if self._saved_fingerprint not in (None, extractor.fingerprint):
                 raise InputError(f"backbone {self.backbone} is not the one that this model was fitted with; fit it again")
@@ -274,7 +278,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             InputError: the folder holds something already, or cannot be written.
         """
         self._support()
-        save_model(self, Path(folder).expanduser(), overwrite=overwrite)
+        save_model(self, path_argument("folder", folder), overwrite=overwrite)
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str | None = None) -> "ImageClassifier":
@@ -283,11 +287,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             InputError: there is no model, it is of a newer version, or a file is missing or damaged.
         """
-        settings, support, calibration, notes, fingerprint = read_model(Path(folder).expanduser())
-        model = cls(**settings, device=device)
-        model._saved_fingerprint = fingerprint
-        model.notes_ = notes
-        return model._fitted(support, calibration)
+        saved = read_model(path_argument("folder", folder))
+        model = cls(**saved.settings, reference=saved.reference, device=device)
+        model._saved_fingerprint = saved.fingerprint
+        model.notes_ = saved.notes
+        return model._fitted(saved.support, saved.calibration)
 
     def save_pretrained(self, save_directory: str | Path) -> None:
         """`save`, under the name that Hugging Face's libraries use; replaces a model that is there."""
@@ -306,10 +310,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     # Inside
 
     def _validate(self) -> None:
-        if not 0 <= self.unknown < 1:
-            raise InputError(f"unknown is {self.unknown}, but must be at least 0 and below 1")
-        if self.batch_size < 1:
-            raise InputError(f"batch_size is {self.batch_size}, but must be 1 or more")
+        real_number("unknown", self.unknown, lambda value: 0 <= value < 1, "at least 0 and below 1")
+        whole_number("batch_size", self.batch_size, least=1)
+        whole_number("random_state", self.random_state)
         self._build()
 
     def _build(self, items: int = 0) -> FewShotClassifier:
@@ -376,12 +379,18 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _reference(self) -> Reference | None:
-        if not hasattr(self, "_reference_set"):
-            self._reference_set = reference_for(self.reference, None if self.backbone == FEATURES else self.extractor(), self.batch_size)
+        if not self._has_reference:
+            extractor = None if self.backbone == FEATURES else self.extractor()
+            self._reference_set, self._has_reference = reference_for(self.reference, extractor, self.batch_size), True
         return self._reference_set
 
-    def _query_scores(self, features: Float32[Tensor, "image dim"]) -> QueryScores:
-        scores = self.classifier_._scores_of(features).double()
+    def own_reference(self) -> Reference | None:
+        """The reference to save with the model: None where it comes with the backbone, or there is none."""
+        return None if self.backbone == EMBEDDED and self.reference is None else self._reference()
+
+    def query_scores(self, features: Float32[Tensor, "image dim"]) -> QueryScores:
+        """Scores of features before calibration, and how close they are to the classes."""
+        scores = self.classifier_.query_scores(features).double()
         return QueryScores(scores=scores, closeness=closeness(replace(self.classifier_.support_, query=features[None]))[0])
 
     def _support(self) -> Support:
@@ -410,5 +419,10 @@ def _support_of_features(X: Any, y: Any) -> Support:
     features, labels = _feature_rows(X), plain_labels(y)
     if len(labels) != len(features):
         raise InputError(f"y has {len(labels):,} labels, but X has {len(features):,} rows")
-    blank: Sequence[str] = [f"X[{row}]" for row in range(len(labels))]
-    return Support(features=features, labels=labels, names=tuple(blank), digests=tuple(blank), thumbnails=(b"",) * len(labels))
+    return Support(
+        features=features,
+        labels=labels,
+        names=tuple(f"X[{row}]" for row in range(len(labels))),
+        digests=tuple(hashlib.sha256(row.numpy().tobytes()).hexdigest() for row in features),
+        thumbnails=(b"",) * len(labels),
+    )
