@@ -113,11 +113,11 @@ def _model_to_extend(config: FitConfig) -> ImageClassifier:
     """
     model = ImageClassifier.load(config.output, device=config.device)
     defaults = FitConfig(images=config.images, output=config.output)
-    for flag in ("backbone", "classifier", "unknown"):
+    for flag in ("backbone", "classifier", "unknown", "reference"):
         asked = getattr(config, flag)
         if asked not in (getattr(defaults, flag), getattr(model, flag)):
-            raise InputError(f"--{flag} {asked} is for a new model; the one in {config.output} has {getattr(model, flag)}")
-    model.reference, model.batch_size = config.reference, config.batch_size
+            raise InputError(f"--{flag} {asked} is for a new model; the one in {config.output} keeps its own")
+    model.batch_size = config.batch_size
     return model
 
 
