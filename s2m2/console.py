@@ -1,5 +1,6 @@
 """Terminal output: the console of all commands, one style of progress bar, and silence for calls from Python."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from rich.text import Text
 
 console = Console(highlight=False)
 """Standard output of all commands. Errors go to standard error instead."""
+
+LINE_SECONDS = 30.0
+"""Between two lines of progress where there is no terminal."""
 
 Advance = Callable[[int], None]
 """Advances a progress bar by a number of items."""
@@ -51,14 +55,21 @@ class RateColumn(ProgressColumn):
 
 
 @contextmanager
-def progress_bar(description: str, total: int, unit: str, *, shown: bool = True, done: int = 0) -> Iterator[Advance]:
+def progress_bar(
+    description: str, total: int | None, unit: str, *, shown: bool = True, done: int = 0, lines: bool = False
+) -> Iterator[Advance]:
     """A bar with count, rate, elapsed and remaining time; it disappears at the end, so that only results stay on screen.
 
     Args:
+        total: None: not known.
         unit: name of the items, in the plural.
         shown: False shows nothing (processes other than the first). Files, pipes and `quiet` show nothing either.
         done: items done by earlier starts of a resumed run.
+        lines: into files and pipes, print a line every `LINE_SECONDS`.
     """
+    if lines and shown and not console.is_terminal:
+        yield _line_printer(description, total, unit, done)
+        return
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -71,6 +82,22 @@ def progress_bar(description: str, total: int, unit: str, *, shown: bool = True,
     with Progress(*columns, console=console, transient=True, disable=not _is_visible(shown)) as progress:
         task = progress.add_task(encodable(description), total=total, completed=done)
         yield lambda count: progress.advance(task, count)
+
+
+def _line_printer(description: str, total: int | None, unit: str, done: int) -> Advance:
+    """What a bar tells, as a line now and then."""
+    start = last = time.monotonic()
+    before = done
+
+    def advance(count: int) -> None:
+        nonlocal done, last
+        done += count
+        if time.monotonic() - last >= LINE_SECONDS:
+            last = time.monotonic()
+            whole, rate = f" of {total:,}" if total is not None else "", (done - before) / (last - start)
+            console.print(literal(f"{description}: {done:,}{whole} {unit}, {rate:,.0f} {unit}/s"), soft_wrap=True)
+
+    return advance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,9 +141,13 @@ def literal(text: str, style: str = "") -> Text:
     return Text(encodable(text), style=style)
 
 
+CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) != "\n"}
+"""Characters that a terminal takes for commands, and their escapes."""
+
+
 def encodable(text: str) -> str:
-    """The text with escapes for bytes of file names that are not UTF-8, which terminals refuse."""
-    return text.encode(errors="backslashreplace").decode()
+    """The text with escapes for what a terminal refuses, bytes of file names that are not UTF-8, or obeys, control characters."""
+    return text.encode(errors="backslashreplace").decode().translate(CONTROLS)
 
 
 MAX_NAMES = 5

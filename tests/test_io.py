@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from s2m2.io import create_folder
+from s2m2.io import create_folder, csv_cell
 
 
 def test_a_folder_appears_at_the_end_with_all_that_was_written(tmp_path: Path) -> None:
@@ -49,3 +49,11 @@ def test_a_folder_that_has_come_meanwhile_is_not_replaced(tmp_path: Path) -> Non
     with pytest.raises(OSError, match="not empty"):
         write()
     assert [path.name for path in tmp_path.rglob("*")] == ["folder", "theirs"]
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [("=1+1", "'=1+1"), ("+a", "'+a"), ("-a", "'-a"), ("@a", "'@a"), ("\ta", "'\ta"), ("a=1", "a=1"), ("", ""), ("owl", "owl")],
+)
+def test_a_csv_cell_begins_no_formula(text: str, cell: str) -> None:
+    assert csv_cell(text) == cell

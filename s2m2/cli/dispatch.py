@@ -13,7 +13,7 @@ from s2m2.cli.help import print_help, print_overview
 from s2m2.cli.parsing import HELP_FLAGS, Call, UsageError, parse_recipe, parse_settings
 from s2m2.cli.setting_list import write
 from s2m2.cli.subcommands import COMMANDS, FEATURE_FILE_TARGET
-from s2m2.console import first_named
+from s2m2.console import encodable, first_named
 from s2m2.errors import InputError, did_you_mean, is_out_of_memory
 from s2m2.recipe import FeatureFileConfig, ProfileConfig, recipe_to_yaml
 
@@ -38,7 +38,7 @@ def _guarded(name: str, arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return code
     except InputError as error:
-        return _complain(name, error, INPUT_ERROR)
+        return _complain(name, error, INPUT_ERROR, by_all=name in COMMANDS and COMMANDS[name].alone)
     except FloatingPointError as error:
         return _complain(name, error, FAILURE)
     except BrokenPipeError:  # the reader, `head` say, has what it wants; nothing more can be printed, at exit either
@@ -139,7 +139,7 @@ def _torch_failure(name: str, error: RuntimeError) -> str:
 def _complain(name: str, error: object, code: int, *, by_all: bool = False) -> int:
     # Of several processes that fail alike, one on each machine says why: what is wrong may be wrong on that machine alone.
     if by_all or _is_first_process():
-        print(f"s2m2 {name}: {' '.join(str(error).splitlines())}", file=sys.stderr)  # a file's name may hold a line break
+        print(f"s2m2 {name}: {encodable(' '.join(str(error).splitlines()))}", file=sys.stderr)  # a file's name may hold a line break
     return code
 
 

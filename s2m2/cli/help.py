@@ -10,8 +10,8 @@ INDENT = 12
 def print_overview() -> None:
     """`s2m2 --help`."""
     parts = [
-        "Few-shot image classification with S2M2: self-supervised pretraining, fine-\n"
-        "tuning with manifold mixup, and evaluation of few-shot classifiers.\n",
+        "Few-shot image classification: your own classes from a few images of each, and\n"
+        "S2M2: self-supervised pretraining, fine-tuning with manifold mixup, evaluation.\n",
         "usage: s2m2 COMMAND [ARGUMENTS]\n",
     ]
     for name in MAIN_COMMANDS:

@@ -15,6 +15,10 @@ from s2m2.recipe.legacy import renamed_advice
 from s2m2.recipe.reading import read_tree
 from s2m2.runs.directory import default_path
 
+END = "--"
+"""Ends the flags: what follows is positional, whatever it begins with."""
+STDIN = "-"
+"""Stands for standard input."""
 HELP_FLAGS = ("-h", "--help", "--help.all")
 SWITCHES = ("--print_config",)
 """Flags without a value."""
@@ -95,11 +99,15 @@ def parse_settings(name: str, command: Command, arguments: Sequence[str]) -> Any
     assert command.config is not None
     parser = command_parser(name, command)
     positional, flags = sort_arguments(arguments, parser_flags(parser), list_flags(parser))
-    if len(positional) > len(command.positional):
+    single, several = positional[: len(command.positional)], positional[len(command.positional) :]
+    if several and command.several is None:
         names = " and ".join(setting.upper() for setting in command.positional)
         raise UsageError(f"takes {names}, but was given {' and '.join(positional)}")
-    leading = [word for setting, value in zip(command.positional, positional, strict=False) for word in (f"--{setting}", value)]
-    return _build(command.config, _parse(parser, command.config, [*leading, *flags]))
+    leading = [word for setting, value in zip(command.positional, single, strict=False) for word in (f"--{setting}", value)]
+    parsed = _parse(parser, command.config, [*leading, *flags])
+    if several:  # as they are: names of files may hold what a list in a flag gives a meaning
+        parsed[command.several] = (*several, *parsed[command.several])
+    return _build(command.config, parsed)
 
 
 def parser_flags(parser: ArgumentParser) -> set[str]:
@@ -127,7 +135,9 @@ def sort_arguments(arguments: Sequence[str], flags: Collection[str], lists: Coll
     waiting = list(arguments)
     while waiting:
         argument = waiting.pop(0)
-        if not argument.startswith("-"):
+        if argument == END:
+            return [*positional, *waiting], sorted_flags
+        if not argument.startswith("-") or argument == STDIN:
             positional.append(argument)
             continue
         flag, equals, value = argument.partition("=")

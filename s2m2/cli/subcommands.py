@@ -2,7 +2,17 @@
 
 from dataclasses import dataclass
 
-from s2m2.recipe import CompareConfig, DoctorConfig, ExportConfig, FeatureFileConfig, ImportConfig, PrepareConfig, ProfileConfig
+from s2m2.recipe import (
+    CompareConfig,
+    DoctorConfig,
+    ExportConfig,
+    FeatureFileConfig,
+    FitConfig,
+    ImportConfig,
+    PredictConfig,
+    PrepareConfig,
+    ProfileConfig,
+)
 
 SECTIONS = ("seed", "data", "model", "pretrain", "finetune", "evaluate", "analyze", "runtime")
 """Sections of the recipe."""
@@ -25,17 +35,47 @@ class Command:
     """Dataclass of its own settings."""
     positional: tuple[str, ...] = ()
     """Settings of its own that may stand without a flag."""
+    several: str | None = None
+    """Setting of its own that takes all further words without a flag."""
     sections: tuple[str, ...] = ()
     """Sections of the recipe that its help shows; none if it takes no recipe."""
     has_run: bool = False
     """It works on a run directory, `--run`."""
     common: tuple[str, ...] = ()
     """Settings of the recipe that its short help shows."""
+    alone: bool = False
+    """Processes that are started together have nothing to do with each other."""
     interrupted: str = CONTINUES
     """What to say after Ctrl-C."""
 
 
 COMMANDS = {
+    "fit": Command(
+        summary="Learn your own classes from a few labeled images of each.",
+        usage="s2m2 fit IMAGES --output MODEL [--SETTING VALUE ...]",
+        examples=(
+            ("s2m2 fit birds/ --output models/birds", "a folder with a folder for each class"),
+            ("s2m2 fit more/ --output models/birds --add true", "more images, or new classes"),
+        ),
+        target="s2m2.commands.recognition:fit_command",
+        config=FitConfig,
+        positional=("images",),
+        interrupted=NOTHING,
+    ),
+    "predict": Command(
+        summary="Name images with a model of `s2m2 fit`: class, probability, alternatives, none of these.",
+        usage="s2m2 predict MODEL PHOTOS... [--output FILE] [--SETTING VALUE ...]",
+        examples=(
+            ("s2m2 predict models/birds photos/ --output predictions.csv", "all images below a folder"),
+            ("find . -name '*.jpg' | s2m2 predict models/birds - --output birds.jsonl", "names on standard input"),
+        ),
+        target="s2m2.commands.recognition:predict_command",
+        config=PredictConfig,
+        positional=("model",),
+        several="photos",
+        alone=True,
+        interrupted="the same command continues after the parts that are written, if any",
+    ),
     "run": Command(
         summary="Train both stages, evaluate, and write a report. Without a recipe: the quick one.",
         usage=RUN_USAGE.format("run"),
@@ -170,7 +210,7 @@ COMMANDS = {
         interrupted="the same command begins again, with another output",
     ),
 }  # fmt: skip
-MAIN_COMMANDS = ("run", "prepare", "evaluate", "compare", "settings")
+MAIN_COMMANDS = ("fit", "predict", "run", "evaluate", "settings")
 """What people need first."""
 FEATURE_FILE_TARGET = "s2m2.commands.recipes:evaluate_feature_file"
 """What `evaluate --features` calls."""

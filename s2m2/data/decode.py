@@ -3,6 +3,7 @@
 import io
 import math
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,8 @@ Stamp = tuple[str | int | Box | None, ...]
 Fit = Literal["squash", "crop"]
 RESAMPLING = Image.Resampling.BICUBIC
 """Pillow widens the filter to shrink, so nothing aliases; bicubic rings less at edges than Lanczos and blurs less than bilinear."""
+HEIF_SUFFIXES = frozenset({".heic", ".heif"})
+"""Of photos as phones of Apple write them, which Pillow reads with the help of another package."""
 SIXTEEN_BIT_MODES = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
 
 
@@ -39,6 +42,8 @@ class ImageFile:
 
     def open(self) -> Image.Image:
         """The image, its pixels not read yet."""
+        if self.path.suffix.lower() in HEIF_SUFFIXES:
+            _register_heif()
         return Image.open(self.path)
 
     def stamp(self) -> Stamp:
@@ -212,9 +217,20 @@ def _rgb(opened: Image.Image) -> Image.Image:
     return opened if opened.mode == "RGB" else opened.convert("RGB")
 
 
+@cache
+def _register_heif() -> None:
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError as error:
+        raise InputError("needs the package pillow-heif: pip install 's2m2[heic]'") from error
+    register_heif_opener()
+
+
 def _unreadable(image: ListedImage, error: Exception) -> InputError:
     if isinstance(error, UnidentifiedImageError):
         reason = "no image, or of a kind that Pillow does not know"
+    elif isinstance(error, Image.DecompressionBombError):
+        reason = f"it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels"
     else:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
     return InputError(f"cannot read image {image.name}: {reason}")

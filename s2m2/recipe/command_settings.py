@@ -1,14 +1,18 @@
-"""Settings of the commands besides training and evaluation: prepare, doctor, import, export, compare, profile, analyze."""
+"""Settings of the commands besides training and evaluation: fit, predict, prepare, doctor, import, export, compare, profile, analyze."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from s2m2.errors import InputError
 from s2m2.recipe.ranges import (
     ContactImages,
+    FromZeroBelowOne,
     ImageSize,
     IntFromTwo,
     NonNegativeInt,
+    OpenUnitInterval,
     PixelStep,
     PositiveFloat,
     PositiveInt,
@@ -21,6 +25,87 @@ from s2m2.recipe.ranges import (
 Precision = Literal["stored", "float32", "float16", "bfloat16"]
 NAME_PLACEHOLDER = "{name}"
 """Stands for the name of the dataset in the path of doctor's page."""
+
+EMBEDDED_BACKBONE = "efficientnet_lite0"
+"""Backbone of `fit` that comes with the package."""
+PREDICTION_ENDINGS = (".csv", ".jsonl", ".parquet")
+"""Of files of predictions."""
+SHARD = re.compile(r"([0-9]{1,7})/([0-9]{1,7})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """Labeled images, and the model that names others after them."""
+
+    images: Path
+    """The labeled images: a folder with a folder for each class, or a csv list with the columns filename and label. With --backbone
+    features: a .npz or .safetensors file, as `s2m2 evaluate --features` reads it."""
+    output: Path
+    """Folder of the model."""
+    backbone: str = EMBEDDED_BACKBONE
+    """Frozen network that sees the images. efficientnet_lite0: embedded, needs no download; timm:MODEL; timm:MODEL:FILE.safetensors; the
+    directory of a run or an export; features: none, as IMAGES holds features."""
+    classifier: str | dict[str, Any] = "auto"
+    """Few-shot classifier on the features, as a name or with settings; `s2m2 settings evaluate.classifiers` lists them. One that looks at
+    all images together, such as tim, is refused. auto: that of S2M2, cosine; for more than 1,000 images cosine_centroid."""
+    unknown: FromZeroBelowOne = 0.05
+    """Fraction of images of your classes that may be turned away as "none of these"; 0: no image is called unknown."""
+    reference: Path | None = None
+    """Folder of class folders with other classes than yours, from which probabilities and thresholds are calibrated. null: those that come
+    with the backbone."""
+    add: bool = False
+    """Add the images to the model in --output, which keeps its settings; only the new ones pass through the backbone."""
+    overwrite: bool = False
+    """Replace a model in --output; nothing else is ever replaced."""
+    page: Path | None = None
+    """Also write the estimate of what the model is worth, with the images, to this .html file. null: print it only."""
+    device: str | None = None
+    """Where the backbone runs, such as cpu or cuda:1. null: a GPU if there is one."""
+    batch_size: PositiveInt = 64
+    """Images in one pass of the backbone."""
+    seed: NonNegativeInt = 0
+    """Seed of the classifier and of the calibration."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "")
+        check(not (self.add and self.overwrite), "add", "true", "without --overwrite")
+        check(self.page is None or self.page.suffix in (".html", ".htm"), "page", self.page, "a file that ends in .html, or null")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig:
+    """A model of `s2m2 fit`, and the images that it names."""
+
+    model: Path
+    """Folder of the model."""
+    photos: tuple[str, ...] = ()
+    """The images: files, folders with all that is below them, patterns such as 'photos/*.jpg', and - for names on standard input, one a
+    line. For a model of features: .npz files with the array `features`."""
+    output: Path | None = None
+    """New file with a line for each image, .csv, .jsonl or .parquet. null: a short table is printed."""
+    coverage: OpenUnitInterval = 0.95
+    """Probability that the alternatives of an image have its class, where it is of one of the classes."""
+    unknown: FromZeroBelowOne | None = None
+    """Fraction of images of the classes that may be turned away as "none of these". null: that of the model."""
+    shard: str | None = None
+    """Part of the images, such as 3/16: each 16th, beginning with the third, so that 16 calls share the work. null: all; under torchrun
+    or srun the part of the process."""
+    overwrite: bool = False
+    """Replace a file in --output."""
+    device: str | None = None
+    """Where the backbone runs, such as cpu or cuda:1. null: a GPU if there is one."""
+    batch_size: PositiveInt = 64
+    """Images in one pass of the backbone."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "")
+        if not self.photos:
+            raise InputError("needs PHOTOS: files, folders, patterns such as 'photos/*.jpg', or - for names on standard input")
+        ending = self.output is None or self.output.suffix in PREDICTION_ENDINGS
+        check(ending, "output", self.output, f"a name that ends with {' or '.join(PREDICTION_ENDINGS)}")
+        if self.shard is not None:
+            parts = SHARD.fullmatch(self.shard)
+            check(parts is not None and 1 <= int(parts[1]) <= int(parts[2]), "shard", self.shard, "I/N from 1/N to N/N, such as 3/16")
 
 
 @dataclass(frozen=True, kw_only=True)

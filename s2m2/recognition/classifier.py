@@ -2,7 +2,7 @@
 # ruff: noqa: N803, N806 (scikit-learn's names)
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from s2m2.recognition.leaving_out import LeftOut, QueryScores, closeness, leave_
 from s2m2.recognition.reading import FeatureBatch, as_items, feature_batches
 from s2m2.recognition.reference import Reference, reference_for
 from s2m2.recognition.saving import download_model, read_model, save_model, upload_model
-from s2m2.recognition.support import Label, Support
+from s2m2.recognition.support import Label, Support, sort_labels
 from s2m2.threads import one_thread
 
 AUTOMATIC = {"name": "cosine", "scale": 10.0}
@@ -253,6 +253,12 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         """Features of a stream of images of any length, batch by batch; see `s2m2.recognition.reading`."""
         return feature_batches(images, self.extractor(), batch_size=self.batch_size, keep=keep)
 
+    def predict_batch(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Predictions of a batch of Ray Data, images under `image`; see `s2m2.recognition.bulk.predict_batch`."""
+        from s2m2.recognition.bulk import predict_batch
+
+        return predict_batch(self, batch)
+
     def extractor(self) -> Extractor:
         """The backbone with its preprocessing, loaded at the first use."""
         if self._extractor is None:
@@ -341,6 +347,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         if skipped := [image.reason for image in images if image.reason]:
             self.notes_ += (skipped_note(skipped),)
         readable = [(image, label) for image, label in zip(images, source.labels, strict=True) if not image.reason]
+        if lost := sort_labels(set(source.labels) - {label for _, label in readable}):
+            reason = next(image.reason for image, label in zip(images, source.labels, strict=True) if label == lost[0])
+            raise InputError(f"class {lost[0]} has no image that can be read: {reason}")
         support = Support(
             features=torch.cat([batch.features for batch in batches]),
             labels=tuple(label for _, label in readable),

@@ -1,6 +1,7 @@
 """What a user points at: labeled images for a fit, and photos to name, as a stream that holds no long list in memory."""
 
 import glob
+import io
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 from s2m2.console import count, first_named
 from s2m2.data.decode import ImageFile
 from s2m2.data.sources import survey_source
-from s2m2.data.sources.listing import is_image_name, left_out_text, natural_key
+from s2m2.data.sources.listing import ARCHIVE_REST, is_image_name, left_out_text, natural_key
 from s2m2.errors import InputError
 from s2m2.recognition.reading import as_items
 from s2m2.recognition.support import Label
@@ -95,7 +96,7 @@ def list_photos(arguments: Iterable[str]) -> Iterator[Path]:
     """
     for argument in arguments:
         if argument == STDIN:
-            yield from (Path(line.rstrip("\r\n")) for line in sys.stdin if line.strip())
+            yield from _named_on_stdin()
         elif Path(argument).expanduser().is_dir():
             yield from _below(Path(argument).expanduser())
         elif Path(argument).expanduser().is_file():
@@ -104,6 +105,22 @@ def list_photos(arguments: Iterable[str]) -> Iterator[Path]:
             yield from _matching(argument)
         else:
             raise InputError(f"there is no file or folder {argument}")
+
+
+def check_photos(arguments: Iterable[str]) -> None:
+    """Raise `InputError` at once if an argument names nothing, rather than after hours of work on those before it."""
+    for argument in arguments:
+        if argument != STDIN and not Path(argument).expanduser().exists():
+            if not glob.has_magic(argument):
+                raise InputError(f"there is no file or folder {argument}")
+            if next(glob.iglob(str(Path(argument).expanduser()), recursive=True), None) is None:  # noqa: PTH207 (absolute ones as well)
+                raise InputError(f"no file matches {argument}")
+
+
+def _named_on_stdin() -> Iterator[Path]:
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # names of files need not be UTF-8
+    return (Path(line.rstrip("\r\n")) for line in sys.stdin if line.strip())
 
 
 def _matching(pattern: str) -> Iterator[Path]:
@@ -118,14 +135,15 @@ def _matching(pattern: str) -> Iterator[Path]:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """Images below a folder; the names of one folder at a time are in memory."""
+    """Images below a folder; the names of one folder at a time are in memory. A folder that cannot be read stands for itself."""
     try:
         with os.scandir(folder) as entries:
             names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries if not entry.name.startswith(".")]
-    except OSError as error:
-        raise InputError(f"cannot read {folder}: {error.strerror or error}") from error
+    except OSError:
+        yield folder  # which becomes a row with a reason, as any other image that cannot be read
+        return
     for name, is_folder in sorted(names, key=lambda pair: natural_key(pair[0])):
-        if is_folder and name != "__MACOSX":
+        if is_folder and name != ARCHIVE_REST:
             yield from _below(folder / name)
         elif not is_folder and is_image_name(name):
             yield folder / name

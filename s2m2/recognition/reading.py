@@ -113,7 +113,7 @@ def read_pixels(image: Any, name: str, size: int) -> UInt8[np.ndarray, "height w
     """
     if isinstance(image, str | Path):
         if not Path(image).is_file():
-            raise InputError(f"{name}: there is no such file")
+            raise InputError(f"{name}: {'this folder cannot be read' if Path(image).is_dir() else 'there is no such file'}")
         return decode_reduced(ImageFile(path=Path(image)), size)
     if isinstance(image, Tensor | np.ndarray):
         array = image.detach().cpu().numpy() if isinstance(image, Tensor) else image

@@ -13,16 +13,17 @@ from rich.text import Text
 from s2m2.console import count
 from s2m2.evaluation.compare import TASK_FIELDS, Comparison
 from s2m2.evaluation.results import TaskResults
+from s2m2.io import csv_cell
 from s2m2.reports.scores import FEATURES, ScoreGrid
 from s2m2.tasks.episodes import task_label
 
 
 def csv_text(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows of equal keys as CSV, with a header line."""
+    """Rows of equal keys as CSV, with a header line; no text becomes a formula."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: csv_cell(value) if isinstance(value, str) else value for key, value in row.items()} for row in rows)
     return text.getvalue()
 
 

@@ -14,7 +14,11 @@ from s2m2.data.dataset import Split
 from s2m2.data.decode import ImageFile, ListedImage
 from s2m2.errors import InputError
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset(
+    {".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+ARCHIVE_REST = "__MACOSX"
+"""Folder that archives of macOS bring along."""
 NaturalKey = tuple[tuple[str | tuple[int, str], ...], str]
 FlawKind = Literal["empty", "folder", "link", "missing"]
 """A class without an image, an unreadable folder, a broken link, images of a list that are not there."""
@@ -95,7 +99,7 @@ def scan(folder: Path) -> Content:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
+                if entry.name.startswith(".") or entry.name == ARCHIVE_REST:
                     continue
                 if entry.is_symlink() and (flaw := _broken_link(entry.path)):
                     flaws.append(flaw)  # Otherwise an image behind it would be missing silently.
@@ -124,7 +128,8 @@ def scan_classes(root: Path) -> Content:
         raise InputError(f"no such folder {root}")
     content = scan(root)
     if not content.folders:
-        raise InputError(content.flaws[0].message if content.flaws else f"{root} has no class folders")
+        none = f"{root} has no class folders; the images of each class go into a folder with its name"
+        raise InputError(content.flaws[0].message if content.flaws else none)
     return content
 
 

@@ -1,0 +1,217 @@
+"""`s2m2 fit` and `s2m2 predict`: a model of one's own classes, and the images that it names."""
+
+import hashlib
+import shlex
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from rich.console import RenderableType
+from rich.table import Table
+
+from s2m2 import __version__
+from s2m2.console import console, count, literal, progress_bar
+from s2m2.errors import InputError
+from s2m2.evaluation.feature_files import ENDINGS, read_feature_file
+from s2m2.recipe import FitConfig, PredictConfig
+from s2m2.recognition.bulk import Predictions, feature_rows, predictions, rows_of
+from s2m2.recognition.classifier import ImageClassifier
+from s2m2.recognition.extractors import FEATURES
+from s2m2.recognition.inputs import check_photos, list_photos
+from s2m2.recognition.prediction_files import check_parquet
+from s2m2.recognition.resuming import ResumableFile, Tally
+from s2m2.recognition.saving import MODEL, check_output
+from s2m2.recognition.sharding import shard_of
+
+SHOWN = 40
+"""Rows of the table on the terminal."""
+NAME_WIDTH = 22
+"""Characters of a name in it, so that a row fits into 80 columns."""
+SHOWN_CLASSES = 20
+"""Classes whose counts are printed."""
+
+
+def fit_command(config: FitConfig) -> None:
+    """Fit and save a model; print what was left out, the classes, what its probabilities are worth, and the next command.
+
+    Raises:
+        InputError: the output holds something else, an image or a setting is wrong, or the model cannot be written.
+    """
+    _expect_large_images()
+    start = time.perf_counter()
+    check_output(config.output, add=config.add, overwrite=config.overwrite)
+    model = _model_to_extend(config) if config.add else _new_model(config)
+    known = len(model.classes_) if config.add else 0
+    images, labels = _labeled(config.images, model.backbone == FEATURES)
+    with console.status(f"reading {literal(str(config.images))}"):
+        model.partial_fit(images, labels) if config.add else model.fit(images, labels)
+    for note in model.notes_:
+        _say(note)
+    model.save(config.output, overwrite=config.add or config.overwrite)
+    _print_classes(model, known)
+    _say(model.calibration_.sentence(model.unknown))
+    _print_report(model, config.page)
+    _say(f"model in {config.output} after {time.perf_counter() - start:.1f} s")
+    _say(f"next: s2m2 predict {shlex.quote(str(config.output))} PHOTOS --output predictions.csv")
+
+
+def predict_command(config: PredictConfig) -> int:
+    """Name images and return the exit code: 0, or 1 if some could not be read (0 then too of a process beside others).
+
+    Raises:
+        InputError: the model or the output cannot be used, or there is no image.
+    """
+    if config.output is not None and config.output.suffix == ".parquet":
+        check_parquet()
+    _expect_large_images()
+    shard = shard_of(config.shard)
+    model = ImageClassifier.load(config.model, device=config.device or shard.device)
+    model.batch_size = config.batch_size
+    model.unknown = model.unknown if config.unknown is None else config.unknown
+    check_photos(config.photos)
+    photos: Iterator[Any] = list_photos(config.photos)
+    if model.backbone == FEATURES:
+        photos = feature_rows(photos, model.support_.features.shape[1])
+    photos = islice(photos, shard.index, None, shard.count)
+    start, output = time.perf_counter(), None if config.output is None else shard.name_of(config.output)
+    if output is None:
+        tally = _print_predictions(predictions(model, photos, config.coverage))
+    else:
+        tally = _write_predictions(config, model, photos, output, empty=shard.count > 1)
+    if not tally.images and shard.count == 1:
+        raise InputError(f"there is no image in {' '.join(config.photos)}")
+    _print_tally(tally, output, time.perf_counter() - start)
+    return 1 if tally.unreadable and not shard.launched else 0
+
+
+def _expect_large_images() -> None:
+    """Photos of 100 megapixels are no surprise here; Pillow refuses those of twice its limit."""
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
+
+def _new_model(config: FitConfig) -> ImageClassifier:
+    return ImageClassifier(
+        config.backbone,
+        config.classifier,
+        unknown=config.unknown,
+        reference=config.reference,
+        batch_size=config.batch_size,
+        device=config.device,
+        random_state=config.seed,
+    )
+
+
+def _model_to_extend(config: FitConfig) -> ImageClassifier:
+    """The model in the output.
+
+    Raises:
+        InputError: a flag asks for another model than that.
+    """
+    model = ImageClassifier.load(config.output, device=config.device)
+    defaults = FitConfig(images=config.images, output=config.output)
+    for flag in ("backbone", "classifier", "unknown", "reference"):
+        asked = getattr(config, flag)
+        if asked not in (getattr(defaults, flag), getattr(model, flag)):
+            raise InputError(f"--{flag} {asked} is for a new model; the one in {config.output} keeps its own")
+    model.batch_size = config.batch_size
+    return model
+
+
+def _labeled(images: Path, of_features: bool) -> tuple[Any, Any]:
+    """The images, or the features and labels of a file."""
+    is_file = images.suffix in ENDINGS
+    if of_features and not is_file:
+        raise InputError(f"IMAGES is {images}, but a model of features is fitted to a feature file, {' or '.join(ENDINGS)}")
+    if not is_file:
+        return images, None
+    if not of_features:
+        raise InputError(f"{images} holds features; --backbone features fits a model to them")
+    features = read_feature_file(images)
+    return features.features.numpy(), [features.class_names[label] for label in features.labels.tolist()]
+
+
+def _print_classes(model: ImageClassifier, known: int) -> None:
+    counts = {label: len(model.support_.items_of(label)) for label in model.classes_.tolist()}
+    more = f", {len(counts) - known} of them new" if 0 < known < len(counts) else ""
+    _say(f"{count(len(counts), 'class', 'classes')}{more}, {count(sum(counts.values()), 'image')}")
+    for label, number in islice(counts.items(), SHOWN_CLASSES):
+        _say(f"  {number:>5}  {label}")
+    if len(counts) > SHOWN_CLASSES:
+        _say(f"  and {len(counts) - SHOWN_CLASSES:,} more classes")
+
+
+def _print_report(model: Any, page: Path | None) -> None:
+    """What the model is worth on its own images."""
+    if not hasattr(model, "report"):
+        return
+    report = model.report()
+    _say(report.text())
+    if page is not None:
+        report.to_html(page)
+        _say(f"page in {page}")
+
+
+def _write_predictions(config: PredictConfig, model: ImageClassifier, photos: Iterator[Any], output: Path, *, empty: bool) -> Tally:
+    call = {
+        "s2m2": __version__,
+        "model": hashlib.sha256((config.model.expanduser() / MODEL).read_bytes()).hexdigest(),
+        "photos": list(config.photos),
+        "coverage": config.coverage,
+        "unknown": model.unknown,
+    }
+    file = ResumableFile(output, model.classes_.tolist(), call, overwrite=config.overwrite)
+    if file.done:
+        _say(f"going on after {count(file.tally.images, 'image')} that are named already")
+    photos = file.remaining(photos, lambda photo: photo.name if model.backbone == FEATURES else str(photo))
+    with progress_bar("naming", None, "images", done=file.tally.images, lines=True) as advance:
+        return file.write(predictions(model, photos, config.coverage), advance, empty=empty)
+
+
+def _print_predictions(batches: Iterator[Predictions]) -> Tally:
+    """A table of the first images, a line each."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("image", no_wrap=True)
+    table.add_column("class", no_wrap=True, overflow="ellipsis", max_width=NAME_WIDTH)
+    table.add_column("sure", justify="right", no_wrap=True)
+    table.add_column("or", no_wrap=True, overflow="ellipsis", max_width=NAME_WIDTH)
+    tally = Tally()
+    with progress_bar("naming", None, "images", lines=True) as advance:
+        for batch in batches:
+            for row in islice(rows_of(batch), max(SHOWN - tally.images, 0)):
+                table.add_row(literal(_tail(row["file"])), *_cells(row))
+            tally += Tally.of(batch)
+            advance(len(batch.files))
+    console.print(table)
+    if tally.images > SHOWN:
+        _say(f"and {tally.images - SHOWN:,} more; --output predictions.csv writes them all")
+    return tally
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[RenderableType, ...]:
+    if row["error"] is not None:
+        return literal("not read", "red"), "", ""
+    name = literal("none of these", "yellow") if row["label"] is None else literal(row["label"])
+    others = ", ".join(label for label in row["alternatives"] if label != row["label"])
+    return name, f"{row['probability']:.1%}", literal(others)
+
+
+def _tail(name: str) -> str:
+    """The end of a long name, which tells it from others."""
+    return name if len(name) <= NAME_WIDTH else f"…{name[1 - NAME_WIDTH :]}"
+
+
+def _print_tally(tally: Tally, output: Path | None, seconds: float) -> None:
+    where = f"; predictions in {output}" if output is not None else ""
+    named = tally.images - tally.unknown - tally.unreadable
+    _say(f"{count(tally.images, 'image')} in {seconds:.1f} s: {named:,} named, {tally.unknown:,} unknown{where}")
+    if tally.unreadable:
+        more = "" if tally.unreadable == 1 else f", and {tally.unreadable - 1:,} more"
+        _say(f"{count(tally.unreadable, 'image')} could not be read: {tally.errors[0]}{more}")
+
+
+def _say(text: str) -> None:
+    console.print(literal(text), soft_wrap=True)

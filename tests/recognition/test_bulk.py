@@ -1,0 +1,121 @@
+"""Predictions of streams: what their rows say, memory, and the form that Ray Data takes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from s2m2.errors import InputError
+from s2m2.recognition import ImageClassifier
+from s2m2.recognition.bulk import BatchPredictor, FeatureRow, feature_rows, predictions, rows_of
+from tests.recognition.tiny import labeled_folder, photo_folder, use_tiny_backbone
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_tiny_backbone(monkeypatch)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> ImageClassifier:
+    return ImageClassifier(batch_size=4).fit(labeled_folder(tmp_path / "birds"))
+
+
+def test_rows_agree_with_the_model_and_name_the_nearest_labeled_image(tmp_path: Path, model: ImageClassifier) -> None:
+    photos = sorted(photo_folder(tmp_path / "photos").iterdir())
+    rows = [row for part in predictions(model, photos) for row in rows_of(part)]
+    assert [row["file"] for row in rows] == [str(path) for path in photos]
+    assert [row["label"] for row in rows] == model.predict(photos).tolist()
+    np.testing.assert_allclose([row["probability"] for row in rows], model.predict_proba(photos).max(-1), rtol=1e-6)
+    assert [row["alternatives"] for row in rows] == model.predict_set(photos)
+    assert all(row["nearest"] in model.support_.names for row in rows)
+
+
+def test_a_labeled_image_is_nearest_to_itself(tmp_path: Path, model: ImageClassifier) -> None:
+    names = list(model.support_.names)
+    assert [row["nearest"] for part in predictions(model, names) for row in rows_of(part)] == names
+
+
+def test_an_image_that_cannot_be_read_is_a_row_with_a_reason(tmp_path: Path, model: ImageClassifier) -> None:
+    (tmp_path / "bad.jpg").write_text("no image")
+    good = photo_folder(tmp_path / "photos", 1) / "0.png"
+    rows = [row for part in predictions(model, [tmp_path / "bad.jpg", good, tmp_path / "none.png"]) for row in rows_of(part)]
+    assert [row["error"] is None for row in rows] == [False, True, False]
+    assert "bad.jpg: no image" in rows[0]["error"]
+    assert "none.png: there is no such file" in rows[2]["error"]
+    assert rows[0]["label"] is rows[0]["probability"] is rows[0]["unknown"] is None
+    only_bad = [row for part in predictions(model, [tmp_path / "bad.jpg"]) for row in rows_of(part)]
+    assert len(only_bad) == 1
+
+
+def test_a_long_stream_is_read_no_further_than_needed(tmp_path: Path, model: ImageClassifier) -> None:
+    photo, taken = photo_folder(tmp_path / "photos", 1) / "0.png", 0
+
+    def endless() -> Iterator[Path]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield photo
+
+    stream = predictions(model, endless())
+    for _ in range(10):
+        next(stream)
+    assert taken <= 10 * model.batch_size + 4 * 16 + model.batch_size
+    stream.close()
+
+
+def test_a_model_of_features_names_the_rows_of_files(tmp_path: Path) -> None:
+    features = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
+    model = ImageClassifier("features", batch_size=4).fit(features, np.repeat(["a", "b"], 6))
+    np.savez(tmp_path / "query.npz", features=features)
+    rows = list(feature_rows([tmp_path / "query.npz"], 5))
+    assert [row.name for row in rows] == [f"{tmp_path / 'query.npz'}[{number}]" for number in range(12)]
+    parts = list(predictions(model, rows))
+    assert [len(part.files) for part in parts] == [4, 4, 4]
+    np.testing.assert_allclose(np.concatenate([part.answers.probabilities for part in parts]), model.predict_proba(features))
+
+
+@pytest.mark.parametrize(
+    ("name", "arrays", "says"),
+    [
+        ("none.npz", None, "none.npz is no feature file, or is damaged"),
+        ("other.npz", {"x": np.zeros((2, 5))}, "other.npz is no feature file, or is damaged"),
+        ("wide.npz", {"features": np.zeros((2, 6))}, "the model was fitted to 5 numbers an image"),
+        ("infinite.npz", {"features": np.full((2, 5), np.inf)}, "not finite"),
+        ("photo.jpg", None, "its name must end in .npz or .safetensors"),
+    ],
+)
+def test_wrong_feature_files_are_named(tmp_path: Path, name: str, arrays: dict[str, np.ndarray] | None, says: str) -> None:
+    if arrays is not None:
+        np.savez(tmp_path / name, **arrays)  # type: ignore[arg-type]  # names of arrays
+    with pytest.raises(InputError, match=says.replace(".", r"\.")):
+        list(feature_rows([tmp_path / name], 5))
+
+
+def test_a_batch_of_ray_data_keeps_its_other_columns(tmp_path: Path, model: ImageClassifier) -> None:
+    photos = sorted(photo_folder(tmp_path / "photos", 5).iterdir())
+    images = np.stack([np.asarray(Image.open(path)) for path in photos])
+    batch = {"image": images, "path": np.array([str(path) for path in photos])}
+    answers = model.predict_batch(batch)
+    assert set(answers) == {"path", "label", "probability", "unknown", "alternatives", "nearest", "error"}
+    assert answers["label"].tolist() == model.predict(photos).tolist()
+    assert answers["unknown"].dtype == bool
+    model.save(tmp_path / "saved")
+    loaded = BatchPredictor(tmp_path / "saved")(batch)
+    assert {name: values.tolist() for name, values in loaded.items()} == {name: values.tolist() for name, values in answers.items()}
+    with pytest.raises(InputError, match="no column image, but path"):
+        model.predict_batch({"path": batch["path"]})
+
+
+def test_images_of_several_sizes_come_as_an_array_of_objects(model: ImageClassifier) -> None:
+    images = np.empty(2, dtype=object)
+    images[:] = [np.zeros((8, 9, 3), dtype=np.uint8), np.full((20, 7, 3), 200, dtype=np.uint8)]
+    assert len(model.predict_batch({"image": images})["label"]) == 2
+
+
+def test_feature_rows_are_read_one_after_the_other(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", features=np.zeros((2, 3)))
+    rows = feature_rows(iter([tmp_path / "a.npz", tmp_path / "missing.npz"]), 3)
+    assert isinstance(next(rows), FeatureRow)
