@@ -106,8 +106,9 @@ class Calibration:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Calibration":
         """The inverse of `to_dict`."""
-        quantiles = {key: torch.tensor(values[key], dtype=torch.float64) for key in ("confidence", "truth")}
-        return cls(temperature=values["temperature"], reference=values["reference"], own=values["own"], **quantiles)
+        confidence, truth = (torch.tensor(values[key], dtype=torch.float64) for key in ("confidence", "truth"))
+        settings = {key: values[key] for key in ("temperature", "reference", "own")}
+        return cls(confidence=confidence, truth=truth, **settings)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
