@@ -33,6 +33,7 @@ class Images:
     """Features and species of all photos."""
 
     def __init__(self, images: Path, splits: Path) -> None:
+        self.classifier = ""
         names = json.loads(splits.read_text())["novel"]
         files = [(path, name) for name in names for path in sorted((images / name).iterdir())]
         batches = feature_batches([path for path, _ in files], extractor_for(EMBEDDED), batch_size=64)
@@ -42,7 +43,7 @@ class Images:
 
     def fitted(self, labeled: np.ndarray, species: np.ndarray) -> Scores:
         """The scores of a model of labeled images."""
-        built = build_classifier("cosine", seed=0)
+        built = build_classifier(self.classifier, seed=0)
         built.fit(self.features[labeled], np.searchsorted(species, self.species[labeled]))
         return lambda images: built._scores_of(self.features[images]).double()
 
@@ -88,9 +89,10 @@ def repeat(images: Images, shots: int, number: int) -> dict[str, float]:
     def accuracy(scores: Scores) -> float:
         return float((scores(test).argmax(-1).numpy() == np.searchsorted(species, images.species[test])).mean())
 
-    after = {
-        name: accuracy(images.fitted(np.append(labeled, way(images, labeled, pool, before, generator)), species)) for name, way in WAYS.items()
-    }
+    after = {}
+    for name, way in WAYS.items():
+        labels = np.append(labeled, way(images, labeled, pool, before, generator))
+        after[name] = accuracy(images.fitted(labels, species))
     return {"none": accuracy(before), **after}
 
 
@@ -99,20 +101,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("images", type=Path, help="CUB_200_2011/images")
     parser.add_argument("--splits", type=Path, required=True, help="json with a list of folders of species, novel")
+    parser.add_argument("--classifiers", nargs="+", default=["cosine", "cosine_centroid"])
     parser.add_argument("--shots", type=int, nargs="+", default=[2, 5])
     parser.add_argument("--repeats", type=int, default=20)
     options = parser.parse_args()
     torch.set_num_threads(1)
     images = Images(options.images, options.splits)
-    print(f"# Labels for suggested photos, {date.today().isoformat()}\n\n{SPECIES} of {len(np.unique(images.species))} novel species of CUB, ", end="")
-    print(f"{ADDED} more labels, {options.repeats} repeats; torch {torch.__version__}, Python {platform.python_version()}, one thread.\n")
-    print("| shots | labels added | accuracy (%) | less random (points) ± 95 % |\n|---|---|---|---|")
-    for shots in options.shots:
-        rows = [repeat(images, shots, number) for number in range(options.repeats)]
-        for name in rows[0]:
-            gains = [row[name] - row["random"] for row in rows]
-            half = 1.96 * stdev(gains) / len(rows) ** 0.5
-            print(f"| {shots} | {name} | {100 * fmean(row[name] for row in rows):.1f} | {100 * fmean(gains):+.1f} ± {100 * half:.1f} |", flush=True)
+    versions = f"torch {torch.__version__}, Python {platform.python_version()}"
+    print(
+        f"# Labels for suggested photos, {date.today().isoformat()}\n\n{SPECIES} of {len(np.unique(images.species))} novel species of CUB"
+    )
+    print(f"in a repeat, {TEST} test photos of each, {ADDED} more labels, {options.repeats} repeats; {versions}, one thread.\n")
+    print("| classifier | shots | labels added | accuracy (%) | less random (points) ± 95 % |\n|---|---|---|---|---|")
+    for images.classifier in options.classifiers:
+        for shots in options.shots:
+            report(images.classifier, shots, [repeat(images, shots, number) for number in range(options.repeats)])
+
+
+def report(classifier: str, shots: int, rows: list[dict[str, float]]) -> None:
+    """Print the lines of one classifier and number of shots."""
+    for name in rows[0]:
+        gains = [row[name] - row["random"] for row in rows]
+        half = 1.96 * stdev(gains) / len(rows) ** 0.5
+        mean = 100 * fmean(row[name] for row in rows)
+        print(f"| {classifier} | {shots} | {name} | {mean:.1f} | {100 * fmean(gains):+.1f} ± {100 * half:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

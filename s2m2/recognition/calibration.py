@@ -197,7 +197,7 @@ def _scores_without(
 
 
 def _stratified(
-    candidates: Int64[Tensor, " item"], labels: Int64[Tensor, " item"], counts: Int64[Tensor, " class"], generator: torch.Generator
+    candidates: Int64[Tensor, " candidate"], labels: Int64[Tensor, " item"], counts: Int64[Tensor, " class"], generator: torch.Generator
 ) -> list[Int64[Tensor, " _"]]:
     """Folds that leave an image of every class: the images of a class are dealt out in turn, never all to one fold."""
     shuffled = candidates[torch.randperm(len(candidates), generator=generator)]

@@ -159,7 +159,7 @@ def accuracy_interval(right: Bool[np.ndarray, " image"], classes: Int64[np.ndarr
     number, accuracy = len(right), float(right.mean())
     own = np.unique(classes)
     if len(own) < MIN_CLUSTERS:
-        return Interval(**_wilson(accuracy, number, 1.959964), classes=0)
+        return Interval(**_wilson(accuracy, float(number), 1.959964), classes=0)
     residuals = np.array([(right[classes == one] - accuracy).sum() for one in own])
     variance = len(own) / (len(own) - 1) * float((residuals**2).sum()) / number**2
     independent = accuracy * (1 - accuracy) / number

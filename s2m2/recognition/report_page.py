@@ -76,6 +76,7 @@ class Pictures:
         """Some did not fit."""
 
     def __call__(self, item: int, alt: str) -> Picture:
+        """The image of an item; without its pixels where there is no room left."""
         content, source = self.thumbnails[item], ""
         if content and len(content) > self.left:
             self.cut = True

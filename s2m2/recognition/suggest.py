@@ -18,8 +18,8 @@ from torch import Tensor
 
 from s2m2.errors import InputError
 from s2m2.recognition.extractors import FEATURES
-from s2m2.recognition.suspects import NEAR_GAP
 from s2m2.recognition.support import Label
+from s2m2.recognition.suspects import near_gap
 
 if TYPE_CHECKING:
     from s2m2.recognition.classifier import Answers, ImageClassifier
@@ -77,6 +77,8 @@ def suggest(model: "ImageClassifier", photos: Iterable[Any], count: int = 10) ->
     features = torch.stack(pool.features)
     labeled = F.normalize(model.support_.features[model.support_.active], dim=-1)
     chosen, similar = choose(F.normalize(features, dim=-1), labeled, count)
+    if not chosen:
+        return Suggestions((), photos=pool.seen, skipped=tuple(pool.skipped))
     answers = model.answers_of(features[chosen])
     suggestions = [
         Suggestion(
@@ -95,7 +97,8 @@ def choose(photos: Float32[Tensor, "photo dim"], labeled: Float32[Tensor, "item 
     """Positions of the photos to label, and the number of photos that each stands for. Features have length 1."""
     cosines = photos @ photos.T
     covered = (photos @ labeled.T).amax(-1)
-    allowed = covered < 1 - NEAR_GAP
+    most = 1 - (near_gap(photos) if len(photos) > 1 else near_gap(torch.cat([photos, labeled])))
+    allowed = covered < most
     nearest: Int64[Tensor, " photo"] = torch.full((len(photos),), -1)
     chosen: list[int] = []
     while len(chosen) < count and bool(allowed.any()):
@@ -104,7 +107,7 @@ def choose(photos: Float32[Tensor, "photo dim"], labeled: Float32[Tensor, "item 
         better = cosines[:, best] > covered
         nearest[better] = len(chosen)
         covered = torch.maximum(covered, cosines[:, best])
-        allowed &= cosines[:, best] < 1 - NEAR_GAP
+        allowed &= cosines[:, best] < most
         allowed[best] = False  # its cosine with itself may be rounded below 1
         chosen.append(best)
     return chosen, [int((nearest == row).sum()) for row in range(len(chosen))]

@@ -14,8 +14,8 @@ from s2m2.recognition.estimate import LeftOut
 MIN_OTHER = 0.5
 """Probability that another class needs at least for a label to be doubted."""
 MAX_GIVEN = 0.05
-"""Probability of the given label at most, as a fraction of that of the other class. With both, 54 % of wrong labels were found and 81 % of the
-images found had one: 8 species of CUB with 5 images each, every twentieth label wrong; at 0.2 these were 62 % and 50 %."""
+"""Probability of the given label at most, as a fraction of that of the other class. With both, 54 % of wrong labels were found, and 81 % of
+the labels found were wrong, on 8 species of CUB with 5 images each and every twentieth label wrong (72 % and 85 % with 10 images)."""
 NEAR_GAP = 0.05
 """One less cosine of features below which two images may be near-duplicates. Measured with the embedded backbone: of pairs of different
 images of a class, 2 of 50,706 of CUB (one burst of photos each) and none of 15,600 of CIFAR-100 are as near, of different classes none;
@@ -59,7 +59,7 @@ class ClassRecord:
 
     @property
     def need(self) -> float:
-        """Low where images are needed: (right + 1) / (checked + 2), the mean of what its accuracy may be, none being likelier beforehand."""
+        """Low where images are needed: (right + 1) / (checked + 2), Laplace's estimate of its accuracy."""
         return (self.right + 1) / (self.checked + 2)
 
 
@@ -180,7 +180,7 @@ def near_duplicates(features: Float32[Tensor, "item dim"], items: Sequence[int])
         items: those that have a label.
     """
     unit = F.normalize(features[list(items)], dim=-1)
-    least = 1 - _gap(unit)
+    least = 1 - near_gap(unit)
     pairs = []
     for start in range(0, len(items), CHUNK):
         cosines = (unit[start : start + CHUNK] @ unit.T).triu(start + 1)
@@ -189,8 +189,8 @@ def near_duplicates(features: Float32[Tensor, "item dim"], items: Sequence[int])
     return sorted(pairs, key=lambda one: (-one.cosine, one.items))
 
 
-def _gap(unit: Float32[Tensor, "item dim"]) -> float:
-    """The largest gap of near-duplicates."""
+def near_gap(unit: Float32[Tensor, "item dim"]) -> float:
+    """One less the cosine of near-duplicates, at most, among images like these. Features have length 1."""
     some = unit[:: max(len(unit) // CHUNK, 1)][:CHUNK]
     gaps = (1 - some @ some.T)[~torch.eye(len(some), dtype=torch.bool)]
     return min(NEAR_GAP, GAP_FRACTION * max(float(gaps.median()), 0.0))
