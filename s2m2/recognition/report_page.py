@@ -190,7 +190,7 @@ def _pairs(report: "FitReport", pictures: Pictures) -> list[Beside]:
             Beside(
                 title=f"{first} and {second}",
                 sentence=", ".join(
-                    f"{number} of {checked} {one} named {other}"
+                    f"{number} of {count(checked, 'image')} of {one} named {other}"
                     for number, checked, one, other in zip(pair.counts, pair.checked, (first, second), (second, first), strict=True)
                     if number
                 ),

@@ -87,10 +87,11 @@ class NearDuplicate:
 
 def confused_pairs(images: LeftOut) -> list[ConfusedPair]:
     """All pairs of classes that were confused, the most often confused first."""
-    wrong = np.flatnonzero(~images.right)
+    named = images.named
+    wrong = np.flatnonzero(named != images.given)
     directed: dict[tuple[int, int], list[int]] = {}
     for row in wrong.tolist():
-        directed.setdefault((int(images.given[row]), int(images.named[row])), []).append(row)
+        directed.setdefault((int(images.given[row]), int(named[row])), []).append(row)
     checked = np.bincount(images.given, minlength=images.probabilities.shape[1])
 
     def pair(first: int, second: int) -> ConfusedPair:

@@ -126,3 +126,23 @@ def test_neighbors_are_the_most_similar_labeled_images() -> None:
     (near,) = nearest_labeled(model, model.support_.features[7:8], 2)
     assert near[0].name == "X[7]"
     assert [one.label for one in near] == ["b", "b"]
+
+
+def luminance(color: str) -> float:
+    levels = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    red, green, blue = (level / 12.92 if level <= 0.04045 else ((level + 0.055) / 1.055) ** 2.4 for level in levels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_text_has_the_contrast_of_wcag_aa_in_both_modes(dark: bool) -> None:
+    folder = Path(report_page.__file__).parent
+    style = (folder.parent / "reports/templates/page.css").read_text() + (folder / "templates/recognition.css").read_text()
+    colors: dict[str, str] = {}
+    for mode, block in re.findall(r"(@media \(prefers-color-scheme: dark\) \{\s*)?:root \{([^}]*)\}", style):
+        if dark or not mode:
+            colors.update(re.findall(r"--(\w+): (#\w{6})", block))
+    for text in ("ink", "muted"):
+        for ground in ("paper", "panel", "track"):
+            light, shade = sorted((luminance(colors[text]), luminance(colors[ground])), reverse=True)
+            assert (light + 0.05) / (shade + 0.05) >= 4.5, (text, ground)
