@@ -35,7 +35,7 @@ def photos(images: Path, splits: Path, species: int) -> tuple[np.ndarray, np.nda
 def fitted(features: np.ndarray, labels: np.ndarray) -> ImageClassifier:
     """A model as of images, without reading them again."""
     model = ImageClassifier(FEATURES)
-    model._reference_set = read_packaged(EMBEDDED)
+    model._reference_set, model._has_reference = read_packaged(EMBEDDED), True
     return model.fit(features, labels)
 
 

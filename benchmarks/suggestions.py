@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from s2m2.classifiers import build_classifier
+from s2m2.recognition.classifier import AUTOMATIC
 from s2m2.recognition.extractors import EMBEDDED, extractor_for
 from s2m2.recognition.reading import feature_batches
 from s2m2.recognition.suggest import choose
@@ -33,7 +34,7 @@ class Images:
     """Features and species of all photos."""
 
     def __init__(self, images: Path, splits: Path) -> None:
-        self.classifier = ""
+        self.classifier = "auto"
         names = json.loads(splits.read_text())["novel"]
         files = [(path, name) for name in names for path in sorted((images / name).iterdir())]
         batches = feature_batches([path for path, _ in files], extractor_for(EMBEDDED), batch_size=64)
@@ -43,9 +44,9 @@ class Images:
 
     def fitted(self, labeled: np.ndarray, species: np.ndarray) -> Scores:
         """The scores of a model of labeled images."""
-        built = build_classifier(self.classifier, seed=0)
+        built = build_classifier(AUTOMATIC if self.classifier == "auto" else self.classifier, seed=0)
         built.fit(self.features[labeled], np.searchsorted(species, self.species[labeled]))
-        return lambda images: built._scores_of(self.features[images]).double()
+        return lambda images: built.query_scores(self.features[images]).double()
 
 
 def suggested(images: Images, labeled: np.ndarray, pool: np.ndarray, scores: Scores, generator: np.random.Generator) -> np.ndarray:
@@ -101,7 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("images", type=Path, help="CUB_200_2011/images")
     parser.add_argument("--splits", type=Path, required=True, help="json with a list of folders of species, novel")
-    parser.add_argument("--classifiers", nargs="+", default=["cosine", "cosine_centroid"])
+    parser.add_argument("--classifiers", nargs="+", default=["auto", "cosine_centroid"])
     parser.add_argument("--shots", type=int, nargs="+", default=[2, 5])
     parser.add_argument("--repeats", type=int, default=20)
     options = parser.parse_args()

@@ -213,14 +213,15 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator, ABC):
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each query "query dim"; a transductive classifier takes all queries of a task in one call."""
-        scores = self._scores_of(X)
+        scores = self.query_scores(X)
         return self.classes_[scores.argmax(-1).numpy()]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability "query class" of each class, in the order of `classes_`: the softmax of the scores."""
-        return self._scores_of(X).softmax(-1).numpy()
+        return self.query_scores(X).softmax(-1).numpy()
 
-    def _scores_of(self, X: Any) -> Float[Tensor, "query way"]:
+    def query_scores(self, X: Any) -> Float[Tensor, "query way"]:
+        """Scores of each query, one for each class in the order of `classes_`; their softmax are the probabilities."""
         check_is_fitted(self, "support_")
         X = self._checked(_array(X, "X"), reset=False)
         with torch.no_grad():

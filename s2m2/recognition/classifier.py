@@ -1,7 +1,8 @@
 """`ImageClassifier`: names images after a few labeled ones of each class, with probabilities, sets, and "none of these"."""
 # ruff: noqa: N803, N806 (scikit-learn's names)
 
-from collections.abc import Iterable, Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
+from s2m2.arguments import device_argument, path_argument, real_number, whole_number
 from s2m2.classifiers import build_classifier
 from s2m2.classifiers.base import FewShotClassifier
 from s2m2.console import count
@@ -21,6 +23,7 @@ from s2m2.errors import InputError
 from s2m2.recognition.calibration import Calibration, calibrate
 from s2m2.recognition.extractors import EMBEDDED, FEATURES, Extractor, extractor_for
 from s2m2.recognition.inputs import labeled_images, plain_label, plain_labels, skipped_note
+from s2m2.recognition.leaving_out import LeftOut, QueryScores, closeness, leave_out
 from s2m2.recognition.reading import FeatureBatch, as_items, feature_batches
 from s2m2.recognition.reference import Reference, reference_for
 from s2m2.recognition.saving import download_model, read_model, save_model, upload_model
@@ -29,6 +32,11 @@ from s2m2.threads import one_thread
 
 if TYPE_CHECKING:
     from s2m2.recognition.report import FitReport
+
+AUTOMATIC = {"name": "cosine", "scale": 10.0}
+"""Classifier by default: S2M2's, with a scale chosen on base classes of CUB and CIFAR-FS."""
+MAX_COSINE_ITEMS = 1000
+"""Labeled images that it is fitted to."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,10 +62,12 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     Args:
         backbone: frozen network that gives the features: `efficientnet_lite0` (embedded, needs no download), `timm:MODEL`,
             `timm:MODEL:FILE.safetensors`, the directory of a run or an export, or `features` where X holds features of your own.
-        classifier: an inductive few-shot classifier on the features: a name, a mapping with settings, or an instance.
+        classifier: an inductive few-shot classifier on the features: a name, a mapping with settings, or an instance. auto: `cosine` of
+            S2M2 with a scale of 10; for more than 1,000 images, which it takes too long to fit to, `cosine_centroid`.
         unknown: fraction of images of your classes that may be turned away as "none of these"; 0 turns none away.
-        reference: a folder of class folders with other classes than yours, from which probabilities and thresholds are calibrated.
-            None: those that come with the embedded backbone, or the validation classes of a run.
+        reference: images of other classes than yours, from which probabilities and thresholds are calibrated: a folder of class folders
+            or a csv list, or a pair of features and labels. None: those that come with the embedded backbone, or the validation
+            classes of a run.
         batch_size: images in one pass of the network.
         device: where the network runs, such as `cuda`; None: a GPU if there is one.
         random_state: seed of the classifier and of the calibration.
@@ -71,15 +81,18 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     """
 
     _extractor: Extractor | None = None
+    _has_reference = False
+    _left_out: LeftOut | None = None
+    _reference_set: Reference | None = None
     _saved_fingerprint: str | None = None
 
     def __init__(
         self,
         backbone: str | Path = EMBEDDED,
-        classifier: Any = "cosine",
+        classifier: Any = "auto",
         *,
         unknown: float = 0.05,
-        reference: str | Path | None = None,
+        reference: Any = None,
         batch_size: int = 64,
         device: str | None = None,
         random_state: int = 0,
@@ -225,17 +238,16 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
 
     def answers_of(self, features: Float32[Tensor, "image dim"]) -> Answers:
         """The same of features."""
-        scores = self._scores(features)
+        queries = self.query_scores(features)
         return Answers(
-            probabilities=self.calibration_.probabilities(scores).numpy(),
+            probabilities=self.calibration_.probabilities(queries.scores).numpy(),
             classes=tuple(self.classes_.tolist()),
-            unknown=self.calibration_.unknown(scores, self.unknown).numpy(),
+            unknown=self.calibration_.unknown(queries, self.unknown).numpy(),
         )
 
     def sets(self, probabilities: Float64[np.ndarray, "image class"], coverage: float = 0.95) -> list[tuple[Label, ...]]:
         """Conformal sets of probabilities; see `predict_set`."""
-        if not 0 < coverage < 1:
-            raise InputError(f"coverage is {coverage}, but must be above 0 and below 1")
+        real_number("coverage", coverage, lambda value: 0 < value < 1, "above 0 and below 1")
         members = self.calibration_.sets(torch.from_numpy(probabilities), coverage).numpy()
         order = (-probabilities).argsort(axis=-1, kind="stable")
         classes = self.classes_.tolist()
@@ -248,7 +260,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     def extractor(self) -> Extractor:
         """The backbone with its preprocessing, loaded at the first use."""
         if self._extractor is None:
-            device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+            device = device_argument("device", self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
             extractor = extractor_for(self.backbone)
             if self._saved_fingerprint not in (None, extractor.fingerprint):
                 raise InputError(f"backbone {self.backbone} is not the one that this model was fitted with; fit it again")
@@ -268,6 +280,16 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
 
         return fit_report(self)
 
+    def left_out(self) -> LeftOut | None:
+        """Labeled images scored without themselves, from the fit, or again for a saved model; None: every class has one image."""
+        if self._left_out is None:
+            support = self._support()
+            numbers = {label: way for way, label in enumerate(support.classes())}
+            ways = torch.tensor([numbers[label] for label in support.labels if label is not None])
+            with one_thread():
+                self._left_out = leave_out(support.features[support.active], ways, self.classifier_, self.random_state)
+        return self._left_out
+
     # Keeping
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
@@ -277,7 +299,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             InputError: the folder holds something already, or cannot be written.
         """
         self._support()
-        save_model(self, Path(folder).expanduser(), overwrite=overwrite)
+        save_model(self, path_argument("folder", folder), overwrite=overwrite)
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str | None = None) -> "ImageClassifier":
@@ -286,11 +308,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             InputError: there is no model, it is of a newer version, or a file is missing or damaged.
         """
-        settings, support, calibration, notes, fingerprint = read_model(Path(folder).expanduser())
-        model = cls(**settings, device=device)
-        model._saved_fingerprint = fingerprint
-        model.notes_ = notes
-        return model._fitted(support, calibration)
+        saved = read_model(path_argument("folder", folder))
+        model = cls(**saved.settings, reference=saved.reference, device=device)
+        model._saved_fingerprint = saved.fingerprint
+        model.notes_ = saved.notes
+        return model._fitted(saved.support, saved.calibration)
 
     def save_pretrained(self, save_directory: str | Path) -> None:
         """`save`, under the name that Hugging Face's libraries use; replaces a model that is there."""
@@ -306,17 +328,31 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         self._support()
         return upload_model(self, repo_id, private=private, thumbnails=thumbnails)
 
+    def export_onnx(self, path: str | Path) -> None:
+        """Write one ONNX file: input `image`, uint8 RGB "height width 3" of any size; outputs `probabilities` and `familiarity`.
+
+        Classes and thresholds are in its metadata. `docs/predict_onnx.py` uses it without torch. Needs the extra `onnx`.
+
+        Raises:
+            InputError: the classifier or backbone cannot be exported, or the file's probabilities are not those of `predict_proba`.
+        """
+        from s2m2.recognition.onnx_export import export_onnx
+
+        self._support()
+        export_onnx(self, path_argument("path", path))
+
     # Inside
 
     def _validate(self) -> None:
-        if not 0 <= self.unknown < 1:
-            raise InputError(f"unknown is {self.unknown}, but must be at least 0 and below 1")
-        if self.batch_size < 1:
-            raise InputError(f"batch_size is {self.batch_size}, but must be 1 or more")
+        real_number("unknown", self.unknown, lambda value: 0 <= value < 1, "at least 0 and below 1")
+        whole_number("batch_size", self.batch_size, least=1)
+        whole_number("random_state", self.random_state)
         self._build()
 
-    def _build(self) -> FewShotClassifier:
-        built = build_classifier(self.classifier, seed=self.random_state)
+    def _build(self, items: int = 0) -> FewShotClassifier:
+        automatic = AUTOMATIC if items <= MAX_COSINE_ITEMS else "cosine_centroid"
+        built_from = automatic if isinstance(self.classifier, str) and self.classifier == "auto" else self.classifier
+        built = build_classifier(built_from, seed=self.random_state)
         if built.transductive:
             raise InputError(f"classifier {built.name} looks at all images together; an inductive one is needed, such as cosine")
         return built
@@ -362,22 +398,31 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         classes = support.classes()
         numbers = {label: way for way, label in enumerate(classes)}
         features, ways = support.features[support.active], [numbers[label] for label in labels if label is not None]
-        built, reference = self._build(), self._reference() if calibration is None else None
+        built, reference = self._build(len(ways)), self._reference() if calibration is None else None
+        left_out: LeftOut | None = None
         with one_thread():  # thousands of small operations
             built.fit(features, np.array(ways))
             if calibration is None:
-                calibration = calibrate(features, ways, built, reference, self.random_state)
-        self.support_, self.classifier_, self.calibration_ = support, built, calibration
-        self.classes_ = np.array(classes, dtype=object if isinstance(classes[0], str) else int)
+                left_out = leave_out(features, torch.tensor(ways), built, self.random_state)
+                calibration = calibrate(torch.bincount(torch.tensor(ways)), built, reference, left_out, self.random_state)
+        self.support_, self.classifier_, self.calibration_, self._left_out = support, built, calibration, left_out
+        self.classes_ = np.array(classes, dtype=int if all(isinstance(label, int) for label in classes) else object)
         return self
 
     def _reference(self) -> Reference | None:
-        if not hasattr(self, "_reference_set"):
-            self._reference_set = reference_for(self.reference, None if self.backbone == FEATURES else self.extractor(), self.batch_size)
+        if not self._has_reference:
+            extractor = None if self.backbone == FEATURES else self.extractor()
+            self._reference_set, self._has_reference = reference_for(self.reference, extractor, self.batch_size), True
         return self._reference_set
 
-    def _scores(self, features: Float32[Tensor, "image dim"]) -> Float64[Tensor, "image class"]:
-        return self.classifier_._scores_of(features).double()
+    def own_reference(self) -> Reference | None:
+        """The reference to save with the model: None where it comes with the backbone, or there is none."""
+        return None if self.backbone == EMBEDDED and self.reference is None else self._reference()
+
+    def query_scores(self, features: Float32[Tensor, "image dim"]) -> QueryScores:
+        """Scores of features before calibration, and how close they are to the classes."""
+        scores = self.classifier_.query_scores(features).double()
+        return QueryScores(scores=scores, closeness=closeness(replace(self.classifier_.support_, query=features[None]))[0])
 
     def _support(self) -> Support:
         if not hasattr(self, "support_"):
@@ -410,5 +455,10 @@ def _support_of_features(X: Any, y: Any) -> Support:
     features, labels = feature_rows(X), plain_labels(y)
     if len(labels) != len(features):
         raise InputError(f"y has {len(labels):,} labels, but X has {len(features):,} rows")
-    blank: Sequence[str] = [f"X[{row}]" for row in range(len(labels))]
-    return Support(features=features, labels=labels, names=tuple(blank), digests=tuple(blank), thumbnails=(b"",) * len(labels))
+    return Support(
+        features=features,
+        labels=labels,
+        names=tuple(f"X[{row}]" for row in range(len(labels))),
+        digests=tuple(hashlib.sha256(row.numpy().tobytes()).hexdigest() for row in features),
+        thumbnails=(b"",) * len(labels),
+    )

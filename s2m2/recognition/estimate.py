@@ -5,13 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float64, Int64
 from scipy.stats import t as student
 
 from s2m2.console import count
-from s2m2.recognition.calibration import leave_out_scores
-from s2m2.threads import one_thread
 
 if TYPE_CHECKING:
     from s2m2.recognition.classifier import ImageClassifier
@@ -25,7 +22,7 @@ COVERAGE = 0.95
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LeftOut:
+class LeftOutAnswers:
     """Labeled images, each with the answer of a classifier that was fitted without it."""
 
     items: Int64[np.ndarray, " image"]
@@ -107,33 +104,22 @@ class Estimate:
         return f"From {count(self.images, 'labeled image')}, each named by a classifier fitted without it. {self.interval.sentence()}"
 
 
-def left_out(model: "ImageClassifier") -> LeftOut | None:
-    """The left out images of a fitted model; None where every class has one image only.
-
-    The calibration of a new model has their scores; those of a saved one are computed again.
-    """
-    support, calibration = model.support_, model.calibration_
-    active = np.array(support.active)
-    numbers = {label: way for way, label in enumerate(model.classes_.tolist())}
-    ways = np.array([numbers[support.labels[item]] for item in active.tolist()])
-    scored = calibration.left_out
-    if scored is None:
-        with one_thread():
-            scored = leave_out_scores(support.features[active], torch.from_numpy(ways), model.classifier_, model.random_state)
+def left_out(model: "ImageClassifier") -> LeftOutAnswers | None:
+    """The left out images of a fitted model; None where every class has one image only."""
+    scored, calibration = model.left_out(), model.calibration_
     if scored is None:
         return None
-    scores, positions = scored[0], scored[1].numpy()
-    probabilities = calibration.probabilities(scores)
-    return LeftOut(
-        items=active[positions],
-        given=ways[positions],
+    probabilities = calibration.probabilities(scored.queries.scores)
+    return LeftOutAnswers(
+        items=np.array(model.support_.active)[scored.items.numpy()],
+        given=scored.ways.numpy(),
         probabilities=probabilities.numpy(),
-        unknown=calibration.unknown(scores, model.unknown).numpy(),
+        unknown=calibration.unknown(scored.queries, model.unknown).numpy(),
         sizes=calibration.sets(probabilities, COVERAGE).sum(-1).numpy(),
     )
 
 
-def estimate(images: LeftOut) -> Estimate:
+def estimate(images: LeftOutAnswers) -> Estimate:
     """What left out images say of new ones."""
     answered = ~images.unknown
     return Estimate(

@@ -17,6 +17,7 @@ from s2m2.data.sources.listing import is_image_name, left_out_text, natural_key
 from s2m2.errors import InputError
 from s2m2.recognition.reading import as_items
 from s2m2.recognition.support import Label
+from s2m2.tasks.labels import label_array
 
 STDIN = "-"
 """Photo argument that reads names, one a line, from standard input."""
@@ -65,9 +66,9 @@ def plain_labels(labels: Any) -> tuple[Label, ...]:
     """Labels as whole numbers or text.
 
     Raises:
-        InputError: y has another shape or other values.
+        InputError: y has another shape or other values, or an empty label.
     """
-    values = np.asarray(labels, dtype=object).ravel() if not isinstance(labels, str) else np.array([labels], dtype=object)
+    values = label_array([labels] if isinstance(labels, str) else labels, "y").tolist()
     return tuple(plain_label(value) for value in values)
 
 
@@ -78,9 +79,9 @@ def plain_label(value: Any) -> Label:
         InputError: it is neither, or empty.
     """
     if isinstance(value, bool | np.bool_) or not isinstance(value, str | int | np.integer):
-        raise InputError(f"y has the label {value!r}, but labels must be text or whole numbers")
+        raise InputError(f"the label {value!r} is neither text nor a whole number")
     if isinstance(value, str) and not value.strip():
-        raise InputError("y has an empty label")
+        raise InputError("a label is empty")
     return str(value) if isinstance(value, str) else int(value)
 
 

@@ -1,9 +1,11 @@
 """`Reference`: features of classes that are not the user's, from which few-shot tasks like the user's are sampled for calibration."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from s2m2.recognition.extractors import EMBEDDED, Extractor
 from s2m2.recognition.inputs import labeled_images
 from s2m2.recognition.reading import feature_batches
 from s2m2.runs.provenance import read_provenance
+from s2m2.tasks.labels import as_array, label_array
 
 PACKAGED = "reference/{}.safetensors"
 """Reference of a backbone that comes with the package; made by `benchmarks/make_reference.py`."""
@@ -41,18 +44,40 @@ class Reference:
         """Features of each class."""
         return [self.features[self.labels == label] for label in range(len(self.domains))]
 
+    def to_tensors(self) -> dict[str, Tensor]:
+        """The tensors of a file, in half precision."""
+        return {"features": self.features.half(), "labels": self.labels.to(torch.int16)}
 
-def reference_for(source: str | Path | None, extractor: Extractor | None, batch_size: int) -> Reference | None:
+    def to_dict(self) -> dict[str, str]:
+        """Its metadata."""
+        return {"domains": json.dumps(self.domains), "source": self.source}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> "Reference":
+        """The inverse of `to_tensors` and `to_dict`; `scales` of the features are those of `quantize`."""
+        features = tensors["features"].float() * tensors.get("scales", torch.ones(1))
+        return cls(features=features, labels=tensors["labels"].long(), domains=tuple(json.loads(about["domains"])), source=about["source"])
+
+
+def reference_for(source: Any, extractor: Extractor | None, batch_size: int) -> Reference | None:
     """The reference of a model; None where there is none.
 
     Args:
-        source: a folder of class folders or a csv list; None: what comes with the backbone.
+        source: a folder of class folders or a csv list; features and labels; a `Reference`; None: what comes with the backbone.
         extractor: None where the model is fitted to features.
 
     Raises:
         InputError: the source has too few classes or images.
     """
+    if isinstance(source, Reference):
+        return source
+    if isinstance(source, tuple | list) and len(source) == 2:
+        return _of_features(*source)
+    if source is not None and not isinstance(source, str | Path):
+        raise InputError("reference must be a folder of class folders, a csv list, or a pair of features and labels")
     if extractor is None:
+        if source is not None:
+            raise InputError("reference must be a pair of features and labels where the backbone is features")
         return None
     if source is not None:
         return _of_images(Path(source).expanduser(), extractor, batch_size)
@@ -64,17 +89,24 @@ def reference_for(source: str | Path | None, extractor: Extractor | None, batch_
 def read_packaged(name: str) -> Reference:
     """The reference that comes with a backbone: bytes, and the scale of each feature."""
     with as_file(files("s2m2.recognition").joinpath(PACKAGED.format(name))) as path, safe_open(path, "pt") as stored:
-        about = stored.metadata()
-        levels, scales, labels = (stored.get_tensor(key) for key in ("features", "scales", "labels"))
-    return Reference(
-        features=levels.float() * scales, labels=labels.long(), domains=tuple(json.loads(about["domains"])), source=about["source"]
-    )
+        return Reference.from_tensors({key: stored.get_tensor(key) for key in ("features", "scales", "labels")}, stored.metadata())
 
 
 def quantize(features: Float32[Tensor, "item dim"]) -> dict[str, Tensor]:
     """Features as bytes: each feature in 255 levels up to its maximum. None may be negative."""
     scales = features.amax(0).clamp_min(1e-12) / 255
     return {"features": (features / scales).round().to(torch.uint8), "scales": scales}
+
+
+def _of_features(features: Any, labels: Any) -> Reference:
+    values, names = as_array(features, "reference features"), label_array(labels, "reference labels")
+    if values.ndim != 2 or len(values) != len(names) or not np.isfinite(values).all():
+        raise InputError(f"reference has features of shape {values.shape} and {len(names)} labels; it needs finite rows, a label for each")
+    ways, counts = np.unique(names, return_counts=True)
+    parts = [torch.from_numpy(values[names == way][:MAX_IMAGES]).float() for way in ways[counts >= MIN_IMAGES][:MAX_CLASSES]]
+    if len(parts) < MIN_CLASSES:
+        raise InputError(f"reference has {len(parts)} classes of {MIN_IMAGES} rows or more, but {MIN_CLASSES} are needed")
+    return _reference(parts, f"{len(parts)} classes of one's own features")
 
 
 def _of_images(source: Path, extractor: Extractor, batch_size: int) -> Reference:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from s2m2.console import count, encodable, first_named
-from s2m2.recognition.estimate import Estimate, LeftOut, estimate, left_out
+from s2m2.recognition.estimate import Estimate, LeftOutAnswers, estimate, left_out
 from s2m2.recognition.support import Support
 from s2m2.recognition.suspects import (
     ClassRecord,
@@ -41,7 +41,7 @@ class FitReport:
 
     classes: tuple[str, ...]
     support: Support
-    left_out: LeftOut | None
+    left_out: LeftOutAnswers | None
     """None: every class has one image, and no image can be left out."""
     estimate: Estimate | None
     records: tuple[ClassRecord, ...]

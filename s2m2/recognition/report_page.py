@@ -13,7 +13,7 @@ from s2m2 import __version__
 from s2m2.console import count
 from s2m2.errors import InputError
 from s2m2.io import write_text
-from s2m2.recognition.estimate import LeftOut
+from s2m2.recognition.estimate import LeftOutAnswers
 from s2m2.recognition.suspects import most_similar
 from s2m2.reports.html import template
 from s2m2.reports.plots import COLORS, STYLE, Plot, canvas
@@ -135,7 +135,7 @@ def write_page(path: Path, page: str) -> Path:
     return path
 
 
-def reliability(images: LeftOut) -> Plot:
+def reliability(images: LeftOutAnswers) -> Plot:
     """Accuracy of left out images against the probability of their most probable class."""
     confidence = images.probabilities.max(-1)
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)

@@ -8,14 +8,14 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from s2m2 import __version__
@@ -23,6 +23,7 @@ from s2m2.errors import InputError
 from s2m2.io import create_folder, write_tensors, write_text
 from s2m2.recognition.calibration import Calibration
 from s2m2.recognition.extractors import EMBEDDED, FEATURES, TIMM
+from s2m2.recognition.reference import Reference
 from s2m2.recognition.support import Change, Support
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ def _write(model: "ImageClassifier", folder: Path) -> None:
         "thumbnails": torch.from_numpy(thumbnails.copy()),
         "thumbnail_sizes": torch.tensor([len(one) for one in support.thumbnails], dtype=torch.int64),
     }
-    images = _write_named(folder, "images", tensors)
+    written = _write_named(folder, "images", tensors)
+    if (reference := model.own_reference()) is not None:
+        written |= _write_named(folder, "reference", reference.to_tensors(), reference.to_dict())
     about = {
         "format": FORMAT,
         "s2m2": __version__,
@@ -79,21 +82,21 @@ def _write(model: "ImageClassifier", folder: Path) -> None:
         "changes": [change.to_dict() for change in support.changes],
         "calibration": model.calibration_.to_dict(),
         "notes": list(model.notes_),
-        "files": images,
+        "files": written,
     }
     from s2m2.recognition.card import model_card
 
     write_text(folder / CARD, model_card(model))
     write_text(folder / MODEL, json.dumps(about, indent=1, ensure_ascii=False))
-    for old in folder.glob("images-*.safetensors"):
-        if old.name not in images:
+    for old in [*folder.glob("images-*.safetensors"), *folder.glob("reference-*.safetensors")]:
+        if old.name not in written:
             old.unlink(missing_ok=True)
 
 
-def _write_named(folder: Path, stem: str, tensors: Mapping[str, Tensor]) -> dict[str, str]:
+def _write_named(folder: Path, stem: str, tensors: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> dict[str, str]:
     """Write tensors under a name that has their digest; the name and the digest."""
     temporary = folder / f".{stem}.safetensors"
-    write_tensors(temporary, tensors, {})
+    write_tensors(temporary, tensors, about or {})
     digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
     name = f"{stem}-{digest[:STEM_LENGTH]}.safetensors"
     temporary.replace(folder / name)
@@ -127,15 +130,34 @@ def _own_backbone(model: "ImageClassifier", folder: Path) -> str:
     return BACKBONE
 
 
-def read_model(folder: Path) -> tuple[dict[str, Any], Support, Calibration, tuple[str, ...], str | None]:
-    """Constructor settings, labeled images, calibration, notes and the backbone's fingerprint of a saved model.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SavedModel:
+    """The content of a model folder."""
+
+    settings: dict[str, Any]
+    """Arguments of the constructor."""
+    support: Support
+    calibration: Calibration
+    reference: Reference | None
+    """None: the one that comes with the backbone, or none at all."""
+    notes: tuple[str, ...]
+    fingerprint: str | None
+    """Of the backbone; None where it takes features."""
+
+
+def read_model(folder: Path) -> SavedModel:
+    """The content of a model folder, checked.
 
     Raises:
         InputError: there is no model, it is of a newer version, or a file is missing or damaged.
     """
     about = _read_about(folder)
-    (file, digest), *_ = about["files"].items()
-    tensors = _read_images(folder / file, digest)
+    files = {name.split("-")[0]: (name, digest) for name, digest in about["files"].items()}
+    if "images" not in files:
+        raise InputError(f"{folder / MODEL} is damaged: it names no images")
+    file = files["images"][0]
+    tensors, _ = _read_tensors(folder, *files["images"])
+    reference = Reference.from_tensors(*_read_tensors(folder, *files["reference"])) if "reference" in files else None
     settings = dict(about["settings"])
     if settings["backbone"] == BACKBONE:
         settings["backbone"] = str(folder / BACKBONE)
@@ -149,7 +171,14 @@ def read_model(folder: Path) -> tuple[dict[str, Any], Support, Calibration, tupl
     )
     if not len(support.labels) == len(support.names) == len(support.features) == len(support.thumbnails):
         raise InputError(f"{folder / MODEL} and {file} do not belong together; copy the folder again")
-    return settings, support, Calibration.from_dict(about["calibration"]), tuple(about["notes"]), about["fingerprint"]
+    return SavedModel(
+        settings=settings,
+        support=support,
+        calibration=Calibration.from_dict(about["calibration"]),
+        reference=reference,
+        notes=tuple(about["notes"]),
+        fingerprint=about["fingerprint"],
+    )
 
 
 def _split(content: Tensor, sizes: Tensor) -> tuple[bytes, ...]:
@@ -213,13 +242,16 @@ def _read_about(folder: Path) -> dict[str, Any]:
     return about
 
 
-def _read_images(file: Path, digest: str) -> dict[str, Tensor]:
+def _read_tensors(folder: Path, name: str, digest: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a file of the model."""
+    file = folder / Path(name).name
     if not file.is_file():
-        raise InputError(f"{file.parent} is only part of a model: it lacks {file.name}")
+        raise InputError(f"{folder} is only part of a model: it lacks {name}")
     try:
         if hashlib.sha256(file.read_bytes()).hexdigest() != digest:
             raise InputError(f"{file} is damaged: its content is not what {MODEL} states")
-        return load_file(file)
+        with safe_open(file, "pt") as stored:
+            return {key: stored.get_tensor(key) for key in stored.keys()}, stored.metadata() or {}  # noqa: SIM118 (no mapping)
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror or error}") from error
     except (SafetensorError, KeyError) as error:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
-from s2m2.recognition.estimate import LeftOut
+from s2m2.recognition.estimate import LeftOutAnswers
 
 MIN_OTHER = 0.5
 """Probability that another class needs at least for a label to be doubted."""
@@ -85,7 +85,7 @@ class NearDuplicate:
     cosine: float
 
 
-def confused_pairs(images: LeftOut) -> list[ConfusedPair]:
+def confused_pairs(images: LeftOutAnswers) -> list[ConfusedPair]:
     """All pairs of classes that were confused, the most often confused first."""
     named = images.named
     wrong = np.flatnonzero(named != images.given)
@@ -107,14 +107,14 @@ def confused_pairs(images: LeftOut) -> list[ConfusedPair]:
     return sorted((pair(*one) for one in ordered), key=lambda one: (-one.mistakes, one.classes))
 
 
-def _surest(rows: Sequence[int], images: LeftOut) -> int | None:
+def _surest(rows: Sequence[int], images: LeftOutAnswers) -> int | None:
     """The item that was named wrongly with the highest probability."""
     if not rows:
         return None
     return int(images.items[max(rows, key=lambda row: float(images.probabilities[row].max()))])
 
 
-def class_records(images: LeftOut | None, counts: Sequence[int]) -> list[ClassRecord]:
+def class_records(images: LeftOutAnswers | None, counts: Sequence[int]) -> list[ClassRecord]:
     """Every class, by `ClassRecord.need`: those with the lowest accuracy and the fewest images first.
 
     Args:
@@ -127,7 +127,7 @@ def class_records(images: LeftOut | None, counts: Sequence[int]) -> list[ClassRe
     return sorted(records, key=lambda one: (one.need, one.images, one.way))
 
 
-def mislabeled(images: LeftOut, features: Float32[Tensor, "item dim"], ways: Int64[np.ndarray, " item"]) -> list[Mislabeled]:
+def mislabeled(images: LeftOutAnswers, features: Float32[Tensor, "item dim"], ways: Int64[np.ndarray, " item"]) -> list[Mislabeled]:
     """Images whose label is probably wrong, the most certain ones first.
 
     Confident learning (Northcutt, Jiang and Chuang, JAIR 2021, arXiv 1911.00068): an image counts for another class where its
@@ -167,7 +167,7 @@ def most_similar(features: Float32[Tensor, "item dim"], item: int, candidates: S
     return candidates[int(F.cosine_similarity(features[list(candidates)], features[item], dim=-1).argmax())]
 
 
-def _mean_self_probability(images: LeftOut) -> Float64[np.ndarray, " class"]:
+def _mean_self_probability(images: LeftOutAnswers) -> Float64[np.ndarray, " class"]:
     """Mean probability of each class among left out images that carry its label; 0 for classes without any."""
     size = images.probabilities.shape[1]
     own = images.probabilities[np.arange(len(images)), images.given]

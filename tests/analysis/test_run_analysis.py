@@ -1,7 +1,5 @@
 """`s2m2 analyze`: every finished stage of a run is measured, and errors are one line."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,7 +19,7 @@ from s2m2.runs.checkpoint import load_head
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.loading import read_backbone
 from tests.data.one_dataset import one_dataset
-from tests.integration.tiny import tiny_flags
+from tests.integration.tiny import tiny_flags, without_report
 from tests.runs.test_importing import run_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -42,14 +40,6 @@ def analyzed(glyph_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> An
         assert main(["pretrain", *flags]) == 0
         assert main(["finetune", "--run", str(run.path)]) == 0
     return run, analyze(run, *SMALL)
-
-
-@contextmanager
-def without_report() -> Iterator[None]:
-    """Reports take seconds, and one is enough."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("s2m2.commands.recipes.write_report", lambda run, datasets: run.report)
-        yield
 
 
 def analyze(run: RunDirectory, *flags: str) -> Analysis:

@@ -10,14 +10,15 @@ import torch
 
 from s2m2.cli import main
 from s2m2.runs.directory import RunDirectory
-from tests.integration.tiny import SCORED_BRIEFLY, command, flat_state, tiny_flags
+from tests.integration.tiny import SCORED_BRIEFLY, command, flat_state, tiny_flags, without_report
 
 
 @pytest.mark.usefixtures("one_thread")
 def test_kill_and_start_again_ends_bit_for_bit_as_if_nothing_had_been(glyph_folder: Path, tmp_path: Path) -> None:
     whole, killed = RunDirectory(tmp_path / "whole"), RunDirectory(tmp_path / "killed")
     changes = {**SCORED_BRIEFLY, "pretrain__epochs": "6", "runtime__checkpoint_seconds": "0"}
-    assert main(["run", *tiny_flags(glyph_folder, whole.path, **changes)]) == 0
+    with without_report():
+        assert main(["run", *tiny_flags(glyph_folder, whole.path, **changes)]) == 0
     arguments = command("run", *tiny_flags(glyph_folder, killed.path, **changes))
     for wanted in (killed.last("pretrain"), killed.last("finetune")):
         process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -12,7 +12,7 @@ from s2m2.cli import main
 from s2m2.recipe import read_recipe
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.logging import read_metrics
-from tests.integration.tiny import SCORED_BRIEFLY, flat_state, tiny_flags
+from tests.integration.tiny import SCORED_BRIEFLY, flat_state, tiny_flags, without_report
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 KEYS = {"dataset", "split", "classifier", "ways", "shots", "queries", "tasks", "seed", "mean", "interval", "per_task"}
@@ -67,7 +67,8 @@ def test_a_finished_run_is_passed_over_and_scored_from_its_cache(
         finished.best("finetune").stat().st_mtime_ns,
         {path: path.stat().st_mtime_ns for path in finished.features.iterdir()},
     )
-    assert main(["run", *tiny_flags(glyph_folder, finished.path, evaluate__features="pixels pretrain finetune")]) == 0
+    with without_report():
+        assert main(["run", *tiny_flags(glyph_folder, finished.path, evaluate__features="pixels pretrain finetune")]) == 0
     printed = capsys.readouterr().out
     assert "pretrain: finished before, after 2 epochs" in printed
     assert "finetune: finished before" in printed
@@ -91,7 +92,8 @@ def test_other_ways_and_shots_need_no_training_and_no_recipe(finished: RunDirect
         "--evaluate.details",
         "false",
     ]
-    assert main(call) == 0
+    with without_report():
+        assert main(call) == 0
     for kind in ("2way-1shot", "2way-3shot", "10way-1shot", "10way-3shot"):
         assert list(finished.results.glob(f"novel-finetune-cosine-{kind}-*.json"))
     assert re.search(r"10-way 3-shot .*\n│ cosine ", capsys.readouterr().out)
@@ -99,7 +101,8 @@ def test_other_ways_and_shots_need_no_training_and_no_recipe(finished: RunDirect
 
 
 def test_the_same_recipe_gives_the_same_scores(finished: RunDirectory, glyph_folder: Path, tmp_path: Path) -> None:
-    assert main(["run", *tiny_flags(glyph_folder, tmp_path / "again", evaluate__classifiers="cosine", evaluate__shots="5")]) == 0
+    with without_report():
+        assert main(["run", *tiny_flags(glyph_folder, tmp_path / "again", evaluate__classifiers="cosine", evaluate__shots="5")]) == 0
     name = "novel-finetune-cosine-5way-5shot-*.json"
     (first,), (second,) = (
         [json.loads(path.read_text()) for path in (folder / "results").glob(name)] for folder in (finished.path, tmp_path / "again")
@@ -112,8 +115,9 @@ def test_one_stage_at_a_time_is_the_same_as_run(finished: RunDirectory, glyph_fo
     run = RunDirectory(tmp_path / "staged")
     assert main(["pretrain", *tiny_flags(glyph_folder, run.path, **SCORED_BRIEFLY)]) == 0
     assert run.report.is_file()
-    assert main(["finetune", "--run", str(run.path)]) == 0
-    assert main(["evaluate", "--run", str(run.path)]) == 0
+    with without_report():
+        assert main(["finetune", "--run", str(run.path)]) == 0
+        assert main(["evaluate", "--run", str(run.path)]) == 0
     first, second = (flat_state(folder.last("finetune")) for folder in (finished, run))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
@@ -122,7 +126,8 @@ def test_mixed_precision_trains_both_stages_on_a_cpu(glyph_folder: Path, tmp_pat
     run = RunDirectory(tmp_path / "run")
     brief = {"pretrain__epochs": "1", "finetune__epochs": "1", **SCORED_BRIEFLY}
     flags = tiny_flags(glyph_folder, run.path, runtime__precision="bf16-mixed", **brief)
-    assert main(["run", *flags]) == 0
+    with without_report():
+        assert main(["run", *flags]) == 0
     assert {value.dtype for name, value in flat_state(run.last("finetune")).items() if name.endswith("weight")} == {torch.float32}
 
 

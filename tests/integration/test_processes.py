@@ -14,7 +14,7 @@ import torch
 from s2m2.cli import main
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.logging import read_metrics
-from tests.integration.tiny import SCORED_BRIEFLY, command, flat_state, tiny_flags
+from tests.integration.tiny import SCORED_BRIEFLY, command, flat_state, tiny_flags, without_report
 
 # Plain gradient descent at a low rate, as Adam's division by small gradients would magnify rounding.
 SETTINGS = {
@@ -42,7 +42,8 @@ def test_several_processes_agree_with_one_at_the_same_whole_batch(
 ) -> None:
     one, several = RunDirectory(tmp_path / "one"), RunDirectory(tmp_path / "several")
     settings = {**SETTINGS, "pretrain__objective": objective, "pretrain__batch_size": batch_size}
-    assert main([stage_command, *tiny_flags(glyph_folder, one.path, **settings)]) == 0
+    with without_report():
+        assert main([stage_command, *tiny_flags(glyph_folder, one.path, **settings)]) == 0
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", "s2m2"]
     flags = tiny_flags(glyph_folder, several.path, **settings, runtime__devices=str(processes))
     shared = subprocess.run([*launch, stage_command, *flags], capture_output=True, text=True, timeout=180, check=False)
@@ -76,7 +77,8 @@ def test_a_process_that_dies_ends_the_others_in_one_line_and_the_checkpoint_goes
     (line,) = lines
     assert line.startswith("s2m2 pretrain: another process of this run ended or cannot be reached; the same command continues")
     assert torch.load(run.last("pretrain"), weights_only=True)["progress"]["step"] < 12 * 8
-    assert main(["pretrain", *some, "--runtime.devices", "1"]) == 0
+    with without_report():
+        assert main(["pretrain", *some, "--runtime.devices", "1"]) == 0
     assert torch.load(run.last("pretrain"), weights_only=True)["progress"]["step"] == 12 * 8  # 256 base images in batches of 32
 
 

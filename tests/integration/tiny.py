@@ -1,10 +1,17 @@
 """A recipe that runs through all stages in seconds, in this process or in one of its own, and the state that it ends with."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
+
+from s2m2.data.catalog import ImageDatasets
+from s2m2.runs.directory import RunDirectory
 
 TINY = {
     "data.image_size": "28",
@@ -45,6 +52,19 @@ def tiny_flags(dataset: Path, run: Path, **changes: str) -> list[str]:
 def command(*arguments: str) -> list[str]:
     """A call of the command line in a process of its own."""
     return [sys.executable, "-m", "s2m2", *arguments]
+
+
+@contextmanager
+def without_report() -> Iterator[None]:
+    """Calls in this process write no report page, which takes longer than a tiny run does; for runs of which other files are looked at."""
+
+    def nothing_written(run: RunDirectory, datasets: ImageDatasets, example: Any = None) -> Path:
+        return run.report
+
+    with pytest.MonkeyPatch.context() as patched:
+        for module in ("pipeline", "commands.recipes"):
+            patched.setattr(f"s2m2.{module}.write_report", nothing_written)
+        yield
 
 
 def flat_state(checkpoint: Path) -> dict[str, Tensor]:

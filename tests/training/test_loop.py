@@ -1,6 +1,8 @@
 """The loop: it repeats bit for bit, continues bit for bit, keeps the best, stops on time, and fails in one clear line."""
 
+import tempfile
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from s2m2.data.augment import evaluation_view
-from s2m2.data.dataset import ImageDataset, LabeledImages
+from s2m2.data.dataset import ImageDataset, LabeledImages, open_dataset
 from s2m2.models import Backbone, build_backbone, initialize
 from s2m2.random import generator_for
 from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, TrainingConfig, ValidationConfig
@@ -91,20 +93,26 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(tmp_path: Path, small_
     assert equal(train(tmp_path / "a", small_glyphs)[1], train(tmp_path / "b", small_glyphs)[1])
 
 
+@cache
+def uninterrupted(dataset: Path, config: TrainingConfig, backbone: str) -> tuple[Outcome, dict[str, Tensor]]:
+    with tempfile.TemporaryDirectory() as folder:
+        return train(Path(folder), open_dataset(dataset), config, backbone)
+
+
 @pytest.mark.parametrize("killed_at", [3, 8, 11])
 @pytest.mark.parametrize(
     ("config", "backbone"), [(CONFIG, "wrn28_10"), (FinetuneConfig(epochs=2, batch_size=32, patience=0), "conv4"), (AVERAGED, "wrn28_10")]
 )
 def test_a_killed_stage_continues_to_the_same_weights_bit_for_bit(
-    tmp_path: Path, small_glyphs: ImageDataset, monkeypatch: pytest.MonkeyPatch, config: TrainingConfig, backbone: str, killed_at: int
+    tmp_path: Path, glyph_folder: Path, monkeypatch: pytest.MonkeyPatch, config: TrainingConfig, backbone: str, killed_at: int
 ) -> None:
     # 256 base images in batches of 32: 8 steps an epoch. A checkpoint after every step (0 seconds), dropout in the network.
-    whole = train(tmp_path / "whole", small_glyphs, config, backbone)
+    whole, dataset = uninterrupted(glyph_folder, config, backbone), open_dataset(glyph_folder)
     with monkeypatch.context() as patched:
         kill_at(patched, killed_at)
         with pytest.raises(Killed):
-            train(tmp_path / "killed", small_glyphs, config, backbone, checkpoint_seconds=0.0)
-    continued = train(tmp_path / "killed", small_glyphs, config, backbone)
+            train(tmp_path / "killed", dataset, config, backbone, checkpoint_seconds=0.0)
+    continued = train(tmp_path / "killed", dataset, config, backbone)
     assert equal(whole[1], continued[1])
     assert replace(whole[0], seconds=0.0) == replace(continued[0], seconds=0.0)
     rows = read_metrics(tmp_path / "killed" / "metrics.jsonl")
