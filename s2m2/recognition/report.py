@@ -145,7 +145,7 @@ class FitReport:
         if len({path.anchor for path in paths}) > 1 or len(paths) < 2 or not all(path.is_absolute() for path in paths):
             return self.support.names
         root = os.path.commonpath([path.parent for path in paths])
-        return tuple(str(path.relative_to(root)) for path in paths)
+        return self.support.names if root == paths[0].anchor else tuple(str(path.relative_to(root)) for path in paths)
 
     def _lists(self) -> Iterator[tuple[str, list[str]]]:
         name = self.names()
@@ -243,5 +243,7 @@ def _steps(report: FitReport) -> Iterator[str]:
 
 
 def _wrapped(text: str, first: str = "", rest: str = "") -> list[str]:
-    """Lines of a terminal; a long path keeps a line of its own."""
-    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False)
+    """Lines of a terminal; a long path keeps a line of its own, and a number stays with its percent sign."""
+    tied = text.replace(" %", "\u00a0%")
+    lines = textwrap.wrap(tied, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\u00a0%", " %") for line in lines]

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -146,3 +147,16 @@ def test_text_has_the_contrast_of_wcag_aa_in_both_modes(dark: bool) -> None:
         for ground in ("paper", "panel", "track"):
             light, shade = sorted((luminance(colors[text]), luminance(colors[ground])), reverse=True)
             assert (light + 0.05) / (shade + 0.05) >= 4.5, (text, ground)
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (("/birds/a/1.jpg", "/birds/b/2.jpg"), ("a/1.jpg", "b/2.jpg")),
+        (("/birds/a/1.jpg", "/other/b/2.jpg"), ("/birds/a/1.jpg", "/other/b/2.jpg")),
+        (("X[0]", "X[1]"), ("X[0]", "X[1]")),
+    ],
+)
+def test_names_are_those_below_the_folder_of_all_images(names: tuple[str, str], shown: tuple[str, str]) -> None:
+    report = report_of(*blobs(2, 1)[:2])
+    assert replace(report, support=replace(report.support, names=names)).names() == shown
