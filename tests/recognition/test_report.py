@@ -51,6 +51,13 @@ def test_clean_classes_raise_no_doubts() -> None:
     assert "About 100 % of new images" in report.headline()
 
 
+def test_of_two_images_of_a_class_no_label_is_doubted() -> None:
+    features, labels, _ = blobs(12, 2, width=0.3)
+    labels[0] = "b"
+    labels[2] = "a"
+    assert report_of(features, labels).mislabeled == ()
+
+
 def test_one_image_of_each_class_makes_an_estimate_impossible(tmp_path: Path) -> None:
     report = report_of(*blobs(5, 1)[:2])
     assert "cannot be said" in report.text()
