@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -29,6 +29,9 @@ from s2m2.recognition.reference import Reference, reference_for
 from s2m2.recognition.saving import download_model, read_model, save_model, upload_model
 from s2m2.recognition.support import Label, Support, sort_labels
 from s2m2.threads import one_thread
+
+if TYPE_CHECKING:
+    from s2m2.recognition.report import FitReport
 
 AUTOMATIC = {"name": "cosine", "scale": 10.0}
 """Classifier by default: S2M2's, with a scale chosen on base classes of CUB and CIFAR-FS."""
@@ -79,6 +82,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
 
     _extractor: Extractor | None = None
     _has_reference = False
+    _left_out: LeftOut | None = None
     _reference_set: Reference | None = None
     _saved_fingerprint: str | None = None
 
@@ -224,7 +228,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         """
         self._support()
         if self.backbone == FEATURES:
-            return self.answers_of(_feature_rows(X, self.support_.features.shape[1]))
+            return self.answers_of(feature_rows(X, self.support_.features.shape[1]))
         batches = list(self.feature_batches(as_items(X)))
         for batch in batches:
             for image in batch.images:
@@ -268,6 +272,29 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
                 raise InputError(f"backbone {self.backbone} is not the one that this model was fitted with; fit it again")
             self._extractor = extractor.to(device)
         return self._extractor
+
+    def report(self) -> "FitReport":
+        """How good the model will be on its classes, from labeled images that are each named by a classifier fitted without it: accuracy
+        with an interval, confused classes, likely wrong labels and near-duplicates, and what to do next.
+
+        Example:
+            >>> print(model.report().text())
+            >>> model.report().to_html("birds.html")
+        """
+        self._support()
+        from s2m2.recognition.report import fit_report
+
+        return fit_report(self)
+
+    def left_out(self) -> LeftOut | None:
+        """Labeled images scored without themselves, from the fit, or again for a saved model; None: every class has one image."""
+        if self._left_out is None:
+            support = self._support()
+            numbers = {label: way for way, label in enumerate(support.classes())}
+            ways = torch.tensor([numbers[label] for label in support.labels if label is not None])
+            with one_thread():
+                self._left_out = leave_out(support.features[support.active], ways, self.classifier_, self.random_state)
+        return self._left_out
 
     # Keeping
 
@@ -417,7 +444,12 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         return label
 
 
-def _feature_rows(values: Any, dim: int | None = None) -> Float32[Tensor, "image dim"]:
+def feature_rows(values: Any, dim: int | None = None) -> Float32[Tensor, "image dim"]:
+    """Features of a user's own.
+
+    Raises:
+        InputError: they are no table of finite numbers, or have another dimension than the model's.
+    """
     array = values.detach().cpu().float().numpy() if isinstance(values, Tensor) else np.asarray(values)
     if array.ndim != 2 or not np.issubdtype(array.dtype, np.number) or not len(array):
         raise InputError(f"X must hold features image x dim where the backbone is {FEATURES}, but has shape {array.shape}")
@@ -429,7 +461,7 @@ def _feature_rows(values: Any, dim: int | None = None) -> Float32[Tensor, "image
 
 
 def _support_of_features(X: Any, y: Any) -> Support:
-    features, labels = _feature_rows(X), plain_labels(y)
+    features, labels = feature_rows(X), plain_labels(y)
     if len(labels) != len(features):
         raise InputError(f"y has {len(labels):,} labels, but X has {len(features):,} rows")
     return Support(

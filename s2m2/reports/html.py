@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from s2m2.console import count, duration
@@ -57,13 +57,13 @@ class Stage:
     plots: tuple[Plot, ...]
 
 
-def template(name: str) -> Template:
-    """A template of `reports/templates`; undefined variables are errors.
+def template(name: str, package: str = "s2m2.reports") -> Template:
+    """A template in the folder `templates` of a package, which may include those of `reports`; undefined variables are errors.
 
     HTML is escaped. Markdown is not, as HTML's escapes mean other things there: names by users come to it as code or escaped.
     """
     environment = Environment(
-        loader=PackageLoader("s2m2.reports"),
+        loader=ChoiceLoader([PackageLoader(one) for one in dict.fromkeys((package, "s2m2.reports"))]),
         autoescape=lambda file: not (file or "").endswith(MARKDOWN),  # noqa: S701 (HTML is escaped)
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -121,7 +121,7 @@ def answers(file: Path, pixels: list[np.ndarray]) -> tuple[np.ndarray, np.ndarra
 
 def assert_agree(file: Path, model: ImageClassifier, pixels: list[np.ndarray]) -> None:
     probabilities, familiarities = answers(file, pixels)
-    queries = model._query_scores(torch.cat([batch.features for batch in model.feature_batches(pixels)]))
+    queries = model.query_scores(torch.cat([batch.features for batch in model.feature_batches(pixels)]))
     expected = familiarity(queries, model.calibration_.temperature).numpy()
     assert (probabilities.dtype, familiarities.dtype) == (np.float32, np.float32)
     assert len(np.unique(probabilities[:, 0].round(3))) >= 8

@@ -1,0 +1,126 @@
+"""Predictions as one page: doubtful ones first, each photo beside the labeled images that are most like it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+from jaxtyping import Float32
+from torch import Tensor
+
+from s2m2 import __version__
+from s2m2.console import count
+from s2m2.recognition.report_page import jpeg_uri, write_page
+from s2m2.recognition.support import Label
+from s2m2.reports.html import template
+
+if TYPE_CHECKING:
+    from s2m2.recognition.classifier import ImageClassifier
+
+MAX_ROWS = 500
+"""Photos on a page; the page says how many more there are."""
+MAX_CLASSES = 4
+"""Classes of a photo with their probabilities."""
+NEIGHBORS = 3
+"""Labeled images beside a photo."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbor:
+    """A labeled image that is like a photo."""
+
+    label: Label
+    name: str
+    thumbnail: bytes
+    """JPEG; empty where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionRow:
+    """A photo with its answer."""
+
+    photo: str
+    """Name or path."""
+    thumbnail: bytes
+    """JPEG of the photo (`feature_batches(photos, keep=True)` gives it); empty where there is none."""
+    label: Label | None
+    """The named class; None: unknown, or the photo could not be read."""
+    probabilities: tuple[tuple[Label, float], ...]
+    """The most probable classes, the highest first."""
+    neighbors: tuple[Neighbor, ...] = ()
+    """The most similar labeled images, the nearest first."""
+    reason: str = ""
+    """Why the photo could not be read."""
+
+    @property
+    def certainty(self) -> float:
+        """Difference of the two highest probabilities; lower than any such where the photo is unknown, higher where there is no answer."""
+        if not self.probabilities:
+            return 2.0
+        second = self.probabilities[1][1] if len(self.probabilities) > 1 else 0.0
+        margin = self.probabilities[0][1] - second
+        return margin if self.label is not None else margin - 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shown:
+    name: str
+    source: str
+    answer: str
+    reason: str
+    probabilities: tuple[tuple[str, str, float], ...]
+    neighbors: tuple[tuple[str, str, str], ...]
+
+
+def nearest_labeled(
+    model: "ImageClassifier", features: Float32[Tensor, "image dim"], number: int = NEIGHBORS
+) -> list[tuple[Neighbor, ...]]:
+    """The labeled images most similar to each photo, for `PredictionRow.neighbors`."""
+    support = model.support_
+    active = support.active
+    labeled = F.normalize(support.features[active], dim=-1)
+    order = (F.normalize(features, dim=-1) @ labeled.T).topk(min(number, len(active)), dim=-1).indices
+    rows = [[active[position] for position in row] for row in order.tolist()]
+    return [
+        tuple(
+            Neighbor(label=label, name=support.names[item], thumbnail=support.thumbnails[item])
+            for item in row
+            if (label := support.labels[item]) is not None
+        )
+        for row in rows
+    ]
+
+
+def write_predictions_page(path: str | Path, rows: Iterable[PredictionRow]) -> Path:
+    """Write one page that holds everything it shows; doubtful photos come first.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    every = sorted(rows, key=lambda row: row.certainty)
+    unreadable, unknown = sum(bool(row.reason) for row in every), sum(row.label is None and not row.reason for row in every)
+    facts = [f"{count(unknown, 'photo')} of none of the classes", f"{unreadable:,} unreadable"]
+    page = template("predictions.html.j2", "s2m2.recognition").render(
+        title=count(len(every), "photo") + " named" if every else "No photos",
+        subtitle=" · ".join([fact for fact, number in zip(facts, (unknown, unreadable), strict=True) if number] + [f"s2m2 {__version__}"]),
+        rows=_shown(every[:MAX_ROWS]),
+        more=max(0, len(every) - MAX_ROWS),
+    )
+    return write_page(Path(path).expanduser(), page)
+
+
+def _shown(rows: Sequence[PredictionRow]) -> list[_Shown]:
+    from s2m2.recognition.report import percent
+
+    return [
+        _Shown(
+            name=Path(row.photo).name,
+            source=jpeg_uri(row.thumbnail),
+            answer="not read" if row.reason else "none of the classes" if row.label is None else str(row.label),
+            reason=row.reason,
+            probabilities=tuple((str(label), percent(one), round(100 * one, 1)) for label, one in row.probabilities[:MAX_CLASSES]),
+            neighbors=tuple((str(one.label), Path(one.name).name, jpeg_uri(one.thumbnail)) for one in row.neighbors[:NEIGHBORS]),
+        )
+        for row in rows
+    ]
