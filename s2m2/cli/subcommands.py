@@ -12,6 +12,7 @@ from s2m2.recipe import (
     PredictConfig,
     PrepareConfig,
     ProfileConfig,
+    SuggestConfig,
 )
 
 SECTIONS = ("seed", "data", "model", "pretrain", "finetune", "evaluate", "analyze", "runtime")
@@ -75,6 +76,16 @@ COMMANDS = {
         several="photos",
         alone=True,
         interrupted="the same command continues after the parts that are written, if any",
+    ),
+    "suggest": Command(
+        summary="Tell which unlabeled images are the most useful to label next.",
+        usage="s2m2 suggest MODEL PHOTOS... [--output FILE.csv] [--SETTING VALUE ...]",
+        examples=(("s2m2 suggest models/birds photos/ --output next.csv", "ten images, with a guess to correct"),),
+        target="s2m2.commands.suggesting:suggest_command",
+        config=SuggestConfig,
+        positional=("model",),
+        several="photos",
+        interrupted=NOTHING,
     ),
     "run": Command(
         summary="Train both stages, evaluate, and write a report. Without a recipe: the quick one.",

@@ -14,6 +14,7 @@ from s2m2.recipe.command_settings import (
     PredictConfig,
     PrepareConfig,
     ProfileConfig,
+    SuggestConfig,
 )
 from s2m2.recipe.data import AugmentConfig, DataConfig
 from s2m2.recipe.evaluation import EvaluateConfig
@@ -43,6 +44,7 @@ __all__ = [
     "ProfileConfig",
     "Recipe",
     "RuntimeConfig",
+    "SuggestConfig",
     "TrainingConfig",
     "ValidationConfig",
     "build_recipe",

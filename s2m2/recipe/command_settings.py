@@ -109,6 +109,33 @@ class PredictConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SuggestConfig:
+    """A model of `s2m2 fit`, and unlabeled images of which the most useful are to be labeled next."""
+
+    model: Path
+    """Folder of the model."""
+    photos: tuple[str, ...] = ()
+    """The images, as for `s2m2 predict`."""
+    output: Path | None = None
+    """New .csv file with the columns filename and label, the most probable class, to be corrected: `s2m2 fit FILE --add true` learns from
+    it. null: the suggestions are printed only."""
+    count: PositiveInt = 10
+    """Suggestions at most."""
+    overwrite: bool = False
+    """Replace a file in --output."""
+    device: str | None = None
+    """Where the backbone runs, such as cpu or cuda:1. null: a GPU if there is one."""
+    batch_size: PositiveInt = 64
+    """Images in one pass of the backbone."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "")
+        if not self.photos:
+            raise InputError("needs PHOTOS: files, folders, patterns such as 'photos/*.jpg', or - for names on standard input")
+        check(self.output is None or self.output.suffix == ".csv", "output", self.output, "a name that ends with .csv, or null")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PrepareConfig:
     """Images on disk that become a dataset."""
 
