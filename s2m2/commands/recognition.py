@@ -23,6 +23,7 @@ from s2m2.recognition.classifier import ImageClassifier
 from s2m2.recognition.extractors import FEATURES
 from s2m2.recognition.inputs import check_photos, list_photos
 from s2m2.recognition.prediction_files import check_parquet
+from s2m2.recognition.prediction_page import DoubtfulRows
 from s2m2.recognition.resuming import ResumableFile, Tally
 from s2m2.recognition.saving import MODEL, check_output
 from s2m2.recognition.sharding import shard_of
@@ -53,7 +54,6 @@ def fit_command(config: FitConfig) -> None:
         _say(note)
     model.save(config.output, overwrite=config.add or config.overwrite)
     _print_classes(model, known)
-    _say(model.calibration_.sentence(model.unknown))
     _print_report(model, config.page)
     _say(f"model in {config.output} after {time.perf_counter() - start:.1f} s")
     _say(f"next: s2m2 predict {shlex.quote(str(config.output))} PHOTOS --output predictions.csv")
@@ -78,13 +78,16 @@ def predict_command(config: PredictConfig) -> int:
         photos = feature_rows(photos, model.support_.features.shape[1])
     photos = islice(photos, shard.index, None, shard.count)
     start, output = time.perf_counter(), None if config.output is None else shard.name_of(config.output)
+    page = None if config.page is None else DoubtfulRows(model)
     if output is None:
-        tally = _print_predictions(predictions(model, photos, config.coverage))
+        tally = _print_predictions(_named(model, photos, config.coverage, page))
     else:
-        tally = _write_predictions(config, model, photos, output, empty=shard.count > 1)
+        tally = _write_predictions(config, model, photos, output, page, empty=shard.count > 1)
     if not tally.images and shard.count == 1:
         raise InputError(f"there is no image in {' '.join(config.photos)}")
     _print_tally(tally, output, time.perf_counter() - start)
+    if page is not None and config.page is not None:
+        _say(f"page in {page.write(config.page)}")
     return 1 if tally.unreadable and not shard.launched else 0
 
 
@@ -144,10 +147,8 @@ def _print_classes(model: ImageClassifier, known: int) -> None:
         _say(f"  and {len(counts) - SHOWN_CLASSES:,} more classes")
 
 
-def _print_report(model: Any, page: Path | None) -> None:
+def _print_report(model: ImageClassifier, page: Path | None) -> None:
     """What the model is worth on its own images."""
-    if not hasattr(model, "report"):
-        return
     report = model.report()
     _say(report.text())
     if page is not None:
@@ -155,7 +156,17 @@ def _print_report(model: Any, page: Path | None) -> None:
         _say(f"page in {page}")
 
 
-def _write_predictions(config: PredictConfig, model: ImageClassifier, photos: Iterator[Any], output: Path, *, empty: bool) -> Tally:
+def _named(model: ImageClassifier, photos: Iterator[Any], coverage: float, page: DoubtfulRows | None) -> Iterator[Predictions]:
+    """Predictions, which go to the page as well if there is one."""
+    for part in predictions(model, photos, coverage, thumbnails=page is not None):
+        if page is not None:
+            page.add(part)
+        yield part
+
+
+def _write_predictions(
+    config: PredictConfig, model: ImageClassifier, photos: Iterator[Any], output: Path, page: DoubtfulRows | None, *, empty: bool
+) -> Tally:
     call = {
         "s2m2": __version__,
         "model": hashlib.sha256((config.model.expanduser() / MODEL).read_bytes()).hexdigest(),
@@ -168,7 +179,7 @@ def _write_predictions(config: PredictConfig, model: ImageClassifier, photos: It
         _say(f"going on after {count(file.tally.images, 'image')} that are named already")
     photos = file.remaining(photos, lambda photo: photo.name if model.backbone == FEATURES else str(photo))
     with progress_bar("naming", None, "images", done=file.tally.images, lines=True) as advance:
-        return file.write(predictions(model, photos, config.coverage), advance, empty=empty)
+        return file.write(_named(model, photos, config.coverage, page), advance, empty=empty)
 
 
 def _print_predictions(batches: Iterator[Predictions]) -> Tally:

@@ -69,7 +69,12 @@ class FitConfig:
     def __post_init__(self) -> None:
         check_ranges(self, "")
         check(not (self.add and self.overwrite), "add", "true", "without --overwrite")
-        check(self.page is None or self.page.suffix in (".html", ".htm"), "page", self.page, "a file that ends in .html, or null")
+        check_page(self.page)
+
+
+def check_page(page: Path | None) -> None:
+    """Raise `InputError` unless the name of a page is that of one."""
+    check(page is None or page.suffix in (".html", ".htm"), "page", page, "a file that ends in .html, or null")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +97,9 @@ class PredictConfig:
     or srun the part of the process."""
     overwrite: bool = False
     """Replace a file in --output."""
+    page: Path | None = None
+    """Also show the 500 most doubtful images, each beside the labeled images that are most like it, in this .html file; it replaces an
+    earlier one. After a kill it has the images named since. null: no page."""
     device: str | None = None
     """Where the backbone runs, such as cpu or cuda:1. null: a GPU if there is one."""
     batch_size: PositiveInt = 64
@@ -99,6 +107,7 @@ class PredictConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self, "")
+        check_page(self.page)
         if not self.photos:
             raise InputError("needs PHOTOS: files, folders, patterns such as 'photos/*.jpg', or - for names on standard input")
         ending = self.output is None or self.output.suffix in PREDICTION_ENDINGS

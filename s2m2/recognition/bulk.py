@@ -1,6 +1,6 @@
 """Predictions for a stream of images of any length, in batches: what each row of a file of predictions says, and a batch of Ray Data."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch import Tensor
 from s2m2.errors import InputError
 from s2m2.recognition.classifier import Answers, ImageClassifier
 from s2m2.recognition.extractors import FEATURES
+from s2m2.recognition.reading import ReadImage
 from s2m2.recognition.support import Label
 
 COVERAGE = 0.95
@@ -37,6 +38,9 @@ class Predictions:
     """Classes that an image may be, the most probable first."""
     nearest: tuple[str, ...]
     """Name of the labeled image with the greatest cosine."""
+    features: Float32[Tensor, "readable dim"]
+    thumbnails: tuple[bytes, ...]
+    """A small JPEG of each image where asked for, else empty."""
 
     @property
     def unreadable(self) -> list[str]:
@@ -52,12 +56,15 @@ class FeatureRow:
     values: Float32[Tensor, " dim"]
 
 
-def predictions(model: ImageClassifier, photos: Iterable[Any], coverage: float = COVERAGE) -> Iterator[Predictions]:
+def predictions(
+    model: ImageClassifier, photos: Iterable[Any], coverage: float = COVERAGE, *, thumbnails: bool = False
+) -> Iterator[Predictions]:
     """Predictions batch by batch; the next images are read meanwhile, and one that cannot be read stops nothing.
 
     Args:
         photos: paths, or images as `ImageClassifier.predict` takes them; `FeatureRow` where the backbone is `features`.
         coverage: probability that the alternatives have the class of an image.
+        thumbnails: with small JPEGs of the images.
 
     Raises:
         InputError: the coverage is not above 0 and below 1, or the backbone cannot be loaded.
@@ -67,20 +74,18 @@ def predictions(model: ImageClassifier, photos: Iterable[Any], coverage: float =
         stream = iter(photos)
         while rows := list(islice(stream, model.batch_size)):
             features = torch.stack([row.values for row in rows])
-            yield _predictions(model, nearest, coverage, [row.name for row in rows], [""] * len(rows), features)
+            blank = [ReadImage(name=row.name, values=None) for row in rows]
+            yield _predictions(model, nearest, coverage, blank, features)
         return
-    for batch in model.feature_batches(photos):
-        yield _predictions(
-            model, nearest, coverage, [image.name for image in batch.images], [image.reason for image in batch.images], batch.features
-        )
+    for batch in model.feature_batches(photos, keep=thumbnails):
+        yield _predictions(model, nearest, coverage, batch.images, batch.features)
 
 
 def _predictions(
     model: ImageClassifier,
     nearest: "_Nearest",
     coverage: float,
-    files: list[str],
-    errors: list[str],
+    images: Sequence[ReadImage],
     features: Float32[Tensor, "readable dim"],
 ) -> Predictions:
     classes = tuple(model.classes_.tolist())
@@ -89,12 +94,14 @@ def _predictions(
     else:
         answers = Answers(probabilities=np.empty((0, len(classes))), classes=classes, unknown=np.empty(0, dtype=bool))
     return Predictions(
-        files=tuple(files),
-        errors=tuple(errors),
-        readable=tuple(position for position, error in enumerate(errors) if not error),
+        files=tuple(image.name for image in images),
+        errors=tuple(image.reason for image in images),
+        readable=tuple(position for position, image in enumerate(images) if not image.reason),
         answers=answers,
         alternatives=tuple(model.sets(answers.probabilities, coverage)),
         nearest=nearest(features),
+        features=features,
+        thumbnails=tuple(image.thumbnail for image in images),
     )
 
 

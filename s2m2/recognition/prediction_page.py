@@ -16,6 +16,7 @@ from s2m2.recognition.support import Label
 from s2m2.reports.html import template
 
 if TYPE_CHECKING:
+    from s2m2.recognition.bulk import Predictions
     from s2m2.recognition.classifier import ImageClassifier
 
 MAX_ROWS = 500
@@ -92,6 +93,39 @@ def nearest_labeled(
     ]
 
 
+class DoubtfulRows:
+    """Collects a stream of predictions for a page: counts all of them, and keeps the most doubtful ones."""
+
+    def __init__(self, model: "ImageClassifier") -> None:
+        self.model = model
+        self.rows: list[PredictionRow] = []
+        self.photos = self.unknown = self.unreadable = 0
+
+    def add(self, part: "Predictions") -> None:
+        """Add some predictions, made with thumbnails."""
+        positions = {position: number for number, position in enumerate(part.readable)}
+        labels, neighbors = part.answers.labels(), nearest_labeled(self.model, part.features)
+        for position, (photo, reason) in enumerate(zip(part.files, part.errors, strict=True)):
+            number = positions.get(position)
+            if number is None:
+                self.rows.append(PredictionRow(photo=photo, thumbnail=b"", label=None, probabilities=(), reason=reason))
+                continue
+            chosen = part.answers.probabilities[number]
+            best = tuple((part.answers.classes[way], float(chosen[way])) for way in (-chosen).argsort(kind="stable")[:MAX_CLASSES])
+            thumbnail = part.thumbnails[position]
+            self.rows.append(
+                PredictionRow(photo=photo, thumbnail=thumbnail, label=labels[number], probabilities=best, neighbors=neighbors[number])
+            )
+        self.photos += len(part.files)
+        self.unknown += int(part.answers.unknown.sum())
+        self.unreadable += len(part.files) - len(part.readable)
+        self.rows = sorted(self.rows, key=lambda row: row.certainty)[:MAX_ROWS]
+
+    def write(self, path: Path) -> Path:
+        """Write the page; see `write_predictions_page`."""
+        return _write(path, self.rows, self.photos, self.unknown, self.unreadable)
+
+
 def write_predictions_page(path: str | Path, rows: Iterable[PredictionRow]) -> Path:
     """Write one page that holds everything it shows; doubtful photos come first.
 
@@ -100,14 +134,18 @@ def write_predictions_page(path: str | Path, rows: Iterable[PredictionRow]) -> P
     """
     every = sorted(rows, key=lambda row: row.certainty)
     unreadable, unknown = sum(bool(row.reason) for row in every), sum(row.label is None and not row.reason for row in every)
+    return _write(Path(path).expanduser(), every, len(every), unknown, unreadable)
+
+
+def _write(path: Path, rows: Sequence[PredictionRow], photos: int, unknown: int, unreadable: int) -> Path:
     facts = [f"{count(unknown, 'photo')} of none of the classes", f"{unreadable:,} unreadable"]
     page = template("predictions.html.j2", "s2m2.recognition").render(
-        title=count(len(every), "photo") + " named" if every else "No photos",
+        title=count(photos, "photo") + " named" if photos else "No photos",
         subtitle=" · ".join([fact for fact, number in zip(facts, (unknown, unreadable), strict=True) if number] + [f"s2m2 {__version__}"]),
-        rows=_shown(every[:MAX_ROWS]),
-        more=max(0, len(every) - MAX_ROWS),
+        rows=_shown(rows[:MAX_ROWS]),
+        more=max(0, photos - MAX_ROWS),
     )
-    return write_page(Path(path).expanduser(), page)
+    return write_page(path, page)
 
 
 def _shown(rows: Sequence[PredictionRow]) -> list[_Shown]:
