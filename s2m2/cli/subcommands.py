@@ -2,7 +2,16 @@
 
 from dataclasses import dataclass
 
-from s2m2.recipe import CompareConfig, DoctorConfig, ExportConfig, FeatureFileConfig, ImportConfig, PrepareConfig, ProfileConfig
+from s2m2.recipe import (
+    CompareConfig,
+    DoctorConfig,
+    ExportConfig,
+    FeatureFileConfig,
+    ImportConfig,
+    PrepareConfig,
+    ProfileConfig,
+    ServeConfig,
+)
 
 SECTIONS = ("seed", "data", "model", "pretrain", "finetune", "evaluate", "analyze", "runtime")
 """Sections of the recipe."""
@@ -168,6 +177,18 @@ COMMANDS = {
         config=ImportConfig,
         positional=("source",),
         interrupted="the same command begins again, with another output",
+    ),
+    "serve": Command(
+        summary="Name photos with a fitted model on a page in the browser, and for programs.",
+        usage="s2m2 serve MODEL [--SETTING VALUE ...]",
+        examples=(
+            ("s2m2 serve birds", "http://127.0.0.1:8000, this computer only"),
+            ("s2m2 serve birds --host 0.0.0.0", "for the network, with a token"),
+        ),
+        target="s2m2.commands.serving:serve_command",
+        config=ServeConfig,
+        positional=("model",),
+        interrupted="every correction is saved",
     ),
 }  # fmt: skip
 MAIN_COMMANDS = ("run", "prepare", "evaluate", "compare", "settings")

@@ -12,6 +12,7 @@ from s2m2.recipe.command_settings import (
     ImportConfig,
     PrepareConfig,
     ProfileConfig,
+    ServeConfig,
 )
 from s2m2.recipe.data import AugmentConfig, DataConfig
 from s2m2.recipe.evaluation import EvaluateConfig
@@ -39,6 +40,7 @@ __all__ = [
     "ProfileConfig",
     "Recipe",
     "RuntimeConfig",
+    "ServeConfig",
     "TrainingConfig",
     "ValidationConfig",
     "build_recipe",

@@ -1,0 +1,136 @@
+"""The door of the server: every request passes `Access`, a limit of size, of time and of requests at once, and every response gets the
+headers that keep pages of other sites out.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Sequence
+
+from fastapi import HTTPException
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from s2m2.recognition.serving.access import SAFE_METHODS, Access
+from s2m2.recognition.serving.limits import MEGA, Limits
+
+SECURITY_HEADERS = (
+    (
+        "Content-Security-Policy",
+        "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    ),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
+)
+"""Photos that the page shows before they are sent are `blob:`."""
+NO_STORE = ("Cache-Control", "no-store")
+RETRY_SECONDS = 1
+DRAINED_BODIES = 2
+"""A refused body is read and dropped up to this many times the largest one: a browser that is still sending does not see the answer."""
+DRAIN_SECONDS = 5.0
+
+
+class Guard:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, access: Access, limits: Limits) -> None:
+        self.app, self.access, self.limits = app, access, limits
+        self._waiting = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, _Response(send))
+
+    async def _answer(self, scope: Scope, receive: Receive, response: "_Response") -> None:
+        headers = Headers(scope=scope)
+        cookie = self.access.cookie_for(scope["query_string"].decode("latin-1")) if scope["method"] == "GET" else None
+        if cookie is not None and scope["path"] == "/" and self.access.refusal("GET", "/health", headers) is None:
+            await response.problem(303, "", (("Location", "./"), ("Set-Cookie", cookie)))
+        elif (refusal := self.access.refusal(scope["method"], scope["path"], headers)) is not None:
+            await self._refuse(receive, response, refusal.status, refusal.reason, refusal.headers)
+        elif (length := _content_length(headers)) is None or length > self.limits.max_bytes:
+            await self._refuse(receive, response, 400 if length is None else 413, self._too_large())
+        elif scope["method"] in SAFE_METHODS:
+            await self.app(scope, receive, response)
+        elif self._waiting >= self.limits.max_waiting:
+            again = (("Retry-After", str(RETRY_SECONDS)),)
+            await self._refuse(receive, response, 503, "too many requests wait already; send it again in a moment", again)
+        else:
+            await self._work(scope, receive, response)
+
+    async def _work(self, scope: Scope, receive: Receive, response: "_Response") -> None:
+        """Let the application answer, within the limits of size and time."""
+        self._waiting += 1
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.limits.max_bytes:
+                raise HTTPException(413, self._too_large())
+            return message
+
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                await self.app(scope, counted, response)
+        except TimeoutError:
+            if not response.started:
+                await response.problem(504, f"this took longer than {self.limits.seconds:g} seconds")
+        finally:
+            self._waiting -= 1
+
+    def _too_large(self) -> str:
+        return f"a request may have {self.limits.max_bytes / MEGA:g} MB; send fewer or smaller photos at once"
+
+    async def _refuse(
+        self, receive: Receive, response: "_Response", status: int, reason: str, headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await _drain(receive, DRAINED_BODIES * self.limits.max_bytes)
+        await response.problem(status, reason, headers)
+
+
+class _Response:
+    """`send` with the headers of every response."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self.started = send, False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            own = {name.lower() for name, _ in message.get("headers", ())}
+            extra = [(name.lower().encode(), value.encode()) for name, value in (*SECURITY_HEADERS, NO_STORE)]
+            message["headers"] = [*message.get("headers", ()), *(pair for pair in extra if pair[0] not in own)]
+        await self._send(message)
+
+    async def problem(self, status: int, reason: str, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """A whole response with a reason, in the form that the application's errors have."""
+        body = json.dumps({"detail": reason}).encode() if reason else b""
+        pairs = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers]
+        encoded = [(name.lower().encode(), value.encode("latin-1")) for name, value in pairs]
+        await self({"type": "http.response.start", "status": status, "headers": encoded})
+        await self({"type": "http.response.body", "body": body})
+
+
+def _content_length(headers: Headers) -> int | None:
+    """The stated length of the body; 0 where none is stated, None where it is no number."""
+    text = headers.get("content-length", "0")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+async def _drain(receive: Receive, most: int) -> None:
+    while most > 0:
+        message = await receive()
+        most -= len(message.get("body", b""))
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            return
