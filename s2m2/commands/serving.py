@@ -1,6 +1,8 @@
 """`s2m2 serve`: a saved image classifier as a page and a REST interface."""
 
+import atexit
 import errno
+import os
 import socket
 import sys
 import warnings
@@ -15,6 +17,9 @@ MAX_BACKLOG = 2048
 """Connections that the system keeps until they are accepted."""
 SHUTDOWN_SECONDS = 1
 """That requests get to end after Ctrl-C."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as of all commands."""
 
 
 def serve_command(config: ServeConfig) -> None:
@@ -62,7 +67,11 @@ def serve_command(config: ServeConfig) -> None:
         )
         console.print(f"Serving {folder}: {_address(config.host, port, access.token)}   (Ctrl-C ends it)", markup=False, soft_wrap=True)
         sys.stdout.flush()
-        uvicorn.Server(settings).run(sockets=[listening])
+        try:
+            uvicorn.Server(settings).run(sockets=[listening])
+        except KeyboardInterrupt:
+            atexit.register(os._exit, INTERRUPTED)  # all threads have ended by then; taking torch apart would take seconds
+            raise
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -23,8 +23,15 @@ function percent(probability) {
   return `${Math.round(100 * probability)}\u00a0%`;
 }
 
-function tell(text) {
-  byId("status").textContent = text;
+function tell(text, details = "") {
+  byId("status-text").textContent = text;
+  byId("status-details").textContent = details; // for screen readers: the cards show the same
+}
+
+function icon(name, title, onclick) {
+  const button = el("button", { type: "button", className: "plain icon", title, onclick }, byId(`icon-${name}`).content.cloneNode(true));
+  button.setAttribute("aria-label", title);
+  return button;
 }
 
 function complain(text) {
@@ -81,16 +88,17 @@ function addFiles(files) {
     drawCard(card);
   }
   tell(`Naming ${count(added.length, "photo")} …`);
-  nameCards(added).then(() => tell(summary(added)));
+  nameCards(added).then(() => tell(...summary(added)));
 }
 
 function summary(cards) {
-  const says = cards.slice(0, 3).map((card) => {
+  const failed = cards.filter((card) => card.error).length;
+  const named = `${count(cards.length - failed, "photo")} named`;
+  const details = cards.slice(0, 5).map((card) => {
     if (card.error) return `${fileName(card)} could not be read`;
     return `${fileName(card)}: ${card.prediction.unknown ? "none of these" : card.prediction.label}, ${percent(card.prediction.probability)}`;
   });
-  const more = cards.length > 3 ? ` and ${cards.length - 3} more` : "";
-  return `${count(cards.length, "photo")} named. ${says.join("; ")}${more}.`;
+  return [failed ? `${named}, ${failed} not.` : `${named}.`, ` ${details.join("; ")}.`];
 }
 
 function groups(cards) {
@@ -138,8 +146,7 @@ async function changed(answer, says, card = null) {
 
 function drawCard(card) {
   const prediction = card.prediction;
-  const close = el("button", { type: "button", className: "plain close", title: "Take off the list", onclick: () => dropCard(card) }, "×");
-  close.setAttribute("aria-label", `Take ${fileName(card)} off the list`);
+  const close = icon("close", `Take ${fileName(card)} off the list`, () => dropCard(card));
   const top = el("div", { className: "top" }, el("div", {}, el("p", { className: "file", title: fileName(card) }, fileName(card)), answerLine(card)), close);
   const rest = el("div", { className: "rest" });
   if (prediction) rest.append(bars(prediction), ...setLine(prediction), actions(card));
@@ -186,7 +193,7 @@ function setLine(prediction) {
   if (prediction.set.length < 2) return [];
   const names = prediction.set.slice(0, 6).map(String);
   const more = prediction.set.length > 6 ? ` and ${prediction.set.length - 6} more` : "";
-  return [el("p", { className: "quiet" }, `Unsure: 95\u00a0% certain only that it is one of ${names.join(", ")}${more}.`)];
+  return [el("p", { className: "quiet" }, `With 95\u00a0% probability one of ${names.join(", ")}${more}.`)];
 }
 
 function actions(card) {
@@ -195,7 +202,7 @@ function actions(card) {
   box.append(correct);
   if (!card.prediction.unknown && card.learned === null) {
     const label = String(card.prediction.label);
-    const keep = el("button", { type: "button", className: "plain" }, "Right: learn from it");
+    const keep = el("button", { type: "button" }, "Right: learn from it");
     keep.onclick = () => learn(card, label, [correct, keep]);
     box.append(keep);
   }
@@ -245,8 +252,7 @@ async function learn(card, label, controls) {
     const answer = await ask("corrections", form([card.file], { label }));
     card.learned = label;
     card.editing = false;
-    const others = changed(answer, `Learned: ${fileName(card)} is ${label}.`, card);
-    await others;
+    await changed(answer, `Learned: ${fileName(card)} is ${label}.`, card);
     card.node.querySelector(".actions button")?.focus();
   } catch (error) {
     tell("");
@@ -261,7 +267,7 @@ function dropCard(card) {
   card.node.remove();
   URL.revokeObjectURL(card.url);
   const next = state.cards[Math.min(index, state.cards.length - 1)];
-  (next ? next.node.querySelector(".close") : byId("files")).focus();
+  (next ? next.node.querySelector(".top .icon") : byId("files")).focus();
 }
 
 // Classes
@@ -277,7 +283,7 @@ function showClasses(answer) {
   const images = answer.classes.reduce((sum, one) => sum + one.images, 0);
   document.title = `${answer.name} – s2m2`;
   byId("name").textContent = answer.name;
-  byId("counts").textContent = `${count(answer.classes.length, "class", "classes")}, ${count(images, "labeled image")}`;
+  byId("counts").textContent = `${count(answer.classes.length, "class", "classes")}, ${count(images, "image")}`;
   byId("calibration").textContent = answer.calibration;
   byId("change").hidden = answer.last_change === null;
   byId("change-text").textContent = answer.last_change ?? "";
@@ -296,14 +302,12 @@ function drawClass(one) {
   const name = String(one.label);
   const thumbnails = one.thumbnails.slice(0, 6).map((id) => el("img", { src: `thumbnails/${id}`, alt: "", loading: "lazy", width: 48, height: 48 }));
   const line = el("div", { className: "class-line" }, el("strong", {}, name), el("span", { className: "quiet" }, count(one.images, "image")));
-  const rename = el("button", { type: "button", className: "plain" }, "Rename");
-  const remove = el("button", { type: "button", className: "plain" }, "Remove");
-  rename.setAttribute("aria-label", `Rename ${name}`);
-  remove.setAttribute("aria-label", `Remove ${name}`);
-  const box = el("div", { className: "class-actions" }, rename, remove);
-  rename.onclick = () => openRename(one, box);
-  remove.onclick = () => change([remove], () => send("classes/remove", { label: one.label }), `Removed ${name}. Undo brings it back.`);
-  return el("li", {}, line, ...(thumbnails.length ? [el("div", { className: "thumbnails" }, ...thumbnails)] : []), box);
+  const row = el("div", { className: "class-row" }, el("div", { className: "thumbnails" }, ...thumbnails));
+  const rename = icon("rename", `Rename ${name}`, () => openRename(one, row));
+  const remove = icon("remove", `Remove ${name}`, () =>
+    change([remove], () => send("classes/remove", { label: one.label }), `Removed ${name}. Undo brings it back.`));
+  row.append(rename, remove);
+  return el("li", {}, line, row);
 }
 
 function openRename(one, box) {
