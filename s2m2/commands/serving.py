@@ -18,6 +18,8 @@ MAX_BACKLOG = 2048
 SHUTDOWN_SECONDS = 1
 """That requests get to end after Ctrl-C."""
 
+KEEP_ALIVE_SECONDS = 75
+"""That a connection may be idle; a program that sends just when it is closed would see an error."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as of all commands."""
 
@@ -64,6 +66,7 @@ def serve_command(config: ServeConfig) -> None:
             ws="none",
             server_header=False,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
         console.print(f"Serving {folder}: {_address(config.host, port, access.token)}   (Ctrl-C ends it)", markup=False, soft_wrap=True)
         sys.stdout.flush()

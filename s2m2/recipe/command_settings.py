@@ -252,15 +252,16 @@ class ServeConfig:
     """Further host names under which the server is reached, such as that of a proxy before it."""
     device: str | None = None
     """Where the network runs, such as cuda. null: a GPU if there is one."""
-    max_megabytes: PositiveFloat = 32
+    max_megabytes: PositiveFloat = 32.0
     """Size of a request, in millions of bytes."""
-    max_megapixels: Megapixels = 50
-    """Size of a photo, in millions of pixels, up to 175. Decoding takes up to 16 bytes a pixel, on up to 4 threads."""
+    max_megapixels: Megapixels = 50.0
+    """Size of a photo, in millions of pixels, up to 175. Decoding takes up to 20 bytes of memory for each pixel; of large photos, one
+    is decoded at a time."""
     max_files: PositiveInt = 64
     """Photos in a request."""
     max_waiting: PositiveInt = 64
     """Requests at once; further ones are answered with 503 and come back later."""
-    timeout: PositiveFloat = 30
+    timeout: PositiveFloat = 30.0
     """Seconds for a request."""
 
     def __post_init__(self) -> None:

@@ -426,7 +426,7 @@ def test_200_requests_are_answered_in_batches_or_asked_to_come_back(shared: Shar
     assert len(answered) + len(refused) == 200
     assert len(answered) >= 50
     assert refused
-    assert all(one.headers["retry-after"] == "1" and "send it again" in one.json()["detail"] for one in refused)
+    assert all(int(one.headers["retry-after"]) >= 1 and "send it again" in one.json()["detail"] for one in refused)
     for number, one in answered:
         assert one.json()["predictions"][0]["probabilities"][0]["label"] == ("Red", "Green", "Blue")[number % 3]
     assert sum(network_of(shared).batches) == len(answered)

@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import threading
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +12,9 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from s2m2.console import count
+from s2m2.data.decode import upright_rgb
 from s2m2.errors import InputError
 from s2m2.recognition.preprocessing import Preprocessing
-from s2m2.recognition.reading import read_pixels
 from s2m2.recognition.serving.limits import MEGA
 from s2m2.recognition.support import thumbnail
 
@@ -22,6 +24,8 @@ FORMAT_NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 SCAN, MAX_SCANS = b"\xff\xda", 200
 """Marker of a scan of a JPEG; each is a pass over all pixels, and a file of a few kilobytes can have thousands."""
+LARGE_PIXELS, ONE_LARGE = 16 * MEGA, threading.Lock()
+"""Photos with more decoded pixels take hundreds of megabytes each: one at a time."""
 BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
@@ -45,14 +49,20 @@ def read_photo(content: bytes, preprocessing: Preprocessing, max_pixels: int, *,
     Raises:
         InputError: it is of another format, too large, or damaged; the message goes to whoever sent it.
     """
-    pixels = decode(content, max_pixels, preprocessing.resized)
-    values = preprocessing(pixels)
+    with ExitStack() as held:
+        pixels = decode(content, max_pixels, preprocessing.resized, held)
+        values = preprocessing(pixels)
+        small = thumbnail(pixels) if keep else b""
     digest = hashlib.sha256(values.numpy().tobytes()).hexdigest() if keep else ""
-    return Photo(values=values, digest=digest, thumbnail=thumbnail(pixels) if keep else b"")
+    return Photo(values=values, digest=digest, thumbnail=small)
 
 
-def decode(content: bytes, max_pixels: int, size: int) -> UInt8[np.ndarray, "height width 3"]:
-    """RGB pixels; a large JPEG is decoded at a fraction of its size, at twice `size` at least."""
+def decode(content: bytes, max_pixels: int, size: int, held: ExitStack) -> UInt8[np.ndarray, "height width 3"]:
+    """RGB pixels; a large JPEG is decoded at a fraction of its size, at twice `size` at least.
+
+    Args:
+        held: gets the lock of large photos, if this is one, until the caller needs their pixels no more.
+    """
     if not content:
         raise InputError("the file is empty")
     if content[4:8] == b"ftyp" and content[8:12] in HEIC_BRANDS:
@@ -62,8 +72,9 @@ def decode(content: bytes, max_pixels: int, size: int) -> UInt8[np.ndarray, "hei
             _check_cost(opened, content, max_pixels)
             if opened.format == "JPEG":
                 opened.draft(None, (2 * size, 2 * size))
-            opened.load()
-            return read_pixels(opened, "the photo", size)
+            if opened.width * opened.height > LARGE_PIXELS:
+                held.enter_context(ONE_LARGE)
+            return np.asarray(upright_rgb(opened))
     except InputError:
         raise
     except BOMBS as error:

@@ -5,6 +5,8 @@ headers that keep pages of other sites out.
 import asyncio
 import contextlib
 import json
+import math
+import time
 from collections.abc import Sequence
 
 from fastapi import HTTPException
@@ -28,7 +30,9 @@ SECURITY_HEADERS = (
 )
 """Photos that the page shows before they are sent are `blob:`."""
 NO_STORE = ("Cache-Control", "no-store")
-RETRY_SECONDS = 1
+MAX_RETRY_SECONDS = 30
+SMOOTHING = 0.1
+"""Weight of the last request in the mean time that one takes."""
 DRAINED_BODIES = 2
 """A refused body is read and dropped up to this many times the largest one: a browser that is still sending does not see the answer."""
 DRAIN_SECONDS = 5.0
@@ -40,6 +44,7 @@ class Guard:
     def __init__(self, app: ASGIApp, access: Access, limits: Limits) -> None:
         self.app, self.access, self.limits = app, access, limits
         self._waiting = 0
+        self._seconds = 0.0  # that a request takes at present; with all of them waiting, that is how long their queue is
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
@@ -60,7 +65,7 @@ class Guard:
         elif scope["method"] in SAFE_METHODS:
             await self.app(scope, receive, response)
         elif self._waiting >= self.limits.max_waiting:
-            again = (("Retry-After", str(RETRY_SECONDS)),)
+            again = (("Retry-After", str(min(max(math.ceil(self._seconds), 1), MAX_RETRY_SECONDS))),)
             await self._refuse(receive, response, 503, "too many requests wait already; send it again in a moment", again)
         else:
             await self._work(scope, receive, response)
@@ -68,7 +73,7 @@ class Guard:
     async def _work(self, scope: Scope, receive: Receive, response: "_Response") -> None:
         """Let the application answer, within the limits of size and time."""
         self._waiting += 1
-        received = 0
+        began, received = time.monotonic(), 0
 
         async def counted() -> Message:
             nonlocal received
@@ -86,6 +91,7 @@ class Guard:
                 await response.problem(504, f"this took longer than {self.limits.seconds:g} seconds")
         finally:
             self._waiting -= 1
+            self._seconds += SMOOTHING * (time.monotonic() - began - self._seconds)
 
     def _too_large(self) -> str:
         return f"a request may have {self.limits.max_bytes / MEGA:g} MB; send fewer or smaller photos at once"
