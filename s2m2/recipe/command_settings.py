@@ -259,7 +259,7 @@ class ServeConfig:
     is decoded at a time."""
     max_files: PositiveInt = 64
     """Photos in a request."""
-    max_waiting: PositiveInt = 64
+    max_waiting: PositiveInt = 128
     """Requests at once; further ones are answered with 503 and come back later."""
     timeout: PositiveFloat = 30.0
     """Seconds for a request."""

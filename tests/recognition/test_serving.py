@@ -21,6 +21,7 @@ from s2m2.errors import InputError
 from s2m2.recognition import ImageClassifier
 from s2m2.recognition.serving.access import access_for
 from s2m2.recognition.serving.app import create_app
+from s2m2.recognition.serving.limits import CPU_BATCH
 from s2m2.recognition.serving.shared_model import LOCK, SharedModel, serving_lock
 from tests.recognition.serving_models import (
     IMAGES,
@@ -431,7 +432,7 @@ def test_200_requests_are_answered_in_batches_or_asked_to_come_back(shared: Shar
         assert one.json()["predictions"][0]["probabilities"][0]["label"] == ("Red", "Green", "Blue")[number % 3]
     assert sum(network_of(shared).batches) == len(answered)
     assert max(network_of(shared).batches) > 4
-    assert max(network_of(shared).batches) <= small_limits().batch_size
+    assert max(network_of(shared).batches) <= CPU_BATCH
 
 
 def test_a_request_that_takes_too_long_is_ended(shared: SharedModel) -> None:

@@ -1,6 +1,6 @@
 // The page of `s2m2 serve`. It asks this server only, and puts text into the page as text, never as HTML.
 
-const BATCH = 8, TOP = 5, SHOWN = 3, RETRIES = 30, RENAMED = 48, FILTER_FROM = 13;
+const BATCH = 8, TOP = 5, SHOWN = 3, RETRIES = 30, RENAMED = 48, FILTER_FROM = 13, MAX_OTHERS = 3;
 const byId = (id) => document.getElementById(id);
 const state = { classes: [], limits: { megabytes: 32, files: 64 }, version: -1, cards: [] };
 
@@ -171,7 +171,7 @@ function answerLine(card) {
   const { unknown, label, probability } = card.prediction;
   line.append(unknown ? "None of these" : String(label), " ");
   if (!unknown) line.append(el("small", {}, percent(probability)));
-  if (card.learned !== null) line.append(el("span", { className: "tag" }, `learned as ${card.learned}`));
+  if (card.learned !== null) line.append(el("span", { className: "tag" }, card.learned === String(label) ? "learned" : `learned as ${card.learned}`));
   return line;
 }
 
@@ -190,10 +190,10 @@ function bars(prediction) {
 
 function setLine(prediction) {
   if (prediction.unknown) return [el("p", { className: "quiet" }, "Not like the labeled photos. If it had to be one of the classes, it would be as above.")];
-  if (prediction.set.length < 2) return [];
-  const names = prediction.set.slice(0, 6).map(String);
-  const more = prediction.set.length > 6 ? ` and ${prediction.set.length - 6} more` : "";
-  return [el("p", { className: "quiet" }, `With 95\u00a0% probability one of ${names.join(", ")}${more}.`)];
+  const others = prediction.set.map(String).filter((label) => label !== String(prediction.label));
+  if (!others.length) return [];
+  const text = others.length > MAX_OTHERS ? `Unsure: ${others.length + 1} classes are possible.` : `May also be ${others.join(" or ")}.`;
+  return [el("p", { className: "quiet" }, text)];
 }
 
 function actions(card) {

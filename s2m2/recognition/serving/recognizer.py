@@ -14,7 +14,7 @@ from s2m2.errors import InputError
 from s2m2.recognition.classifier import Answers, ImageClassifier
 from s2m2.recognition.serving.batching import Batcher
 from s2m2.recognition.serving.decoding import Photo, read_photo
-from s2m2.recognition.serving.limits import Limits
+from s2m2.recognition.serving.limits import CPU_BATCH, Limits
 from s2m2.recognition.serving.shared_model import ConflictError, SharedModel, Snapshot
 from s2m2.recognition.support import Label
 
@@ -51,10 +51,12 @@ class Recognizer:
         model = shared.current.model
         extractor = model.extractor()
         self._preprocessing = extractor.preprocessing
-        self._batcher = Batcher(extractor, limits.batch_size, limits.batch_wait)
+        on_cpu = next(extractor.network.parameters()).device.type == "cpu"
+        batch_size = limits.batch_size or (CPU_BATCH if on_cpu else model.batch_size)
+        self._batcher = Batcher(extractor, batch_size, limits.batch_wait)
         self._decoders = ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_DECODERS), thread_name_prefix="decode")
         self._changer = ThreadPoolExecutor(1, thread_name_prefix="change")
-        self._room = asyncio.Semaphore(AHEAD * limits.batch_size)
+        self._room = asyncio.Semaphore(AHEAD * batch_size)
 
     def close(self) -> None:
         """End the threads; what has not begun is dropped."""
