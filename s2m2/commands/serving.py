@@ -15,11 +15,7 @@ from s2m2.recipe import ServeConfig
 
 MAX_BACKLOG = 2048
 """Connections that the system keeps until they are accepted."""
-SHUTDOWN_SECONDS = 1
-"""That requests get to end after Ctrl-C."""
 
-KEEP_ALIVE_SECONDS = 75
-"""That a connection may be idle; a program that sends just when it is closed would see an error."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as of all commands."""
 
@@ -33,13 +29,14 @@ def serve_command(config: ServeConfig) -> None:
     try:
         import fastapi  # noqa: F401
         import python_multipart  # noqa: F401
-        import uvicorn
+        import uvicorn  # noqa: F401
     except ImportError as error:
         raise InputError(f"serve needs the extra serve, here {error.name}: pip install 's2m2[serve]'") from error
     from s2m2.recognition.classifier import ImageClassifier
     from s2m2.recognition.serving.access import access_for
     from s2m2.recognition.serving.app import create_app
     from s2m2.recognition.serving.limits import MEGA, Limits
+    from s2m2.recognition.serving.server import Server
     from s2m2.recognition.serving.shared_model import SharedModel, serving_lock
 
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # photos have a limit of their own
@@ -59,19 +56,10 @@ def serve_command(config: ServeConfig) -> None:
         shared = SharedModel(folder, model)
         console.print(f"Loading {folder} ...", markup=False, highlight=False, soft_wrap=True)
         model.extractor()
-        settings = uvicorn.Config(
-            create_app(shared, access, limits),
-            log_level="warning",
-            access_log=False,
-            ws="none",
-            server_header=False,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        )
         console.print(f"Serving {folder}: {_address(config.host, port, access.token)}   (Ctrl-C ends it)", markup=False, soft_wrap=True)
         sys.stdout.flush()
         try:
-            uvicorn.Server(settings).run(sockets=[listening])
+            Server(create_app(shared, access, limits)).run(sockets=[listening])
         except KeyboardInterrupt:
             atexit.register(os._exit, INTERRUPTED)  # all threads have ended by then; taking torch apart would take seconds
             raise

@@ -4,8 +4,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -72,6 +74,8 @@ ImageClassifier.extractor = lambda self, extractor=tiny_extractor(): extractor
 sys.exit(main(["serve", sys.argv[1], "--port", "0"]))
 """
 
+SLOW = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n\r\n--b\r\n"
+
 
 def test_ctrl_c_ends_it(folder: Path) -> None:
     root = Path(__file__).parents[2]
@@ -84,6 +88,10 @@ def test_ctrl_c_ends_it(folder: Path) -> None:
         address = lines[1].split(": ", 1)[1].split()[0]
         with urllib.request.urlopen(f"{address}health") as response:
             assert response.status == 200
-        process.send_signal(signal.SIGINT)
+        with socket.create_connection(("127.0.0.1", urlsplit(address).port)) as slow:  # a client that never ends its request
+            slow.sendall(SLOW)
+            time.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+            assert slow.recv(4096).startswith(b"HTTP/1.1 503 ")
         _, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (130, "s2m2 serve: interrupted; every correction is saved\n")

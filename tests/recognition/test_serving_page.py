@@ -11,11 +11,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-import uvicorn
 
 from s2m2.commands.serving import listen
 from s2m2.recognition.serving.access import access_for
 from s2m2.recognition.serving.app import create_app
+from s2m2.recognition.serving.server import Server
 from tests.recognition.serving_models import IMAGES, photo, save_colors, shared_colors, small_limits
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -80,7 +80,7 @@ def served(folder: Path, port: int = 0, token: str | None = None) -> Iterator[st
     with listen("127.0.0.1", port) as listening:
         port = listening.getsockname()[1]
         app = create_app(shared_colors(folder), access_for("127.0.0.1", port, token), small_limits())
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1))
+        server = Server(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

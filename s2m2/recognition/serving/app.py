@@ -1,5 +1,6 @@
 """The application: its page, and the REST interface that the page uses as any program may."""
 
+import io
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from s2m2 import __version__
 from s2m2.errors import InputError
 from s2m2.recognition.serving.access import Access
 from s2m2.recognition.serving.answers import Classes, Health, Predictions, Problem, Remove, Rename, classes_of, predictions_of
-from s2m2.recognition.serving.guard import Guard
+from s2m2.recognition.serving.guard import Guard, Running
 from s2m2.recognition.serving.limits import Limits
 from s2m2.recognition.serving.recognizer import Recognizer
 from s2m2.recognition.serving.shared_model import ConflictError, SharedModel, Snapshot
@@ -55,7 +56,8 @@ def create_app(shared: SharedModel, access: Access, limits: Limits) -> FastAPI:
         lifespan=lifespan,
         responses=PROBLEMS,
     )
-    app.add_middleware(Guard, access=access, limits=limits)
+    app.state.running = Running()
+    app.add_middleware(Guard, access=access, limits=limits, running=app.state.running)
     app.add_exception_handler(InputError, _problem(422))
     app.add_exception_handler(ConflictError, _problem(409))
     app.add_exception_handler(RequestValidationError, _wrong_body)
@@ -133,13 +135,16 @@ async def archive(request: Request) -> StreamingResponse:
     """The model's folder, for `s2m2 predict` or `ImageClassifier.load` elsewhere."""
     recognizer: Recognizer = request.app.state.recognizer
     file, name = await recognizer.archive(), FILE_NAME.sub("_", recognizer.shared.folder.resolve().name)
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
 
     async def chunks() -> AsyncIterator[bytes]:
         with file:
             while chunk := file.read(CHUNK):
                 yield chunk
 
-    return StreamingResponse(chunks(), media_type="application/zip", headers={"Content-Disposition": f'attachment; filename="{name}.zip"'})
+    headers = {"Content-Disposition": f'attachment; filename="{name}.zip"', "Content-Length": str(size)}
+    return StreamingResponse(chunks(), media_type="application/zip", headers=headers)
 
 
 @router.get("/health")

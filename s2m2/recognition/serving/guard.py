@@ -7,7 +7,8 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from fastapi import HTTPException
 from starlette.datastructures import Headers
@@ -38,11 +39,42 @@ DRAINED_BODIES = 2
 DRAIN_SECONDS = 5.0
 
 
+class Running:
+    """Requests that are being answered; the end of the server cuts them short, so that it never waits for a slow client."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._timeouts: set[asyncio.Timeout] = set()
+
+    def __len__(self) -> int:
+        return len(self._timeouts)
+
+    @asynccontextmanager
+    async def until(self, seconds: float | None) -> AsyncIterator[None]:
+        """A time limit that `end` brings forward; None: no other.
+
+        Raises:
+            TimeoutError: the time is over.
+        """
+        async with asyncio.timeout(seconds) as timeout:
+            self._timeouts.add(timeout)
+            try:
+                yield
+            finally:
+                self._timeouts.discard(timeout)
+
+    def end(self) -> None:
+        """Cut all requests short, now."""
+        self.ended = True
+        for timeout in list(self._timeouts):
+            timeout.reschedule(asyncio.get_running_loop().time())
+
+
 class Guard:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, access: Access, limits: Limits) -> None:
-        self.app, self.access, self.limits = app, access, limits
+    def __init__(self, app: ASGIApp, access: Access, limits: Limits, running: Running) -> None:
+        self.app, self.access, self.limits, self.running = app, access, limits, running
         self._waiting = 0
         self._seconds = 0.0  # that a request takes at present; with all of them waiting, that is how long their queue is
 
@@ -51,7 +83,14 @@ class Guard:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
-            await self._answer(scope, receive, _Response(send))
+            response, safe = _Response(send), scope["method"] in SAFE_METHODS
+            try:  # a download may take as long as its network needs
+                async with self.running.until(None if safe else self.limits.seconds):
+                    await self._answer(scope, receive, response)
+            except TimeoutError:
+                if not response.started:
+                    late = 504, f"this took longer than {self.limits.seconds:g} seconds"
+                    await response.problem(*((503, "the server is ending") if self.running.ended else late))
 
     async def _answer(self, scope: Scope, receive: Receive, response: "_Response") -> None:
         headers = Headers(scope=scope)
@@ -64,14 +103,14 @@ class Guard:
             await self._refuse(receive, response, 400 if length is None else 413, self._too_large())
         elif scope["method"] in SAFE_METHODS:
             await self.app(scope, receive, response)
-        elif self._waiting >= self.limits.max_waiting:
+        elif self._waiting >= self.limits.max_waiting or self.running.ended:
             again = (("Retry-After", str(min(max(math.ceil(self._seconds), 1), MAX_RETRY_SECONDS))),)
             await self._refuse(receive, response, 503, "too many requests wait already; send it again in a moment", again)
         else:
             await self._work(scope, receive, response)
 
     async def _work(self, scope: Scope, receive: Receive, response: "_Response") -> None:
-        """Let the application answer, within the limits of size and time."""
+        """Let the application answer a request with a body of limited size."""
         self._waiting += 1
         began, received = time.monotonic(), 0
 
@@ -84,11 +123,7 @@ class Guard:
             return message
 
         try:
-            async with asyncio.timeout(self.limits.seconds):
-                await self.app(scope, counted, response)
-        except TimeoutError:
-            if not response.started:
-                await response.problem(504, f"this took longer than {self.limits.seconds:g} seconds")
+            await self.app(scope, counted, response)
         finally:
             self._waiting -= 1
             self._seconds += SMOOTHING * (time.monotonic() - began - self._seconds)

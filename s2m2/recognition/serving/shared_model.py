@@ -123,14 +123,13 @@ class SharedModel:
             return self._current
 
     def archive(self) -> IO[bytes]:
-        """The folder as a zip file, at its start."""
+        """The folder as a zip file."""
         file = TemporaryFile()  # noqa: SIM115 (the response closes it)
         with self._changing, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted(self.folder.rglob("*")):
                 inside = path.relative_to(self.folder)
                 if path.is_file() and not any(part.startswith(".") for part in inside.parts):
                     archive.write(path, Path(self.folder.resolve().name) / inside)
-        file.seek(0)
         return file
 
     def _file_stamp(self) -> tuple[int, int, int]:
