@@ -53,6 +53,7 @@ def create_app(shared: SharedModel, access: Access, limits: Limits) -> FastAPI:
         description="Names photos after a few labeled ones of each class, and learns from corrections.",
         docs_url=None,  # their scripts come from another host
         redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False},
         lifespan=lifespan,
         responses=PROBLEMS,
     )

@@ -90,7 +90,8 @@ class Guard:
             except TimeoutError:
                 if not response.started:
                     late = 504, f"this took longer than {self.limits.seconds:g} seconds"
-                    await response.problem(*((503, "the server is ending") if self.running.ended else late))
+                    status, reason = (503, "the server is ending") if self.running.ended else late
+                    await response.problem(status, reason, (("Connection", "close"),))  # the rest of its body is of no use
 
     async def _answer(self, scope: Scope, receive: Receive, response: "_Response") -> None:
         headers = Headers(scope=scope)
