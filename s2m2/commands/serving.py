@@ -12,6 +12,7 @@ from PIL import Image
 from s2m2.console import console
 from s2m2.errors import InputError
 from s2m2.recipe import ServeConfig
+from s2m2.recognition.serving.limits import MEGA, Limits
 
 MAX_BACKLOG = 2048
 """Connections that the system keeps until they are accepted."""
@@ -35,18 +36,10 @@ def serve_command(config: ServeConfig) -> None:
     from s2m2.recognition.classifier import ImageClassifier
     from s2m2.recognition.serving.access import access_for
     from s2m2.recognition.serving.app import create_app
-    from s2m2.recognition.serving.limits import MEGA, Limits
     from s2m2.recognition.serving.server import Server
     from s2m2.recognition.serving.shared_model import SharedModel, serving_lock
 
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # photos have a limit of their own
-    limits = Limits(
-        max_bytes=round(config.max_megabytes * MEGA),
-        max_files=config.max_files,
-        max_pixels=round(config.max_megapixels * MEGA),
-        max_waiting=config.max_waiting,
-        seconds=config.timeout,
-    )
     access_for(config.host, config.port, config.token)  # before anything takes time
     folder = config.model.expanduser()
     model = ImageClassifier.load(folder, device=config.device)
@@ -59,10 +52,21 @@ def serve_command(config: ServeConfig) -> None:
         console.print(f"Serving {folder}: {_address(config.host, port, access.token)}   (Ctrl-C ends it)", markup=False, soft_wrap=True)
         sys.stdout.flush()
         try:
-            Server(create_app(shared, access, limits)).run(sockets=[listening])
+            Server(create_app(shared, access, limits_of(config))).run(sockets=[listening])
         except KeyboardInterrupt:
             atexit.register(os._exit, INTERRUPTED)  # all threads have ended by then; taking torch apart would take seconds
             raise
+
+
+def limits_of(config: ServeConfig) -> Limits:
+    """What a request may cost."""
+    return Limits(
+        max_bytes=round(config.max_megabytes * MEGA),
+        max_files=config.max_files,
+        max_pixels=round(config.max_megapixels * MEGA),
+        max_waiting=config.max_waiting,
+        seconds=config.timeout,
+    )
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -3,6 +3,7 @@
 import io
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -87,3 +88,11 @@ def local_access(token: str | None = None) -> Access:
 
 def small_limits(**changes: float) -> Limits:
     return Limits(**{"max_bytes": 400_000, "max_files": 4, "max_pixels": 1_000_000, **changes})  # type: ignore[arg-type]
+
+
+def images(*contents: bytes, name: str = "photo.png") -> list[tuple[str, tuple[str, bytes, str]]]:
+    return [("images", (name, content, "image/png")) for content in contents]
+
+
+def counts(answer: Any) -> dict[str, int]:
+    return {one["label"]: one["images"] for one in answer["classes"]}

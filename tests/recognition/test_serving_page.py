@@ -1,7 +1,6 @@
 """The page of `s2m2 serve` in a real browser: drop, see, correct, add a class, undo, restart; and no request to another host."""
 
 import os
-import shutil
 import socket
 import threading
 from base64 import b64encode
@@ -16,7 +15,7 @@ from s2m2.commands.serving import listen
 from s2m2.recognition.serving.access import access_for
 from s2m2.recognition.serving.app import create_app
 from s2m2.recognition.serving.server import Server
-from tests.recognition.serving_models import IMAGES, photo, save_colors, shared_colors, small_limits
+from tests.recognition.serving_models import IMAGES, photo, shared_colors, small_limits
 
 CHROMIUM = Path("/usr/bin/chromium")
 if not CHROMIUM.exists():
@@ -62,16 +61,6 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     context.close()
     assert hosts == {"127.0.0.1"}
     assert not errors
-
-
-@pytest.fixture(scope="module")
-def saved_colors(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_colors(tmp_path_factory.mktemp("models") / "colors")
-
-
-@pytest.fixture
-def folder(saved_colors: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(saved_colors, tmp_path / "colors"))
 
 
 @contextmanager

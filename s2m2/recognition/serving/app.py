@@ -21,9 +21,9 @@ from s2m2.recognition.serving.recognizer import Recognizer
 from s2m2.recognition.serving.shared_model import ConflictError, SharedModel, Snapshot
 from s2m2.recognition.serving.uploads import IMAGES, LABEL, MULTIPART, clean_label, upload_of
 
-PAGE_FILES = {"/": ("page.html", "text/html"), "/page.css": ("page.css", "text/css"), "/page.js": ("page.js", "text/javascript"),
-              "/icon.svg": ("icon.svg", "image/svg+xml")}  # fmt: skip
+PAGE_FILES = {"/": "page.html", **{f"/{name}": name for name in ("page.css", "page.js", "elements.js", "requests.js", "icon.svg")}}
 """Paths of the page and their files in this package; no path of a request is ever looked up on the disk."""
+KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 CHUNK = 2**18
 FILE_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 """What is replaced in the name of a download."""
@@ -63,8 +63,8 @@ def create_app(shared: SharedModel, access: Access, limits: Limits) -> FastAPI:
     app.add_exception_handler(ConflictError, _problem(409))
     app.add_exception_handler(RequestValidationError, _wrong_body)
     app.include_router(router)
-    for path, (name, kind) in PAGE_FILES.items():
-        app.add_api_route(path, _page_file(name, kind), include_in_schema=False)
+    for path, name in PAGE_FILES.items():
+        app.add_api_route(path, _page_file(name), include_in_schema=False)
     return app
 
 
@@ -159,7 +159,8 @@ def _classes(request: Request, snapshot: Snapshot | None = None) -> Classes:
     return classes_of(recognizer.shared, snapshot or recognizer.shared.current, recognizer.limits)
 
 
-def _page_file(name: str, kind: str) -> Callable[[], Awaitable[Response]]:
+def _page_file(name: str) -> Callable[[], Awaitable[Response]]:
+    kind = KINDS[name.rpartition(".")[2]]
     content = files("s2m2.recognition.serving").joinpath(name).read_bytes()
 
     async def give() -> Response:

@@ -1,74 +1,12 @@
-// The page of `s2m2 serve`. It asks this server only, and puts text into the page as text, never as HTML.
+// The page of `s2m2 serve`: photos on the left, classes on the right.
 
-const BATCH = 8, TOP = 5, SHOWN = 3, RETRIES = 30, RENAMED = 48, FILTER_FROM = 13, MAX_OTHERS = 3;
-const byId = (id) => document.getElementById(id);
+import { byId, complain, count, el, icon, percent, tell } from "./elements.js";
+import { ask, form, send } from "./requests.js";
+
+const BATCH = 8, TOP = 5, SHOWN = 3, RENAMED = 48, FILTER_FROM = 13, MAX_OTHERS = 3;
 const state = { classes: [], limits: { megabytes: 32, files: 64 }, version: -1, cards: [] };
 
-function el(tag, properties = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [key, value] of Object.entries(properties)) {
-    if (key in node) node[key] = value;
-    else node.setAttribute(key, value);
-  }
-  node.append(...children);
-  return node;
-}
-
-const count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 const fileName = (card) => card.file.name || "photo";
-
-function percent(probability) {
-  if (probability < 0.005) return "< 1\u00a0%";
-  if (probability >= 0.995 && probability < 1) return "> 99\u00a0%";
-  return `${Math.round(100 * probability)}\u00a0%`;
-}
-
-function tell(text, details = "") {
-  byId("status-text").textContent = text;
-  byId("status-details").textContent = details; // for screen readers: the cards show the same
-}
-
-function icon(name, title, onclick) {
-  const button = el("button", { type: "button", className: "plain icon", title, onclick }, byId(`icon-${name}`).content.cloneNode(true));
-  button.setAttribute("aria-label", title);
-  return button;
-}
-
-function complain(text) {
-  byId("alert").textContent = text;
-  byId("alert").hidden = !text;
-}
-
-// Requests
-
-async function ask(path, options = {}) {
-  for (let trial = 0; ; trial += 1) {
-    let response;
-    try {
-      response = await fetch(path, options);
-    } catch {
-      throw new Error("The server does not answer. Is `s2m2 serve` still running?");
-    }
-    if (response.status === 503 && trial < RETRIES) {
-      const seconds = Number(response.headers.get("Retry-After")) || 1;
-      await new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
-      continue;
-    }
-    const answer = await response.json().catch(() => ({}));
-    if (!response.ok) throw new Error(answer.detail || `The server answered ${response.status}.`);
-    return answer;
-  }
-}
-
-const send = (path, values) =>
-  ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(values) });
-
-function form(files, words = {}) {
-  const body = new FormData();
-  for (const file of files) body.append("images", file, "photo"); // what it is called here concerns nobody
-  for (const [key, value] of Object.entries(words)) body.append(key, value);
-  return { method: "POST", body };
-}
 
 // Photos
 
