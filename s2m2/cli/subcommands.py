@@ -12,6 +12,7 @@ from s2m2.recipe import (
     PredictConfig,
     PrepareConfig,
     ProfileConfig,
+    ServeConfig,
     SuggestConfig,
 )
 
@@ -219,6 +220,18 @@ COMMANDS = {
         config=ImportConfig,
         positional=("source",),
         interrupted="the same command begins again, with another output",
+    ),
+    "serve": Command(
+        summary="Name photos with a fitted model on a page in the browser, and for programs.",
+        usage="s2m2 serve MODEL [--SETTING VALUE ...]",
+        examples=(
+            ("s2m2 serve birds", "http://127.0.0.1:8000, this computer only"),
+            ("s2m2 serve birds --host 0.0.0.0", "for the network, with a token"),
+        ),
+        target="s2m2.commands.serving:serve_command",
+        config=ServeConfig,
+        positional=("model",),
+        interrupted="every correction is saved",
     ),
 }  # fmt: skip
 MAIN_COMMANDS = ("fit", "predict", "run", "evaluate", "settings")

@@ -141,7 +141,7 @@ def decode_image(image: ListedImage, size: int, fit: Fit = "squash") -> UInt8[np
         with image.open() as opened:
             if opened.format == "JPEG" and image.box is None:
                 _draft(opened, 2 * size)
-            rgb = _upright_rgb(opened, image.box)
+            rgb = upright_rgb(opened, image.box)
             if rgb.size != (size, size):
                 rgb = rgb.resize((size, size), RESAMPLING, _center_square(rgb.size) if fit == "crop" else None)
             return np.rot90(np.asarray(rgb), image.rot90)
@@ -159,7 +159,7 @@ def decode_reduced(image: ListedImage, size: int) -> UInt8[np.ndarray, "height w
         with image.open() as opened:
             if opened.format == "JPEG" and image.box is None:
                 _draft(opened, 2 * size)
-            return np.rot90(np.asarray(_upright_rgb(opened, image.box)), image.rot90)
+            return np.rot90(np.asarray(upright_rgb(opened, image.box)), image.rot90)
     except Exception as error:  # Pillow's exception for a damaged file depends on its format.
         raise _unreadable(image, error) from error
 
@@ -172,7 +172,7 @@ def decode_whole(image: ListedImage) -> UInt8[np.ndarray, "height width 3"]:
     """
     try:
         with image.open() as opened:
-            return np.rot90(np.asarray(_upright_rgb(opened, image.box)), image.rot90)
+            return np.rot90(np.asarray(upright_rgb(opened, image.box)), image.rot90)
     except Exception as error:  # Pillow's exception for a damaged file depends on its format.
         raise _unreadable(image, error) from error
 
@@ -182,7 +182,8 @@ def _draft(opened: Image.Image, size: int) -> None:
     opened.draft(None, (size, size))
 
 
-def _upright_rgb(opened: Image.Image, box: Box | None) -> Image.Image:
+def upright_rgb(opened: Image.Image, box: Box | None = None) -> Image.Image:
+    """An opened image as RGB, turned as its EXIF data say; the rules are those of `decode_image`."""
     opened.load()
     # The box is cut out first: it counts pixels as they are stored.
     part = opened if box is None else opened.crop(_inside(box, opened.size))

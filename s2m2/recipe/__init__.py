@@ -14,6 +14,7 @@ from s2m2.recipe.command_settings import (
     PredictConfig,
     PrepareConfig,
     ProfileConfig,
+    ServeConfig,
     SuggestConfig,
 )
 from s2m2.recipe.data import AugmentConfig, DataConfig
@@ -44,6 +45,7 @@ __all__ = [
     "ProfileConfig",
     "Recipe",
     "RuntimeConfig",
+    "ServeConfig",
     "SuggestConfig",
     "TrainingConfig",
     "ValidationConfig",

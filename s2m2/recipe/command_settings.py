@@ -1,4 +1,4 @@
-"""Settings of the commands besides training and evaluation: fit, predict, prepare, doctor, import, export, compare, profile, analyze."""
+"""Settings of the commands besides training and evaluation: fit, predict, suggest, serve, prepare, doctor, import, export, compare, ..."""
 
 import re
 from dataclasses import dataclass
@@ -11,9 +11,11 @@ from s2m2.recipe.ranges import (
     FromZeroBelowOne,
     ImageSize,
     IntFromTwo,
+    Megapixels,
     NonNegativeInt,
     OpenUnitInterval,
     PixelStep,
+    Port,
     PositiveFloat,
     PositiveInt,
     StoredSize,
@@ -351,3 +353,36 @@ class AnalyzeConfig:
         check_ranges(self, "analyze")
         rising = all(low < high for low, high in zip(self.epsilons, self.epsilons[1:], strict=False))
         check(rising, "analyze.epsilons", list(self.epsilons), "rising")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeConfig:
+    """A saved image classifier as a page and a REST interface."""
+
+    model: Path
+    """Folder of the model, as `s2m2 fit` or `ImageClassifier.save` wrote it. Corrections are saved into it."""
+    host: str = "127.0.0.1"
+    """Address to listen on. 127.0.0.1: this computer only; 0.0.0.0: every network of it. All but this computer needs a token."""
+    port: Port = 8000
+    """TCP port, up to 65535; 0: any free one."""
+    token: str | None = None
+    """Secret that every request must bring, 16 characters or more. null: none on this computer only, else a new one at each start."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Further host names under which the server is reached, such as that of a proxy before it."""
+    device: str | None = None
+    """Where the network runs, such as cuda. null: a GPU if there is one."""
+    max_megabytes: PositiveFloat = 32.0
+    """Size of a request, in millions of bytes."""
+    max_megapixels: Megapixels = 50.0
+    """Size of a photo, in millions of pixels, up to 175. Decoding takes up to 20 bytes of memory for each pixel; of large photos, one
+    is decoded at a time."""
+    max_files: PositiveInt = 64
+    """Photos in a request."""
+    max_waiting: PositiveInt = 128
+    """Requests at once; further ones are answered with 503 and come back later."""
+    timeout: PositiveFloat = 30.0
+    """Seconds for a request."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "")
+        check(bool(self.host.strip()), "host", repr(self.host), "an address of this computer, such as 127.0.0.1 or 0.0.0.0")

@@ -35,6 +35,8 @@ MixtureSize = Annotated[int, restricted_number_type("MixtureSize", int, [(">=", 
 PixelStep = Annotated[float, restricted_number_type("PixelStep", float, [(">", 0), ("<=", 255)]), "above 0 and up to 255"]
 Workers = Annotated[int, restricted_number_type("Workers", int, [(">=", 0), ("<=", 256)]), "from 0 to 256"]
 ContactImages = Annotated[int, restricted_number_type("ContactImages", int, [(">=", 0), ("<=", 100)]), "from 0 to 100"]
+Port = Annotated[int, restricted_number_type("Port", int, [(">=", 0), ("<=", 65535)]), "from 0 to 65535"]
+Megapixels = Annotated[float, restricted_number_type("Megapixels", float, [(">", 0), ("<=", 175)]), "above 0 and up to 175"]
 
 
 NUMBERS: Mapping[Any, tuple[type, str]] = {int: (Integral, "a whole number"), float: (Real, "a number"), bool: (bool, "true or false")}

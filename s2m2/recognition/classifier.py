@@ -405,6 +405,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         """
         labels = [support.labels[item] for item in support.active]
         classes = support.classes()
+        if len(classes) < 2:
+            raise InputError("this would leave one class only; two are needed at least")
         numbers = {label: way for way, label in enumerate(classes)}
         features, ways = support.features[support.active], [numbers[label] for label in labels if label is not None]
         built, reference = self._build(len(ways)), self._reference() if calibration is None else None
