@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 MEGA = 10**6
-CPU_BATCH = 8
-"""Larger batches are slower on a CPU, as their activations leave its caches."""
+CPU_BATCH = 4
+"""Larger batches are slower on a CPU (`benchmarks/reports/serving-2026-11-27.md`), and take more memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
