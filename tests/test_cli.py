@@ -198,7 +198,7 @@ def test_wrong_input_names_its_flag_and_leaves_nothing(
     ("arguments", "says"),
     [
         (["evalute"], "s2m2: no command evalute; did you mean evaluate?"),
-        (["bogus"], "s2m2: no command bogus; there are fit, predict, run, prepare, "),
+        (["bogus"], "s2m2: no command bogus; there are fit, predict, suggest, run, prepare, "),
         (["prepare", "somewhere"], "s2m2 prepare: needs --output"),
         (["prepare", "somewhere", "--outptu", "x"], "s2m2 prepare: no flag --outptu; did you mean --output?"),
         (["prepare", "a", "b", "--output", "c"], "s2m2 prepare: takes SOURCE, but was given a and b"),
