@@ -20,6 +20,8 @@ Stamp = tuple[str | int | Box | None, ...]
 Fit = Literal["squash", "crop"]
 RESAMPLING = Image.Resampling.BICUBIC
 """Pillow widens the filter to shrink, so nothing aliases; bicubic rings less at edges than Lanczos and blurs less than bilinear."""
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "TGA", "PCX")
+"""Formats of Pillow that are read, whatever the name of a file says. Never EPS or PostScript, for which Pillow starts Ghostscript."""
 HEIF_SUFFIXES = frozenset({".heic", ".heif"})
 """Of photos as phones of Apple write them, which Pillow reads with the help of another package."""
 SIXTEEN_BIT_MODES = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
@@ -44,7 +46,8 @@ class ImageFile:
         """The image, its pixels not read yet."""
         if self.path.suffix.lower() in HEIF_SUFFIXES:
             _register_heif()
-        return Image.open(self.path)
+            return Image.open(self.path, formats=("HEIF",))
+        return Image.open(self.path, formats=FORMATS)
 
     def stamp(self) -> Stamp:
         """Name, length and modification time of the file, box and rotation."""
@@ -98,7 +101,7 @@ class StoredImage:
         content = self.content.read(self.archive) if isinstance(self.content, Extent) else self.content
         if isinstance(content, np.ndarray) and content.ndim == 3:
             return Image.fromarray(content)
-        return Image.open(io.BytesIO(content if isinstance(content, bytes) else content.tobytes()))
+        return Image.open(io.BytesIO(content if isinstance(content, bytes) else content.tobytes()), formats=FORMATS)
 
     def stamp(self) -> Stamp:
         """Name of the image, length and modification time of the archive, box and rotation."""

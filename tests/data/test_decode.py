@@ -1,5 +1,6 @@
 """Decoding of image files of any kind to squares of RGB bytes."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +218,15 @@ def test_a_file_that_is_no_image_and_no_file_are_errors(tmp_path: Path) -> None:
             image_size(ImageFile(path=tmp_path / name))
         with pytest.raises(InputError, match=f"cannot read image .*{name}"):
             decode_image(ImageFile(path=tmp_path / name), 8)
+
+
+def test_postscript_that_is_named_png_starts_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow opens EPS by its content and starts Ghostscript for it."""
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    disguised = tmp_path / "x.png"
+    disguised.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    with pytest.raises(InputError, match=r"cannot read image .*x\.png: no image"):
+        decode_image(ImageFile(path=disguised), 8)
+    assert not (tmp_path / "started").exists()
