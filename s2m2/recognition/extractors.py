@@ -3,7 +3,7 @@
 import hashlib
 import importlib.util
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,13 +57,18 @@ class Extractor:
     loaded: LoadedBackbone | None = None
     """The run or export that it comes from."""
 
-    def __call__(self, images: Float[Tensor, "image 3 size size"]) -> Float32[Tensor, "image dim"]:
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    def __call__(self, images: Sequence[Float[Tensor, "3 size size"]]) -> Float32[Tensor, "image dim"]:
         """Features of normalized images, on the CPU."""
-        parameter = next(self.network.parameters())
+        together = CPU_IMAGES if self.device.type == "cpu" else len(images)
         with torch.inference_mode():
-            moved = images.to(parameter.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
-            pieces = moved.split(CPU_IMAGES) if parameter.device.type == "cpu" else (moved,)
-            return torch.cat([self.network(piece).float().cpu() for piece in pieces])
+            pieces = [torch.stack(tuple(images[start : start + together])) for start in range(0, len(images), together)]
+            features = [self.network(piece.to(self.device).contiguous(memory_format=torch.channels_last)).float() for piece in pieces]
+            return torch.cat(features).cpu()
 
     def to(self, device: torch.device | str) -> "Extractor":
         """The same, with its network moved to a device."""

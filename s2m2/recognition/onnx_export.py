@@ -278,7 +278,7 @@ def _check(file: Path, path: Path, model: "ImageClassifier", extractor: Extracto
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     for image in _check_images(model, extractor.preprocessing.resized):
         answers = session.run(OUTPUTS, {"image": image})
-        queries = model.query_scores(extractor(extractor.preprocessing(image)[None]))
+        queries = model.query_scores(extractor([extractor.preprocessing(image)]))
         probabilities = model.calibration_.probabilities(queries.scores)[0].numpy()
         expected = float(familiarity(queries, model.calibration_.temperature))
         limits = TOLERANCE, FAMILIARITY_TOLERANCE * max(abs(expected), 1)

@@ -1,6 +1,6 @@
 """From an image of any size to the input of a network: square, linear resize with antialiasing, center crop, normalization.
 
-Plain tensor operations with sizes that depend on the image alone, so that an ONNX file can hold the same.
+Plain operations with sizes that depend on the image alone, so that an ONNX file can hold the same.
 """
 
 from dataclasses import asdict, dataclass
@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float32, UInt8
+from PIL import Image
 from torch import Tensor
 
 from s2m2.data.decode import Fit
@@ -31,13 +31,20 @@ class Preprocessing:
 
     def __call__(self, image: UInt8[np.ndarray, "height width 3"]) -> Float32[Tensor, "3 size size"]:
         """One RGB image, normalized."""
-        values = torch.from_numpy(square(image, self.fit).copy()).permute(2, 0, 1)[None].float()
-        if values.shape[-2:] != (self.resized, self.resized):
-            # float, as Pillow's rounding between its two passes would be lost in an ONNX file
-            values = F.interpolate(values, size=(self.resized, self.resized), mode="bilinear", antialias=True, align_corners=False)
-        start = (self.resized - self.size) // 2
-        values = values[0, :, start : start + self.size, start : start + self.size].div(255)
-        return values.sub_(torch.tensor(self.mean)[:, None, None]).div_(torch.tensor(self.std)[:, None, None])
+        inside = slice((self.resized - self.size) // 2, (self.resized - self.size) // 2 + self.size)
+        values = np.stack([self._resize(channel)[inside, inside] for channel in np.moveaxis(square(image, self.fit), -1, 0)])
+        values /= 255
+        values -= np.array(self.mean, dtype=np.float32)[:, None, None]
+        values /= np.array(self.std, dtype=np.float32)[:, None, None]
+        return torch.from_numpy(values)
+
+    def _resize(self, channel: UInt8[np.ndarray, "height width"]) -> Float32[np.ndarray, "resized resized"]:
+        """Linear with antialiasing, in floats: rounding between Pillow's two passes would be lost in an ONNX file.
+
+        Pillow, not torch: threads of torch inside threads that read would hold up the network.
+        """
+        plane = Image.fromarray(channel.astype(np.float32))
+        return np.asarray(plane.resize((self.resized, self.resized), Image.Resampling.BILINEAR))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -58,7 +58,10 @@ class FeatureBatch:
 def feature_batches(
     images: Iterable[Any], extractor: Extractor, *, batch_size: int, keep: bool = False, threads: int | None = None
 ) -> Iterator[FeatureBatch]:
-    """Features of images in order, batch by batch; the next images are read while the network computes.
+    """Features of images in order, batch by batch.
+
+    While a GPU computes, the next images are read. A CPU does one after the other, each on all cores: side by side they would wait for
+    each other.
 
     Args:
         images: paths, Pillow images, arrays or tensors of one image each; consumed as needed, so a long list costs no memory.
@@ -66,21 +69,24 @@ def feature_batches(
         threads: that read; None: one per CPU core, up to 16.
     """
     workers = threads or min(os.cpu_count() or 1, MAX_THREADS)
+    ahead = batch_size + AHEAD * workers if extractor.device.type != "cpu" else 0
     reader = _Reader(extractor.preprocessing, keep)
+    numbered = enumerate(images)
     with ThreadPoolExecutor(workers, thread_name_prefix="read") as pool:
-        numbered = enumerate(images)
-        waiting: deque[Future[ReadImage]] = deque(
-            pool.submit(reader, image, number) for number, image in islice(numbered, batch_size + AHEAD * workers)
-        )
+        waiting: deque[Future[ReadImage]] = deque()
+
+        def read(count: int) -> None:
+            waiting.extend(pool.submit(reader, image, number) for number, image in islice(numbered, max(count, 0)))
+
         try:
+            read(batch_size)
             while waiting:
-                ready: list[ReadImage] = []
-                while waiting and len(ready) < batch_size:
-                    ready.append(waiting.popleft().result())
-                    waiting.extend(pool.submit(reader, image, number) for number, image in islice(numbered, 1))
+                ready = [waiting.popleft().result() for _ in range(min(batch_size, len(waiting)))]
+                read(ahead - len(waiting))
                 values = [image.values for image in ready if image.values is not None]
-                features = extractor(torch.stack(values)) if values else torch.empty(0, extractor.dim)
+                features = extractor(values) if values else torch.empty(0, extractor.dim)
                 yield FeatureBatch(images=tuple(_without_values(image) for image in ready), features=features)
+                read(batch_size - len(waiting))
         finally:
             pool.shutdown(cancel_futures=True)
 

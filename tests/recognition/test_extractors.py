@@ -23,7 +23,7 @@ def embedded() -> object:
 
 
 def test_the_embedded_backbone_needs_no_download_and_has_its_features(embedded: object) -> None:
-    features = embedded(torch.zeros(2, 3, 224, 224))  # type: ignore[operator]
+    features = embedded(list(torch.zeros(2, 3, 224, 224)))  # type: ignore[operator]
     assert features.shape == (2, 1280)
     assert (features >= 0).all()
     torch.testing.assert_close(features[0], features[1], rtol=1e-5, atol=1e-5)
@@ -120,7 +120,8 @@ def test_a_model_of_timm_brings_its_own_preprocessing(tmp_path: Path) -> None:
     config = model.pretrained_cfg
     assert extractor.preprocessing.mean == tuple(config["mean"])
     assert extractor.preprocessing.size == config["input_size"][-1]
-    assert extractor(torch.zeros(1, 3, extractor.preprocessing.size, extractor.preprocessing.size)).shape == (1, extractor.dim)
+    size = extractor.preprocessing.size
+    assert extractor([torch.zeros(3, size, size)]).shape == (1, extractor.dim)
 
 
 def test_batches_come_in_order_whatever_their_size_and_threads(tmp_path: Path) -> None:

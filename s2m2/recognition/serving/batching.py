@@ -6,7 +6,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-import torch
 from jaxtyping import Float32
 from torch import Tensor
 
@@ -70,7 +69,7 @@ class Batcher:
 
     def _compute(self, jobs: list[_Job]) -> None:
         try:
-            features = self._extractor(torch.stack([job.values for job in jobs]))
+            features = self._extractor([job.values for job in jobs])
         except Exception as error:  # the thread must live on: whoever waits raises it
             for job in jobs:
                 job.future.set_exception(error)
