@@ -32,6 +32,8 @@ REFERENCE_QUERIES = 5
 """Query images of a class in a task of the reference; all others of the class may be its labeled images."""
 REFERENCE_SCORES = 2400
 """Queries of all tasks of the reference together, about."""
+STRANGERS = 5
+"""Other classes beside those of a task, from which it is told how many strangers are caught."""
 MIN_TASKS = 6
 """Of each domain of the reference."""
 MAX_ITEMS = 400
@@ -57,8 +59,10 @@ class Calibration:
     """Quantiles, from the least to the greatest, of the familiarity of images of known classes; empty: not calibrated."""
     truth: Float64[Tensor, " level"]
     """Quantiles of the probability of the right class."""
+    strangers: Float64[Tensor, " stranger_level"]
+    """Quantiles of the familiarity of images of other classes, in tasks of the reference; empty: there is none."""
     reference: str
-    """What the reference is made of; empty: there is none."""
+    """What the reference is made of, and the size of its tasks; empty: there is none."""
     own: int
     """Own images that were left out in turn."""
 
@@ -74,6 +78,12 @@ class Calibration:
     def threshold(self, unknown: float) -> float:
         """The familiarity below which an image counts as unknown, so that this fraction of known ones is turned away."""
         return _quantile(self.familiarity, unknown) if self.calibrated and unknown > 0 else -math.inf
+
+    def caught(self, unknown: float) -> float | None:
+        """Fraction of images of similar other classes that count as unknown, as far as the reference tells; None: it does not."""
+        if not len(self.strangers) or not unknown:
+            return None
+        return float((self.strangers < self.threshold(unknown)).double().mean())
 
     def unknown(self, queries: QueryScores, fraction: float) -> Bool[Tensor, " image"]:
         """Whether each image is probably of none of the classes; `fraction` of known images may be turned away."""
@@ -94,9 +104,12 @@ class Calibration:
                 "The probabilities are not calibrated, and no image is called unknown: there is neither a reference of other classes nor "
                 f"{MIN_OWN} labeled images with others of their class."
             )
-        parts = [f"tasks of the same size from {self.reference}"] if self.reference else []
+        parts = [self.reference] if self.reference else []
         parts += [f"{self.own} labeled images, each scored without itself"] if self.own else []
-        turned = f" About {100 * unknown:g} % of images of the classes are turned away as unknown." if unknown > 0 else ""
+        turned, caught = "", self.caught(unknown)
+        if unknown > 0:
+            turned = f" About {100 * unknown:g} % of images of the classes are turned away as unknown"
+            turned += f", and {100 * caught:.0f} % of images of similar other classes." if caught is not None else "."
         return f"Calibrated on {' and '.join(parts)}.{turned}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -105,6 +118,7 @@ class Calibration:
             "temperature": self.temperature,
             "familiarity": self.familiarity.tolist(),
             "truth": self.truth.tolist(),
+            "strangers": self.strangers.tolist(),
             "reference": self.reference,
             "own": self.own,
         }
@@ -112,7 +126,7 @@ class Calibration:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Calibration":
         """The inverse of `to_dict`."""
-        quantiles = {key: torch.tensor(values[key], dtype=torch.float64) for key in ("familiarity", "truth")}
+        quantiles = {key: torch.tensor(values[key], dtype=torch.float64) for key in ("familiarity", "truth", "strangers")}
         return cls(temperature=values["temperature"], reference=values["reference"], own=values["own"], **quantiles)
 
 
@@ -145,13 +159,14 @@ def calibrate(
         reference: other classes; None: there are none.
         left_out: own images scored without themselves; None: every class has one image.
     """
-    parts = [_reference_part(counts, classifier, reference, seed)] if reference is not None else []
+    tasks = _reference_tasks(counts, classifier, reference, seed) if reference is not None else None
+    parts = [tasks.part] if tasks is not None else []
     own = left_out.where(counts[left_out.ways] >= MIN_SHOTS) if left_out is not None else None
     if own is not None and len(own.ways) >= (1 if parts else MIN_OWN):
         parts.append(_Part(queries=own.queries, ways=own.ways, weight=1.0))
     if not parts:
         empty = torch.empty(0, dtype=torch.float64)
-        return Calibration(temperature=1.0, familiarity=empty, truth=empty, reference="", own=0)
+        return Calibration(temperature=1.0, familiarity=empty, truth=empty, strangers=empty, reference="", own=0)
     temperature = _fit_temperature(parts)
     weights = torch.cat([torch.full((len(part.ways),), part.weight, dtype=torch.float64) for part in parts])
     truth = [(part.queries.scores / temperature).softmax(-1).gather(-1, part.ways[:, None])[:, 0] for part in parts]
@@ -159,44 +174,82 @@ def calibrate(
         temperature=temperature,
         familiarity=_weighted_quantiles(torch.cat([familiarity(part.queries, temperature) for part in parts]), weights),
         truth=_weighted_quantiles(torch.cat(truth), weights),
-        reference=reference.source if reference is not None else "",
+        strangers=_quantiles(familiarity(tasks.strangers, temperature)) if tasks is not None else torch.empty(0, dtype=torch.float64),
+        reference=tasks.description if tasks is not None else "",
         own=len(own.ways) if own is not None else 0,
     )
 
 
-def _reference_part(counts: Int64[Tensor, " class"], classifier: FewShotClassifier, reference: Reference, seed: int) -> _Part:
-    """Queries in tasks of the reference with as many classes and images a class as the user's, as far as it has them.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _ReferenceTasks:
+    """Scored tasks of the reference."""
+
+    part: _Part
+    """Queries of the classes of their tasks."""
+    strangers: QueryScores
+    """Queries of other classes."""
+    description: str
+    """Their size and what they are made of."""
+
+
+def _reference_tasks(counts: Int64[Tensor, " class"], classifier: FewShotClassifier, reference: Reference, seed: int) -> _ReferenceTasks:
+    """Tasks of the reference with as many classes and images a class as the user's, as far as it has them.
 
     Way 0 has the fewest labeled images in every task, so that all tasks of a domain are computed at once; which class it is, is random.
     """
-    members = reference.members()
-    domains = [[way for way, own in enumerate(reference.domains) if own == domain] for domain in sorted(set(reference.domains))]
-    generator = generator_for(seed, "calibration tasks")
-    images = min(len(one) for one in members)
+    domains = _large_enough(reference, len(counts), int(counts.max()) + REFERENCE_QUERIES)
+    images = min(len(one) for domain in domains for one in domain)
     queries = min(REFERENCE_QUERIES, images - 1)
-    sizes = _task_sizes(counts, min(len(domain) for domain in domains)).clamp_max(images - queries)
+    smallest = min(len(domain) for domain in domains)
+    strangers = min(STRANGERS, smallest // 3)
+    sizes = _task_sizes(counts, smallest - strangers).clamp_max(images - queries)
+    generator = generator_for(seed, "calibration tasks")
     number = max(MIN_TASKS, REFERENCE_SCORES // (len(sizes) * queries * len(domains)))
-    scored = [_domain_scores([members[way] for way in domain], sizes, queries, number, classifier, generator) for domain in domains]
+    wanted = [*sizes.tolist(), *[0] * strangers]
+    scored = [_domain_scores(domain, wanted, queries, number, classifier, generator) for domain in domains]
     total = number * len(domains) * len(sizes) * queries
-    return _Part(
-        queries=QueryScores.joined(scored),
-        ways=torch.arange(len(sizes)).repeat_interleave(queries).repeat(number * len(domains)),
-        weight=REFERENCE_WEIGHT / total,
+    fewest, most = int(sizes.min()), int(sizes.max())
+    shots, noun = f"{fewest}" if fewest == most else f"{fewest} to {most}", "image" if most == 1 else "images"
+    return _ReferenceTasks(
+        part=_Part(
+            queries=QueryScores.joined([known for known, _ in scored]),
+            ways=torch.arange(len(sizes)).repeat_interleave(queries).repeat(number * len(domains)),
+            weight=REFERENCE_WEIGHT / total,
+        ),
+        strangers=QueryScores.joined([strangers for _, strangers in scored]),
+        description=f"tasks of {len(sizes)} classes with {shots} {noun} each, from {reference.source}",
     )
+
+
+def _large_enough(reference: Reference, ways: int, images: int) -> list[list[Float32[Tensor, "_ dim"]]]:
+    """The classes of each domain, without those of too few images where enough others remain."""
+    members = reference.members()
+    domains = []
+    for domain in sorted(set(reference.domains)):
+        every = [one for one, own in zip(members, reference.domains, strict=True) if own == domain]
+        most = max(len(one) for one in every)
+        large = [one for one in every if len(one) >= min(images, most)]
+        domains.append(large if len(large) >= ways + STRANGERS else every)
+    return domains
 
 
 def _domain_scores(
     members: Sequence[Float32[Tensor, "_ dim"]],
-    sizes: Int64[Tensor, " way"],
+    wanted: Sequence[int],
     queries: int,
     number: int,
     classifier: FewShotClassifier,
     generator: torch.Generator,
-) -> QueryScores:
-    """Scores of the queries of some tasks with classes of one domain."""
+) -> tuple[QueryScores, QueryScores]:
+    """Scores of the queries of some tasks with classes of one domain, and of queries of other classes of it, the strangers.
+
+    Args:
+        wanted: labeled images of each class, 0 for those of strangers.
+    """
     support, query = [], []
+    sizes = torch.tensor([size for size in wanted if size])
     for _ in range(number):
-        for way, size in zip(torch.randperm(len(members), generator=generator).tolist(), sizes.tolist(), strict=False):
+        for way, size in zip(torch.randperm(len(members), generator=generator).tolist(), wanted, strict=False):
             order = torch.randperm(len(members[way]), generator=generator)
             query.append(members[way][order[:queries]])
             support.append(members[way][order[queries : queries + size]])
@@ -204,11 +257,13 @@ def _domain_scores(
     tasks = FewShotTasks(
         support=torch.cat(support).unflatten(0, (number, items)),
         labels=torch.arange(ways).repeat_interleave(sizes).expand(number, -1),
-        query=torch.cat(query).unflatten(0, (number, ways * queries)),
+        query=torch.cat(query).unflatten(0, (number, len(wanted) * queries)),
         ways=ways,
         shots=int(sizes[0]) if bool((sizes == sizes[0]).all()) else None,
     )
-    return score_queries(tasks, classifier, generator)
+    scored = score_queries(tasks, classifier, generator)
+    known = (torch.arange(len(wanted) * queries) < ways * queries).repeat(number)
+    return scored.where(known), scored.where(~known)
 
 
 def _task_sizes(counts: Int64[Tensor, " class"], classes: int) -> Int64[Tensor, " way"]:
@@ -246,6 +301,10 @@ def _weighted_quantiles(values: Float[Tensor, " image"], weights: Float64[Tensor
     levels = torch.linspace(0, 1, LEVELS, dtype=torch.float64)
     index = torch.searchsorted(cumulative, levels - 1e-12).clamp_max(len(values) - 1)
     return values[order][index].double()
+
+
+def _quantiles(values: Float[Tensor, " image"]) -> Float64[Tensor, " level"]:
+    return _weighted_quantiles(values, torch.ones(len(values), dtype=torch.float64))
 
 
 def _quantile(quantiles: Float64[Tensor, " level"], level: float) -> float:

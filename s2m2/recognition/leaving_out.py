@@ -27,6 +27,10 @@ class QueryScores:
     """(c - m) / (1 - m), where c is the cosine to the nearest class mean, and m the mean cosine between class means: 1 for an image that
     equals a class mean, 0 for one that is as far from all as they are from each other."""
 
+    def where(self, chosen: Bool[Tensor, " image"]) -> "QueryScores":
+        """Some of the images."""
+        return QueryScores(scores=self.scores[chosen], closeness=self.closeness[chosen])
+
     @classmethod
     def joined(cls, parts: "Sequence[QueryScores]") -> "QueryScores":
         """All images of some parts."""
@@ -45,8 +49,7 @@ class LeftOut:
 
     def where(self, chosen: Bool[Tensor, " image"]) -> "LeftOut":
         """Some of the images."""
-        queries = QueryScores(scores=self.queries.scores[chosen], closeness=self.queries.closeness[chosen])
-        return LeftOut(items=self.items[chosen], ways=self.ways[chosen], queries=queries)
+        return LeftOut(items=self.items[chosen], ways=self.ways[chosen], queries=self.queries.where(chosen))
 
 
 def score_queries(tasks: FewShotTasks, classifier: FewShotClassifier, generator: torch.Generator) -> QueryScores:
