@@ -76,7 +76,7 @@ class Estimate:
     accuracy: float
     """Of the most probable class, nothing turned away."""
     interval: Interval
-    chance: float
+    guessing: float
     """Accuracy of guessing one of all classes."""
     unknown: float
     """Fraction turned away as unknown."""
@@ -93,7 +93,7 @@ class Estimate:
             "accuracy": self.accuracy,
             "interval": [self.interval.low, self.interval.high],
             "interval_over": "classes" if self.interval.classes else "images",
-            "chance": self.chance,
+            "guessing": self.guessing,
             "unknown": self.unknown,
             "answered_accuracy": self.answered_accuracy,
             "set_size": self.set_size,
@@ -127,7 +127,7 @@ def estimate(images: LeftOutAnswers) -> Estimate:
         classes=len(np.unique(images.given)),
         accuracy=float(images.right.mean()),
         interval=accuracy_interval(images.right, images.given),
-        chance=1 / images.probabilities.shape[1],
+        guessing=1 / images.probabilities.shape[1],
         unknown=float(images.unknown.mean()),
         answered_accuracy=float(images.right[answered].mean()) if answered.any() else None,
         set_size=float(images.sizes.mean()),

@@ -58,10 +58,11 @@ class FitReport:
         """The answer in a sentence."""
         if self.estimate is None:
             return "How good it will be cannot be said: every class has a single image. Add a second image of each class."
-        one = self.estimate
+        one, checked = self.estimate, sum(record.checked > 0 for record in self.records)
+        which = "these classes" if checked == len(self.records) else f"the {checked} classes with several images"
         return (
-            f"About {percent(one.accuracy)} of new images of these classes will be named right "
-            f"(95 % interval {percent(one.interval.low)} to {percent(one.interval.high)}; guessing: {percent(one.chance)})."
+            f"About {percent(one.accuracy)} of new images of {which} will be named right "
+            f"(95 % interval {percent(one.interval.low)} to {percent(one.interval.high)}; guessing: {percent(one.guessing)})."
         )
 
     def steps(self) -> tuple[str, ...]:
@@ -81,7 +82,7 @@ class FitReport:
         fraction = self.estimate.answered_accuracy
         others = f"; of the others {percent(fraction)} are named right" if fraction is not None else ""
         turned = f"Turned away as unknown: {percent(self.estimate.unknown)} of them{others}."
-        sets = f"A set that holds the right class with 95 % probability has {self.estimate.set_size:.1f} classes on average."
+        sets = f"A set meant to hold the right class of 95 % of images has {self.estimate.set_size:.1f} classes on average."
         return tuple(sentence for sentence in (self.estimate.sentence(), low, turned, sets, self.calibration) if sentence)
 
     def text(self) -> str:

@@ -36,7 +36,7 @@ MIN_CURVE = 30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class ShownImage:
     """A small image on the page."""
 
     source: str
@@ -54,7 +54,7 @@ class ShownClass:
     percent: int | None
     """Left out images named right, of 100; None where nothing could be checked."""
     images: str
-    pictures: tuple[Picture, ...]
+    shown_images: tuple[ShownImage, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +63,11 @@ class Beside:
 
     title: str
     sentence: str
-    pictures: tuple[tuple[str, Picture], ...]
+    shown_images: tuple[tuple[str, ShownImage], ...]
     """Each with what stands above it."""
 
 
-class Pictures:
+class ShownImages:
     """Small images as data URIs, until the page is full."""
 
     def __init__(self, thumbnails: Sequence[bytes], names: Sequence[str]) -> None:
@@ -75,7 +75,7 @@ class Pictures:
         self.cut = False
         """Some did not fit."""
 
-    def __call__(self, item: int, alt: str) -> Picture:
+    def __call__(self, item: int, alt: str) -> ShownImage:
         """The image of an item; without its pixels where there is no room left."""
         content, source = self.thumbnails[item], ""
         if content and len(content) > self.left:
@@ -83,7 +83,7 @@ class Pictures:
         elif content:
             self.left -= len(content)
             source = jpeg_uri(content)
-        return Picture(source=source, name=Path(self.names[item]).name, alt=alt)
+        return ShownImage(source=source, name=Path(self.names[item]).name, alt=alt)
 
 
 def jpeg_uri(content: bytes) -> str:
@@ -97,8 +97,8 @@ def write_report_page(report: "FitReport", path: Path) -> Path:
     Raises:
         InputError: the file cannot be written.
     """
-    pictures = Pictures(report.support.thumbnails, report.support.names)
-    suspects, pairs, duplicates = _suspects(report, pictures), _pairs(report, pictures), _duplicates(report, pictures)
+    shown_images = ShownImages(report.support.thumbnails, report.support.names)
+    suspects, pairs, duplicates = _suspects(report, shown_images), _pairs(report, shown_images), _duplicates(report, shown_images)
     one = report.estimate
     page = template("fit.html.j2", "s2m2.recognition").render(
         title=f"How good will it be on {count(len(report.classes), 'class', 'classes')}?",
@@ -113,10 +113,10 @@ def write_report_page(report: "FitReport", path: Path) -> Path:
         more_pairs=max(0, len(report.pairs) - MAX_PAIRS),
         duplicates=duplicates,
         more_duplicates=max(0, len(report.duplicates) - MAX_DUPLICATES),
-        classes=_classes(report, pictures),
+        classes=_classes(report, shown_images),
         more_classes=max(0, len(report.classes) - MAX_CLASSES),
         curve=reliability(report.left_out) if report.left_out is not None and len(report.left_out) >= MIN_CURVE else None,
-        cut=pictures.cut,
+        cut=shown_images.cut,
         notes=report.notes,
     )
     return write_page(path, page)
@@ -150,11 +150,14 @@ def reliability(images: LeftOutAnswers) -> Plot:
         figure.set_size_inches(4.4, 3.2)
         draw_reliability(axes, rows, COLORS["blue"], f"{len(images):,} left out images: error {100 * error:.1f} %")
         frame_reliability(axes)
-    words = f"Fraction of left out images named right, by the probability of the named class; expected calibration error {error:.1%}."
+    words = (
+        f"Fraction of left out images named right, by the probability of the named class; expected calibration error {error:.1%}. "
+        "These images helped to set the temperature, so new images may fit a little less well."
+    )
     return Plot(title="Are the probabilities right?", description=words, figure=figure)
 
 
-def _classes(report: "FitReport", pictures: Pictures) -> list[ShownClass]:
+def _classes(report: "FitReport", shown_images: ShownImages) -> list[ShownClass]:
     items: dict[str, list[int]] = {}
     for item in report.support.active:
         items.setdefault(report.label(item), []).append(item)
@@ -167,25 +170,25 @@ def _classes(report: "FitReport", pictures: Pictures) -> list[ShownClass]:
                 verdict=f"{record.right} of {record.checked} named right" if record.checked else "not checked: a single image",
                 percent=round(100 * record.right / record.checked) if record.checked else None,
                 images=count(record.images, "image"),
-                pictures=tuple(pictures(item, f"labeled {name}") for item in items[name][:MAX_SHOWN]),
+                shown_images=tuple(shown_images(item, f"labeled {name}") for item in items[name][:MAX_SHOWN]),
             )
         )
     return shown
 
 
-def _pairs(report: "FitReport", pictures: Pictures) -> list[Beside]:
+def _pairs(report: "FitReport", shown_images: ShownImages) -> list[Beside]:
     shown = []
     for pair in report.pairs[:MAX_PAIRS]:
         first, second = (report.classes[way] for way in pair.classes)
         examples = [
-            (f"{label}, named {said}", pictures(item, f"{label}, named {said}"))
+            (f"{label}, named {said}", shown_images(item, f"{label}, named {said}"))
             for item, (label, said) in zip(pair.examples, ((first, second), (second, first)), strict=True)
             if item is not None
         ]
         if pair.examples[0] is not None and pair.examples[1] is None:
             others = [item for item in report.support.active if report.label(item) == second]
             nearest = most_similar(report.support.features, pair.examples[0], others)
-            examples.append((f"most similar {second}", pictures(nearest, f"the most similar image of {second}")))
+            examples.append((f"most similar {second}", shown_images(nearest, f"the most similar image of {second}")))
         shown.append(
             Beside(
                 title=f"{first} and {second}",
@@ -194,13 +197,13 @@ def _pairs(report: "FitReport", pictures: Pictures) -> list[Beside]:
                     for number, checked, one, other in zip(pair.counts, pair.checked, (first, second), (second, first), strict=True)
                     if number
                 ),
-                pictures=tuple(examples),
+                shown_images=tuple(examples),
             )
         )
     return shown
 
 
-def _suspects(report: "FitReport", pictures: Pictures) -> list[Beside]:
+def _suspects(report: "FitReport", shown_images: ShownImages) -> list[Beside]:
     shown = []
     for one in report.mislabeled[:MAX_SUSPECTS]:
         given, other = report.classes[one.given], report.classes[one.other]
@@ -208,16 +211,16 @@ def _suspects(report: "FitReport", pictures: Pictures) -> list[Beside]:
             Beside(
                 title=Path(report.support.names[one.item]).name,
                 sentence=f"{given}: {_percent(one.given_probability)}, {other}: {_percent(one.other_probability)}",
-                pictures=(
-                    (f"labeled {given}", pictures(one.item, f"in doubt, labeled {given}")),
-                    (f"most similar {other}", pictures(one.nearest, f"the most similar image of {other}")),
+                shown_images=(
+                    (f"labeled {given}", shown_images(one.item, f"in doubt, labeled {given}")),
+                    (f"most similar {other}", shown_images(one.nearest, f"the most similar image of {other}")),
                 ),
             )
         )
     return shown
 
 
-def _duplicates(report: "FitReport", pictures: Pictures) -> list[Beside]:
+def _duplicates(report: "FitReport", shown_images: ShownImages) -> list[Beside]:
     shown = []
     for one in report.duplicates[:MAX_DUPLICATES]:
         labels = [report.label(item) for item in one.items]
@@ -226,7 +229,7 @@ def _duplicates(report: "FitReport", pictures: Pictures) -> list[Beside]:
             Beside(
                 title=labels[0] if labels[0] == labels[1] else f"{labels[0]} and {labels[1]}",
                 sentence=f"{names[0]} and {names[1]}",
-                pictures=tuple((label, pictures(item, f"labeled {label}")) for label, item in zip(labels, one.items, strict=True)),
+                shown_images=tuple((label, shown_images(item, f"labeled {label}")) for label, item in zip(labels, one.items, strict=True)),
             )
         )
     return shown
