@@ -3,7 +3,7 @@
     python -m benchmarks.make_reference CUB_200_2011 cifar100
 
 Base classes of both only, so that their novel classes, and every other dataset, can test what is calibrated on it. The images are not
-in the file: 1,280 rounded numbers each, from which no image can be made again.
+in the file: 1,280 rounded numbers of each.
 """
 
 import argparse
