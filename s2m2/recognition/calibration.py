@@ -45,7 +45,7 @@ MIN_OWN = 20
 LEVELS = 501
 """Quantiles that are kept."""
 LOG_PROBABILITY_WEIGHT = 0.1
-"""Of the log-probability in the familiarity, chosen on base classes of CUB and CIFAR-FS."""
+"""Of the log-probability in the familiarity, chosen on base classes of CUB and CIFAR-FS (benchmarks/reports/recognition_settings)."""
 SEARCH_RANGE = 8.0
 """The temperature is searched within a factor of exp(SEARCH_RANGE) around the scale of the scores."""
 
