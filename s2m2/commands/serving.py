@@ -25,7 +25,7 @@ def serve_command(config: ServeConfig) -> None:
     """Serve until Ctrl-C.
 
     Raises:
-        InputError: the extra is missing; there is no model, or it is served already; the port is in use.
+        InputError: the extra is missing; there is no model, or another process uses it; the port is in use.
     """
     try:
         import fastapi  # noqa: F401
@@ -34,16 +34,17 @@ def serve_command(config: ServeConfig) -> None:
     except ImportError as error:
         raise InputError(f"serve needs the extra serve, here {error.name}: pip install 's2m2[serve]'") from error
     from s2m2.recognition.classifier import ImageClassifier
+    from s2m2.recognition.locking import model_lock
     from s2m2.recognition.serving.access import access_for
     from s2m2.recognition.serving.app import create_app
     from s2m2.recognition.serving.server import Server
-    from s2m2.recognition.serving.shared_model import SharedModel, serving_lock
+    from s2m2.recognition.serving.shared_model import SharedModel
 
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # photos have a limit of their own
     access_for(config.host, config.port, config.token)  # before anything takes time
     folder = config.model.expanduser()
-    model = ImageClassifier.load(folder, device=config.device)
-    with listen(config.host, config.port) as listening, serving_lock(folder):
+    with listen(config.host, config.port) as listening, model_lock(folder):
+        model = ImageClassifier.load(folder, device=config.device)  # inside the lock: nobody changes it between reading and serving
         port = listening.getsockname()[1]
         access = access_for(config.host, port, config.token, config.allowed_hosts)
         shared = SharedModel(folder, model)

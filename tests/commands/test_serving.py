@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from s2m2.cli import main
-from s2m2.recognition.serving.shared_model import serving_lock
+from s2m2.recognition.locking import model_lock
 from tests.recognition.serving_models import save_colors
 
 
@@ -46,16 +46,16 @@ def test_wrong_settings_are_named(folder: Path, capsys: pytest.CaptureFixture[st
     assert says in complaint(capsys, folder, *arguments)
 
 
-def test_a_port_in_use_a_model_served_already_and_no_model_are_named(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_port_in_use_a_model_in_use_and_no_model_are_named(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
         assert f"--port {port} is in use by another program; --port 0 takes any free one" in complaint(capsys, folder, "--port", port)
-    with serving_lock(folder):
-        assert f"{folder} is served already; stop that one, or copy the folder" in complaint(capsys, folder, "--port", 0)
+    with model_lock(folder):
+        assert f"{folder} is in use by another process (serve or fit); wait for it or stop it, or copy the folder" in complaint(
+            capsys, folder, "--port", 0
+        )
     assert f"there is no model folder {tmp_path / 'none'}" in complaint(capsys, tmp_path / "none")
 
 

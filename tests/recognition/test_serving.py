@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from s2m2.errors import InputError
 from s2m2.recognition import ImageClassifier
 from s2m2.recognition.serving.app import create_app
-from s2m2.recognition.serving.shared_model import LOCK, SharedModel, serving_lock
+from s2m2.recognition.serving.shared_model import SharedModel
 from tests.recognition.serving_models import (
     IMAGES,
     ORIGIN,
@@ -168,16 +168,6 @@ def test_what_another_program_wrote_is_not_overwritten(client: TestClient, folde
         "another program has changed the model's folder; start `s2m2 serve` again",
     )
     assert "Rouge" in ImageClassifier.load(folder).classes_
-
-
-def test_a_folder_is_served_once_at_a_time(folder: Path) -> None:
-    with serving_lock(folder):
-        with pytest.raises(InputError, match="colors is served already; stop that one, or copy the folder"), serving_lock(folder):
-            pass
-        assert (folder / LOCK).exists()
-    assert not (folder / LOCK).exists()
-    with serving_lock(folder):
-        pass
 
 
 def test_a_model_of_features_is_refused(tmp_path: Path) -> None:

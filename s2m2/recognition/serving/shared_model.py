@@ -2,8 +2,7 @@
 
 import threading
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from tempfile import TemporaryFile
 from typing import IO
 
 import torch
-from filelock import FileLock, Timeout
 from jaxtyping import Float32
 from torch import Tensor
 
@@ -23,8 +21,6 @@ from s2m2.recognition.saving import MODEL
 from s2m2.recognition.serving.decoding import Photo
 from s2m2.recognition.support import Change, Label, Support
 
-LOCK = ".serve.lock"
-"""In the folder of a model that is served."""
 NAME = "photo from the page or the interface"
 """Of images learned while serving: what a file was called elsewhere is nobody's business here."""
 
@@ -48,29 +44,6 @@ class Snapshot:
         """What undo would take back, in words."""
         changes = self.model.support_.changes
         return changes[-1].action if changes else None
-
-
-@contextmanager
-def serving_lock(folder: Path) -> Iterator[None]:
-    """Refuse a second server on a folder: each would overwrite what the other has learned. The lock ends with its process.
-
-    Raises:
-        InputError: another one has it.
-    """
-    lock = FileLock(folder / LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise InputError(f"{folder} is served already; stop that one, or copy the folder") from error
-    except (OSError, NotImplementedError):
-        yield  # a disk without locks, or one that takes no changes either
-        return
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # before the release, so that no other process's lock is removed
-            (folder / LOCK).unlink()
-        lock.release()
 
 
 class SharedModel:
