@@ -22,6 +22,8 @@ TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
 TOKEN_BYTES = 24
 OPEN_PATHS = ("/health",)
 """What answers without a token."""
+LINKED_PATHS = ("/", *OPEN_PATHS)
+"""What a page of another site may link to, or ask for in vain."""
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 COOKIE_SECONDS = 30 * 24 * 3600
 
@@ -56,6 +58,8 @@ class Access:
             return Refusal(status=421, reason="this server is not known under that host name; --allowed_hosts takes further names")
         if method not in SAFE_METHODS and not _of_own_page(headers, host):
             return Refusal(status=403, reason="requests from pages of other sites are refused")
+        if method in SAFE_METHODS and path not in LINKED_PATHS and headers.get("sec-fetch-site") == "cross-site":
+            return Refusal(status=403, reason="requests from pages of other sites are refused; open the page first")
         if path not in OPEN_PATHS and not self._is_token(self._sent_token(headers)):
             reason = "a token is needed: open the address that `s2m2 serve` printed, or send `Authorization: Bearer TOKEN`"
             return Refusal(status=401, reason=reason, headers=(("WWW-Authenticate", "Bearer"),))

@@ -1,6 +1,5 @@
 """The application: its page, and the REST interface that the page uses as any program may."""
 
-import io
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,7 +14,7 @@ from s2m2 import __version__
 from s2m2.errors import InputError
 from s2m2.recognition.serving.access import Access
 from s2m2.recognition.serving.answers import Classes, Health, Predictions, Problem, Remove, Rename, classes_of, predictions_of
-from s2m2.recognition.serving.guard import Guard, Running
+from s2m2.recognition.serving.guard import ARCHIVE, Guard, Running
 from s2m2.recognition.serving.limits import Limits
 from s2m2.recognition.serving.recognizer import Recognizer
 from s2m2.recognition.serving.shared_model import ConflictError, SharedModel, Snapshot
@@ -24,7 +23,6 @@ from s2m2.recognition.serving.uploads import IMAGES, LABEL, MULTIPART, clean_lab
 PAGE_FILES = {"/": "page.html", **{f"/{name}": name for name in ("page.css", "page.js", "elements.js", "requests.js", "icon.svg")}}
 """Paths of the page and their files in this package; no path of a request is ever looked up on the disk."""
 KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-CHUNK = 2**18
 FILE_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 """What is replaced in the name of a download."""
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -131,21 +129,13 @@ async def thumbnail(request: Request, digest: str) -> Response:
     return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
 
 
-@router.get("/model.zip", response_class=StreamingResponse, responses={200: {"content": {"application/zip": {}}}})
+@router.get(ARCHIVE, response_class=StreamingResponse, responses={200: {"content": {"application/zip": {}}}})
 async def archive(request: Request) -> StreamingResponse:
     """The model's folder, for `s2m2 predict` or `ImageClassifier.load` elsewhere."""
     recognizer: Recognizer = request.app.state.recognizer
-    file, name = await recognizer.archive(), FILE_NAME.sub("_", recognizer.shared.folder.resolve().name)
-    size = file.seek(0, io.SEEK_END)
-    file.seek(0)
-
-    async def chunks() -> AsyncIterator[bytes]:
-        with file:
-            while chunk := file.read(CHUNK):
-                yield chunk
-
-    headers = {"Content-Disposition": f'attachment; filename="{name}.zip"', "Content-Length": str(size)}
-    return StreamingResponse(chunks(), media_type="application/zip", headers=headers)
+    packed, name = await recognizer.archive(), FILE_NAME.sub("_", recognizer.shared.folder.resolve().name)
+    headers = {"Content-Disposition": f'attachment; filename="{name}.zip"', "Content-Length": str(packed.size)}
+    return StreamingResponse(packed.chunks(), media_type="application/zip", headers=headers)
 
 
 @router.get("/health")

@@ -5,13 +5,14 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import IO, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from s2m2.errors import InputError
 from s2m2.recognition.classifier import Answers, ImageClassifier
+from s2m2.recognition.serving.archive import Archive
 from s2m2.recognition.serving.batching import Batcher
 from s2m2.recognition.serving.decoding import Photo, read_photo
 from s2m2.recognition.serving.limits import CPU_BATCH, Limits
@@ -114,8 +115,8 @@ class Recognizer:
 
         return await self._change(lambda: self.shared.change(undone))
 
-    async def archive(self) -> IO[bytes]:
-        """The model's folder as a zip file."""
+    async def archive(self) -> Archive:
+        """The model as a zip file."""
         return await self._change(self.shared.archive)
 
     async def _read(self, file: Read, *, keep: bool) -> tuple[Photo, Tensor] | str:

@@ -1,13 +1,10 @@
 """A saved model that many requests read and some change: each change makes another model, saves it, and takes the place of the old one."""
 
 import threading
-import zipfile
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO
 
 import torch
 from jaxtyping import Float32
@@ -18,6 +15,7 @@ from s2m2.errors import InputError
 from s2m2.recognition.classifier import ImageClassifier
 from s2m2.recognition.extractors import FEATURES
 from s2m2.recognition.saving import MODEL
+from s2m2.recognition.serving.archive import Archive, packed
 from s2m2.recognition.serving.decoding import Photo
 from s2m2.recognition.support import Change, Label, Support
 
@@ -61,6 +59,7 @@ class SharedModel:
         self._current = _snapshot(model, 0)
         self._changing = threading.Lock()
         self._stamp = self._file_stamp()
+        self._archive: tuple[tuple[int, int, int], Archive] | None = None
 
     @property
     def current(self) -> Snapshot:
@@ -95,15 +94,18 @@ class SharedModel:
             self._current = _snapshot(model, before.version + 1)
             return self._current
 
-    def archive(self) -> IO[bytes]:
-        """The folder as a zip file."""
-        file = TemporaryFile()  # noqa: SIM115 (the response closes it)
-        with self._changing, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in sorted(self.folder.rglob("*")):
-                inside = path.relative_to(self.folder)
-                if path.is_file() and not any(part.startswith(".") for part in inside.parts):
-                    archive.write(path, Path(self.folder.resolve().name) / inside)
-        return file
+    def archive(self) -> Archive:
+        """The model as a zip file, packed once for all downloads of the same state.
+
+        Raises:
+            InputError: a file of the model is a link.
+        """
+        with self._changing:
+            stamp = self._file_stamp()
+            if self._archive is None or self._archive[0] != stamp:
+                self._archive = None  # its file ends with the last download of it
+                self._archive = stamp, packed(self.folder)
+            return self._archive[1]
 
     def _file_stamp(self) -> tuple[int, int, int]:
         try:
