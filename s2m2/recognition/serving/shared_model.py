@@ -66,24 +66,29 @@ class SharedModel:
         """The model as it is now. Take it once for an answer, as the next moment may bring another."""
         return self._current
 
-    def learn(self, photos: Sequence[Photo], features: Float32[Tensor, "image dim"], label: Label) -> Snapshot:
+    def learn(self, photos: Sequence[Photo], features: Float32[Tensor, "image dim"], label: Label, version: int | None = None) -> Snapshot:
         """Photos with their right label, new or that of a class; those that the model has already are moved to it, in one change."""
 
         def learned(model: ImageClassifier) -> ImageClassifier:
             support = _with_photos(model.support_, photos, features, label)
             return model if support is model.support_ else model._fitted(support)
 
-        return self.change(learned)
+        return self.change(learned, version)
 
-    def change(self, make: Callable[[ImageClassifier], ImageClassifier]) -> Snapshot:
+    def change(self, make: Callable[[ImageClassifier], ImageClassifier], version: int | None = None) -> Snapshot:
         """Change a copy of the model, save it and put it in the place of the current one; if anything fails, nothing has changed.
+
+        Args:
+            version: that the model must have; None: any.
 
         Raises:
             InputError: the change is not possible, or cannot be saved.
-            ConflictError: another program has changed the folder.
+            ConflictError: the model has another version, or another program has changed the folder.
         """
         with self._changing:
             before = self._current
+            if version not in (None, before.version):
+                raise ConflictError(f"the model has changed: it has version {before.version}, not {version}; look at it again")
             model = make(copy(before.model))
             if model.support_ is before.model.support_:
                 return before
@@ -106,6 +111,10 @@ class SharedModel:
                 self._archive = None  # its file ends with the last download of it
                 self._archive = stamp, packed(self.folder)
             return self._archive[1]
+
+    def close(self) -> None:
+        """Let go of the zip file."""
+        self._archive = None
 
     def _file_stamp(self) -> tuple[int, int, int]:
         try:
