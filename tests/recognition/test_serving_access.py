@@ -113,5 +113,5 @@ def test_a_server_answers_to_its_own_names(host: str, header: str, answers: bool
 
 @pytest.mark.parametrize("token", ["", "short", "with space in the middle", "ümlaut-ümlaut-ümlaut", 'quote"quote"quote"quote'])
 def test_weak_tokens_are_refused(token: str) -> None:
-    with pytest.raises(InputError, match="--token must have 16 to 128 letters, digits, - or _"):
+    with pytest.raises(InputError, match="--token or S2M2_TOKEN must have 16 to 128 letters, digits, - or _"):
         access_for("127.0.0.1", 8000, token)

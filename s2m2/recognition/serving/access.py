@@ -100,7 +100,7 @@ def access_for(host: str, port: int, token: str | None, names: tuple[str, ...] =
         InputError: the token is easy to guess, or not fit for a header.
     """
     if token is not None and not TOKEN.fullmatch(token):
-        raise InputError("--token must have 16 to 128 letters, digits, - or _; left out, a good one is made")
+        raise InputError("--token or S2M2_TOKEN must have 16 to 128 letters, digits, - or _; left out, a good one is made")
     local = is_loopback(host)
     known = {*LOOPBACK, host.lower(), *(name.lower() for name in names)}
     if not local:

@@ -88,16 +88,16 @@ function drawCard(card) {
   const top = el("div", { className: "top" }, el("div", {}, el("p", { className: "file", title: fileName(card) }, fileName(card)), answerLine(card)), close);
   const rest = el("div", { className: "rest" });
   if (prediction) rest.append(bars(prediction), ...setLine(prediction), actions(card));
-  const article = el("article", { className: "card" }, picture(card), el("div", { className: "body" }, top, rest));
+  const article = el("article", { className: "card" }, imageOf(card), el("div", { className: "body" }, top, rest));
   article.classList.toggle("unknown", Boolean(prediction?.unknown));
   article.classList.toggle("waiting", !prediction && !card.error);
   article.setAttribute("aria-label", fileName(card));
   card.node.replaceChildren(article);
 }
 
-function picture(card) {
+function imageOf(card) {
   const image = el("img", { src: card.url, alt: "", decoding: "async" });
-  const frame = el("div", { className: "picture" }, image);
+  const frame = el("div", { className: "image" }, image);
   image.onerror = () => frame.replaceChildren("no preview");
   return frame;
 }
