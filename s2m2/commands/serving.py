@@ -17,6 +17,9 @@ from s2m2.recognition.serving.limits import MEGA, Limits
 MAX_BACKLOG = 2048
 """Connections that the system keeps until they are accepted."""
 
+VARIABLE = "S2M2_TOKEN"
+"""Of the environment; holds the token."""
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as of all commands."""
 
@@ -25,7 +28,7 @@ def serve_command(config: ServeConfig) -> None:
     """Serve until Ctrl-C.
 
     Raises:
-        InputError: the extra is missing; there is no model, or it is served already; the port is in use.
+        InputError: the extra is missing; there is no model, or another process uses it; the port is in use.
     """
     try:
         import fastapi  # noqa: F401
@@ -34,18 +37,20 @@ def serve_command(config: ServeConfig) -> None:
     except ImportError as error:
         raise InputError(f"serve needs the extra serve, here {error.name}: pip install 's2m2[serve]'") from error
     from s2m2.recognition.classifier import ImageClassifier
+    from s2m2.recognition.locking import model_lock
     from s2m2.recognition.serving.access import access_for
     from s2m2.recognition.serving.app import create_app
     from s2m2.recognition.serving.server import Server
-    from s2m2.recognition.serving.shared_model import SharedModel, serving_lock
+    from s2m2.recognition.serving.shared_model import SharedModel
 
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # photos have a limit of their own
-    access_for(config.host, config.port, config.token)  # before anything takes time
+    token = token_of(config)
+    access_for(config.host, config.port, token)  # before anything takes time
     folder = config.model.expanduser()
-    model = ImageClassifier.load(folder, device=config.device)
-    with listen(config.host, config.port) as listening, serving_lock(folder):
+    with listen(config.host, config.port) as listening, model_lock(folder):
+        model = ImageClassifier.load(folder, device=config.device)  # inside the lock: nobody changes it between reading and serving
         port = listening.getsockname()[1]
-        access = access_for(config.host, port, config.token, config.allowed_hosts)
+        access = access_for(config.host, port, token, config.allowed_hosts)
         shared = SharedModel(folder, model)
         console.print(f"Loading {folder} ...", markup=False, highlight=False, soft_wrap=True)
         model.extractor()
@@ -56,6 +61,11 @@ def serve_command(config: ServeConfig) -> None:
         except KeyboardInterrupt:
             atexit.register(os._exit, INTERRUPTED)  # all threads have ended by then; taking torch apart would take seconds
             raise
+
+
+def token_of(config: ServeConfig) -> str | None:
+    """The token that is asked for: a flag is shown to every user of the computer by `ps`, a variable of the environment is not."""
+    return os.environ.get(VARIABLE) or None if config.token is None else config.token
 
 
 def limits_of(config: ServeConfig) -> Limits:

@@ -2,6 +2,8 @@
 
 import io
 import math
+import threading
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +24,10 @@ RESAMPLING = Image.Resampling.BICUBIC
 """Pillow widens the filter to shrink, so nothing aliases; bicubic rings less at edges than Lanczos and blurs less than bilinear."""
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "TGA", "PCX")
 """Formats of Pillow that are read, whatever the name of a file says. Never EPS or PostScript, for which Pillow starts Ghostscript."""
+JPEG_KINDS = ("JPEG", "MPO")
+"""Pillow's names of a JPEG; of one that says that further images follow, as cameras and phones write them, it is MPO."""
+HUGE_PIXELS, ONE_HUGE = 32 * 10**6, threading.Lock()
+"""Decoding an image with more pixels takes up to 20 bytes of memory for each of them: one at a time in a process."""
 HEIF_SUFFIXES = frozenset({".heic", ".heif"})
 """Of photos as phones of Apple write them, which Pillow reads with the help of another package."""
 SIXTEEN_BIT_MODES = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
@@ -142,12 +148,13 @@ def decode_image(image: ListedImage, size: int, fit: Fit = "squash") -> UInt8[np
     """
     try:
         with image.open() as opened:
-            if opened.format == "JPEG" and image.box is None:
+            if opened.format in JPEG_KINDS and image.box is None:
                 _draft(opened, 2 * size)
-            rgb = upright_rgb(opened, image.box)
-            if rgb.size != (size, size):
-                rgb = rgb.resize((size, size), RESAMPLING, _center_square(rgb.size) if fit == "crop" else None)
-            return np.rot90(np.asarray(rgb), image.rot90)
+            with _turn(opened):
+                rgb = upright_rgb(opened, image.box)
+                if rgb.size != (size, size):
+                    rgb = rgb.resize((size, size), RESAMPLING, _center_square(rgb.size) if fit == "crop" else None)
+                return np.rot90(np.asarray(rgb), image.rot90)
     except Exception as error:  # Pillow's exception for a damaged file depends on its format.
         raise _unreadable(image, error) from error
 
@@ -160,9 +167,10 @@ def decode_reduced(image: ListedImage, size: int) -> UInt8[np.ndarray, "height w
     """
     try:
         with image.open() as opened:
-            if opened.format == "JPEG" and image.box is None:
+            if opened.format in JPEG_KINDS and image.box is None:
                 _draft(opened, 2 * size)
-            return np.rot90(np.asarray(upright_rgb(opened, image.box)), image.rot90)
+            with _turn(opened):
+                return np.rot90(np.asarray(upright_rgb(opened, image.box)), image.rot90)
     except Exception as error:  # Pillow's exception for a damaged file depends on its format.
         raise _unreadable(image, error) from error
 
@@ -174,7 +182,7 @@ def decode_whole(image: ListedImage) -> UInt8[np.ndarray, "height width 3"]:
         InputError: the file is no image, is damaged or cut short, or has floating-point pixels.
     """
     try:
-        with image.open() as opened:
+        with image.open() as opened, _turn(opened):
             return np.rot90(np.asarray(upright_rgb(opened, image.box)), image.rot90)
     except Exception as error:  # Pillow's exception for a damaged file depends on its format.
         raise _unreadable(image, error) from error
@@ -183,6 +191,11 @@ def decode_whole(image: ListedImage) -> UInt8[np.ndarray, "height width 3"]:
 def _draft(opened: Image.Image, size: int) -> None:
     """Let a large JPEG be decoded at a fraction of its size, but at `size` pixels at least on both sides."""
     opened.draft(None, (size, size))
+
+
+def _turn(opened: Image.Image) -> AbstractContextManager[object]:
+    """What to hold while an image is decoded: huge ones take turns, others wait for nothing."""
+    return ONE_HUGE if opened.width * opened.height > HUGE_PIXELS else nullcontext()
 
 
 def upright_rgb(opened: Image.Image, box: Box | None = None) -> Image.Image:

@@ -366,7 +366,8 @@ class ServeConfig:
     port: Port = 8000
     """TCP port, up to 65535; 0: any free one."""
     token: str | None = None
-    """Secret that every request must bring, 16 characters or more. null: none on this computer only, else a new one at each start."""
+    """Secret that every request must bring, 16 characters or more. null: that of the environment variable S2M2_TOKEN; without it none on
+    this computer only, else a new one at each start."""
     allowed_hosts: tuple[str, ...] = ()
     """Further host names under which the server is reached, such as that of a proxy before it."""
     device: str | None = None

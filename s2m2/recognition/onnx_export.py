@@ -296,7 +296,7 @@ def _check_images(model: "ImageClassifier", resized: int) -> Iterator[UInt8[np.n
     """Small copies of labeled images, and random images that are larger and smaller than the network's, wide, high and square."""
     thumbnails = [content for content in model.support_.thumbnails if content]
     for content in thumbnails[:: max(len(thumbnails) // MAX_THUMBNAILS, 1)][:MAX_THUMBNAILS]:
-        yield np.asarray(Image.open(BytesIO(content)).convert("RGB"))
+        yield np.asarray(Image.open(BytesIO(content), formats=("JPEG",)).convert("RGB"))
     generator = numpy_generator_for(0, "onnx")
     edge, half, double = resized, resized // 2 + 1, 2 * resized
     for shape in ((edge, edge), (1, 1), (3, 50), (double, edge + 1), (half, 3 * edge), (edge + 1, double)):

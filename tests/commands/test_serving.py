@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from s2m2.cli import main
-from s2m2.recognition.serving.shared_model import serving_lock
+from s2m2.commands.serving import token_of
+from s2m2.recipe import ServeConfig
+from s2m2.recognition.locking import model_lock
 from tests.recognition.serving_models import save_colors
 
 
@@ -36,7 +38,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         (["--host", "no such host"], "--host no such host is no address of this computer"),
         (["--host", ""], "--host is '', but must be an address of this computer, such as 127.0.0.1 or 0.0.0.0"),
         (["--port", "70000"], "--port is 70000, but must be from 0 to 65535"),
-        (["--token", "short"], "--token must have 16 to 128 letters, digits, - or _; left out, a good one is made"),
+        (["--token", "short"], "--token or S2M2_TOKEN must have 16 to 128 letters, digits, - or _; left out, a good one is made"),
         (["--max_megapixels", "500"], "--max_megapixels is 500.0, but must be above 0 and up to 175"),
         (["--prot", "1"], "no flag --prot; did you mean --port?"),
     ],
@@ -46,17 +48,36 @@ def test_wrong_settings_are_named(folder: Path, capsys: pytest.CaptureFixture[st
     assert says in complaint(capsys, folder, *arguments)
 
 
-def test_a_port_in_use_a_model_served_already_and_no_model_are_named(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_port_in_use_a_model_in_use_and_no_model_are_named(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
         assert f"--port {port} is in use by another program; --port 0 takes any free one" in complaint(capsys, folder, "--port", port)
-    with serving_lock(folder):
-        assert f"{folder} is served already; stop that one, or copy the folder" in complaint(capsys, folder, "--port", 0)
+    with model_lock(folder):
+        assert f"{folder} is in use by another process (serve or fit); wait for it or stop it, or copy the folder" in complaint(
+            capsys, folder, "--port", 0
+        )
     assert f"there is no model folder {tmp_path / 'none'}" in complaint(capsys, tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("flag", "variable", "token"), [(None, "v" * 20, "v" * 20), ("f" * 20, "v" * 20, "f" * 20), (None, "", None), (None, None, None)]
+)
+def test_the_token_may_come_from_the_environment(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, flag: str | None, variable: str | None, token: str | None
+) -> None:
+    monkeypatch.delenv("S2M2_TOKEN", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("S2M2_TOKEN", variable)
+    assert token_of(ServeConfig(model=folder, token=flag)) == token
+
+
+def test_a_weak_token_from_the_environment_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("S2M2_TOKEN", "short")
+    assert "--token or S2M2_TOKEN must have 16 to 128" in complaint(capsys, folder)
 
 
 @pytest.mark.parametrize("module", ["fastapi", "uvicorn", "python_multipart"])

@@ -1,6 +1,9 @@
 """Decoding of image files of any kind to squares of RGB bytes."""
 
 import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s2m2.data.decode import ImageFile, decode_image, image_size
+from s2m2.data import decode
+from s2m2.data.decode import ImageFile, decode_image, decode_reduced, decode_whole, image_size
 from s2m2.errors import InputError
 from tests.data.files import noise_image
 
@@ -230,3 +234,39 @@ def test_postscript_that_is_named_png_starts_no_program(tmp_path: Path, monkeypa
     with pytest.raises(InputError, match=r"cannot read image .*x\.png: no image"):
         decode_image(ImageFile(path=disguised), 8)
     assert not (tmp_path / "started").exists()
+
+
+def test_a_jpeg_with_a_second_image_is_decoded_at_a_fraction_of_its_size(tmp_path: Path) -> None:
+    first = noise_image(640, 640)
+    first.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[first])
+    with ImageFile(path=tmp_path / "a.jpg").open() as opened:
+        assert opened.format == "MPO"
+    assert decode_reduced(ImageFile(path=tmp_path / "a.jpg"), 16).shape == (80, 80, 3)
+
+
+@pytest.mark.parametrize(("limit", "most"), [(63, 1), (64, 4)])
+def test_threads_decode_one_huge_image_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, most: int) -> None:
+    noise_image(8, 8).save(tmp_path / "a.png")
+    inside, seen, counting = 0, [], threading.Lock()
+    together = threading.Barrier(most)
+
+    def slow(opened: Image.Image, box: object = None) -> Image.Image:
+        nonlocal inside
+        with counting:
+            inside += 1
+            seen.append(inside)
+        together.wait(10)  # most of them are here at once
+        time.sleep(0.02)
+        with counting:
+            inside -= 1
+        return opened.convert("RGB")
+
+    monkeypatch.setattr(decode, "HUGE_PIXELS", limit)
+    monkeypatch.setattr(decode, "upright_rgb", slow)
+    image = ImageFile(path=tmp_path / "a.png")
+    with ThreadPoolExecutor(4) as threads:
+        calls = [threads.submit(decode_whole, image), threads.submit(decode_reduced, image, 4)]
+        calls += [threads.submit(decode_image, image, 4), threads.submit(decode_whole, image)]
+        for call in calls:
+            call.result()
+    assert max(seen) == most

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from s2m2.errors import InputError
 from s2m2.recognition import ImageClassifier
 from s2m2.recognition.serving.app import create_app
-from s2m2.recognition.serving.shared_model import LOCK, SharedModel, serving_lock
+from s2m2.recognition.serving.shared_model import SharedModel
 from tests.recognition.serving_models import (
     IMAGES,
     ORIGIN,
@@ -100,6 +100,39 @@ def test_classes_are_renamed_merged_and_removed(client: TestClient) -> None:
     assert counts(client.post("/classes/remove", json={"label": "Green"}).json()) == {"Red": IMAGES, "Blue": IMAGES}
 
 
+def test_a_change_of_another_version_is_refused(client: TestClient) -> None:
+    before = client.post("/corrections", files=images(photo("White", 7)), data={"label": "White", "version": "0"}).json()
+    assert before["version"] == 1
+    for response in (
+        client.post("/corrections", files=images(photo("White", 8)), data={"label": "White", "version": "0"}),
+        client.post("/undo", json={"version": 0}),
+        client.post("/classes/rename", json={"label": "White", "name": "Snow", "version": 0}),
+        client.post("/classes/remove", json={"label": "White", "version": 0}),
+    ):
+        assert response.status_code == 409
+        assert response.json()["detail"] == "the model has changed: it has version 1, not 0; look at it again"
+    assert client.get("/classes").json() == before
+    wrong = client.post("/corrections", files=images(photo("White", 8)), data={"label": "White", "version": "x"})
+    assert (wrong.status_code, wrong.json()["detail"]) == (422, "version must be a whole number, as the last answer had it")
+    assert client.post("/undo", json={"version": 1}).json()["version"] == 2
+
+
+def test_classes_of_any_name_are_corrected_renamed_and_removed(tmp_path: Path) -> None:
+    long, spaced, apart = "r" * 120, " Green  one", "Ble\u0301"  # the accent apart, as macOS writes names of folders
+    shared = shared_colors(save_colors(tmp_path / "names", {"Red": long, "Green": spaced, "Blue": apart}))
+    with TestClient(create_app(shared, local_access(), small_limits()), base_url=ORIGIN) as client:
+        for number, (text, label) in enumerate(
+            [(long, long), (spaced, spaced), ("Green one", spaced), (apart, apart), ("Bl\u00e9", apart)]
+        ):
+            before = counts(client.get("/classes").json())
+            after = client.post("/corrections", files=images(photo("White", number)), data={"label": text}).json()
+            assert counts(after) == {**before, label: before[label] + 1}
+        new = client.post("/corrections", files=images(photo("White", 9)), data={"label": " Ne\u0301w  one "}).json()
+        assert counts(new)["N\u00e9w one"] == 1
+        assert long in counts(client.post("/classes/rename", json={"label": "N\u00e9w one", "name": long}).json())
+        assert apart not in counts(client.post("/classes/remove", json={"label": "Bl\u00e9"}).json())
+
+
 def test_whole_numbers_stay_whole_numbers(tmp_path: Path) -> None:
     shared = shared_colors(save_colors(tmp_path / "numbers", {"Red": 1, "Green": 2, "Blue": 10}))
     with TestClient(create_app(shared, local_access(), small_limits()), base_url=ORIGIN) as client:
@@ -168,16 +201,6 @@ def test_what_another_program_wrote_is_not_overwritten(client: TestClient, folde
         "another program has changed the model's folder; start `s2m2 serve` again",
     )
     assert "Rouge" in ImageClassifier.load(folder).classes_
-
-
-def test_a_folder_is_served_once_at_a_time(folder: Path) -> None:
-    with serving_lock(folder):
-        with pytest.raises(InputError, match="colors is served already; stop that one, or copy the folder"), serving_lock(folder):
-            pass
-        assert (folder / LOCK).exists()
-    assert not (folder / LOCK).exists()
-    with serving_lock(folder):
-        pass
 
 
 def test_a_model_of_features_is_refused(tmp_path: Path) -> None:

@@ -52,6 +52,13 @@ def test_pages_of_other_sites_are_refused(steady: TestClient, headers: dict[str,
         assert steady.get("/classes", headers=headers).status_code == steady.get("/health", headers=headers).status_code == 421
 
 
+def test_pages_of_other_sites_may_link_to_the_page_alone(steady: TestClient) -> None:
+    headers = {"sec-fetch-site": "cross-site"}
+    assert steady.get("/", headers=headers).status_code == 200
+    for path in ("/model.zip", "/classes", "/openapi.json", "/thumbnails/x"):
+        assert steady.get(path, headers=headers).status_code == 403
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -79,7 +86,7 @@ def test_a_token_is_asked_for_where_there_is_one(saved_colors: Path, headers: An
 def test_the_printed_address_signs_a_browser_in(shared: SharedModel) -> None:
     with TestClient(create_app(shared, local_access(TOKEN), small_limits()), base_url=ORIGIN, follow_redirects=False) as client:
         assert client.get("/?token=wrong-token-of-24-char").status_code == 401
-        signed = client.get(f"/?token={TOKEN}")
+        signed = client.get(f"/?token={TOKEN}", headers={"sec-fetch-site": "cross-site"})  # a link in a letter
         assert (signed.status_code, signed.headers["location"]) == (303, "./")
         assert "HttpOnly; SameSite=Lax" in signed.headers["set-cookie"]
         assert client.get("/").status_code == client.get("/classes").status_code == 200
@@ -106,5 +113,5 @@ def test_a_server_answers_to_its_own_names(host: str, header: str, answers: bool
 
 @pytest.mark.parametrize("token", ["", "short", "with space in the middle", "ümlaut-ümlaut-ümlaut", 'quote"quote"quote"quote'])
 def test_weak_tokens_are_refused(token: str) -> None:
-    with pytest.raises(InputError, match="--token must have 16 to 128 letters, digits, - or _"):
+    with pytest.raises(InputError, match="--token or S2M2_TOKEN must have 16 to 128 letters, digits, - or _"):
         access_for("127.0.0.1", 8000, token)

@@ -1,14 +1,18 @@
 """`s2m2 serve` and input that is meant to do harm: one line, and nothing on the disk."""
 
+import io
 import json
 import struct
 import zlib
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
+from s2m2.recognition.serving.decoding import decode
 from tests.recognition.serving_models import (
     counts,
     images,
@@ -23,9 +27,17 @@ def png(width: int, height: int, *chunks: tuple[bytes, bytes], depth: int = 8, c
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
+def mpo(edge: int) -> bytes:
+    """A JPEG with a second image after it, as phones write them; to Pillow a format of its own."""
+    buffer, first = io.BytesIO(), Image.new("RGB", (edge, edge), (200, 40, 40))
+    first.save(buffer, "MPO", save_all=True, append_images=[first])
+    return buffer.getvalue()
+
+
 ZEROS = zlib.compress(bytes(50_000_000), 9)
 END = (b"IEND", b"")
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
+SCANS = b"\xff\xda\x00\x02" * 300 + b"\xff\xd9"
 FORMATS = "it is no JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
 
 
@@ -44,7 +56,8 @@ FORMATS = "it is no JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
         (png(1100, 1000, (b"IDAT", ZEROS), END), "a photo may have 1 megapixels; it has 1,100 x 1,000"),
         (png(10, 10, (b"zTXt", b"a\x00\x00" + ZEROS), (b"IDAT", zlib.compress(bytes(310))), END), "it is damaged: "),
         (png(10, 10, (b"IDAT", zlib.compress(bytes(20))), END), "it is damaged: "),
-        (b"\xff\xd8" + photo("Red", kind="JPEG")[2:-2] + b"\xff\xda\x00\x02" * 300 + b"\xff\xd9", "it has more than 200 scans"),
+        (b"\xff\xd8" + photo("Red", kind="JPEG")[2:-2] + SCANS, "it has more than 200 scans"),
+        (mpo(60) + SCANS, "it has more than 200 scans"),
     ],
     ids=lambda value: value[:24] if isinstance(value, str) else "",
 )
@@ -56,6 +69,11 @@ def test_hostile_files_are_refused_in_a_line(steady: TestClient, saved_colors: P
         assert response.json()["detail"].startswith(says)
         assert "\n" not in response.json()["detail"]
     assert sorted(saved_colors.iterdir()) == before
+
+
+def test_a_large_jpeg_with_a_second_image_is_decoded_at_a_fraction_of_its_size() -> None:
+    with ExitStack() as held:
+        assert decode(mpo(640), 1_000_000, 16, held).shape == (80, 80, 3)
 
 
 def test_a_bad_photo_among_good_ones_does_not_stop_them(steady: TestClient) -> None:

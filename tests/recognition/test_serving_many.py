@@ -1,12 +1,15 @@
 """Many requests to `s2m2 serve` at once, slow ones, failing ones, and changes in between."""
 
 import asyncio
+import time
+from pathlib import Path
 
 import httpx2 as httpx
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from s2m2.recognition import ImageClassifier
 from s2m2.recognition.serving.app import create_app
 from s2m2.recognition.serving.limits import CPU_BATCH
 from s2m2.recognition.serving.shared_model import SharedModel
@@ -53,6 +56,32 @@ def test_a_request_that_takes_too_long_is_ended(shared: SharedModel) -> None:
     responses = answers_of(create_app(shared, local_access(), small_limits(seconds=0.2)), 2)
     assert [one.status_code for one in responses] == [504, 504]
     assert responses[0].json()["detail"] == "this took longer than 0.2 seconds"
+
+
+def test_a_change_that_has_begun_is_made_and_one_that_waited_too_long_never(
+    shared: SharedModel, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = ImageClassifier.save
+
+    def slow(self: ImageClassifier, folder: Path, *, overwrite: bool = False) -> None:
+        time.sleep(1)
+        save(self, folder, overwrite=overwrite)
+
+    monkeypatch.setattr(ImageClassifier, "save", slow)
+    app = create_app(shared, local_access(), small_limits(seconds=0.5))
+
+    async def both() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app=app)
+        async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url=ORIGIN, timeout=60) as client:
+            calls = [client.post("/corrections", files=images(photo("White", seed)), data={"label": f"Class {seed}"}) for seed in (1, 2)]
+            done = await asyncio.gather(*calls)
+            await asyncio.sleep(1.2)  # what was not cancelled would be made now
+            return done
+
+    done = sorted(asyncio.run(both()), key=lambda one: one.status_code)
+    assert [one.status_code for one in done] == [200, 504]
+    assert done[0].json()["version"] == shared.current.version == 1
+    assert len(ImageClassifier.load(folder).classes_) == 4
 
 
 def test_a_failing_network_fails_its_requests_alone(shared: SharedModel) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -171,6 +172,20 @@ def test_classes_are_renamed_removed_and_brought_back(context: BrowserContext, f
         expect(page.get_by_role("alert")).to_contain_text("Blue cannot be removed: two classes are needed at least")
         page.get_by_role("button", name="Undo").click()
         expect(class_line(page, markup)).to_have_count(1)
+
+
+def test_undo_takes_back_only_what_the_page_shows(context: BrowserContext, folder: Path) -> None:
+    with served(folder) as address:
+        page = opened(context, address)
+        page.get_by_role("button", name="Remove Red").click()
+        expect(page.locator("#change")).to_contain_text("Red")
+        renamed = Request(f"{address}classes/rename", b'{"label": "Blue", "name": "Azure"}', {"Content-Type": "application/json"})
+        urlopen(renamed).close()  # someone else
+        page.get_by_role("button", name="Undo").click()
+        expect(page.get_by_role("alert")).to_contain_text("the model has changed: it has version 2, not 1; look at it again")
+        expect(class_line(page, "Azure")).to_have_count(1)
+        page.get_by_role("button", name="Undo").click()
+        expect(class_line(page, "Blue")).to_have_count(1)
 
 
 def test_files_that_are_no_photos_are_said_and_the_model_is_downloaded(context: BrowserContext, folder: Path) -> None:

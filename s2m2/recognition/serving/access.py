@@ -22,6 +22,8 @@ TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
 TOKEN_BYTES = 24
 OPEN_PATHS = ("/health",)
 """What answers without a token."""
+LINKED_PATHS = ("/", *OPEN_PATHS)
+"""What a page of another site may link to, or ask for in vain."""
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 COOKIE_SECONDS = 30 * 24 * 3600
 
@@ -56,6 +58,8 @@ class Access:
             return Refusal(status=421, reason="this server is not known under that host name; --allowed_hosts takes further names")
         if method not in SAFE_METHODS and not _of_own_page(headers, host):
             return Refusal(status=403, reason="requests from pages of other sites are refused")
+        if method in SAFE_METHODS and path not in LINKED_PATHS and headers.get("sec-fetch-site") == "cross-site":
+            return Refusal(status=403, reason="requests from pages of other sites are refused; open the page first")
         if path not in OPEN_PATHS and not self._is_token(self._sent_token(headers)):
             reason = "a token is needed: open the address that `s2m2 serve` printed, or send `Authorization: Bearer TOKEN`"
             return Refusal(status=401, reason=reason, headers=(("WWW-Authenticate", "Bearer"),))
@@ -96,7 +100,7 @@ def access_for(host: str, port: int, token: str | None, names: tuple[str, ...] =
         InputError: the token is easy to guess, or not fit for a header.
     """
     if token is not None and not TOKEN.fullmatch(token):
-        raise InputError("--token must have 16 to 128 letters, digits, - or _; left out, a good one is made")
+        raise InputError("--token or S2M2_TOKEN must have 16 to 128 letters, digits, - or _; left out, a good one is made")
     local = is_loopback(host)
     known = {*LOOPBACK, host.lower(), *(name.lower() for name in names)}
     if not local:

@@ -69,18 +69,24 @@ class Classes(BaseModel):
     classes: list[ClassSummary]
     last_change: str | None = Field(description="What undo would take back.")
     calibration: str = Field(description="What the probabilities are worth.")
-    version: int
+    version: int = Field(description="Changes of the model since the server started.")
     limits: RequestLimits
 
 
-class Rename(BaseModel):
+class Change(BaseModel):
+    """A change of the model."""
+
+    version: int | None = Field(default=None, description="Of the model that is meant; if it has another one, nothing changes (409).")
+
+
+class Rename(Change):
     """Another name for a class; that of another class merges the two."""
 
     label: LabelField
     name: str | int
 
 
-class Remove(BaseModel):
+class Remove(Change):
     """A class to forget."""
 
     label: LabelField

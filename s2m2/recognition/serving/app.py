@@ -1,6 +1,5 @@
 """The application: its page, and the REST interface that the page uses as any program may."""
 
-import io
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,17 +13,16 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from s2m2 import __version__
 from s2m2.errors import InputError
 from s2m2.recognition.serving.access import Access
-from s2m2.recognition.serving.answers import Classes, Health, Predictions, Problem, Remove, Rename, classes_of, predictions_of
-from s2m2.recognition.serving.guard import Guard, Running
+from s2m2.recognition.serving.answers import Change, Classes, Health, Predictions, Problem, Remove, Rename, classes_of, predictions_of
+from s2m2.recognition.serving.guard import ARCHIVE, Guard, Running
 from s2m2.recognition.serving.limits import Limits
 from s2m2.recognition.serving.recognizer import Recognizer
 from s2m2.recognition.serving.shared_model import ConflictError, SharedModel, Snapshot
-from s2m2.recognition.serving.uploads import IMAGES, LABEL, MULTIPART, clean_label, upload_of
+from s2m2.recognition.serving.uploads import IMAGES, LABEL, MULTIPART, VERSION, upload_of
 
 PAGE_FILES = {"/": "page.html", **{f"/{name}": name for name in ("page.css", "page.js", "elements.js", "requests.js", "icon.svg")}}
 """Paths of the page and their files in this package; no path of a request is ever looked up on the disk."""
 KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-CHUNK = 2**18
 FILE_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 """What is replaced in the name of a download."""
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -33,9 +31,11 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     413: {"model": Problem, "description": "Too large, or too many photos."},
     422: {"model": Problem, "description": "Something in the request is wrong."},
     503: {"model": Problem, "description": "Too many requests wait; `Retry-After` says when to come back."},
-    504: {"model": Problem, "description": "It took too long."},
+    504: {"model": Problem, "description": "It took too long; nothing has changed."},
 }
-CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "The model is not in a state for this."}}
+CONFLICT: dict[int | str, dict[str, Any]] = {
+    409: {"model": Problem, "description": "The model is not in a state for this, or has another version."}
+}
 
 
 def create_app(shared: SharedModel, access: Access, limits: Limits) -> FastAPI:
@@ -74,7 +74,9 @@ router = APIRouter()
 def _form_schema(*words: str) -> dict[str, Any]:
     """OpenAPI of a form with photos and words."""
     photos = {"type": "array", "items": {"type": "string", "format": "binary"}, "description": "One or more photos."}
-    texts = {word: {"type": "string"} for word in words}
+    texts: dict[str, Any] = {word: {"type": "string"} for word in words}
+    if words:
+        texts[VERSION] = {"type": "integer", "description": "Of the model that is meant; if it has another one, nothing changes (409)."}
     schema = {"type": "object", "required": [IMAGES, *words], "properties": {IMAGES: photos, **texts}}
     return {"requestBody": {"required": True, "content": {MULTIPART: {"schema": schema}}}}
 
@@ -101,25 +103,26 @@ async def correct(request: Request) -> Classes:
     """Learn the right label of photos: that of a class, or a new one, which adds a class."""
     recognizer: Recognizer = request.app.state.recognizer
     async with upload_of(request, recognizer.limits) as upload:
-        return _classes(request, await recognizer.learn(upload.files, clean_label(upload.label)))
+        return _classes(request, await recognizer.learn(upload.files, upload.label, upload.version))
 
 
 @router.post("/undo", responses=CONFLICT)
-async def undo(request: Request) -> Classes:
+async def undo(request: Request, change: Change | None = None) -> Classes:
     """Take back the last change, also one from before the server started."""
-    return _classes(request, await request.app.state.recognizer.undo())
+    return _classes(request, await request.app.state.recognizer.undo(None if change is None else change.version))
 
 
 @router.post("/classes/rename", responses=CONFLICT)
 async def rename(request: Request, change: Rename) -> Classes:
     """Give a class another name; that of another class merges the two."""
-    return _classes(request, await request.app.state.recognizer.rename(str(change.label), clean_label(str(change.name))))
+    recognizer: Recognizer = request.app.state.recognizer
+    return _classes(request, await recognizer.rename(str(change.label), str(change.name), change.version))
 
 
 @router.post("/classes/remove", responses=CONFLICT)
 async def remove(request: Request, change: Remove) -> Classes:
     """Forget a class."""
-    return _classes(request, await request.app.state.recognizer.remove(str(change.label)))
+    return _classes(request, await request.app.state.recognizer.remove(str(change.label), change.version))
 
 
 @router.get("/thumbnails/{digest}", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}, 404: {"model": Problem}})
@@ -131,21 +134,13 @@ async def thumbnail(request: Request, digest: str) -> Response:
     return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
 
 
-@router.get("/model.zip", response_class=StreamingResponse, responses={200: {"content": {"application/zip": {}}}})
+@router.get(ARCHIVE, response_class=StreamingResponse, responses={200: {"content": {"application/zip": {}}}})
 async def archive(request: Request) -> StreamingResponse:
     """The model's folder, for `s2m2 predict` or `ImageClassifier.load` elsewhere."""
     recognizer: Recognizer = request.app.state.recognizer
-    file, name = await recognizer.archive(), FILE_NAME.sub("_", recognizer.shared.folder.resolve().name)
-    size = file.seek(0, io.SEEK_END)
-    file.seek(0)
-
-    async def chunks() -> AsyncIterator[bytes]:
-        with file:
-            while chunk := file.read(CHUNK):
-                yield chunk
-
-    headers = {"Content-Disposition": f'attachment; filename="{name}.zip"', "Content-Length": str(size)}
-    return StreamingResponse(chunks(), media_type="application/zip", headers=headers)
+    packed, name = await recognizer.archive(), FILE_NAME.sub("_", recognizer.shared.folder.resolve().name)
+    headers = {"Content-Disposition": f'attachment; filename="{name}.zip"', "Content-Length": str(packed.size)}
+    return StreamingResponse(packed.chunks(), media_type="application/zip", headers=headers)
 
 
 @router.get("/health")

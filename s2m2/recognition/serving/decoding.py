@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from s2m2.console import count
-from s2m2.data.decode import upright_rgb
+from s2m2.data.decode import JPEG_KINDS, upright_rgb
 from s2m2.errors import InputError
 from s2m2.recognition.preprocessing import Preprocessing
 from s2m2.recognition.serving.limits import MEGA
@@ -70,7 +70,7 @@ def decode(content: bytes, max_pixels: int, size: int, held: ExitStack) -> UInt8
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             _check_cost(opened, content, max_pixels)
-            if opened.format == "JPEG":
+            if opened.format in JPEG_KINDS:
                 opened.draft(None, (2 * size, 2 * size))
             if opened.width * opened.height > LARGE_PIXELS:
                 held.enter_context(ONE_LARGE)
@@ -88,7 +88,7 @@ def decode(content: bytes, max_pixels: int, size: int, held: ExitStack) -> UInt8
 def _check_cost(opened: Image.Image, content: bytes, max_pixels: int) -> None:
     if opened.width * opened.height > max_pixels:
         raise InputError(f"{_too_large(max_pixels)}; it has {opened.width:,} x {opened.height:,}")
-    if opened.format == "JPEG" and content.count(SCAN) > MAX_SCANS:
+    if opened.format in JPEG_KINDS and content.count(SCAN) > MAX_SCANS:
         raise InputError(f"it has more than {count(MAX_SCANS, 'scan')}; save it as an ordinary JPEG")
 
 

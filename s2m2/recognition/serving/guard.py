@@ -14,7 +14,7 @@ from fastapi import HTTPException
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from s2m2.recognition.serving.access import SAFE_METHODS, Access
+from s2m2.recognition.serving.access import OPEN_PATHS, SAFE_METHODS, Access
 from s2m2.recognition.serving.limits import MEGA, Limits
 
 SECURITY_HEADERS = (
@@ -30,6 +30,8 @@ SECURITY_HEADERS = (
     ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
 )
 """Photos that the page shows before they are sent are `blob:`."""
+ARCHIVE = "/model.zip"
+"""The one path for GET that costs something: it counts among the requests that wait."""
 NO_STORE = ("Cache-Control", "no-store")
 MAX_RETRY_SECONDS = 30
 SMOOTHING = 0.1
@@ -96,13 +98,13 @@ class Guard:
     async def _answer(self, scope: Scope, receive: Receive, response: "_Response") -> None:
         headers = Headers(scope=scope)
         cookie = self.access.cookie_for(scope["query_string"].decode("latin-1")) if scope["method"] == "GET" else None
-        if cookie is not None and scope["path"] == "/" and self.access.refusal("GET", "/health", headers) is None:
+        if cookie is not None and scope["path"] == "/" and self.access.refusal("GET", OPEN_PATHS[0], headers) is None:
             await response.problem(303, "", (("Location", "./"), ("Set-Cookie", cookie)))
         elif (refusal := self.access.refusal(scope["method"], scope["path"], headers)) is not None:
             await self._refuse(receive, response, refusal.status, refusal.reason, refusal.headers)
         elif (length := _content_length(headers)) is None or length > self.limits.max_bytes:
             await self._refuse(receive, response, 400 if length is None else 413, self._too_large())
-        elif scope["method"] in SAFE_METHODS:
+        elif scope["method"] in SAFE_METHODS and scope["path"] != ARCHIVE:
             await self.app(scope, receive, response)
         elif self._waiting >= self.limits.max_waiting or self.running.ended:
             again = (("Retry-After", str(min(max(math.ceil(self._seconds), 1), MAX_RETRY_SECONDS))),)
@@ -127,7 +129,8 @@ class Guard:
             await self.app(scope, counted, response)
         finally:
             self._waiting -= 1
-            self._seconds += SMOOTHING * (time.monotonic() - began - self._seconds)
+            if scope["path"] != ARCHIVE:  # a download takes as long as its network needs
+                self._seconds += SMOOTHING * (time.monotonic() - began - self._seconds)
 
     def _too_large(self) -> str:
         return f"a request may have {self.limits.max_bytes / MEGA:g} MB; send fewer or smaller photos at once"

@@ -88,16 +88,16 @@ function drawCard(card) {
   const top = el("div", { className: "top" }, el("div", {}, el("p", { className: "file", title: fileName(card) }, fileName(card)), answerLine(card)), close);
   const rest = el("div", { className: "rest" });
   if (prediction) rest.append(bars(prediction), ...setLine(prediction), actions(card));
-  const article = el("article", { className: "card" }, picture(card), el("div", { className: "body" }, top, rest));
+  const article = el("article", { className: "card" }, imageOf(card), el("div", { className: "body" }, top, rest));
   article.classList.toggle("unknown", Boolean(prediction?.unknown));
   article.classList.toggle("waiting", !prediction && !card.error);
   article.setAttribute("aria-label", fileName(card));
   card.node.replaceChildren(article);
 }
 
-function picture(card) {
+function imageOf(card) {
   const image = el("img", { src: card.url, alt: "", decoding: "async" });
-  const frame = el("div", { className: "picture" }, image);
+  const frame = el("div", { className: "image" }, image);
   image.onerror = () => frame.replaceChildren("no preview");
   return frame;
 }
@@ -150,7 +150,7 @@ function actions(card) {
 function openForm(card, box) {
   card.editing = true;
   const id = `label-${state.cards.indexOf(card)}-${Date.now()}`;
-  const input = el("input", { id, type: "text", maxLength: 100, autocomplete: "off", required: true, enterKeyHint: "done" });
+  const input = el("input", { id, type: "text", autocomplete: "off", required: true, enterKeyHint: "done" });
   input.setAttribute("list", "labels");
   const hint = el("p", { className: "hint", id: `${id}-hint` }, "Choose a class, or type a new one.");
   hint.setAttribute("aria-live", "polite");
@@ -161,15 +161,23 @@ function openForm(card, box) {
   const edit = el("form", {}, el("label", { htmlFor: id }, "What is it?"), el("div", { className: "row" }, input, save, cancel), hint);
   edit.onsubmit = (event) => {
     event.preventDefault();
-    if (input.value.trim()) learn(card, input.value.trim(), [input, save, cancel]);
+    const label = labelIn(input.value);
+    if (label) learn(card, label, [input, save, cancel]);
   };
   edit.onkeydown = (event) => { if (event.key === "Escape") closeForm(card); };
   box.replaceChildren(edit);
   input.focus();
 }
 
+// A class as it is written, or a new name.
+function labelIn(text) {
+  const clean = (words) => words.trim().replace(/\s+/g, " ").normalize("NFC");
+  const labels = state.classes.map((one) => String(one.label));
+  return labels.find((label) => label === text) ?? labels.find((label) => clean(label) === clean(text)) ?? clean(text);
+}
+
 function hintFor(text) {
-  const name = text.trim().replace(/\s+/g, " ").normalize("NFC");
+  const name = labelIn(text);
   if (!name) return "Choose a class, or type a new one.";
   const same = state.classes.find((one) => String(one.label) === name);
   if (same) return `A class with ${count(same.images, "image")}.`;
@@ -243,14 +251,14 @@ function drawClass(one) {
   const row = el("div", { className: "class-row" }, el("div", { className: "thumbnails" }, ...thumbnails));
   const rename = icon("rename", `Rename ${name}`, () => openRename(one, row));
   const remove = icon("remove", `Remove ${name}`, () =>
-    change([remove], () => send("classes/remove", { label: one.label }), `Removed ${name}. Undo brings it back.`));
+    change([remove], () => send("classes/remove", { label: one.label, version: state.version }), `Removed ${name}. Undo brings it back.`));
   row.append(rename, remove);
   return el("li", {}, line, row);
 }
 
 function openRename(one, box) {
   const name = String(one.label);
-  const input = el("input", { type: "text", value: name, maxLength: 100, autocomplete: "off", required: true });
+  const input = el("input", { type: "text", value: name, autocomplete: "off", required: true });
   input.setAttribute("aria-label", `New name of ${name}`);
   const hint = el("p", { className: "hint" });
   hint.setAttribute("aria-live", "polite");
@@ -262,16 +270,16 @@ function openRename(one, box) {
     box.querySelector("button").focus();
   };
   input.oninput = () => {
-    const other = state.classes.find((another) => another !== one && String(another.label) === input.value.trim());
+    const other = state.classes.find((another) => another !== one && String(another.label) === labelIn(input.value));
     hint.textContent = other ? `Both classes become one, ${other.label}.` : "";
   };
   cancel.onclick = close;
   edit.onkeydown = (event) => { if (event.key === "Escape") close(); };
   edit.onsubmit = (event) => {
     event.preventDefault();
-    const text = input.value.trim();
+    const text = labelIn(input.value);
     if (!text || text === name) close();
-    else change([input, save, cancel], () => send("classes/rename", { label: one.label, name: text }), `Renamed ${name} to ${text}.`);
+    else change([input, save, cancel], () => send("classes/rename", { label: one.label, name: text, version: state.version }), `Renamed ${name} to ${text}.`);
   };
   box.replaceWith(edit);
   input.select();
@@ -284,6 +292,7 @@ async function change(controls, request, says) {
     byId("classes-title").focus();
     await changed(answer, says);
   } catch (error) {
+    if (error.status === 409) await loadClasses().catch(() => {});
     complain(error.message);
     byId("alert").scrollIntoView({ block: "nearest" });
   }
@@ -297,9 +306,13 @@ byId("files").onchange = (event) => {
   event.target.value = ""; // the same photo may be chosen again
 };
 byId("undo").onclick = () => {
-  const text = byId("change-text").textContent;
-  for (const card of state.cards) card.learned = null;
-  change([byId("undo")], () => send("undo", {}), `Taken back: ${text}.`);
+  const text = byId("change-text").textContent, version = state.version; // what is shown is what is taken back
+  const undo = async () => {
+    const answer = await send("undo", { version });
+    for (const card of state.cards) card.learned = null;
+    return answer;
+  };
+  change([byId("undo")], undo, `Taken back: ${text}.`);
 };
 byId("filter").oninput = drawClasses;
 document.addEventListener("paste", (event) => {

@@ -5,15 +5,17 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import IO, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from s2m2.errors import InputError
 from s2m2.recognition.classifier import Answers, ImageClassifier
+from s2m2.recognition.serving.archive import Archive
 from s2m2.recognition.serving.batching import Batcher
 from s2m2.recognition.serving.decoding import Photo, read_photo
+from s2m2.recognition.serving.labels import known_label, label_of
 from s2m2.recognition.serving.limits import CPU_BATCH, Limits
 from s2m2.recognition.serving.shared_model import ConflictError, SharedModel, Snapshot
 from s2m2.recognition.support import Label
@@ -63,6 +65,7 @@ class Recognizer:
         self._decoders.shutdown(wait=False, cancel_futures=True)
         self._changer.shutdown(wait=False, cancel_futures=True)
         self._batcher.close()
+        self.shared.close()
 
     async def name(self, files: Sequence[Read]) -> Named:
         """What the model says of some photos."""
@@ -76,35 +79,46 @@ class Recognizer:
         reasons = tuple(one if isinstance(one, str) else "" for one in read)
         return Named(reasons=reasons, answers=answers, sets=tuple(sets), version=snapshot.version)
 
-    async def learn(self, files: Sequence[Read], label: str) -> Snapshot:
+    async def learn(self, files: Sequence[Read], label: str, version: int | None = None) -> Snapshot:
         """Photos with their right label.
+
+        Args:
+            version: of the model that is meant; None: as it is when the photos have been read.
 
         Raises:
             InputError: a photo cannot be read, or the label is of no use.
+            ConflictError: the model has another version.
         """
+        self._label(label)  # before anything takes time
         read = await asyncio.gather(*(self._read(file, keep=True) for file in files))
         for position, one in enumerate(read, 1):
             if isinstance(one, str):
                 raise InputError(one if len(read) == 1 else f"photo {position}: {one}")
         pairs = [one for one in read if not isinstance(one, str)]
         photos, features = [photo for photo, _ in pairs], torch.stack([row for _, row in pairs])
-        return await self._change(lambda: self.shared.learn(photos, features, self._label(label)))
+        return await self._change(lambda: self.shared.learn(photos, features, self._label(label), version))
 
-    async def rename(self, label: str, name: str) -> Snapshot:
+    async def rename(self, label: str, name: str, version: int | None = None) -> Snapshot:
         """Another name for a class; that of another class merges the two."""
-        return await self._change(
-            lambda: self.shared.change(lambda model: model.rename_class(known_label(model, label), self._label(name)))
-        )
 
-    async def remove(self, label: str) -> Snapshot:
+        def renamed(model: ImageClassifier) -> ImageClassifier:
+            return model.rename_class(known_label(model.support_.classes(), label), label_of(model.support_.classes(), name))
+
+        return await self._change(lambda: self.shared.change(renamed, version))
+
+    async def remove(self, label: str, version: int | None = None) -> Snapshot:
         """Forget a class."""
-        return await self._change(lambda: self.shared.change(lambda model: model.remove_class(known_label(model, label))))
 
-    async def undo(self) -> Snapshot:
+        def removed(model: ImageClassifier) -> ImageClassifier:
+            return model.remove_class(known_label(model.support_.classes(), label))
+
+        return await self._change(lambda: self.shared.change(removed, version))
+
+    async def undo(self, version: int | None = None) -> Snapshot:
         """Take back the last change.
 
         Raises:
-            ConflictError: there is none.
+            ConflictError: there is none, or the model has another version.
         """
 
         def undone(model: ImageClassifier) -> ImageClassifier:
@@ -112,10 +126,10 @@ class Recognizer:
                 raise ConflictError("there is no change to undo")
             return model.undo()
 
-        return await self._change(lambda: self.shared.change(undone))
+        return await self._change(lambda: self.shared.change(undone, version))
 
-    async def archive(self) -> IO[bytes]:
-        """The model's folder as a zip file."""
+    async def archive(self) -> Archive:
+        """The model as a zip file."""
         return await self._change(self.shared.archive)
 
     async def _read(self, file: Read, *, keep: bool) -> tuple[Photo, Tensor] | str:
@@ -130,32 +144,19 @@ class Recognizer:
             return photo, await asyncio.wrap_future(self._batcher.submit(photo.values))
 
     async def _change(self, make: Callable[[], Result]) -> Result:
-        return await self._in_thread(self._changer, make)
+        """A change in its turn. If its request ends before, it is never made; once begun it is waited for, however long it takes, so that
+        no change is made whose request was told that it failed.
+        """
+        job = self._changer.submit(make)
+        try:
+            return await asyncio.shield(asyncio.wrap_future(job))
+        except asyncio.CancelledError:
+            if job.cancel():
+                raise
+            return await asyncio.wrap_future(job)
 
     async def _in_thread(self, threads: ThreadPoolExecutor, make: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(threads, make)
 
     def _label(self, text: str) -> Label:
-        return label_of(self.shared.current.model, text)
-
-
-def label_of(model: ImageClassifier, text: str) -> Label:
-    """A label from its text: that of a class, else a new one.
-
-    Raises:
-        InputError: the classes are whole numbers, and the text is none.
-    """
-    for label in model.support_.classes():
-        if str(label) == text:
-            return label
-    if all(isinstance(label, int) for label in model.support_.classes()):
-        try:
-            return int(text)
-        except ValueError as error:
-            raise InputError(f"the classes of this model are whole numbers, but {text} is none") from error
-    return text
-
-
-def known_label(model: ImageClassifier, text: str) -> Label:
-    """The label of a class from its text; what is no class is refused by the change itself."""
-    return next((label for label in model.support_.classes() if str(label) == text), text)
+        return label_of(self.shared.current.model.support_.classes(), text)

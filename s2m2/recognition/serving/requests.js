@@ -16,7 +16,7 @@ export async function ask(path, options = {}) {
       continue;
     }
     const answer = await response.json().catch(() => ({}));
-    if (!response.ok) throw new Error(answer.detail || `The server answered ${response.status}.`);
+    if (!response.ok) throw Object.assign(new Error(answer.detail || `The server answered ${response.status}.`), { status: response.status });
     return answer;
   }
 }

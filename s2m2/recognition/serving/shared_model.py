@@ -1,17 +1,12 @@
 """A saved model that many requests read and some change: each change makes another model, saves it, and takes the place of the old one."""
 
 import threading
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO
 
 import torch
-from filelock import FileLock, Timeout
 from jaxtyping import Float32
 from torch import Tensor
 
@@ -20,11 +15,10 @@ from s2m2.errors import InputError
 from s2m2.recognition.classifier import ImageClassifier
 from s2m2.recognition.extractors import FEATURES
 from s2m2.recognition.saving import MODEL
+from s2m2.recognition.serving.archive import Archive, packed
 from s2m2.recognition.serving.decoding import Photo
 from s2m2.recognition.support import Change, Label, Support
 
-LOCK = ".serve.lock"
-"""In the folder of a model that is served."""
 NAME = "photo from the page or the interface"
 """Of images learned while serving: what a file was called elsewhere is nobody's business here."""
 
@@ -50,29 +44,6 @@ class Snapshot:
         return changes[-1].action if changes else None
 
 
-@contextmanager
-def serving_lock(folder: Path) -> Iterator[None]:
-    """Refuse a second server on a folder: each would overwrite what the other has learned. The lock ends with its process.
-
-    Raises:
-        InputError: another one has it.
-    """
-    lock = FileLock(folder / LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise InputError(f"{folder} is served already; stop that one, or copy the folder") from error
-    except (OSError, NotImplementedError):
-        yield  # a disk without locks, or one that takes no changes either
-        return
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # before the release, so that no other process's lock is removed
-            (folder / LOCK).unlink()
-        lock.release()
-
-
 class SharedModel:
     """The model of a folder, for requests at the same time.
 
@@ -88,30 +59,36 @@ class SharedModel:
         self._current = _snapshot(model, 0)
         self._changing = threading.Lock()
         self._stamp = self._file_stamp()
+        self._archive: tuple[tuple[int, int, int], Archive] | None = None
 
     @property
     def current(self) -> Snapshot:
         """The model as it is now. Take it once for an answer, as the next moment may bring another."""
         return self._current
 
-    def learn(self, photos: Sequence[Photo], features: Float32[Tensor, "image dim"], label: Label) -> Snapshot:
+    def learn(self, photos: Sequence[Photo], features: Float32[Tensor, "image dim"], label: Label, version: int | None = None) -> Snapshot:
         """Photos with their right label, new or that of a class; those that the model has already are moved to it, in one change."""
 
         def learned(model: ImageClassifier) -> ImageClassifier:
             support = _with_photos(model.support_, photos, features, label)
             return model if support is model.support_ else model._fitted(support)
 
-        return self.change(learned)
+        return self.change(learned, version)
 
-    def change(self, make: Callable[[ImageClassifier], ImageClassifier]) -> Snapshot:
+    def change(self, make: Callable[[ImageClassifier], ImageClassifier], version: int | None = None) -> Snapshot:
         """Change a copy of the model, save it and put it in the place of the current one; if anything fails, nothing has changed.
+
+        Args:
+            version: that the model must have; None: any.
 
         Raises:
             InputError: the change is not possible, or cannot be saved.
-            ConflictError: another program has changed the folder.
+            ConflictError: the model has another version, or another program has changed the folder.
         """
         with self._changing:
             before = self._current
+            if version not in (None, before.version):
+                raise ConflictError(f"the model has changed: it has version {before.version}, not {version}; look at it again")
             model = make(copy(before.model))
             if model.support_ is before.model.support_:
                 return before
@@ -122,15 +99,22 @@ class SharedModel:
             self._current = _snapshot(model, before.version + 1)
             return self._current
 
-    def archive(self) -> IO[bytes]:
-        """The folder as a zip file."""
-        file = TemporaryFile()  # noqa: SIM115 (the response closes it)
-        with self._changing, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in sorted(self.folder.rglob("*")):
-                inside = path.relative_to(self.folder)
-                if path.is_file() and not any(part.startswith(".") for part in inside.parts):
-                    archive.write(path, Path(self.folder.resolve().name) / inside)
-        return file
+    def archive(self) -> Archive:
+        """The model as a zip file, packed once for all downloads of the same state.
+
+        Raises:
+            InputError: a file of the model is a link.
+        """
+        with self._changing:
+            stamp = self._file_stamp()
+            if self._archive is None or self._archive[0] != stamp:
+                self._archive = None  # its file ends with the last download of it
+                self._archive = stamp, packed(self.folder)
+            return self._archive[1]
+
+    def close(self) -> None:
+        """Let go of the zip file."""
+        self._archive = None
 
     def _file_stamp(self) -> tuple[int, int, int]:
         try:

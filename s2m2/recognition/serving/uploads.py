@@ -1,6 +1,5 @@
 """Photos and words from the body of a request. Names of files are not looked at, and bodies lie in memory or in nameless files."""
 
-import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,13 +13,10 @@ from s2m2.errors import InputError
 from s2m2.recognition.serving.limits import Limits
 from s2m2.recognition.serving.recognizer import Read
 
-IMAGES, LABEL = "images", "label"
+IMAGES, LABEL, VERSION = "images", "label", "version"
 """Fields of a form."""
 MAX_FIELDS = 4
-MAX_LABEL = 100
-"""Characters of a label."""
-TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-"""Characters that turn the direction of the text after them."""
+MAX_DIGITS = 18
 MULTIPART = "multipart/form-data"
 TOO_LARGE = 413
 
@@ -32,6 +28,8 @@ class Upload:
     files: tuple[Read, ...]
     label: str
     """Empty where there is none."""
+    version: int | None
+    """Of the model that is meant, where one is stated."""
 
 
 @asynccontextmanager
@@ -56,22 +54,14 @@ async def upload_of(request: Request, limits: Limits) -> AsyncIterator[Upload]:
         label = form.get(LABEL, "")
         if not files:
             raise InputError(f"there is no photo; send one or more files as {IMAGES}")
-        yield Upload(files=files, label=label if isinstance(label, str) else "")
+        yield Upload(files=files, label=label if isinstance(label, str) else "", version=_version(form.get(VERSION, "")))
     finally:
         await form.close()
 
 
-def clean_label(text: str) -> str:
-    """A label as it is kept: one line of text in Unicode's composed form.
-
-    Raises:
-        InputError: it is empty, too long, or has characters that cannot be seen.
-    """
-    label = " ".join(unicodedata.normalize("NFC", text).split())
-    if not label:
-        raise InputError("the label is empty")
-    if len(label) > MAX_LABEL:
-        raise InputError(f"the label has {len(label)} characters, but may have {MAX_LABEL}")
-    if any(unicodedata.category(character) in ("Cc", "Cs") or character in TURNING for character in label):
-        raise InputError("the label has characters that cannot be seen")
-    return label
+def _version(stated: UploadFile | str) -> int | None:
+    if stated == "":
+        return None
+    if not isinstance(stated, str) or not stated.isascii() or not stated.isdigit() or len(stated) > MAX_DIGITS:
+        raise InputError(f"{VERSION} must be a whole number, as the last answer had it")
+    return int(stated)
