@@ -198,7 +198,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
 
     def purge(self) -> "ImageClassifier":
         """Forget for good: images that were taken out, and all changes, which cannot be undone any more. `save` then writes neither."""
-        self.support_ = self._support().take(self.support_.active)
+        support = self._support()
+        self.support_ = support.take(support.active)
         return self
 
     def for_others(self, *, thumbnails: bool = False) -> "ImageClassifier":
@@ -432,7 +433,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         """
         if self.backbone == FEATURES:
             support = _support_of_features(X, y)
-            return replace(support, labels=matched_labels(support.labels, known))
+            return replace(support, labels=matched_labels(plain_labels(y), known))
         source = labeled_images(X, y)
         source = replace(source, labels=matched_labels(source.labels, known))
         self.notes_ += source.notes
