@@ -1,9 +1,10 @@
 """The card of a saved `ImageClassifier`: what it names, how it was made, what its probabilities are worth, and how to use it."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2m2 import __version__
-from s2m2.recognition.extractors import EMBEDDED, FEATURES
+from s2m2.recognition.extractors import FEATURES, TIMM, split_timm
 from s2m2.reports.card_parts import plain
 from s2m2.reports.tables import markdown_table
 
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
     from s2m2.recognition.classifier import ImageClassifier
 
 FRONT = """---
-license: {license}
 library_name: s2m2
 pipeline_tag: image-classification
 tags: [few-shot, image-classification, s2m2]
@@ -24,7 +24,7 @@ def model_card(model: "ImageClassifier") -> str:
     support, calibration = model.support_, model.calibration_
     rows = [(plain(str(label)), str(len(support.items_of(label)))) for label in model.classes_.tolist()]
     parts = [
-        FRONT.format(license="apache-2.0" if model.backbone == EMBEDDED else "other"),
+        FRONT,
         f"# {len(rows)} classes from {len(support.active)} images\n",
         "Names images after a few labeled ones of each class; made with s2m2, version "
         f"{__version__}.\n".replace("s2m2", "s2m2"),
@@ -42,7 +42,9 @@ def _facts(model: "ImageClassifier") -> list[str]:
     if model.backbone == FEATURES:
         facts.append("Backbone: none; it takes features.")
     else:
-        facts.append(f"Backbone: {plain(str(model.extractor().name))}, trained on {plain(model.extractor().seen)}, and frozen.")
+        name = model.extractor().name
+        name = f"{TIMM}{split_timm(name)[0]}" if name.startswith(TIMM) else Path(name).name
+        facts.append(f"Backbone: {plain(name)}, trained on {plain(model.extractor().seen)}, and frozen.")
     if model.support_.thumbnails and any(model.support_.thumbnails):
         facts.append("The folder holds features and small copies of the labeled images.")
     facts += [f"{plain(note)}." for note in model.notes_]

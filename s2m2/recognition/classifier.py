@@ -2,7 +2,8 @@
 # ruff: noqa: N803, N806 (scikit-learn's names)
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,25 +19,29 @@ from torch import Tensor
 from s2m2.arguments import device_argument, path_argument, real_number, whole_number
 from s2m2.classifiers import build_classifier
 from s2m2.classifiers.base import FewShotClassifier
-from s2m2.console import count
-from s2m2.errors import InputError
+from s2m2.console import count, first_named
+from s2m2.errors import InputError, did_you_mean
 from s2m2.recognition.calibration import Calibration, calibrate
 from s2m2.recognition.extractors import EMBEDDED, FEATURES, Extractor, extractor_for
 from s2m2.recognition.inputs import labeled_images, plain_label, plain_labels, skipped_note
 from s2m2.recognition.leaving_out import LeftOut, QueryScores, closeness, leave_out
+from s2m2.recognition.opening import read_model
 from s2m2.recognition.reading import FeatureBatch, as_items, feature_batches
 from s2m2.recognition.reference import Reference, reference_for
-from s2m2.recognition.saving import download_model, read_model, save_model, upload_model
-from s2m2.recognition.support import Label, Support, sort_labels
+from s2m2.recognition.saving import MODEL, download_model, save_model, upload_model
+from s2m2.recognition.support import Label, Support, matched_labels, sort_labels
 from s2m2.threads import one_thread
 
 if TYPE_CHECKING:
     from s2m2.recognition.report import FitReport
 
-AUTOMATIC = {"name": "cosine", "scale": 10.0}
+AUTOMATIC: Mapping[str, Any] = {"name": "cosine", "scale": 10.0}
 """Classifier by default: S2M2's, with a scale chosen on base classes of CUB and CIFAR-FS."""
 MAX_COSINE_ITEMS = 1000
 """Labeled images that it is fitted to."""
+MANY: Mapping[str, Any] = {"name": "cosine_centroid"}
+"""Classifier by default for more of them."""
+MANY_NOTE = f"more than {MAX_COSINE_ITEMS:,} images, so the classifier is {MANY['name']}, which takes less time"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,6 +90,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     _left_out: LeftOut | None = None
     _reference_set: Reference | None = None
     _saved_fingerprint: str | None = None
+    _automatic: Mapping[str, Any] | None = None
+    """What `auto` stood for when the model was saved."""
+    _loaded_for: tuple[Any, ...] | None = None
+    """Parameters that the extractor and the reference were made for."""
 
     def __init__(
         self,
@@ -117,6 +126,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
                 labels.
         """
         self._validate()
+        self._forget_outdated()
         self.notes_: tuple[str, ...] = ()
         support = self._read(X, y)
         if len(support.classes()) < 2:
@@ -129,7 +139,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         if not hasattr(self, "support_"):
             return self.fit(X, y)
         self.notes_ = ()
-        new = self._read(X, y)
+        new = self._read(X, y, self.classes_.tolist())
         known = [self.support_.item_with(digest) for digest in new.digests]
         for item, (label, name) in zip(known, zip(new.labels, new.names, strict=True), strict=True):
             if item is not None and self.support_.labels[item] != label:
@@ -159,7 +169,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     def rename_class(self, label: Label, name: Label) -> "ImageClassifier":
         """Give a class another name; that of another class merges the two."""
         items = self._support().items_of(self._known(label))
-        return self._fitted(self.support_.relabeled(items, plain_label(name), f"renamed {label} to {name}"))
+        (other,) = matched_labels([plain_label(name)])
+        return self._fitted(self.support_.relabeled(items, other, f"renamed {label} to {name}"))
 
     def correct(self, image: Any, label: Label) -> "ImageClassifier":
         """Learn the right label of one image; an image that the model has already gets this label.
@@ -169,11 +180,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         """
         self._support()
         self.notes_ = ()
-        new = self._read([image], [label])
+        new = self._read([image], [label], self.classes_.tolist())
         item = self.support_.item_with(new.digests[0])
         if item is None:
             return self._fitted(self.support_.added(new, f"corrected {new.names[0]} to {label}"))
-        return self._fitted(self.support_.relabeled([item], plain_label(label), f"corrected {self.support_.names[item]} to {label}"))
+        return self._fitted(self.support_.relabeled([item], new.labels[0], f"corrected {self.support_.names[item]} to {label}"))
 
     def undo(self) -> "ImageClassifier":
         """Take back the last change since `fit`.
@@ -184,6 +195,22 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         if not self._support().changes:
             raise InputError("there is no change to undo")
         return self._fitted(self.support_.undone())
+
+    def purge(self) -> "ImageClassifier":
+        """Forget for good: images that were taken out, and all changes, which cannot be undone any more. `save` then writes neither."""
+        support = self._support()
+        self.support_ = support.take(support.active)
+        return self
+
+    def for_others(self, *, thumbnails: bool = False) -> "ImageClassifier":
+        """The same model without names of files, images that were taken out, and, unless asked for, small copies of images."""
+        public = copy(self)
+        support = self._support().take(self.support_.active)
+        names = tuple(f"image {number}" for number in range(1, len(support) + 1))
+        kept = support.thumbnails if thumbnails else (b"",) * len(support)
+        public.support_ = replace(support, names=names, thumbnails=kept)
+        public.notes_ = tuple(note for note in (_without_paths(note) for note in self.notes_) if note)
+        return public
 
     def without_thumbnails(self) -> "ImageClassifier":
         """The same model without the small copies of its labeled images."""
@@ -266,6 +293,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     def extractor(self) -> Extractor:
         """The backbone with its preprocessing, loaded at the first use."""
         if self._extractor is None:
+            self._loaded_for = self._loaded_for or self._made_from()
             device = device_argument("device", self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
             extractor = extractor_for(self.backbone)
             if self._saved_fingerprint not in (None, extractor.fingerprint):
@@ -308,29 +336,45 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         save_model(self, path_argument("folder", folder), overwrite=overwrite)
 
     @classmethod
-    def load(cls, folder: str | Path, *, device: str | None = None) -> "ImageClassifier":
-        """A saved model. The backbone is read when it is first used.
+    def load(cls, folder: str | Path, *, device: str | None = None, trust_code: bool = False) -> "ImageClassifier":
+        """A saved model. The backbone is read when it is first used. Opening a model runs no code of others.
+
+        Args:
+            trust_code: allow a model whose classifier or backbone is code outside s2m2. That code runs, so trust who made the model.
 
         Raises:
-            InputError: there is no model, it is of a newer version, or a file is missing or damaged.
+            InputError: there is no model, it is of a newer version, a file is missing or damaged, or it needs `trust_code`.
         """
-        saved = read_model(path_argument("folder", folder))
+        path = path_argument("folder", folder)
+        saved = read_model(path, trust_code=trust_code)
         model = cls(**saved.settings, reference=saved.reference, device=device)
-        model._saved_fingerprint = saved.fingerprint
+        if saved.automatic:
+            model.classifier, model._automatic = "auto", saved.settings["classifier"]
+        model._saved_fingerprint, model._loaded_for = saved.fingerprint, model._made_from()
         model.notes_ = saved.notes
-        return model._fitted(saved.support, saved.calibration)
+        try:
+            model._validate()
+            return model._fitted(saved.support, saved.calibration)
+        except (InputError, TypeError) as error:
+            raise InputError(f"{path / MODEL} is damaged: {' '.join(str(error).split())}") from error
 
     def save_pretrained(self, save_directory: str | Path) -> None:
         """`save`, under the name that Hugging Face's libraries use; replaces a model that is there."""
         self.save(save_directory, overwrite=True)
 
     @classmethod
-    def from_pretrained(cls, name: str, *, revision: str | None = None, device: str | None = None) -> "ImageClassifier":
+    def from_pretrained(
+        cls, name: str, *, revision: str | None = None, device: str | None = None, trust_code: bool = False
+    ) -> "ImageClassifier":
         """`load` of a folder, or of a repository on the Hugging Face hub."""
-        return cls.load(name if Path(name).expanduser().is_dir() else download_model(name, revision), device=device)
+        folder = name if Path(name).expanduser().is_dir() else download_model(name, revision)
+        return cls.load(folder, device=device, trust_code=trust_code)
 
     def push_to_hub(self, repo_id: str, *, private: bool = True, thumbnails: bool = False) -> str:
-        """Upload the model to the Hugging Face hub and return its address; without the small copies of your images unless asked for."""
+        """Upload the model to the Hugging Face hub and return its address.
+
+        Names of your files and removed images stay here, and so do the small copies of your images unless asked for.
+        """
         self._support()
         return upload_model(self, repo_id, private=private, thumbnails=thumbnails)
 
@@ -356,18 +400,42 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         self._build()
 
     def _build(self, items: int = 0) -> FewShotClassifier:
-        automatic = AUTOMATIC if items <= MAX_COSINE_ITEMS else "cosine_centroid"
-        built_from = automatic if isinstance(self.classifier, str) and self.classifier == "auto" else self.classifier
+        automatic = AUTOMATIC if items <= MAX_COSINE_ITEMS else MANY
+        if self._automatic is not None and self._automatic["name"] == automatic["name"]:
+            automatic = self._automatic
+        built_from = automatic if self._is_automatic() else self.classifier
         built = build_classifier(built_from, seed=self.random_state)
         if built.transductive:
             raise InputError(f"classifier {built.name} looks at all images together; an inductive one is needed, such as cosine")
         return built
 
-    def _read(self, X: Any, y: Any) -> Support:
-        """Labeled images with features; unreadable and repeated ones are left out and noted."""
+    def _is_automatic(self) -> bool:
+        return isinstance(self.classifier, str) and self.classifier == "auto"
+
+    def _made_from(self) -> tuple[Any, ...]:
+        return str(self.backbone), self.device, self.reference
+
+    def _forget_outdated(self) -> None:
+        """Before a fit: what was made for other parameters, which `set_params` may have changed, is made again."""
+        self._saved_fingerprint = self._automatic = None
+        made, now = self._loaded_for or self._made_from(), self._made_from()
+        if made[:2] != now[:2]:
+            self._extractor = None
+        if made[:2] != now[:2] or made[2] is not now[2]:
+            self._reference_set, self._has_reference = None, False
+        self._loaded_for = now
+
+    def _read(self, X: Any, y: Any, known: Sequence[Label] = ()) -> Support:
+        """Labeled images with features; unreadable and repeated ones are left out and noted.
+
+        Args:
+            known: classes that the model has.
+        """
         if self.backbone == FEATURES:
-            return _support_of_features(X, y)
+            support = _support_of_features(X, y)
+            return replace(support, labels=matched_labels(plain_labels(y), known))
         source = labeled_images(X, y)
+        source = replace(source, labels=matched_labels(source.labels, known))
         self.notes_ += source.notes
         batches = list(self.feature_batches(source.images, keep=True))
         images = [image for batch in batches for image in batch.images]
@@ -380,7 +448,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         support = Support(
             features=torch.cat([batch.features for batch in batches]),
             labels=tuple(label for _, label in readable),
-            names=tuple(image.name for image, _ in readable),
+            names=tuple(_name_below(X if y is None else None, image.name) for image, _ in readable),
             digests=tuple(image.digest for image, _ in readable),
             thumbnails=tuple(image.thumbnail for image, _ in readable),
         )
@@ -410,14 +478,19 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         numbers = {label: way for way, label in enumerate(classes)}
         features, ways = support.features[support.active], [numbers[label] for label in labels if label is not None]
         built, reference = self._build(len(ways)), self._reference() if calibration is None else None
+        if reference is not None and reference.features.shape[1] != features.shape[1]:
+            raise InputError(f"reference has {reference.features.shape[1]} features an image, but there are {features.shape[1]} of X")
         left_out: LeftOut | None = None
+        calibration_is_new = calibration is None
         with one_thread():  # thousands of small operations
             built.fit(features, np.array(ways))
             if calibration is None:
                 left_out = leave_out(features, torch.tensor(ways), built, self.random_state)
                 calibration = calibrate(torch.bincount(torch.tensor(ways)), built, reference, left_out, self.random_state)
-        self.support_, self.classifier_, self.calibration_, self._left_out = support, built, calibration, left_out
+        if calibration_is_new and self._is_automatic() and len(ways) > MAX_COSINE_ITEMS and MANY_NOTE not in self.notes_:
+            self.notes_ += (MANY_NOTE,)
         self.classes_ = np.array(classes, dtype=int if all(isinstance(label, int) for label in classes) else object)
+        self.support_, self.classifier_, self.calibration_, self._left_out = support, built, calibration, left_out
         return self
 
     def _reference(self) -> Reference | None:
@@ -441,9 +514,26 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         return self.support_
 
     def _known(self, label: Label) -> Label:
-        if label not in self._support().classes():
-            raise InputError(f"there is no class {label}; there are {', '.join(map(str, self.support_.classes()))}")
-        return label
+        names = {str(own): own for own in self._support().classes()}
+        if str(label) not in names:
+            hint = did_you_mean(str(label), names) or f"; there are {first_named(list(names))}"
+            raise InputError(f"there is no class {label}{hint}")
+        return label if label in names.values() else names[str(label)]
+
+
+def _name_below(source: Any, name: str) -> str:
+    """The name of an image from the folder on that was fitted, so that no path of this machine is saved."""
+    if not isinstance(source, str | Path):
+        return name
+    path = Path(source).expanduser()
+    root = path if path.is_dir() else path.parent
+    return Path(name).relative_to(root).as_posix() if Path(name).is_relative_to(root) else name
+
+
+def _without_paths(note: str) -> str:
+    """A note without names of files; empty where nothing is left."""
+    short = note if not re.search(r"[/\\]", note) else note.partition(": ")[0]
+    return "" if re.search(r"[/\\]", short) else short
 
 
 def feature_rows(values: Any, dim: int | None = None) -> Float32[Tensor, "image dim"]:

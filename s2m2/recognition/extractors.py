@@ -33,6 +33,8 @@ FEATURES = "features"
 """Backbone name for features of one's own in place of images."""
 TIMM = "timm:"
 """Prefix of a model of timm: `timm:NAME` with its pretrained weights, `timm:NAME:FILE` with those of a safetensors file."""
+HUBS = ("hf_hub", "hf-hub")
+"""First words of a timm model that a repository of the Hugging Face hub describes."""
 
 CPU_IMAGES = 4
 """Images in one pass on a CPU, whose caches larger batches overflow: on two cores EfficientNet-Lite0 takes 218 images a second in batches
@@ -101,16 +103,21 @@ def extractor_for(backbone: str | Path) -> Extractor:
     if name == EMBEDDED:
         return _embedded()
     if name.startswith(TIMM):
-        model, _, file = name.removeprefix(TIMM).partition(":")
-        if model == "hf_hub" or model.startswith("hf-hub"):
-            model, file = name.removeprefix(TIMM), ""
-        return _timm(name, model, Path(file) if file else None)
+        return _timm(name, *split_timm(name))
     if Path(name).expanduser().is_dir():
         return _run(name)
     raise InputError(
         f"backbone {name} is unknown{did_you_mean(name, [EMBEDDED, FEATURES])}; it is {EMBEDDED}, timm:MODEL, the directory of a run or an "
         f"export, or {FEATURES} for features of your own"
     )
+
+
+def split_timm(name: str) -> tuple[str, Path | None]:
+    """The model of timm in a backbone's name, and the file of its weights; None: those that timm downloads."""
+    model, _, file = name.removeprefix(TIMM).partition(":")
+    if model in HUBS:
+        return name.removeprefix(TIMM), None
+    return model, Path(file).expanduser() if file else None
 
 
 def _extractor(
@@ -196,7 +203,7 @@ def _run(name: str) -> Extractor:
     loaded = load(name)
     data = loaded.recipe.data
     preprocessing = Preprocessing(fit="squash", resized=data.resized_size, size=data.size, mean=_three(data.mean), std=_three(data.std))
-    return _extractor(name, loaded.backbone, preprocessing, loaded.feature_dim, f"base classes of {data.path}", loaded)
+    return _extractor(name, loaded.backbone, preprocessing, loaded.feature_dim, f"base classes of {Path(data.path).name}", loaded)
 
 
 def _create_timm(name: str, **options: Any) -> Any:

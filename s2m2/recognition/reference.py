@@ -45,8 +45,8 @@ class Reference:
         return [self.features[self.labels == label] for label in range(len(self.domains))]
 
     def to_tensors(self) -> dict[str, Tensor]:
-        """The tensors of a file, in half precision."""
-        return {"features": self.features.half(), "labels": self.labels.to(torch.int16)}
+        """The tensors of a file."""
+        return {"features": self.features, "labels": self.labels.to(torch.int32)}
 
     def to_dict(self) -> dict[str, str]:
         """Its metadata."""
@@ -54,9 +54,19 @@ class Reference:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> "Reference":
-        """The inverse of `to_tensors` and `to_dict`; `scales` of the features are those of `quantize`."""
-        features = tensors["features"].float() * tensors.get("scales", torch.ones(1))
-        return cls(features=features, labels=tensors["labels"].long(), domains=tuple(json.loads(about["domains"])), source=about["source"])
+        """The inverse of `to_tensors` and `to_dict`; `scales` of the features are those of `quantize`.
+
+        Raises:
+            ValueError: the tensors are no reference.
+        """
+        features, labels = tensors["features"].float() * tensors.get("scales", torch.ones(1)), tensors["labels"].long()
+        domains = tuple(json.loads(about["domains"]))
+        if features.ndim != 2 or len(features) != len(labels) or not features.isfinite().all():
+            raise ValueError("its reference has no finite features with a label each")
+        counts = torch.bincount(labels, minlength=len(domains))
+        if not domains or len(counts) > len(domains) or bool((counts < MIN_IMAGES).any()):
+            raise ValueError("its reference has labels that are not its classes")
+        return cls(features=features, labels=labels, domains=domains, source=about["source"])
 
 
 def reference_for(source: Any, extractor: Extractor | None, batch_size: int) -> Reference | None:
@@ -141,7 +151,7 @@ def _of_run(extractor: Extractor, batch_size: int) -> Reference | None:
     for number in dataset.splits["validation"][:MAX_CLASSES]:
         images = [np.array(dataset.images[index]) for index in np.flatnonzero(dataset.labels == number)[:MAX_IMAGES]]
         parts.append(torch.cat([batch.features for batch in feature_batches(images, extractor, batch_size=batch_size)]))
-    return _reference(parts, f"{len(parts)} validation classes of {data.path}") if len(parts) >= MIN_CLASSES else None
+    return _reference(parts, f"{len(parts)} validation classes of {Path(data.path).name}") if len(parts) >= MIN_CLASSES else None
 
 
 def _reference(parts: list[Tensor], source: str) -> Reference:

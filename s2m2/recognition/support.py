@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ import torch
 from jaxtyping import Float32, UInt8
 from PIL import Image
 from torch import Tensor
+
+from s2m2.arguments import described
+from s2m2.errors import InputError
 
 Label = str | int
 THUMBNAIL = 112
@@ -70,7 +74,12 @@ class Support:
 
     def item_with(self, digest: str) -> int | None:
         """The labeled item of an equal image."""
-        return next((item for item in self.active if self.digests[item] == digest), None)
+        return self._by_digest.get(digest)
+
+    @cached_property
+    def _by_digest(self) -> dict[str, int]:
+        """Labeled items by the digest of their image, the first of equal ones."""
+        return {self.digests[item]: item for item in reversed(self.active)}
 
     def take(self, items: Sequence[int]) -> "Support":
         """Some of the items, without history."""
@@ -110,6 +119,29 @@ class Support:
         for item, label in zip(items, labels, strict=True):
             changed[item] = label
         return replace(self, labels=tuple(changed))
+
+
+def matched_labels(labels: Iterable[Label], known: Sequence[Label] = ()) -> tuple[Label, ...]:
+    """Labels for a model: `3` and `"3"` are one class, whichever of them it has.
+
+    Args:
+        known: the model's classes.
+
+    Raises:
+        InputError: a label is a number of more than 64 bits; or it is text and the classes are numbers, or the other way round.
+    """
+    given = list(labels)
+    for label in given:
+        if isinstance(label, int) and not -(2**63) <= label < 2**63:
+            raise InputError(f"the label {described(label)} has more than 64 bits; write it as text")
+    own, has = {str(label): label for label in known}, set(known)
+    kinds = {type(label) for label in known}
+    matched = tuple(label if label in has else own.get(str(label), label) for label in given)
+    for label in matched:
+        if len(kinds) == 1 and type(label) not in kinds:
+            one, other = ("text", "whole numbers") if isinstance(label, str) else ("a whole number", "text")
+            raise InputError(f"the label {described(label)} is {one}, but the classes of the model are {other}; use one kind")
+    return matched
 
 
 def sort_labels(labels: Iterable[Label]) -> list[Label]:
