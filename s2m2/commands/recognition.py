@@ -18,7 +18,7 @@ from s2m2.console import console, count, literal, progress_bar
 from s2m2.errors import InputError
 from s2m2.evaluation.feature_files import ENDINGS, read_feature_file
 from s2m2.recipe import FitConfig, PredictConfig
-from s2m2.recognition.bulk import Predictions, feature_rows, predictions, rows_of
+from s2m2.recognition.bulk import Predictions, predictions, rows_of, stored_rows
 from s2m2.recognition.classifier import ImageClassifier
 from s2m2.recognition.extractors import FEATURES
 from s2m2.recognition.inputs import check_photos, list_photos
@@ -75,7 +75,7 @@ def predict_command(config: PredictConfig) -> int:
     check_photos(config.photos)
     photos: Iterator[Any] = list_photos(config.photos)
     if model.backbone == FEATURES:
-        photos = feature_rows(photos, model.support_.features.shape[1])
+        photos = stored_rows(photos, model.support_.features.shape[1])
     photos = islice(photos, shard.index, None, shard.count)
     start, output = time.perf_counter(), None if config.output is None else shard.name_of(config.output)
     page = None if config.page is None else DoubtfulRows(model)
