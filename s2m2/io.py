@@ -74,6 +74,11 @@ def csv_cell(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
+def plain_cell(text: str) -> str:
+    """The text of a cell that `csv_cell` has written."""
+    return text[1:] if text[:1] == "'" and text[1:].startswith(FORMULA_STARTS) else text
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, as UTF-8; bytes of file names that are not UTF-8 become escapes."""
     with replace_file(path) as temporary:

@@ -4,7 +4,9 @@ import hashlib
 import shlex
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,11 @@ from s2m2.console import console, count, literal, progress_bar
 from s2m2.errors import InputError
 from s2m2.evaluation.feature_files import ENDINGS, read_feature_file
 from s2m2.recipe import FitConfig, PredictConfig
-from s2m2.recognition.bulk import Predictions, feature_rows, predictions, rows_of
+from s2m2.recognition.bulk import Predictions, predictions, rows_of, stored_rows
 from s2m2.recognition.classifier import ImageClassifier
 from s2m2.recognition.extractors import FEATURES
 from s2m2.recognition.inputs import check_photos, list_photos
+from s2m2.recognition.locking import model_lock
 from s2m2.recognition.prediction_files import check_parquet
 from s2m2.recognition.prediction_page import DoubtfulRows
 from s2m2.recognition.resuming import ResumableFile, Tally
@@ -32,6 +35,8 @@ SHOWN = 40
 """Rows of the table on the terminal."""
 NAME_WIDTH = 22
 """Characters of a name in it, so that a row fits into 80 columns."""
+SETTINGS = {"backbone": "backbone", "classifier": "classifier", "unknown": "unknown", "reference": "reference", "seed": "random_state"}
+"""Flags of a new model, each with its name in `ImageClassifier`."""
 SHOWN_CLASSES = 20
 """Classes whose counts are printed."""
 
@@ -45,14 +50,16 @@ def fit_command(config: FitConfig) -> None:
     _expect_large_images()
     start = time.perf_counter()
     check_output(config.output, add=config.add, overwrite=config.overwrite)
-    model = _model_to_extend(config) if config.add else _new_model(config)
-    known = len(model.classes_) if config.add else 0
-    images, labels = _labeled(config.images, model.backbone == FEATURES)
-    with console.status(f"reading {literal(str(config.images))}"):
-        model.partial_fit(images, labels) if config.add else model.fit(images, labels)
-    for note in model.notes_:
-        _say(note)
-    model.save(config.output, overwrite=config.add or config.overwrite)
+    # From before the model is read until it is saved: what `serve` learns in between would be lost.
+    with model_lock(config.output) if (config.output / MODEL).is_file() else nullcontext():
+        model = _model_to_extend(config) if config.add else _new_model(config)
+        known = len(model.classes_) if config.add else 0
+        images, labels = _labeled(config.images, model.backbone == FEATURES)
+        with console.status(f"reading {literal(str(config.images))}"):
+            model.partial_fit(images, labels) if config.add else model.fit(images, labels)
+        for note in model.notes_:
+            _say(note)
+        model.save(config.output, overwrite=config.add or config.overwrite)
     _print_classes(model, known)
     _print_report(model, config.page)
     _say(f"model in {config.output} after {time.perf_counter() - start:.1f} s")
@@ -75,7 +82,7 @@ def predict_command(config: PredictConfig) -> int:
     check_photos(config.photos)
     photos: Iterator[Any] = list_photos(config.photos)
     if model.backbone == FEATURES:
-        photos = feature_rows(photos, model.support_.features.shape[1])
+        photos = stored_rows(photos, model.support_.features.shape[1])
     photos = islice(photos, shard.index, None, shard.count)
     start, output = time.perf_counter(), None if config.output is None else shard.name_of(config.output)
     page = None if config.page is None else DoubtfulRows(model)
@@ -97,15 +104,8 @@ def _expect_large_images() -> None:
 
 
 def _new_model(config: FitConfig) -> ImageClassifier:
-    return ImageClassifier(
-        config.backbone,
-        config.classifier,
-        unknown=config.unknown,
-        reference=config.reference,
-        batch_size=config.batch_size,
-        device=config.device,
-        random_state=config.seed,
-    )
+    asked = {name: getattr(config, flag) for flag, name in SETTINGS.items() if getattr(config, flag) is not None}
+    return ImageClassifier(**asked, batch_size=config.batch_size, device=config.device)
 
 
 def _model_to_extend(config: FitConfig) -> ImageClassifier:
@@ -115,11 +115,11 @@ def _model_to_extend(config: FitConfig) -> ImageClassifier:
         InputError: a flag asks for another model than that.
     """
     model = ImageClassifier.load(config.output, device=config.device)
-    defaults = FitConfig(images=config.images, output=config.output)
-    for flag in ("backbone", "classifier", "unknown", "reference"):
-        asked = getattr(config, flag)
-        if asked not in (getattr(defaults, flag), getattr(model, flag)):
-            raise InputError(f"--{flag} {asked} is for a new model; the one in {config.output} keeps its own")
+    for flag, name in SETTINGS.items():
+        asked, own = getattr(config, flag), getattr(model, name)
+        if asked is not None and (flag == "reference" or asked != own):
+            kept = "" if flag == "reference" else f", {own}"
+            raise InputError(f"--{flag} {asked} is for a new model; the one in {config.output} keeps its own{kept}")
     model.batch_size = config.batch_size
     return model
 
@@ -138,7 +138,8 @@ def _labeled(images: Path, of_features: bool) -> tuple[Any, Any]:
 
 
 def _print_classes(model: ImageClassifier, known: int) -> None:
-    counts = {label: len(model.support_.items_of(label)) for label in model.classes_.tolist()}
+    images = Counter(model.support_.labels)
+    counts = {label: images[label] for label in model.classes_.tolist()}
     more = f", {len(counts) - known} of them new" if 0 < known < len(counts) else ""
     _say(f"{count(len(counts), 'class', 'classes')}{more}, {count(sum(counts.values()), 'image')}")
     for label, number in islice(counts.items(), SHOWN_CLASSES):

@@ -33,11 +33,11 @@ def split_images(images: Any) -> list[Any]:
     if isinstance(images, str | Path | Image.Image):
         return [images]
     if isinstance(images, np.ndarray | torch.Tensor):
-        array = _channels_last(images, "images")
+        array = channels_last(images, "images")
         singles = list(array) if array.ndim == 4 else [array]
     elif isinstance(images, Iterable) and not isinstance(images, Mapping | bytes):
         singles = [
-            _channels_last(image, f"images[{number}]", axes=(3,)) if isinstance(image, np.ndarray | torch.Tensor) else image
+            channels_last(image, f"images[{number}]", axes=(3,)) if isinstance(image, np.ndarray | torch.Tensor) else image
             for number, image in enumerate(images)
         ]
     else:
@@ -72,8 +72,12 @@ def read_image(image: Any, name: str) -> UInt8[np.ndarray, "height width 3"]:
     raise InputError(f"{name} is of type {type(image).__name__}, but must be an array, a tensor, a path or a Pillow image")
 
 
-def _channels_last(images: np.ndarray | torch.Tensor, name: str, axes: tuple[int, ...] = (3, 4)) -> np.ndarray:
-    """A batch "image height width 3" or an image "height width 3"."""
+def channels_last(images: np.ndarray | torch.Tensor, name: str, axes: tuple[int, ...] = (3, 4)) -> np.ndarray:
+    """A batch "image height width 3" or an image "height width 3"; see `split_images`.
+
+    Raises:
+        InputError: it has other axes, or is empty.
+    """
     channels_first = isinstance(images, torch.Tensor)
     array = images.detach().cpu() if isinstance(images, torch.Tensor) else images
     if isinstance(array, torch.Tensor):

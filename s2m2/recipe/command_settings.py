@@ -44,19 +44,21 @@ class FitConfig:
     features: a .npz or .safetensors file, as `s2m2 evaluate --features` reads it."""
     output: Path
     """Folder of the model."""
-    backbone: str = EMBEDDED_BACKBONE
-    """Frozen network that sees the images. efficientnet_lite0: embedded, needs no download; timm:MODEL; timm:MODEL:FILE.safetensors; the
-    directory of a run or an export; features: none, as IMAGES holds features."""
-    classifier: str | dict[str, Any] = "auto"
+    backbone: str | None = None
+    """Frozen network that sees the images. null: efficientnet_lite0, which is embedded and needs no download; timm:MODEL;
+    timm:MODEL:FILE.safetensors; the directory of a run or an export; features: none, as IMAGES holds features."""
+    classifier: str | dict[str, Any] | None = None
     """Few-shot classifier on the features, as a name or with settings; `s2m2 settings evaluate.classifiers` lists them. One that looks at
-    all images together, such as tim, is refused. auto: that of S2M2, cosine; for more than 1,000 images cosine_centroid."""
-    unknown: FromZeroBelowOne = 0.05
-    """Fraction of images of your classes that may be turned away as "none of these"; 0: no image is called unknown."""
+    all images together, such as tim, is refused. null: auto, which is that of S2M2, cosine, and for more than 1,000 images
+    cosine_centroid."""
+    unknown: FromZeroBelowOne | None = None
+    """Fraction of images of your classes that may be turned away as "none of these"; 0: no image is called unknown. null: 0.05."""
     reference: Path | None = None
     """Folder of class folders with other classes than yours, from which probabilities and thresholds are calibrated. null: those that come
     with the backbone."""
     add: bool = False
-    """Add the images to the model in --output, which keeps its settings; only the new ones pass through the backbone."""
+    """Add the images to the model in --output, which keeps its backbone, classifier, unknown, reference and seed; only the new images
+    pass through the backbone."""
     overwrite: bool = False
     """Replace a model in --output; nothing else is ever replaced."""
     page: Path | None = None
@@ -65,8 +67,8 @@ class FitConfig:
     """Where the backbone runs, such as cpu or cuda:1. null: a GPU if there is one."""
     batch_size: PositiveInt = 64
     """Images in one pass of the backbone."""
-    seed: NonNegativeInt = 0
-    """Seed of the classifier and of the calibration."""
+    seed: NonNegativeInt | None = None
+    """Seed of the classifier and of the calibration. null: 0."""
 
     def __post_init__(self) -> None:
         check_ranges(self, "")
@@ -129,7 +131,8 @@ class SuggestConfig:
     """The images, as for `s2m2 predict`."""
     output: Path | None = None
     """New .csv file with the columns filename and label, the most probable class, to be corrected: `s2m2 fit FILE --add true` learns from
-    it. null: the suggestions are printed only."""
+    it. A label that a spreadsheet would compute, such as -tail, has an apostrophe before it, which fit takes off again. null: the
+    suggestions are printed only."""
     count: PositiveInt = 10
     """Suggestions at most."""
     overwrite: bool = False

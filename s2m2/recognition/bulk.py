@@ -1,10 +1,12 @@
 """Predictions for a stream of images of any length, in batches: what each row of a file of predictions says, and a batch of Ray Data."""
 
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -118,7 +120,7 @@ class _Nearest:
         return tuple(self.names[item] for item in best.tolist())
 
 
-def feature_rows(files: Iterable[Path], dim: int) -> Iterator[FeatureRow]:
+def stored_rows(files: Iterable[Path], dim: int) -> Iterator[FeatureRow]:
     """The rows of feature files, `.npz` with the array `features` or `.safetensors`; labels are not needed.
 
     Raises:
@@ -137,12 +139,12 @@ def feature_rows(files: Iterable[Path], dim: int) -> Iterator[FeatureRow]:
 def _read_features(file: Path) -> np.ndarray:
     try:
         if file.suffix == ".npz":
-            with np.load(file, allow_pickle=False) as stored:
+            with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
                 values: np.ndarray = stored["features"]
             return values
         if file.suffix == ".safetensors":
             return load_file(file)["features"].float().numpy()
-    except (OSError, KeyError, SafetensorError, ValueError) as error:
+    except (OSError, EOFError, KeyError, SafetensorError, ValueError, BadZipFile, zlib.error) as error:
         raise InputError(f"{file} is no feature file, or is damaged: {' '.join(str(error).split())}") from error
     raise InputError(f"{file} is no feature file, which this model takes: its name must end in .npz or .safetensors")
 

@@ -2,13 +2,14 @@
 
 import hashlib
 import os
+import stat
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from s2m2.data.decode import ImageFile, decode_reduced
-from s2m2.data.inputs import read_image
+from s2m2.data.inputs import channels_last, read_image, split_images
 from s2m2.errors import InputError
 from s2m2.recognition.extractors import Extractor
 from s2m2.recognition.preprocessing import Preprocessing
@@ -106,6 +107,10 @@ class _Reader:
             pixels = read_pixels(image, name, self.preprocessing.resized)
         except InputError as error:
             return ReadImage(name=name, values=None, reason=str(error))
+        except Exception as error:  # Pillow's exception for a damaged image depends on its format.
+            return ReadImage(
+                name=name, values=None, reason=f"{name} cannot be read: {' '.join(str(error).split()) or type(error).__name__}"
+            )
         values = self.preprocessing(pixels)
         digest = hashlib.sha256(values.numpy().tobytes()).hexdigest() if self.keep else ""
         return ReadImage(name=name, values=values, digest=digest, thumbnail=thumbnail(pixels) if self.keep else b"")
@@ -118,25 +123,47 @@ def read_pixels(image: Any, name: str, size: int) -> UInt8[np.ndarray, "height w
         InputError: there is no such file, it is no image, or the values are of no use.
     """
     if isinstance(image, str | Path):
-        if not Path(image).is_file():
-            raise InputError(f"{name}: {'this folder cannot be read' if Path(image).is_dir() else 'there is no such file'}")
-        return decode_reduced(ImageFile(path=Path(image)), size)
+        path = expanded(image)
+        match kind_of(path):
+            case "file":
+                return decode_reduced(ImageFile(path=path), size)
+            case kind:
+                raise InputError(f"{name}: {'this folder cannot be read' if kind == 'folder' else 'there is no such file'}")
     if isinstance(image, Tensor | np.ndarray):
-        array = image.detach().cpu().numpy() if isinstance(image, Tensor) else image
-        if isinstance(image, Tensor) and array.ndim == 3 and array.shape[0] == 3:
-            array = np.moveaxis(array, 0, -1)
-        return read_image(array, name)
+        return read_image(channels_last(image, name, axes=(3,)), name)
     if isinstance(image, Image.Image):
         return read_image(image, name)
     raise InputError(f"{name} is of type {type(image).__name__}, but must be a path, a Pillow image or an array")
+
+
+def expanded(path: str | Path) -> Path:
+    """With the home folder for a leading `~`; a name such as `~old.jpg` stays what it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (that of Path stops at a `~` of no user)
+
+
+def kind_of(path: Path) -> Literal["file", "folder"] | None:
+    """What a path names; None: nothing.
+
+    Raises:
+        InputError: it cannot be told, as the name is too long or a folder above is closed.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # no file can have a name with a zero byte
+        return None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else None
 
 
 def as_items(images: Any) -> Sequence[Any]:
     """The single images of an argument; see `s2m2.data.inputs.split_images`.
 
     Raises:
-        InputError: there is no image, or an array has other axes.
+        InputError: there is no image, or an array has other axes; or it is a folder.
     """
-    from s2m2.data.inputs import split_images
-
+    if isinstance(images, str | Path) and kind_of(expanded(images)) == "folder":
+        raise InputError(
+            f'X is the folder {images}, but must be files here: sorted(Path("{images}").rglob("*.jpg")) lists those of a folder'
+        )
     return split_images(images)

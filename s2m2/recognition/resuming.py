@@ -7,6 +7,7 @@ they are of. At the end the parts become `predictions.csv`, which is there whole
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -24,6 +25,7 @@ from s2m2.errors import InputError
 from s2m2.io import replace_file, sync_folder, write_text
 from s2m2.recognition.bulk import Predictions
 from s2m2.recognition.prediction_files import join_predictions, open_predictions
+from s2m2.recognition.reading import expanded
 from s2m2.recognition.support import Label
 
 PART_IMAGES, PART_SECONDS = 4096, 60.0
@@ -31,6 +33,8 @@ PART_IMAGES, PART_SECONDS = 4096, 60.0
 MAX_ERRORS = 5
 """Reasons that are kept for the message at the end."""
 CALL = "call.json"
+ROW = re.compile(r"\[\d+\]$")
+"""Behind the name of a file of features."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +80,10 @@ class ResumableFile:
         self.output, self.classes, self.suffix = output, classes, output.suffix
         self.folder = output.with_name(f"{output.name}.parts")
         self.call: dict[str, Any] = json.loads(json.dumps(call))
-        self.done = self._finished(overwrite)
-        if output.exists() and not overwrite:
-            raise InputError(f"--output {output} is there already; --overwrite true replaces it")
+        self.overwrite = overwrite
+        self.current: _Part | None = None
+        self.done, self.outdated = self._finished()
+        self._check_new()
         check_writable(output)
 
     @property
@@ -98,7 +103,7 @@ class ResumableFile:
                 digest.update(_line(name(photo)))
                 number += 1
             if number < note.tally.images or digest.hexdigest() != note.digest:
-                raise InputError(self._other("the images are not those of its first parts"))
+                raise InputError(self._other("the images are not those of its first parts, or have changed"))
         return photos
 
     def write(self, batches: Iterable[Predictions], advance: Callable[[int], None] = lambda _: None, *, empty: bool = False) -> Tally:
@@ -110,30 +115,59 @@ class ResumableFile:
         Raises:
             InputError: the file cannot be written; parts remain.
         """
-        current: _Part | None = None
-        try:
-            with self._locked():
-                self._clean()
+        with self._locked():
+            try:
+                with self._writing():
+                    self._begin()
                 for batch in batches:
-                    if current is not None and current.is_full:
-                        self._keep(current)
-                        current = None
-                    current = current or _Part(self.output, self.suffix, self.classes)
-                    current.write(batch)
+                    with self._writing():
+                        self._add(batch)
                     advance(len(batch.files))
-                if empty and current is None and not self.done:
-                    current = _Part(self.output, self.suffix, self.classes)
-                return self._finish(current)
+                with self._writing():
+                    if empty and self.current is None and not self.done:
+                        self.current = _Part(self.output, self.suffix, self.classes)
+                    return self._finish(self.current)
+            finally:
+                if self.current is not None:
+                    self.current.discard()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """What the disk refuses is one line; what reading an image does is none of this."""
+        try:
+            yield
         except OSError as error:
             raise InputError(f"--output {self.output} cannot be written: {error.strerror or error}{self._goes_on()}") from error
-        finally:
-            if current is not None:
-                current.discard()
 
-    def _clean(self) -> None:
-        """Remove what a killed process left beside the output."""
+    def _begin(self) -> None:
+        """Now that no other process writes: remove what a killed one left beside the output, and parts of another call."""
+        if (self.done, self.outdated) != self._finished():
+            raise InputError(f"--output {self.output} has just been written by another process")
+        self._check_new()
         for rest in self.output.parent.glob(f".{escape(self.output.name)}.*.partial"):
-            rest.unlink(missing_ok=True)
+            if rest.is_dir():
+                shutil.rmtree(rest)
+            else:
+                rest.unlink(missing_ok=True)
+        if self.outdated:
+            self._remove_parts()
+
+    def _check_new(self) -> None:
+        if self.output.exists() and not self.overwrite:
+            raise InputError(f"--output {self.output} is there already; --overwrite true replaces it")
+
+    def _remove_parts(self) -> None:
+        """By a rename first: should this end here, no half of the parts is left under their name."""
+        rest = self.folder.with_name(f".{self.output.name}.{uuid.uuid4().hex[:8]}.partial")
+        self.folder.rename(rest)
+        shutil.rmtree(rest)
+
+    def _add(self, batch: Predictions) -> None:
+        if self.current is not None and self.current.is_full:
+            self._keep(self.current)
+            self.current = None
+        self.current = self.current or _Part(self.output, self.suffix, self.classes)
+        self.current.write(batch)
 
     def _finish(self, last: "_Part | None") -> Tally:
         total = self.tally + (last.tally if last is not None else Tally())
@@ -146,8 +180,7 @@ class ResumableFile:
             return total
         with replace_file(self.output) as joined:
             join_predictions([self.folder / note.file for note in self.done], joined, self.suffix, self.classes)
-        (self.folder / CALL).unlink()  # what is left of the folder, should this end here, is of no call
-        shutil.rmtree(self.folder)
+        self._remove_parts()
         return total
 
     def _keep(self, part: "_Part") -> None:
@@ -161,20 +194,27 @@ class ResumableFile:
         write_text((self.folder / file).with_suffix(".json"), json.dumps(asdict(note)))
         self.done.append(note)
 
-    def _finished(self, overwrite: bool) -> list["_Note"]:
-        """Notes of the parts that an earlier start of this call has written."""
+    def _finished(self) -> tuple[list["_Note"], bool]:
+        """Notes of the parts that an earlier start of this call has written, and whether there are parts of another call to remove.
+
+        Raises:
+            InputError: there are, and they are to be kept, or the folder is not one of parts.
+        """
         if not self.folder.is_dir():
-            return []
+            return [], False
         call = _read_json(self.folder / CALL)
+        if not isinstance(call, dict):
+            if any(not entry.name.startswith(".") for entry in self.folder.iterdir()):
+                raise InputError(f"{self.folder} is in the way, and holds no parts of predictions; move it, or name another --output")
+            return [], False
         if call != self.call:
-            if call is not None and not overwrite:
+            if not self.overwrite:
                 raise InputError(self._other(_difference(call, self.call)))
-            shutil.rmtree(self.folder)
-            return []
+            return [], True
         notes: list[_Note] = []
         while (stored := _read_json(self.folder / f"part-{len(notes) + 1:05d}.json")) is not None:
             notes.append(_Note.from_dict(stored))
-        return notes
+        return notes, False
 
     def _other(self, what: str) -> str:
         return f"{self.folder} holds parts of another call: {what}; to begin again, remove that folder, or name another --output"
@@ -193,19 +233,21 @@ class ResumableFile:
         except NotImplementedError:  # a file system without locks
             yield
             return
+        except OSError as error:
+            raise InputError(f"--output {self.output} cannot be written: {error.strerror or error}") from error
         try:
             yield
         finally:
-            lock.release()
-            with suppress(OSError):
+            with suppress(OSError):  # while it is held: later it might be that of another process
                 Path(lock.lock_file).unlink(missing_ok=True)
+            lock.release()
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Note:
     file: str
     digest: str
-    """SHA-256 over the names of its images."""
+    """SHA-256 over the names of its images, and the length and modification time of each."""
     tally: Tally
 
     @classmethod
@@ -264,7 +306,16 @@ def check_writable(output: Path) -> None:
 
 
 def _line(name: str) -> bytes:
-    return os.fsencode(name) + b"\0"
+    return os.fsencode(name) + f"\0{_stamp(name)}\0".encode()
+
+
+def _stamp(name: str) -> str:
+    """Length and modification time of an image, or of the file whose row it is; empty where there is none."""
+    for file in (name, ROW.sub("", name)):
+        with suppress(OSError, ValueError):
+            state = expanded(file).stat()
+            return f"{state.st_size} {state.st_mtime_ns}"
+    return ""
 
 
 def _read_json(file: Path) -> Any:

@@ -15,10 +15,12 @@ import pytest
 from PIL import Image
 
 from s2m2.cli import main
+from s2m2.commands.recognition import SETTINGS
 from s2m2.recipe import FitConfig
 from s2m2.recipe.command_settings import EMBEDDED_BACKBONE
 from s2m2.recognition import ImageClassifier
 from s2m2.recognition.extractors import EMBEDDED
+from s2m2.recognition.locking import LOCK, model_lock
 from tests.data.files import complaint, noise_image
 from tests.recognition.tiny import labeled_folder, photo_folder, use_tiny_backbone
 
@@ -40,13 +42,11 @@ def rows(file: str = "p.csv") -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(Path(file).read_bytes().decode(), newline="")))
 
 
-def test_the_default_backbone_is_the_embedded_one() -> None:
+def test_what_is_not_given_is_that_of_a_new_model() -> None:
     assert EMBEDDED_BACKBONE == EMBEDDED
-    defaults = ImageClassifier().get_params()
     config = FitConfig(images=Path("a"), output=Path("b"))
-    assert {name: getattr(config, name) for name in ("backbone", "classifier", "unknown", "batch_size")} == {
-        name: defaults[name] for name in ("backbone", "classifier", "unknown", "batch_size")
-    }
+    assert {getattr(config, flag) for flag in SETTINGS} == {None}
+    assert config.batch_size == ImageClassifier().batch_size
 
 
 def test_fit_tells_classes_calibration_and_the_next_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,6 +138,40 @@ def test_a_class_like_a_formula_is_no_formula_in_the_table(tmp_path: Path, capsy
     assert "p:=HYPERLINK(1)" in rows()[0]
 
 
+def test_a_label_like_a_formula_survives_a_list_of_suggestions(tmp_path: Path) -> None:
+    labeled_folder(tmp_path / "birds", ("-tail", "=1", "+x"))
+    photo_folder(tmp_path / "photos")
+    assert main(["fit", "birds", "--output", "model"]) == 0
+    assert main(["suggest", "model", "photos", "--output", "s.csv"]) == 0
+    assert {row["label"] for row in rows("s.csv")} <= {"'-tail", "'=1", "'+x"}
+    assert main(["fit", "s.csv", "--output", "model", "--add", "true"]) == 0
+    assert set(ImageClassifier.load("model").classes_.tolist()) == {"-tail", "=1", "+x"}
+
+
+@pytest.mark.parametrize("flag", ["--add", "--overwrite"])
+def test_a_model_that_another_process_changes_is_left_alone(
+    tmp_path: Path, model: str, flag: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    labeled_folder(tmp_path / "more", seed=5000)
+    before = (tmp_path / model / "model.json").read_bytes()
+    with model_lock(Path(model)):
+        assert "model is in use by another process" in complaint(["fit", "more", "--output", model, flag, "true"], capfd)
+    assert (tmp_path / model / "model.json").read_bytes() == before
+    assert main(["fit", "more", "--output", model, flag, "true"]) == 0
+
+
+def test_a_model_may_be_put_into_an_empty_folder(tmp_path: Path) -> None:
+    labeled_folder(tmp_path / "birds")
+    (tmp_path / "new").mkdir()
+    assert main(["fit", "birds", "--output", "new", "--overwrite", "true"]) == 0
+    assert not (tmp_path / "new" / LOCK).exists()
+
+
+def test_names_that_no_file_can_have_are_told(tmp_path: Path, model: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert "cannot be read: File name too long" in complaint(["predict", model, "x" * 300], capfd)
+    assert "there is no file or folder ~nobody/x" in complaint(["predict", model, "~nobody/x"], capfd)
+
+
 # Bad input
 
 
@@ -147,6 +181,11 @@ def nothing(folder: Path) -> None:
 
 def loose_images(folder: Path) -> None:
     photo_folder(folder / "birds")
+
+
+def with_splits(folder: Path) -> None:
+    for split in ("train", "val"):
+        labeled_folder(folder / "birds" / split)
 
 
 def one_class(folder: Path) -> None:
@@ -171,6 +210,7 @@ def equal_photos(folder: Path) -> None:
 FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
     "nothing": (nothing, "birds has no class folders; the images of each class go into a folder with its name"),
     "no class folders": (loose_images, "birds has no class folders"),
+    "splits": (with_splits, "birds holds the folders train and val, not classes; fit birds/train"),
     "one class": (one_class, "there is one class only, owl; two classes are needed at least"),
     "one image": (one_image, "there is one class only, owl"),
     "unreadable class": (unreadable_class, "class owl has no image that can be read: cannot read image birds/owl/0.png"),
@@ -199,6 +239,10 @@ def test_images_that_cannot_be_learned_are_told_and_nothing_is_left(tmp_path: Pa
         (["birds", "--output", "new", "--add", "true"], "--add: there is no model in --output new"),
         (["birds", "--output", "model", "--add", "true", "--overwrite", "true"], "--add is true, but must be without --overwrite"),
         (["birds", "--output", "model", "--add", "true", "--backbone", "timm:vit"], "--backbone timm:vit is for a new model; the one in"),
+        (["birds", "--output", "model", "--add", "true", "--seed", "3"], "--seed 3 is for a new model; the one in model keeps its own, 0"),
+        (["birds", "--output", "model", "--add", "true", "--unknown", "0.1"], "--unknown 0.1 is for a new model; the one in model keeps"),
+        (["birds", "--output", "model", "--add", "true", "--classifier", "ridge"], "the one in model keeps its own, auto"),
+        (["birds", "--output", "model", "--add", "true", "--reference", "birds"], "--reference birds is for a new model"),
         (["birds", "--output", "new", "--unknown", "1"], "--unknown is 1.0, but must be at least 0 and below 1"),
         (["birds", "--output", "new", "--classifier", "tim"], "classifier tim looks at all images together"),
         (["birds", "--output", "new", "--classifier", "cosin"], "classifier cosin is unknown; did you mean cosine"),

@@ -9,7 +9,8 @@ from PIL import Image
 
 from s2m2.errors import InputError
 from s2m2.recognition import ImageClassifier
-from s2m2.recognition.bulk import BatchPredictor, FeatureRow, feature_rows, predictions, rows_of
+from s2m2.recognition.bulk import BatchPredictor, FeatureRow, predictions, rows_of, stored_rows
+from s2m2.recognition.inputs import list_photos
 from tests.recognition.tiny import labeled_folder, photo_folder, use_tiny_backbone
 
 
@@ -70,7 +71,7 @@ def test_a_model_of_features_names_the_rows_of_files(tmp_path: Path) -> None:
     features = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
     model = ImageClassifier("features", batch_size=4).fit(features, np.repeat(["a", "b"], 6))
     np.savez(tmp_path / "query.npz", features=features)
-    rows = list(feature_rows([tmp_path / "query.npz"], 5))
+    rows = list(stored_rows([tmp_path / "query.npz"], 5))
     assert [row.name for row in rows] == [f"{tmp_path / 'query.npz'}[{number}]" for number in range(12)]
     parts = list(predictions(model, rows))
     assert [len(part.files) for part in parts] == [4, 4, 4]
@@ -91,7 +92,7 @@ def test_wrong_feature_files_are_named(tmp_path: Path, name: str, arrays: dict[s
     if arrays is not None:
         np.savez(tmp_path / name, **arrays)  # type: ignore[arg-type]  # names of arrays
     with pytest.raises(InputError, match=says.replace(".", r"\.")):
-        list(feature_rows([tmp_path / name], 5))
+        list(stored_rows([tmp_path / name], 5))
 
 
 def test_a_batch_of_ray_data_keeps_its_other_columns(tmp_path: Path, model: ImageClassifier) -> None:
@@ -117,5 +118,41 @@ def test_images_of_several_sizes_come_as_an_array_of_objects(model: ImageClassif
 
 def test_feature_rows_are_read_one_after_the_other(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", features=np.zeros((2, 3)))
-    rows = feature_rows(iter([tmp_path / "a.npz", tmp_path / "missing.npz"]), 3)
+    rows = stored_rows(iter([tmp_path / "a.npz", tmp_path / "missing.npz"]), 3)
     assert isinstance(next(rows), FeatureRow)
+
+
+def test_a_damaged_feature_file_is_told(tmp_path: Path) -> None:
+    np.savez(tmp_path / "f.npz", features=np.zeros((40, 5), dtype=np.float32))
+    (tmp_path / "f.npz").write_bytes((tmp_path / "f.npz").read_bytes()[:300])
+    with pytest.raises(InputError, match=r"f\.npz is no feature file, or is damaged"):
+        list(stored_rows([tmp_path / "f.npz"], 5))
+
+
+def test_arrays_that_are_no_rgb_images_are_rows_of_a_batch(model: ImageClassifier) -> None:
+    arrays = np.empty(4, dtype=object)
+    arrays[:] = [np.zeros(shape, dtype=np.uint8) for shape in ((9, 9, 3), (9, 9), (9, 9, 4), (3, 9, 9))]
+    errors = model.predict_batch({"image": arrays})["error"].tolist()
+    assert [error is None for error in errors] == [True, False, False, True]
+    assert "images[1] has shape 9 x 9; an image is height x width x 3" in errors[1]
+    assert "images[2] has shape 9 x 9 x 4, without the three channels" in errors[2]
+
+
+def test_the_home_folder_and_links_are_followed_without_circles(
+    tmp_path: Path, model: ImageClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = photo_folder(tmp_path / "elsewhere", 2)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "link").symlink_to(photos)
+    (photos / "up").symlink_to(tmp_path / "photos")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = [str(path.relative_to(tmp_path)) for path in list_photos(["~/photos"])]
+    assert found == ["photos/link/0.png", "photos/link/1.png"]
+    (part,) = predictions(model, ["~/elsewhere/0.png", "~nobody/0.png"])
+    assert [bool(error) for error in part.errors] == [False, True]
+
+
+def test_predict_takes_files_and_says_so(tmp_path: Path, model: ImageClassifier) -> None:
+    photo_folder(tmp_path / "photos")
+    with pytest.raises(InputError, match=r"X is the folder .*photos, but must be files here: sorted\(Path"):
+        model.predict(tmp_path / "photos")

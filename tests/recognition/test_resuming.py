@@ -168,7 +168,7 @@ def test_other_images_are_not_put_behind_the_parts(tmp_path: Path, model: ImageC
     with pytest.raises(KeyboardInterrupt):
         written(model, photos, tmp_path / "p.csv", 3)
     for others in (photos[1:], photos[:2]):
-        with pytest.raises(InputError, match="the images are not those of its first parts"):
+        with pytest.raises(InputError, match="the images are not those of its first parts, or have changed"):
             written(model, others, tmp_path / "p.csv")
 
 
@@ -214,6 +214,46 @@ def test_two_processes_do_not_write_one_file(tmp_path: Path, model: ImageClassif
     first = ResumableFile(tmp_path / "p.csv", model.classes_.tolist(), CALL)
     with first._locked(), pytest.raises(InputError, match="is being written by another process"):
         written(model, photos, tmp_path / "p.csv")
+
+
+def test_parts_of_another_call_are_removed_under_the_lock_only(tmp_path: Path, model: ImageClassifier, photos: list[Path]) -> None:
+    output = tmp_path / "p.csv"
+    with pytest.raises(KeyboardInterrupt):
+        written(model, photos, output, 3)
+    other = ResumableFile(output, model.classes_.tolist(), {"model": "other"}, overwrite=True)
+    assert (tmp_path / "p.csv.parts" / "part-00001.csv").is_file()
+    assert other.write(predictions(model, other.remaining(iter(photos[:2])))).images == 2
+    assert sorted(path.name for path in tmp_path.iterdir() if "p.csv" in path.name) == ["p.csv"]
+
+
+def test_a_folder_that_holds_no_parts_is_kept(tmp_path: Path, model: ImageClassifier, photos: list[Path]) -> None:
+    (tmp_path / "p.csv.parts").mkdir()
+    (tmp_path / "p.csv.parts" / "mine.txt").write_text("")
+    with pytest.raises(InputError, match=r"p\.csv\.parts is in the way, and holds no parts of predictions"):
+        written(model, photos, tmp_path / "p.csv", overwrite=True)
+    assert (tmp_path / "p.csv.parts" / "mine.txt").is_file()
+
+
+def test_parts_that_another_process_has_just_written_are_not_mixed_in(tmp_path: Path, model: ImageClassifier, photos: list[Path]) -> None:
+    late = ResumableFile(tmp_path / "p.csv", model.classes_.tolist(), CALL)
+    with pytest.raises(KeyboardInterrupt):
+        written(model, photos, tmp_path / "p.csv", 3)
+    with pytest.raises(InputError, match="has just been written by another process"):
+        late.write(predictions(model, iter(photos)))
+
+
+def test_a_photo_that_was_replaced_is_noticed(tmp_path: Path, model: ImageClassifier, photos: list[Path]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        written(model, photos, tmp_path / "p.csv", 3)
+    photos[1].write_bytes(photos[5].read_bytes() + b" ")
+    with pytest.raises(InputError, match="the images are not those of its first parts, or have changed"):
+        written(model, photos, tmp_path / "p.csv")
+
+
+def test_a_name_that_no_file_can_have_is_a_row(tmp_path: Path, model: ImageClassifier, photos: list[Path]) -> None:
+    tally = written(model, [photos[0], tmp_path / ("x" * 300 + ".png")], tmp_path / "p.csv")
+    assert (tally.images, tally.unreadable) == (2, 1)
+    assert tally.errors[0].endswith("cannot be read: File name too long")
 
 
 KILLED = """
