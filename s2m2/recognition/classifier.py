@@ -348,8 +348,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         path = path_argument("folder", folder)
         saved = read_model(path, trust_code=trust_code)
         model = cls(**saved.settings, reference=saved.reference, device=device)
-        if saved.automatic:
-            model.classifier, model._automatic = "auto", saved.settings["classifier"]
+        chosen = saved.settings["classifier"]
+        if saved.automatic and isinstance(chosen, dict) and chosen.get("name") in (AUTOMATIC["name"], MANY["name"]):
+            model.classifier, model._automatic = "auto", chosen
         model._saved_fingerprint, model._loaded_for = saved.fingerprint, model._made_from()
         model.notes_ = saved.notes
         try:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any, get_args
@@ -133,6 +133,9 @@ def _check_about(about: Mapping[str, Any]) -> None:
     for key in settings:
         _need(key in SETTINGS, f"it has the unknown setting {key!r}")
     _need(isinstance(settings["backbone"], str), "backbone is no text")
+    _need(type(settings["unknown"]) in (int, float), f"unknown is {settings['unknown']!r}")
+    for key in ("batch_size", "random_state"):
+        _need(type(settings[key]) is int, f"{key} is {settings[key]!r}")
     _need(isinstance(settings["classifier"], str | dict), "classifier is neither a name nor an object")
     for key in ("names", "digests", "notes"):
         _need(isinstance(about[key], list) and all(isinstance(text, str) for text in about[key]), f"{key} is no list of texts")
@@ -220,15 +223,15 @@ def _support(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Support
 
 def _calibration(values: Any) -> Calibration:
     _need(isinstance(values, dict), "calibration is no object")
-    calibration = Calibration.from_dict(values)
-    temperature = calibration.temperature
+    temperature = values["temperature"]
     _need(type(temperature) in (int, float) and isfinite(temperature) and temperature > 0, f"temperature is {temperature!r}")
-    _need(isinstance(calibration.reference, str) and type(calibration.own) is int, "calibration does not say what it is made of")
+    _need(isinstance(values["reference"], str) and type(values["own"]) is int, "calibration does not say what it is made of")
+    calibration = Calibration.from_dict({**values, "temperature": float(temperature)})
     _need(calibration.familiarity.ndim == calibration.truth.ndim == 1, "calibration has no lists of quantiles")
     _need(len(calibration.familiarity) == len(calibration.truth), "calibration has two numbers of quantiles")
     quantiles = torch.cat([calibration.familiarity, calibration.truth])
     _need(not bool(quantiles.isnan().any()), "calibration has quantiles that are no numbers")
-    return replace(calibration, temperature=float(temperature))
+    return calibration
 
 
 def _read_tensors(folder: Path, name: str, digest: str) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -135,6 +135,9 @@ def _write_named(folder: Path, stem: str, tensors: Mapping[str, Tensor], about: 
 def _settings(model: "ImageClassifier", folder: Path) -> dict[str, Any]:
     """The constructor's arguments, with the backbone as the folder has it."""
     settings = {key: value for key, value in model.get_params(deep=False).items() if key not in ("device", "reference")}
+    settings |= {key: int(settings[key]) for key in ("batch_size", "random_state")} | {
+        "unknown": float(settings["unknown"])
+    }  # perhaps NumPy's
     settings["classifier"] = _named_classifier(model)
     settings["backbone"] = _own_backbone(model, folder)
     return settings

@@ -36,7 +36,8 @@ def test_rows_agree_with_the_model_and_name_the_nearest_labeled_image(tmp_path: 
 
 def test_a_labeled_image_is_nearest_to_itself(tmp_path: Path, model: ImageClassifier) -> None:
     names = list(model.support_.names)
-    assert [row["nearest"] for part in predictions(model, names) for row in rows_of(part)] == names
+    photos = [tmp_path / "birds" / name for name in names]
+    assert [row["nearest"] for part in predictions(model, photos) for row in rows_of(part)] == names
 
 
 def test_an_image_that_cannot_be_read_is_a_row_with_a_reason(tmp_path: Path, model: ImageClassifier) -> None:

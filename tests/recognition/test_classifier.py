@@ -7,11 +7,13 @@ import pytest
 from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from torch import nn
 
 import s2m2
 from s2m2.errors import InputError
 from s2m2.recognition import ImageClassifier
-from tests.recognition.made_up import color_folder, color_model, features, paint
+from s2m2.recognition.extractors import Extractor
+from tests.recognition.made_up import COLORS, color_folder, color_model, features, paint
 
 REFERENCE = features(12, 12, seed=9)
 
@@ -211,3 +213,68 @@ def test_an_image_turned_by_its_exif_data_is_named_as_it_looks(folder: Path, tmp
     image.rotate(180).save(tmp_path / "turned.jpg", exif=exif, quality=100, subsampling=0)
     plain, turned = (model.predict_proba([tmp_path / name]) for name in ("plain.png", "turned.jpg"))
     np.testing.assert_allclose(plain, turned, atol=0.02)
+
+
+def test_parameters_that_change_before_a_fit_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def extractor_for(name: object) -> Extractor:
+        asked.append(str(name))
+        network = nn.Sequential(nn.Conv2d(3, 4, 3, stride=5), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()).eval()
+        return Extractor(name=str(name), network=network, preprocessing=COLORS, dim=16, fingerprint=str(name), seen="nothing")
+
+    monkeypatch.setattr("s2m2.recognition.classifier.extractor_for", extractor_for)
+    images, labels = [paint(name, number) for name in ("red", "blue") for number in range(3)], [0, 0, 0, 1, 1, 1]
+    model = ImageClassifier("one").fit(images, labels).fit(images, labels)
+    model.set_params(backbone="two").fit(images, labels)
+    assert asked == ["one", "two"]
+    model.set_params(device="cpu").fit(images, labels)
+    assert asked == ["one", "two", "two"]
+    X, y = features(4, 5)
+    model.set_params(backbone="features", reference=REFERENCE).fit(X, y)
+    assert model.calibration_.reference.startswith("12 classes")
+    assert model.set_params(reference=features(9, 12, seed=9)).fit(X, y).calibration_.reference.startswith("9 classes")
+    with pytest.raises(InputError, match="reference has 3 features an image"):
+        model.set_params(reference=(REFERENCE[0][:, :3], REFERENCE[1])).fit(X, y)
+
+
+def test_auto_says_when_it_takes_the_fast_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("s2m2.recognition.classifier.MAX_COSINE_ITEMS", 20)
+    X, y = features(4, 6)
+    model = ImageClassifier("features").fit(X[:18], y[:18])
+    assert model.classifier_.name == "cosine"
+    model.partial_fit(X[18:], y[18:])
+    assert model.classifier_.name == "cosine_centroid"
+    assert [note for note in model.notes_ if "cosine_centroid" in note]
+
+
+def test_a_message_does_not_list_thousands_of_classes() -> None:
+    X, _ = features(20, 1)
+    model = ImageClassifier("features", "nearest_mean").fit(X, [f"bird {number}" for number in range(20)])
+    with pytest.raises(InputError, match="there are bird 0, bird 1, bird 10, bird 11, bird 12 and 15 more"):
+        model.remove_class("x")
+    with pytest.raises(InputError, match="did you mean bird 7"):
+        model.remove_class("birt 7")
+
+
+@pytest.mark.parametrize(
+    ("known", "new", "words"),
+    [(3, 2**63, "64 bits"), (3, "owl", "'owl' is text, but the classes of the model are whole numbers"), ("owl", 3, "3 is a whole number")],
+)
+def test_labels_that_do_not_go_with_the_others_change_nothing(known: object, new: object, words: str) -> None:
+    X, _ = features(3, 4)
+    model = ImageClassifier("features", "nearest_mean").fit(X[:8], [known] * 4 + ([4] if known == 3 else ["wren"]) * 4)
+    before = model.support_
+    with pytest.raises(InputError, match=words):
+        model.partial_fit(X[8:], np.array([new] * 4, dtype=object))
+    if new == 2**63:
+        with pytest.raises(InputError, match=words):
+            model.rename_class(known, new)  # type: ignore[arg-type]
+    assert model.support_ is before
+
+
+def test_a_number_as_text_is_that_class() -> None:
+    X, y = features(3, 4)
+    model = ImageClassifier("features", "nearest_mean").fit(X[:11], y[:11]).partial_fit(X[11:], ["2"])
+    assert model.classes_.tolist() == [0, 1, 2]
+    assert model.remove_class("2").classes_.tolist() == [0, 1]

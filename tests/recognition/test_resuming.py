@@ -108,7 +108,9 @@ def test_no_cell_of_a_csv_file_begins_a_formula(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "=cmd.png").write_bytes(photos[0].read_bytes())
-    written(model, [Path("=cmd.png"), *model.support_.names, Path("@none.png")], tmp_path / "p.csv")
+    written(
+        model, [Path("=cmd.png"), *((tmp_path / "birds" / name) for name in model.support_.names), Path("@none.png")], tmp_path / "p.csv"
+    )
     cells = [cell for row in csv.reader(text_of(tmp_path / "p.csv")) for cell in row]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t"))]
     assert {"'=cmd.png", "'=1+1", "'@none.png: there is no such file"} <= set(cells)
