@@ -67,7 +67,7 @@ def plain_loop(network: nn.Module, means: Tensor, photos: Sequence[Path], output
             start += len(images)
 
 
-def bare(extractor: Extractor, batches: Sequence[Tensor]) -> None:
+def bare(extractor: Extractor, batches: Sequence[Sequence[Tensor]]) -> None:
     """The forward pass of `predict`, and nothing else."""
     for batch in batches:
         extractor(batch)
@@ -144,7 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     photos = [path for path, _ in zip(list_photos([str(options.images)]), range(options.count), strict=False)]
     features = F.normalize(model.support_.features, dim=-1).unflatten(0, (len(folders), -1)).mean(1)
     means = F.normalize(features, dim=-1).to(options.device)
-    batches = list(torch.randn(len(photos), 3, 224, 224, generator=torch.Generator().manual_seed(0)).split(options.batch_size))
+    values = list(torch.randn(len(photos), 3, 224, 224, generator=torch.Generator().manual_seed(0)))
+    batches = [values[start : start + options.batch_size] for start in range(0, len(values), options.batch_size)]
     with tempfile.TemporaryDirectory() as folder:
         works = {
             "bare forward pass": partial(bare, model.extractor(), batches),

@@ -28,6 +28,8 @@ BLOCKS = 4
 """Blocks of tasks that one thread computes at once, by default: about a thousand tasks."""
 MAX_GATHER = 2**26
 """Feature values that a part of a block may hold: 256 MB of float32."""
+MAX_ONE_HOT = 2**24
+"""Values of the one-hot matrix of a task; of more, as of thousands of classes, class means are sums by index."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,7 +51,9 @@ class FewShotTasks:
     def __post_init__(self) -> None:
         ways = torch.arange(self.ways, device=self.labels.device)
         if self.shots is None:
-            if not bool((self.labels[..., None] == ways).any(1).all()):
+            large = self.labels.shape[1] * self.ways > MAX_ONE_HOT
+            named = [torch.isin(ways, labels) for labels in self.labels] if large else [(self.labels[..., None] == ways).any(1)]
+            if not all(bool(one.all()) for one in named):
                 raise InputError(f"labels must name each of the {self.ways} ways in every task")
         elif self.labels.shape[1] != self.ways * self.shots or not torch.equal(
             self.labels, ways.repeat_interleave(self.shots).expand_as(self.labels)
@@ -69,6 +73,11 @@ class FewShotTasks:
         """Mean support feature of each way."""
         if self.shots is not None:
             return self.support.unflatten(1, (self.ways, self.shots)).mean(2)
+        if self.labels.shape[1] * self.ways > MAX_ONE_HOT:
+            sums = self.support.new_zeros(len(self), self.ways, self.support.shape[-1])
+            sums.scatter_add_(1, self.labels[..., None].expand_as(self.support), self.support)
+            counts = self.support.new_zeros(len(self), self.ways).scatter_add_(1, self.labels, torch.ones_like(self.support[..., 0]))
+            return sums / counts[..., None]
         members = self.one_hot()
         return members / members.sum(-1, keepdim=True) @ self.support
 

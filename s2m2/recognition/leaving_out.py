@@ -1,6 +1,6 @@
 """Scores of labeled images by classifiers that were fitted without them: what a model can say of its own images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -14,6 +14,10 @@ from s2m2.random import generator_for
 
 MAX_FOLDS = 10
 """Parts in which the images are left out in turn; fewer where no class has as many images."""
+MAX_VALUES = 2**26
+"""Values of the folds that are computed at once."""
+MAX_SCORES = 2**25
+"""Scores that are kept, 256 MB; of thousands of classes fewer images are scored, each with the same probability."""
 MIN_GAP = 1e-6
 """Least difference of 1 and the mean cosine between class means."""
 
@@ -79,7 +83,7 @@ def leave_out(
     """Score labeled images without themselves; None: every class has one image.
 
     At most `MAX_FOLDS` times some images of every class are left out at once, one of each up to as many images, so that no class is at a
-    disadvantage. A class of one image keeps it.
+    disadvantage. A class of one image keeps it. Of more than `MAX_SCORES` scores a random part is computed.
     """
     counts = torch.bincount(labels)
     folds = int(counts.max().clamp_max(MAX_FOLDS))
@@ -90,11 +94,13 @@ def leave_out(
     order = order[labels[order].argsort(stable=True)]
     position = torch.cat([torch.arange(int(count)) for count in counts])
     fold = torch.where(counts[labels[order]] > 1, position % folds, -1)
-    queries = [order[fold == number] for number in range(folds)]
+    asked = torch.ones(len(order), dtype=torch.bool)
+    if len(order) * len(counts) > MAX_SCORES:
+        asked = torch.rand(len(order), generator=generator) < MAX_SCORES / (len(order) * len(counts))
+    queries = [order[(fold == number) & asked] for number in range(folds)]
     support = [order[fold != number] for number in range(folds)]
     parts = []
-    for _, group in groupby(range(folds), key=lambda number: len(queries[number])):
-        numbers = list(group)
+    for numbers in _together(queries, support, max(len(counts), features.shape[1])):
         kept, out = torch.stack([support[number] for number in numbers]), torch.stack([queries[number] for number in numbers])
         tasks = FewShotTasks(support=features[kept], labels=labels[kept], query=features[out], ways=len(counts), shots=None)
         scored = score_queries(tasks, classifier, generator)
@@ -104,3 +110,12 @@ def leave_out(
         ways=torch.cat([part.ways for part in parts]),
         queries=QueryScores.joined([part.queries for part in parts]),
     )
+
+
+def _together(queries: Sequence[Tensor], support: Sequence[Tensor], width: int) -> Iterator[list[int]]:
+    """Folds to compute at once: neighbors of one size, as many as fit. One without queries is left out."""
+    for size, group in groupby(range(len(queries)), key=lambda number: (len(queries[number]), len(support[number]))):
+        numbers = list(group) if size[0] else []
+        step = max(MAX_VALUES // (sum(size) * width), 1)
+        for start in range(0, len(numbers), step):
+            yield numbers[start : start + step]
