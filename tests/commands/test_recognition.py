@@ -214,7 +214,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
     "one class": (one_class, "there is one class only, owl; two classes are needed at least"),
     "one image": (one_image, "there is one class only, owl"),
     "unreadable class": (unreadable_class, "class owl has no image that can be read: cannot read image birds/owl/0.png"),
-    "equal photos": (equal_photos, "birds/owl/x.png (owl) and birds/wren/y.png (wren) are the same image with different labels"),
+    "equal photos": (equal_photos, "owl/x.png (owl) and wren/y.png (wren) are the same image with different labels"),
 }
 
 

@@ -232,8 +232,8 @@ def test_parameters_that_change_before_a_fit_count(monkeypatch: pytest.MonkeyPat
     assert asked == ["one", "two", "two"]
     X, y = features(4, 5)
     model.set_params(backbone="features", reference=REFERENCE).fit(X, y)
-    assert model.calibration_.reference.startswith("12 classes")
-    assert model.set_params(reference=features(9, 12, seed=9)).fit(X, y).calibration_.reference.startswith("9 classes")
+    assert "12 classes" in model.calibration_.reference
+    assert "9 classes" in model.set_params(reference=features(9, 12, seed=9)).fit(X, y).calibration_.reference
     with pytest.raises(InputError, match="reference has 3 features an image"):
         model.set_params(reference=(REFERENCE[0][:, :3], REFERENCE[1])).fit(X, y)
 
