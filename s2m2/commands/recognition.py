@@ -152,7 +152,9 @@ def _print_report(model: ImageClassifier, page: Path | None) -> None:
     """What the model is worth on its own images."""
     report = model.report()
     _say(report.text())
-    if page is not None:
+    if page is None:
+        _say("--page FILE.html shows this with the images")
+    else:
         report.to_html(page)
         _say(f"page in {page}")
 

@@ -37,7 +37,13 @@ def suggest_command(config: SuggestConfig) -> None:
     if config.output is not None:
         _write(config.output, suggestions)
         model_folder, file = shlex.quote(str(config.model)), shlex.quote(str(config.output))
-        _say(f"list in {config.output}; correct its labels, then: s2m2 fit {file} --output {model_folder} --add true")
+        _say(
+            f"list in {config.output}; correct its labels and fill the empty ones, then: s2m2 fit {file} --output {model_folder} --add true"
+        )
+
+
+MIN_PROBABILITY = 0.5
+"""From which a class is proposed as a label; below, the model would mostly teach itself mistakes."""
 
 
 def _write(output: Path, suggestions: Suggestions) -> None:
@@ -46,7 +52,7 @@ def _write(output: Path, suggestions: Suggestions) -> None:
     rows = [
         {
             "filename": _relative(one.photo, folder),
-            "label": str(one.label),
+            "label": str(one.label) if one.probability >= MIN_PROBABILITY else "",  # fit refuses an empty one: nobody has looked
             "probability": f"{one.probability:.6f}",
             "reason": one.reason,
             "similar": one.similar,

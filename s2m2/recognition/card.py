@@ -22,7 +22,7 @@ tags: [few-shot, image-classification, s2m2]
 def model_card(model: "ImageClassifier") -> str:
     """Markdown, with front matter for model hubs."""
     support, calibration = model.support_, model.calibration_
-    rows = [(plain(str(label)), str(len(support.items_of(label)))) for label in model.classes_.tolist()]
+    rows = [(str(label), str(len(support.items_of(label)))) for label in model.classes_.tolist()]
     parts = [
         FRONT,
         f"# {len(rows)} classes from {len(support.active)} images\n",

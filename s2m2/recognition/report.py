@@ -35,7 +35,7 @@ FEW_IMAGES = 3
 """Images a class up to which the estimate is rather low: its classifiers had one image of each class less."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class FitReport:
     """What labeled images say of a fitted model. Classes are positions in `classes`, images positions in `support`."""
 
@@ -53,6 +53,11 @@ class FitReport:
     """What the probabilities are worth, in sentences."""
     notes: tuple[str, ...]
     """What was left out when the model was fitted."""
+
+    def __str__(self) -> str:
+        return self.text()
+
+    __repr__ = __str__
 
     def headline(self) -> str:
         """The answer in a sentence."""
@@ -160,7 +165,7 @@ class FitReport:
             )
         if self.mislabeled:
             yield (
-                "Labels that may be wrong:",
+                "Labels that may be wrong, or rare views of their class:",
                 [
                     f"{name[one.item]}: labeled {self.classes[one.given]}, looks like {self.classes[one.other]} "
                     f"({percent(one.other_probability)})"
