@@ -101,8 +101,9 @@ def test_a_disk_that_fills_up(root: Path, capfd: pytest.CaptureFixture[str], mon
 
 
 def test_a_file_system_that_takes_no_large_file(root: Path, tmp_path: Path) -> None:
-    script = "import resource, sys; sys.dont_write_bytecode = True; from s2m2.cli import main; resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500)); "
-    script += "sys.exit(main(sys.argv[1:]))"
+    script = "import resource, sys; from s2m2.cli import main; resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500)); "
+    # Python would write bytecode of what is imported later, cut short, and all other processes would read it.
+    script += "sys.dont_write_bytecode = True; sys.exit(main(sys.argv[1:]))"
     before = tree(root)
     call = [sys.executable, "-c", script, "prepare", str(root / "source"), "--output", str(root / "dataset")]
     finished = subprocess.run(call, capture_output=True, text=True, check=False)
