@@ -47,8 +47,8 @@ FAMILIARITY_TOLERANCE = 1e-3
 """The same for the familiarity, which is about 0 to 1 for photos; relative for images that are far away from all classes."""
 COVERAGE = 0.95
 """Of the sets whose threshold the file states."""
-MAX_THUMBNAILS = 8
-"""Labeled images that the file is checked on, beside random ones."""
+CHECKED_IMAGES, MAX_THUMBNAILS = 100, 80
+"""Images that the file is checked on, and how many of them are labeled ones at most; the others are random."""
 MAX_BYTES = 2**31 - 2**20
 """Protocol buffers, of which the file is one, end at 2 GB."""
 
@@ -293,11 +293,14 @@ def _check(file: Path, path: Path, model: "ImageClassifier", extractor: Extracto
 
 
 def _check_images(model: "ImageClassifier", resized: int) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
-    """Small copies of labeled images, and random images that are larger and smaller than the network's, wide, high and square."""
+    """100 images: small copies of labeled ones, and random ones larger and smaller than the network's, wide, high and square."""
     thumbnails = [content for content in model.support_.thumbnails if content]
     for content in thumbnails[:: max(len(thumbnails) // MAX_THUMBNAILS, 1)][:MAX_THUMBNAILS]:
         yield np.asarray(Image.open(BytesIO(content), formats=("JPEG",)).convert("RGB"))
     generator = numpy_generator_for(0, "onnx")
     edge, half, double = resized, resized // 2 + 1, 2 * resized
-    for shape in ((edge, edge), (1, 1), (3, 50), (double, edge + 1), (half, 3 * edge), (edge + 1, double)):
+    shapes = [(edge, edge), (1, 1), (3, 50), (double, edge + 1), (half, 3 * edge), (edge + 1, double)]
+    more = CHECKED_IMAGES - min(len(thumbnails), MAX_THUMBNAILS) - len(shapes)
+    shapes += [(int(high), int(wide)) for high, wide in generator.integers(1, edge + half, (more, 2))]
+    for shape in shapes:
         yield generator.integers(0, 256, (*shape, 3), dtype=np.uint8)
