@@ -41,7 +41,11 @@ LONGEST = (
 )  # fmt: skip
 """Modules that start first, so that none of them is all that is left at the end."""
 SLOW = (
-    "integration/", "benchmarks/", "golden/", "api/test_whole_method.py", "reports/test_exporting.py", "training/test_loop.py",
+    "integration/", "benchmarks/", "golden/", "api/test_whole_method.py", "api/test_own_images.py", "commands/test_recognition.py",
+    "commands/test_serving.py", "recognition/test_saving.py", "recognition/test_onnx_export.py", "recognition/test_serving_page.py",
+    "recognition/test_serving_many.py", "recognition/test_resuming.py", "recognition/test_calibration.py",
+    "evaluation/test_file_evaluation.py", "evaluation/test_job_sizes.py", "reports/test_exporting_errors.py",
+    "classifiers/test_estimators.py", "recognition/test_classifier.py", "training/test_step_mix.py", "reports/test_exporting.py", "training/test_loop.py",
     "training/test_compiling.py", "training/test_no_waiting.py", "training/test_devices.py", "training/test_distributed.py",
     "data/test_prepare_system.py", "analysis/test_run_analysis.py", "training/test_profiling.py",
     "reports/test_html.py", "reports/test_images.py", "reports/test_analysis_section.py", "reports/test_card_datasets.py",
