@@ -31,8 +31,8 @@ from benchmarks.feature_extraction import seconds
 from s2m2.recognition import ImageClassifier
 from s2m2.recognition.bulk import predictions
 from s2m2.recognition.extractors import EMBEDDED_FILE, EMBEDDED_PACKAGE, Extractor
-from s2m2.recognition.inputs import list_photos
 from s2m2.recognition.resuming import ResumableFile
+from s2m2.recognition.sources import list_photos
 
 CLASSES, SHOTS = 8, 5
 """Labeled images of the model."""

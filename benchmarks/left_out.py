@@ -16,7 +16,7 @@ import torch
 from s2m2.recognition import ImageClassifier
 from s2m2.recognition.estimate import estimate, left_out
 from s2m2.recognition.extractors import EMBEDDED, FEATURES, extractor_for
-from s2m2.recognition.reading import feature_batches
+from s2m2.recognition.read_ahead import feature_batches
 from s2m2.recognition.reference import read_packaged
 from s2m2.recognition.suspects import mislabeled
 

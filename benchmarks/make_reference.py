@@ -16,7 +16,7 @@ from s2m2.data.decode import ImageFile
 from s2m2.data.sources import list_source
 from s2m2.io import write_tensors
 from s2m2.recognition.extractors import EMBEDDED, extractor_for
-from s2m2.recognition.reading import feature_batches
+from s2m2.recognition.read_ahead import feature_batches
 from s2m2.recognition.reference import MAX_IMAGES, PACKAGED, quantize
 
 DOMAINS = {"cub": "CUB-200-2011", "cifar_fs": "CIFAR-FS"}

@@ -26,9 +26,9 @@ from s2m2.data.decode import ImageFile
 from s2m2.data.sources import list_source
 from s2m2.evaluation.calibration import calibration_error, reliability_bins
 from s2m2.recognition import ImageClassifier
-from s2m2.recognition.calibration import familiarity
+from s2m2.recognition.calibrating import familiarity
 from s2m2.recognition.extractors import EMBEDDED, extractor_for
-from s2m2.recognition.reading import feature_batches
+from s2m2.recognition.read_ahead import feature_batches
 from s2m2.recognition.reference import read_packaged
 
 TITLES = {"cub": "CUB", "cifar_fs": "CIFAR-FS", "omniglot": "Omniglot"}

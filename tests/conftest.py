@@ -43,7 +43,7 @@ LONGEST = (
 SLOW = (
     "integration/", "benchmarks/", "golden/", "api/test_whole_method.py", "api/test_own_images.py", "commands/test_recognition.py",
     "commands/test_serving.py", "recognition/test_saving.py", "recognition/test_onnx_export.py", "recognition/test_serving_page.py",
-    "recognition/test_serving_many.py", "recognition/test_resuming.py", "recognition/test_calibration.py",
+    "recognition/test_serving_many.py", "recognition/test_resuming.py", "recognition/test_calibrating.py",
     "evaluation/test_file_evaluation.py", "evaluation/test_job_sizes.py", "reports/test_exporting_errors.py",
     "classifiers/test_estimators.py", "recognition/test_classifier.py", "training/test_step_mix.py",
     "reports/test_exporting.py", "training/test_loop.py",

@@ -23,13 +23,13 @@ from s2m2.recipe import FitConfig, PredictConfig
 from s2m2.recognition.bulk import Predictions, predictions, rows_of, stored_rows
 from s2m2.recognition.classifier import ImageClassifier
 from s2m2.recognition.extractors import FEATURES
-from s2m2.recognition.inputs import check_photos, list_photos
 from s2m2.recognition.locking import model_lock
 from s2m2.recognition.prediction_files import check_parquet
 from s2m2.recognition.prediction_page import DoubtfulRows
 from s2m2.recognition.resuming import ResumableFile, Tally
 from s2m2.recognition.saving import MODEL, check_output
 from s2m2.recognition.sharding import shard_of
+from s2m2.recognition.sources import check_photos, list_photos
 
 SHOWN = 40
 """Rows of the table on the terminal."""

@@ -9,8 +9,8 @@ from s2m2.errors import InputError
 from s2m2.io import csv_cell, write_text
 from s2m2.recipe import SuggestConfig
 from s2m2.recognition.classifier import ImageClassifier
-from s2m2.recognition.inputs import check_photos, list_photos
 from s2m2.recognition.resuming import check_writable
+from s2m2.recognition.sources import check_photos, list_photos
 from s2m2.recognition.suggest import Suggestions, suggest
 from s2m2.reports.tables import csv_text
 

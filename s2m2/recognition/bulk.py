@@ -19,7 +19,7 @@ from torch import Tensor
 from s2m2.errors import InputError
 from s2m2.recognition.classifier import Answers, ImageClassifier
 from s2m2.recognition.extractors import FEATURES
-from s2m2.recognition.reading import ReadImage
+from s2m2.recognition.read_ahead import ReadImage
 from s2m2.recognition.support import Label
 
 COVERAGE = 0.95

@@ -21,14 +21,14 @@ from s2m2.classifiers import build_classifier
 from s2m2.classifiers.base import FewShotClassifier
 from s2m2.console import count, first_named
 from s2m2.errors import InputError, did_you_mean
-from s2m2.recognition.calibration import Calibration, calibrate
+from s2m2.recognition.calibrating import Calibration, calibrate
 from s2m2.recognition.extractors import EMBEDDED, FEATURES, Extractor, extractor_for
-from s2m2.recognition.inputs import labeled_images, plain_label, plain_labels, skipped_note
 from s2m2.recognition.leaving_out import LeftOut, QueryScores, closeness, leave_out
 from s2m2.recognition.opening import read_model
-from s2m2.recognition.reading import FeatureBatch, as_items, feature_batches
+from s2m2.recognition.read_ahead import FeatureBatch, as_items, feature_batches
 from s2m2.recognition.reference import Reference, reference_for
 from s2m2.recognition.saving import MODEL, download_model, save_model, upload_model
+from s2m2.recognition.sources import labeled_images, plain_label, plain_labels, skipped_note
 from s2m2.recognition.support import Label, Support, matched_labels, sort_labels
 from s2m2.threads import one_thread
 
@@ -281,7 +281,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         return [tuple(classes[way] for way in row if inside[way]) for row, inside in zip(order, members, strict=True)]
 
     def feature_batches(self, images: Iterable[Any], *, keep: bool = False) -> Iterator[FeatureBatch]:
-        """Features of a stream of images of any length, batch by batch; see `s2m2.recognition.reading`."""
+        """Features of a stream of images of any length, batch by batch; see `s2m2.recognition.read_ahead`."""
         return feature_batches(images, self.extractor(), batch_size=self.batch_size, keep=keep)
 
     def predict_batch(self, batch: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from s2m2.classifiers.wrapped import WrappedEstimator
 from s2m2.errors import InputError
 from s2m2.io import replace_file
 from s2m2.random import numpy_generator_for
-from s2m2.recognition.calibration import LOG_PROBABILITY_WEIGHT, familiarity
+from s2m2.recognition.calibrating import LOG_PROBABILITY_WEIGHT, familiarity
 from s2m2.recognition.extractors import FEATURES, Extractor
 from s2m2.recognition.leaving_out import MIN_GAP, class_directions
 from s2m2.recognition.preprocessing import Preprocessing

@@ -17,7 +17,7 @@ from s2m2 import __version__
 from s2m2.errors import InputError
 from s2m2.recipe import read_recipe
 from s2m2.recipe.parts import CLASSIFIERS, BackboneName
-from s2m2.recognition.calibration import Calibration
+from s2m2.recognition.calibrating import Calibration
 from s2m2.recognition.extractors import EMBEDDED, FEATURES, HUBS, TIMM, split_timm
 from s2m2.recognition.reference import Reference
 from s2m2.recognition.saving import BACKBONE, FORMAT, MODEL, WEIGHTS

@@ -16,8 +16,8 @@ from torch import Tensor
 from s2m2.data.catalog import load_dataset
 from s2m2.errors import InputError
 from s2m2.recognition.extractors import EMBEDDED, Extractor
-from s2m2.recognition.inputs import labeled_images
-from s2m2.recognition.reading import feature_batches
+from s2m2.recognition.read_ahead import feature_batches
+from s2m2.recognition.sources import labeled_images
 from s2m2.runs.provenance import read_provenance
 from s2m2.tasks.labels import as_array, label_array
 

@@ -104,7 +104,7 @@ def _write(model: "ImageClassifier", folder: Path) -> None:
         "notes": list(model.notes_),
         "files": written,
     }
-    from s2m2.recognition.card import model_card
+    from s2m2.recognition.folder_card import model_card
 
     write_text(folder / CARD, model_card(model))
     write_text(folder / MODEL, json.dumps(about, indent=1, ensure_ascii=False))

@@ -10,7 +10,7 @@ from PIL import Image
 from s2m2.errors import InputError
 from s2m2.recognition import ImageClassifier
 from s2m2.recognition.bulk import BatchPredictor, FeatureRow, predictions, rows_of, stored_rows
-from s2m2.recognition.inputs import list_photos
+from s2m2.recognition.sources import list_photos
 from tests.recognition.tiny import labeled_folder, photo_folder, use_tiny_backbone
 
 

@@ -12,7 +12,7 @@ from s2m2.errors import InputError
 from s2m2.recipe import DataConfig
 from s2m2.recognition.extractors import EMBEDDED, SquareRoot, extractor_for, folded
 from s2m2.recognition.preprocessing import Preprocessing, square
-from s2m2.recognition.reading import feature_batches
+from s2m2.recognition.read_ahead import feature_batches
 from s2m2.recognition.reference import quantize, read_packaged
 from tests.recognition.made_up import color_folder, color_model, paint
 

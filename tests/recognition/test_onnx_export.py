@@ -25,7 +25,7 @@ from s2m2.classifiers.nearest_mean import FittedMeans, NearestMean
 from s2m2.errors import InputError
 from s2m2.recipe import DataConfig, ModelConfig, Recipe
 from s2m2.recognition import ImageClassifier, onnx_export
-from s2m2.recognition.calibration import familiarity
+from s2m2.recognition.calibrating import familiarity
 from s2m2.recognition.extractors import Extractor
 from s2m2.recognition.preprocessing import Preprocessing
 from tests.data.test_real_images import class_of, members, needs

@@ -14,8 +14,8 @@ from s2m2.errors import InputError
 from s2m2.recognition.classifier import Answers, ImageClassifier
 from s2m2.recognition.serving.archive import Archive
 from s2m2.recognition.serving.batching import Batcher
+from s2m2.recognition.serving.class_names import known_label, label_of
 from s2m2.recognition.serving.decoding import Photo, read_photo
-from s2m2.recognition.serving.labels import known_label, label_of
 from s2m2.recognition.serving.limits import CPU_BATCH, Limits
 from s2m2.recognition.serving.shared_model import ConflictError, SharedModel, Snapshot
 from s2m2.recognition.support import Label

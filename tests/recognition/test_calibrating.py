@@ -9,7 +9,7 @@ import torch
 from s2m2.classifiers import build_classifier
 from s2m2.classifiers.base import FewShotTasks
 from s2m2.recognition import ImageClassifier
-from s2m2.recognition.calibration import Calibration, _quantile, _task_sizes, _weighted_quantiles
+from s2m2.recognition.calibrating import Calibration, _quantile, _task_sizes, _weighted_quantiles
 from s2m2.recognition.leaving_out import closeness, leave_out
 from tests.recognition.made_up import DIM, features
 
