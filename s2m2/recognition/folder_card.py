@@ -1,5 +1,6 @@
 """The card of a saved `ImageClassifier`: what it names, how it was made, what its probabilities are worth, and how to use it."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,12 +23,12 @@ tags: [few-shot, image-classification, s2m2]
 def model_card(model: "ImageClassifier") -> str:
     """Markdown, with front matter for model hubs."""
     support, calibration = model.support_, model.calibration_
-    rows = [(str(label), str(len(support.items_of(label)))) for label in model.classes_.tolist()]
+    counts = Counter(support.labels)
+    rows = [(str(label), str(counts[label])) for label in model.classes_.tolist()]
     parts = [
         FRONT,
         f"# {len(rows)} classes from {len(support.active)} images\n",
-        "Names images after a few labeled ones of each class; made with s2m2, version "
-        f"{__version__}.\n".replace("s2m2", "s2m2"),
+        f"Names images after a few labeled ones of each class; made with s2m2, version {__version__}.\n",
         '## Use\n\n```python\nimport s2m2\n\nmodel = s2m2.ImageClassifier.load("this folder")\nmodel.predict(["photo.jpg"])\n```\n\n'
         "Or `s2m2 predict FOLDER photos/ --output predictions.csv`.\n",
         "## Classes\n\n" + markdown_table(("class", "labeled images"), rows) + "\n",
