@@ -18,15 +18,15 @@ SEARCH_RANGE = 8.0
 """The temperature is searched within a factor of exp(SEARCH_RANGE) around the scale of the scores."""
 
 
-def reliability_bins(confidence: Float[Tensor, " query"], right: Tensor) -> Float64[Tensor, "bin 3"]:
-    """Number of queries, sum of their confidences and number of right predictions in `BINS` bins (m - 1, m] / `BINS`.
+def reliability_bins(confidence: Float[Tensor, " query"], right: Tensor, number: int = BINS) -> Float64[Tensor, "bin 3"]:
+    """Number of queries, sum of their confidences and number of right predictions in bins (m - 1, m] / number.
 
     Counts, so that those of all parts can be summed; torchmetrics and scikit-learn keep every query.
     """
-    bins = (confidence * BINS).ceil_().sub_(1).clamp_(0, BINS - 1).long()
-    count = torch.bincount(bins, minlength=BINS).double()
-    sums = torch.bincount(bins, weights=confidence.double(), minlength=BINS)
-    return torch.stack([count, sums, torch.bincount(bins, weights=right.double(), minlength=BINS)], dim=1)
+    bins = (confidence * number).ceil_().sub_(1).clamp_(0, number - 1).long()
+    count = torch.bincount(bins, minlength=number).double()
+    sums = torch.bincount(bins, weights=confidence.double(), minlength=number)
+    return torch.stack([count, sums, torch.bincount(bins, weights=right.double(), minlength=number)], dim=1)
 
 
 def calibration_error(bins: Float64[Tensor, "bin 3"]) -> float:
@@ -45,6 +45,8 @@ class ScoredQueries:
     scores: Float[Tensor, "query way"]
     ways: Int64[Tensor, " query"]
     """True way of each query, or `OPEN_SET`."""
+    weight: float = 1.0
+    """Of each query, for `fit_temperature`."""
 
 
 def score_queries(
@@ -75,21 +77,28 @@ def score_queries(
 def fit_temperature(parts: list[ScoredQueries]) -> float:
     """The temperature at which the softmax of the scores has the least mean negative log-likelihood (Guo et al., ICML 2017, section 4.2).
 
+    Queries count by the weights of their parts.
+
     Scores are divided by it, which changes no prediction. The loss is convex in 1 / temperature, so it has one minimum in the
     logarithm as well. Where every prediction is right, smaller temperatures are always better; the search ends at exp(-8) times the
     mean distance of a score from the largest one.
     """
-    total, count, queries = 0.0, 0, 0
-    for below, true in map(_closed, parts):
-        total, count, queries = total - float(below.sum()), count + below.numel(), queries + len(true)
-    scale = total / max(count, 1)
+    total, count, queries = 0.0, 0.0, 0.0
+    for part in parts:
+        below, true = _closed(part)
+        total -= part.weight * float(below.sum())
+        count, queries = count + part.weight * below.numel(), queries + part.weight * len(true)
+    scale = total / count if count else 0.0
     if scale == 0 or not math.isfinite(scale):
         return 1.0
 
     def loss(logarithm: float) -> float:
         sharpness = math.exp(-logarithm)
-        losses = ((below * sharpness).logsumexp(-1) - true * sharpness for below, true in map(_closed, parts))
-        return sum(float(part.sum()) for part in losses) / queries
+        losses = 0.0
+        for part in parts:
+            below, true = _closed(part)
+            losses += part.weight * float(((below * sharpness).logsumexp(-1) - true * sharpness).sum())
+        return losses / queries
 
     center = math.log(scale)
     best = minimize_scalar(loss, bounds=(center - SEARCH_RANGE, center + SEARCH_RANGE), method="bounded", options={"xatol": 1e-4})

@@ -10,8 +10,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -71,26 +70,24 @@ def predictions(
     Raises:
         InputError: the coverage is not above 0 and below 1, or the backbone cannot be loaded.
     """
-    nearest = _Nearest(model)
     if model.backbone == FEATURES:
         stream = iter(photos)
         while rows := list(islice(stream, model.batch_size)):
             features = torch.stack([row.values for row in rows])
             blank = [ReadImage(name=row.name, values=None) for row in rows]
-            yield _predictions(model, nearest, coverage, blank, features)
+            yield _predictions(model, coverage, blank, features)
         return
     for batch in model.feature_batches(photos, keep=thumbnails):
-        yield _predictions(model, nearest, coverage, batch.images, batch.features)
+        yield _predictions(model, coverage, batch.images, batch.features)
 
 
 def _predictions(
     model: ImageClassifier,
-    nearest: "_Nearest",
     coverage: float,
     images: Sequence[ReadImage],
     features: Float32[Tensor, "readable dim"],
 ) -> Predictions:
-    classes = tuple(model.classes_.tolist())
+    classes, support = tuple(model.classes_.tolist()), model.support_
     if len(features):
         answers = model.answers_of(features)
     else:
@@ -101,23 +98,10 @@ def _predictions(
         readable=tuple(position for position, image in enumerate(images) if not image.reason),
         answers=answers,
         alternatives=tuple(model.sets(answers.probabilities, coverage)),
-        nearest=nearest(features),
+        nearest=tuple(support.names[item] for (item,) in support.nearest(features)),
         features=features,
         thumbnails=tuple(image.thumbnail for image in images),
     )
-
-
-class _Nearest:
-    """Finds the labeled image that is most like another one."""
-
-    def __init__(self, model: ImageClassifier) -> None:
-        active = model.support_.active
-        self.directions = F.normalize(model.support_.features[active], dim=-1)
-        self.names = [model.support_.names[item] for item in active]
-
-    def __call__(self, features: Float32[Tensor, "image dim"]) -> tuple[str, ...]:
-        best: Int64[Tensor, " image"] = (F.normalize(features, dim=-1) @ self.directions.T).argmax(-1)
-        return tuple(self.names[item] for item in best.tolist())
 
 
 def stored_rows(files: Iterable[Path], dim: int) -> Iterator[FeatureRow]:

@@ -18,10 +18,10 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int64
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from s2m2.classifiers.base import FewShotClassifier, FewShotTasks
+from s2m2.evaluation.calibration import ScoredQueries, fit_temperature
 from s2m2.random import generator_for
 from s2m2.recognition.leaving_out import LeftOut, QueryScores, score_queries
 from s2m2.recognition.reference import Reference
@@ -46,8 +46,6 @@ LEVELS = 501
 """Quantiles that are kept."""
 LOG_PROBABILITY_WEIGHT = 0.1
 """Of the log-probability in the familiarity, chosen on base classes of CUB and CIFAR-FS (benchmarks/reports/recognition_settings)."""
-SEARCH_RANGE = 8.0
-"""The temperature is searched within a factor of exp(SEARCH_RANGE) around the scale of the scores."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -167,7 +165,7 @@ def calibrate(
     if not parts:
         empty = torch.empty(0, dtype=torch.float64)
         return Calibration(temperature=1.0, familiarity=empty, truth=empty, strangers=empty, reference="", own=0)
-    temperature = _fit_temperature(parts)
+    temperature = fit_temperature([ScoredQueries(scores=part.queries.scores, ways=part.ways, weight=part.weight) for part in parts])
     weights = torch.cat([torch.full((len(part.ways),), part.weight, dtype=torch.float64) for part in parts])
     truth = [(part.queries.scores / temperature).softmax(-1).gather(-1, part.ways[:, None])[:, 0] for part in parts]
     return Calibration(
@@ -272,26 +270,6 @@ def _task_sizes(counts: Int64[Tensor, " class"], classes: int) -> Int64[Tensor, 
     ways = min(len(counts), classes)
     sizes = ordered[torch.linspace(0, len(counts) - 1, ways).round().long()]
     return sizes.clamp_max(max(MAX_ITEMS // ways, 1))
-
-
-def _fit_temperature(parts: Sequence[_Part]) -> float:
-    """The temperature of least weighted negative log-likelihood."""
-    weight = sum(part.weight * len(part.ways) for part in parts)
-    below = [part.queries.scores - part.queries.scores.amax(-1, keepdim=True) for part in parts]
-    scale = sum(part.weight * float(one.mean(-1).neg().sum()) for one, part in zip(below, parts, strict=True)) / weight
-    if scale <= 0 or not math.isfinite(scale):
-        return 1.0
-
-    def loss(logarithm: float) -> float:
-        total = 0.0
-        for one, part in zip(below, parts, strict=True):
-            scaled = one * math.exp(-logarithm)
-            total += part.weight * float((scaled.logsumexp(-1) - scaled.gather(-1, part.ways[:, None])[:, 0]).sum())
-        return total / weight
-
-    center = math.log(scale)
-    best = minimize_scalar(loss, bounds=(center - SEARCH_RANGE, center + SEARCH_RANGE), method="bounded", options={"xatol": 1e-4})
-    return math.exp(float(best.x))
 
 
 def _weighted_quantiles(values: Float[Tensor, " image"], weights: Float64[Tensor, " image"]) -> Float64[Tensor, " level"]:

@@ -1,8 +1,6 @@
 """`ImageClassifier`: names images after a few labeled ones of each class, with probabilities, sets, and "none of these"."""
 # ruff: noqa: N803, N806 (scikit-learn's names)
 
-import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
@@ -23,13 +21,14 @@ from s2m2.console import count, first_named
 from s2m2.errors import InputError, did_you_mean
 from s2m2.recognition.calibrating import Calibration, calibrate
 from s2m2.recognition.extractors import EMBEDDED, FEATURES, Extractor, extractor_for
+from s2m2.recognition.labeled import feature_rows, read_labeled, support_of_features, without_paths
 from s2m2.recognition.leaving_out import LeftOut, QueryScores, closeness, leave_out
 from s2m2.recognition.opening import read_model
 from s2m2.recognition.read_ahead import FeatureBatch, as_items, feature_batches
 from s2m2.recognition.reference import Reference, reference_for
 from s2m2.recognition.saving import MODEL, download_model, save_model, upload_model
-from s2m2.recognition.sources import labeled_images, plain_label, plain_labels, skipped_note
-from s2m2.recognition.support import Label, Support, matched_labels, sort_labels
+from s2m2.recognition.sources import labeled_images, plain_label
+from s2m2.recognition.support import Label, Support, matched_labels
 from s2m2.threads import one_thread
 
 if TYPE_CHECKING:
@@ -209,14 +208,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         names = tuple(f"image {number}" for number in range(1, len(support) + 1))
         kept = support.thumbnails if thumbnails else (b"",) * len(support)
         public.support_ = replace(support, names=names, thumbnails=kept)
-        public.notes_ = tuple(note for note in (_without_paths(note) for note in self.notes_) if note)
+        public.notes_ = tuple(note for note in map(without_paths, self.notes_) if note)
         return public
-
-    def without_thumbnails(self) -> "ImageClassifier":
-        """The same model without the small copies of its labeled images."""
-        bare = copy(self)
-        bare.support_ = replace(self._support(), thumbnails=(b"",) * len(self.support_))
-        return bare
 
     # Answers
 
@@ -229,9 +222,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         return self.answers(X).probabilities
 
     def predict_set(self, X: Any, coverage: float = 0.95) -> list[tuple[Label, ...]]:
-        """For each image the classes that it may be, the most probable first, so that the right one is among them with this probability.
+        """For each image the classes that it may be, the most probable first, so that about this fraction of sets has the right one.
 
-        A conformal set: the probability holds on average over images of your classes (Vovk et al., 2005; Sadinle et al., 2019).
+        A conformal set (Vovk et al., 2005; Sadinle et al., 2019), which holds as far as your classes are like those of the reference;
+        docs/own_classes.md has what was measured.
 
         Raises:
             InputError: coverage is not above 0 and below 1.
@@ -427,44 +421,16 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         self._loaded_for = now
 
     def _read(self, X: Any, y: Any, known: Sequence[Label] = ()) -> Support:
-        """Labeled images with features; unreadable and repeated ones are left out and noted.
+        """Labeled images with features; what was left out is noted.
 
         Args:
             known: classes that the model has.
         """
         if self.backbone == FEATURES:
-            support = _support_of_features(X, y)
-            return replace(support, labels=matched_labels(plain_labels(y), known))
-        source = labeled_images(X, y)
-        source = replace(source, labels=matched_labels(source.labels, known))
-        self.notes_ += source.notes
-        batches = list(self.feature_batches(source.images, keep=True))
-        images = [image for batch in batches for image in batch.images]
-        if skipped := [image.reason for image in images if image.reason]:
-            self.notes_ += (skipped_note(skipped),)
-        readable = [(image, label) for image, label in zip(images, source.labels, strict=True) if not image.reason]
-        if lost := sort_labels(set(source.labels) - {label for _, label in readable}):
-            reason = next(image.reason for image, label in zip(images, source.labels, strict=True) if label == lost[0])
-            raise InputError(f"class {lost[0]} has no image that can be read: {reason}")
-        support = Support(
-            features=torch.cat([batch.features for batch in batches]),
-            labels=tuple(label for _, label in readable),
-            names=tuple(_name_below(X if y is None else None, image.name) for image, _ in readable),
-            digests=tuple(image.digest for image, _ in readable),
-            thumbnails=tuple(image.thumbnail for image, _ in readable),
-        )
-        return self._distinct(support)
-
-    def _distinct(self, support: Support) -> Support:
-        first: dict[str, int] = {}
-        for item, digest in enumerate(support.digests):
-            other = first.setdefault(digest, item)
-            if support.labels[other] != support.labels[item]:
-                names = f"{support.names[other]} ({support.labels[other]}) and {support.names[item]} ({support.labels[item]})"
-                raise InputError(f"{names} are the same image with different labels; keep the right one")
-        if len(first) < len(support):
-            self.notes_ += (f"{count(len(support) - len(first), 'image')} left out, as the same image is there already",)
-        return support.take(sorted(first.values()))
+            return support_of_features(X, y, known)
+        support, notes = read_labeled(X, y, known, lambda images: self.feature_batches(images, keep=True))
+        self.notes_ += notes
+        return support
 
     def _fitted(self, support: Support, calibration: Calibration | None = None) -> "ImageClassifier":
         """With another support: fit the classifier and calibrate. Nothing changes if that fails.
@@ -520,47 +486,3 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             hint = did_you_mean(str(label), names) or f"; there are {first_named(list(names))}"
             raise InputError(f"there is no class {label}{hint}")
         return label if label in names.values() else names[str(label)]
-
-
-def _name_below(source: Any, name: str) -> str:
-    """The name of an image from the folder on that was fitted, so that no path of this machine is saved."""
-    if not isinstance(source, str | Path):
-        return name
-    path = Path(source).expanduser()
-    root = path if path.is_dir() else path.parent
-    return Path(name).relative_to(root).as_posix() if Path(name).is_relative_to(root) else name
-
-
-def _without_paths(note: str) -> str:
-    """A note without names of files; empty where nothing is left."""
-    short = note if not re.search(r"[/\\]", note) else note.partition(": ")[0]
-    return "" if re.search(r"[/\\]", short) else short
-
-
-def feature_rows(values: Any, dim: int | None = None) -> Float32[Tensor, "image dim"]:
-    """Features of a user's own.
-
-    Raises:
-        InputError: they are no table of finite numbers, or have another dimension than the model's.
-    """
-    array = values.detach().cpu().float().numpy() if isinstance(values, Tensor) else np.asarray(values)
-    if array.ndim != 2 or not np.issubdtype(array.dtype, np.number) or not len(array):
-        raise InputError(f"X must hold features image x dim where the backbone is {FEATURES}, but has shape {array.shape}")
-    if dim is not None and array.shape[1] != dim:
-        raise InputError(f"X has {array.shape[1]} features an image, but the model was fitted to {dim}")
-    if not np.isfinite(array).all():
-        raise InputError("X has features that are not finite")
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
-
-
-def _support_of_features(X: Any, y: Any) -> Support:
-    features, labels = feature_rows(X), plain_labels(y)
-    if len(labels) != len(features):
-        raise InputError(f"y has {len(labels):,} labels, but X has {len(features):,} rows")
-    return Support(
-        features=features,
-        labels=labels,
-        names=tuple(f"X[{row}]" for row in range(len(labels))),
-        digests=tuple(hashlib.sha256(row.numpy().tobytes()).hexdigest() for row in features),
-        thumbnails=(b"",) * len(labels),
-    )

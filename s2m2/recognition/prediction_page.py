@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch.nn.functional as F
 from jaxtyping import Float32
 from torch import Tensor
 
@@ -79,17 +78,13 @@ def nearest_labeled(
 ) -> list[tuple[Neighbor, ...]]:
     """The labeled images most similar to each photo, for `PredictionRow.neighbors`."""
     support = model.support_
-    active = support.active
-    labeled = F.normalize(support.features[active], dim=-1)
-    order = (F.normalize(features, dim=-1) @ labeled.T).topk(min(number, len(active)), dim=-1).indices
-    rows = [[active[position] for position in row] for row in order.tolist()]
     return [
         tuple(
             Neighbor(label=label, name=support.names[item], thumbnail=support.thumbnails[item])
             for item in row
             if (label := support.labels[item]) is not None
         )
-        for row in rows
+        for row in support.nearest(features, number)
     ]
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
-import numpy as np
+import torch
 
 from s2m2 import __version__
 from s2m2.console import count
 from s2m2.errors import InputError
+from s2m2.evaluation.calibration import calibration_error, reliability_bins
 from s2m2.io import write_text
 from s2m2.recognition.estimate import LeftOutAnswers
 from s2m2.recognition.suspects import most_similar
@@ -137,14 +138,8 @@ def write_page(path: Path, page: str) -> Path:
 
 def reliability(images: LeftOutAnswers) -> Plot:
     """Accuracy of left out images against the probability of their most probable class."""
-    confidence = images.probabilities.max(-1)
-    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    rows = [
-        (float((bins == one).sum()), float(confidence[bins == one].sum()), float(images.right[bins == one].sum()))
-        for one in range(BINS)
-        if (bins == one).any()
-    ]
-    error = sum(abs(total - right) for _, total, right in rows) / len(images)
+    bins = reliability_bins(torch.from_numpy(images.probabilities.max(-1)), torch.from_numpy(images.right), BINS)
+    rows, error = list(map(tuple, bins[bins[:, 0] > 0].tolist())), calibration_error(bins)
     with mpl.rc_context(STYLE):
         figure, axes = canvas("probability of the named class (%)", "named right (%)")
         figure.set_size_inches(4.4, 3.2)

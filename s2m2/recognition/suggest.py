@@ -135,7 +135,7 @@ class _Pool:
 
 def _stream(model: "ImageClassifier", photos: Iterable[Any], skipped: list[str]) -> Iterator[tuple[list[str], Tensor]]:
     if model.backbone == FEATURES:
-        from s2m2.recognition.classifier import feature_rows
+        from s2m2.recognition.labeled import feature_rows
 
         rows = feature_rows(photos, model.support_.features.shape[1])
         yield [f"X[{row}]" for row in range(len(rows))], rows

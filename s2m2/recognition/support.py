@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float32, UInt8
 from PIL import Image
 from torch import Tensor
@@ -67,6 +68,16 @@ class Support:
     def classes(self) -> list[Label]:
         """The classes, sorted."""
         return sort_labels({label for label in self.labels if label is not None})
+
+    @cached_property
+    def _directions(self) -> Float32[Tensor, "labeled dim"]:
+        return F.normalize(self.features[self.active], dim=-1)
+
+    def nearest(self, features: Float32[Tensor, "image dim"], number: int = 1) -> list[list[int]]:
+        """For each image the labeled items with the greatest cosines, up to a number of them, the nearest first."""
+        active = self.active
+        order = (F.normalize(features, dim=-1) @ self._directions.T).topk(min(number, len(active)), dim=-1).indices
+        return [[active[position] for position in row] for row in order.tolist()]
 
     def items_of(self, label: Label) -> list[int]:
         """Items of a class."""

@@ -327,6 +327,6 @@ def test_labels_that_are_numbers_stay_numbers_and_the_user_folder_is_known(
     monkeypatch.setenv("HOME", str(tmp_path))
     model = squashing()
     model.rename_class("warm", 7).rename_class("cold", 12)
-    model.without_thumbnails().export_onnx("~/model.onnx")
+    model.for_others().export_onnx("~/model.onnx")
     about = onnxruntime.InferenceSession(tmp_path / "model.onnx").get_modelmeta().custom_metadata_map
     assert json.loads(about["classes"]) == [7, 12]

@@ -129,7 +129,7 @@ def test_a_failed_save_leaves_the_last_state(model: ImageClassifier, saved: Path
 def test_a_model_for_others_can_leave_its_images_out(tmp_path: Path) -> None:
     model = color_model().fit(color_folder(tmp_path / "colors"))
     assert any(model.support_.thumbnails)
-    assert not any(model.without_thumbnails().support_.thumbnails)
+    assert not any(model.for_others().support_.thumbnails)
     assert any(model.support_.thumbnails)
 
 
