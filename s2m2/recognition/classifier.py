@@ -312,8 +312,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         """Labeled images scored without themselves, from the fit, or again for a saved model; None: every class has one image."""
         if self._left_out is None:
             support = self._support()
-            numbers = {label: way for way, label in enumerate(support.classes())}
-            ways = torch.tensor([numbers[label] for label in support.labels if label is not None])
+            ways = torch.tensor(support.ways)[support.active]
             with one_thread():
                 self._left_out = leave_out(support.features[support.active], ways, self.classifier_, self.random_state)
         return self._left_out
@@ -438,22 +437,20 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         Args:
             calibration: of a saved model; None: a new one.
         """
-        labels = [support.labels[item] for item in support.active]
         classes = support.classes()
         if len(classes) < 2:
             raise InputError("this would leave one class only; two are needed at least")
-        numbers = {label: way for way, label in enumerate(classes)}
-        features, ways = support.features[support.active], [numbers[label] for label in labels if label is not None]
+        features, ways = support.features[support.active], torch.tensor(support.ways)[support.active]
         built, reference = self._build(len(ways)), self._reference() if calibration is None else None
         if reference is not None and reference.features.shape[1] != features.shape[1]:
             raise InputError(f"reference has {reference.features.shape[1]} features an image, but there are {features.shape[1]} of X")
         left_out: LeftOut | None = None
         calibration_is_new = calibration is None
         with one_thread():  # thousands of small operations
-            built.fit(features, np.array(ways))
+            built.fit(features, ways)
             if calibration is None:
-                left_out = leave_out(features, torch.tensor(ways), built, self.random_state)
-                calibration = calibrate(torch.bincount(torch.tensor(ways)), built, reference, left_out, self.random_state)
+                left_out = leave_out(features, ways, built, self.random_state)
+                calibration = calibrate(torch.bincount(ways), built, reference, left_out, self.random_state)
         if calibration_is_new and self._is_automatic() and len(ways) > MAX_COSINE_ITEMS and MANY_NOTE not in self.notes_:
             self.notes_ += (MANY_NOTE,)
         self.classes_ = np.array(classes, dtype=int if all(isinstance(label, int) for label in classes) else object)

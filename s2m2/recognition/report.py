@@ -5,6 +5,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +146,7 @@ class FitReport:
         """Class of a labeled image, as text."""
         return str(self.support.labels[item])
 
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Of each image the path below the folder that all of them lie in."""
         paths = [Path(name) for name in self.support.names]
@@ -154,7 +156,7 @@ class FitReport:
         return self.support.names if root == paths[0].anchor else tuple(str(path.relative_to(root)) for path in paths)
 
     def _lists(self) -> Iterator[tuple[str, list[str]]]:
-        name = self.names()
+        name = self.names
         if self.pairs:
             yield "Classes it confuses most:", [pair_words(pair, self.classes) for pair in self.pairs]
         weak = [record for record in self.records if record.right < record.checked]
@@ -179,8 +181,7 @@ class FitReport:
 def fit_report(model: "ImageClassifier") -> FitReport:
     """The report of a fitted model; see `ImageClassifier.report`."""
     support, labels = model.support_, model.classes_.tolist()
-    numbers = {label: way for way, label in enumerate(labels)}
-    ways = np.array([-1 if label is None else numbers[label] for label in support.labels])
+    ways = np.array(support.ways)
     images = left_out(model)
     counts = Counter(ways.tolist())
     return FitReport(
@@ -214,7 +215,7 @@ def pair_words(pair: ConfusedPair, classes: Sequence[str]) -> str:
 
 def duplicate_words(pair: NearDuplicate, report: FitReport) -> str:
     """A pair of near-duplicates in words."""
-    names, (first, second) = report.names(), pair.items
+    names, (first, second) = report.names, pair.items
     labels = [report.label(item) for item in pair.items]
     kind = f"both {labels[0]}" if labels[0] == labels[1] else f"labeled {labels[0]} and {labels[1]}"
     return f"{names[first]} and {names[second]} ({kind})"
@@ -231,7 +232,7 @@ def _steps(report: FitReport) -> Iterator[str]:
         one, more = report.mislabeled[0], len(report.mislabeled) - 1
         others = f", and {more:,} more" if more else ""
         yield (
-            f"Check {count(len(report.mislabeled), 'label')}: {report.names()[one.item]} is labeled {classes[one.given]}, "
+            f"Check {count(len(report.mislabeled), 'label')}: {report.names[one.item]} is labeled {classes[one.given]}, "
             f"but looks like {classes[one.other]}{others}."
         )
     across = [one for one in report.duplicates if report.label(one.items[0]) != report.label(one.items[1])]

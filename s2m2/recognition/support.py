@@ -70,6 +70,12 @@ class Support:
         return sort_labels({label for label in self.labels if label is not None})
 
     @cached_property
+    def ways(self) -> list[int]:
+        """Class of each item as a position in `classes()`; -1 for one that was taken out."""
+        positions = {label: way for way, label in enumerate(self.classes())}
+        return [-1 if label is None else positions[label] for label in self.labels]
+
+    @cached_property
     def _directions(self) -> Float32[Tensor, "labeled dim"]:
         return F.normalize(self.features[self.active], dim=-1)
 

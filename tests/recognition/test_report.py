@@ -166,4 +166,4 @@ def test_text_has_the_contrast_of_wcag_aa_in_both_modes(dark: bool) -> None:
 )
 def test_names_are_those_below_the_folder_of_all_images(names: tuple[str, str], shown: tuple[str, str]) -> None:
     report = report_of(*blobs(2, 1)[:2])
-    assert replace(report, support=replace(report.support, names=names)).names() == shown
+    assert replace(report, support=replace(report.support, names=names)).names == shown
