@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from s2m2.classifiers import build_classifier
-from s2m2.recognition.classifier import AUTOMATIC
+from s2m2.recognition.automatic import AUTOMATIC
 from s2m2.recognition.extractors import EMBEDDED, extractor_for
 from s2m2.recognition.read_ahead import feature_batches
 from s2m2.recognition.suggest import choose

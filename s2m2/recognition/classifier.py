@@ -3,7 +3,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,49 +15,24 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from s2m2.arguments import device_argument, path_argument, real_number, whole_number
-from s2m2.classifiers import build_classifier
 from s2m2.classifiers.base import FewShotClassifier
 from s2m2.console import count, first_named
 from s2m2.errors import InputError, did_you_mean
-from s2m2.recognition.calibrating import Calibration, calibrate
+from s2m2.recognition.automatic import MANY_NOTE, MAX_COSINE_ITEMS, automatic, build_inductive, is_automatic
+from s2m2.recognition.calibrating import Calibration
 from s2m2.recognition.extractors import EMBEDDED, FEATURES, Extractor, extractor_for
+from s2m2.recognition.fitted import Answers, Fitted, fit_and_calibrate, fit_calibrated
 from s2m2.recognition.labeled import feature_rows, read_labeled, support_of_features, without_paths
-from s2m2.recognition.leaving_out import LeftOut, QueryScores, closeness, leave_out
+from s2m2.recognition.leaving_out import LeftOut, QueryScores
 from s2m2.recognition.opening import read_model
 from s2m2.recognition.read_ahead import FeatureBatch, as_items, feature_batches
 from s2m2.recognition.reference import Reference, reference_for
 from s2m2.recognition.saving import MODEL, download_model, save_model, upload_model
 from s2m2.recognition.sources import labeled_images, plain_label
 from s2m2.recognition.support import Label, Support, matched_labels
-from s2m2.threads import one_thread
 
 if TYPE_CHECKING:
     from s2m2.recognition.report import FitReport
-
-AUTOMATIC: Mapping[str, Any] = {"name": "cosine", "scale": 10.0}
-"""Classifier by default: S2M2's, with a scale chosen on base classes of CUB and CIFAR-FS."""
-MAX_COSINE_ITEMS = 1000
-"""Labeled images that it is fitted to."""
-MANY: Mapping[str, Any] = {"name": "cosine_centroid"}
-"""Classifier by default for more of them."""
-MANY_NOTE = f"more than {MAX_COSINE_ITEMS:,} images, so the classifier is {MANY['name']}, which takes less time"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Answers:
-    """What a fitted model says of some images, in order."""
-
-    probabilities: Float64[np.ndarray, "image class"]
-    """Calibrated probability of each class, in the order of `classes`."""
-    classes: tuple[Label, ...]
-    unknown: np.ndarray
-    """Whether an image is probably of none of the classes, bool " image"."""
-
-    def labels(self) -> np.ndarray:
-        """The most probable class of each image, None where it is unknown."""
-        best = np.array([*self.classes], dtype=object)[self.probabilities.argmax(-1)]
-        best[self.unknown] = None
-        return best
 
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):
@@ -76,7 +51,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         device: where the network runs, such as `cuda`; None: a GPU if there is one.
         random_state: seed of the classifier and of the calibration.
 
-    Attributes after `fit`: `classes_`, `support_` (labeled images), `calibration_`, and `notes_` (what was left out, in sentences).
+    Attributes after `fit`: `classes_`, `support_` (labeled images), `classifier_` and `calibration_`, which are parts of `fitted_`, and
+    `notes_` (what was left out, in sentences).
 
     Example:
         >>> model = s2m2.ImageClassifier().fit("birds/")
@@ -84,9 +60,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         array(['Barn Swallow', None], dtype=object)
     """
 
+    fitted_: Fitted
     _extractor: Extractor | None = None
     _has_reference = False
-    _left_out: LeftOut | None = None
     _reference_set: Reference | None = None
     _saved_fingerprint: str | None = None
     _automatic: Mapping[str, Any] | None = None
@@ -131,11 +107,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         if len(support.classes()) < 2:
             found = f"one class only, {support.classes()[0]}" if support.classes() else "no readable image"
             raise InputError(f"there is {found}; two classes are needed at least, each in a folder or with a label of its own")
-        return self._fitted(replace(support, changes=()))
+        return self.fit_support(replace(support, changes=()))
 
     def partial_fit(self, X: Any, y: Any = None) -> "ImageClassifier":
         """Add labeled images, of new classes or of those that there are. Only the new images pass through the backbone."""
-        if not hasattr(self, "support_"):
+        if not hasattr(self, "fitted_"):
             return self.fit(X, y)
         self.notes_ = ()
         new = self._read(X, y, self.classes_.tolist())
@@ -152,7 +128,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             return self
         new = new.take(fresh)
         what = ", ".join(map(str, new.classes()))
-        return self._fitted(self.support_.added(new, f"added {count(len(fresh), 'image')} of {what}"))
+        return self.fit_support(self.support_.added(new, f"added {count(len(fresh), 'image')} of {what}"))
 
     def remove_class(self, label: Label) -> "ImageClassifier":
         """Forget a class.
@@ -160,16 +136,16 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             InputError: there is no such class, or only one other would be left.
         """
-        items = self._support().items_of(self._known(label))
-        if len(self._support().classes()) <= 2:
+        items = self.support_.items_of(self._known(label))
+        if len(self.support_.classes()) <= 2:
             raise InputError(f"{label} cannot be removed: two classes are needed at least")
-        return self._fitted(self.support_.relabeled(items, None, f"removed {label}"))
+        return self.fit_support(self.support_.relabeled(items, None, f"removed {label}"))
 
     def rename_class(self, label: Label, name: Label) -> "ImageClassifier":
         """Give a class another name; that of another class merges the two."""
-        items = self._support().items_of(self._known(label))
+        items = self.support_.items_of(self._known(label))
         (other,) = matched_labels([plain_label(name)])
-        return self._fitted(self.support_.relabeled(items, other, f"renamed {label} to {name}"))
+        return self.fit_support(self.support_.relabeled(items, other, f"renamed {label} to {name}"))
 
     def correct(self, image: Any, label: Label) -> "ImageClassifier":
         """Learn the right label of one image; an image that the model has already gets this label.
@@ -177,13 +153,13 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             InputError: the image cannot be read.
         """
-        self._support()
+        self._model()
         self.notes_ = ()
         new = self._read([image], [label], self.classes_.tolist())
         item = self.support_.item_with(new.digests[0])
         if item is None:
-            return self._fitted(self.support_.added(new, f"corrected {new.names[0]} to {label}"))
-        return self._fitted(self.support_.relabeled([item], new.labels[0], f"corrected {self.support_.names[item]} to {label}"))
+            return self.fit_support(self.support_.added(new, f"corrected {new.names[0]} to {label}"))
+        return self.fit_support(self.support_.relabeled([item], new.labels[0], f"corrected {self.support_.names[item]} to {label}"))
 
     def undo(self) -> "ImageClassifier":
         """Take back the last change since `fit`.
@@ -191,25 +167,48 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             InputError: there is none.
         """
-        if not self._support().changes:
+        if not self.support_.changes:
             raise InputError("there is no change to undo")
-        return self._fitted(self.support_.undone())
+        return self.fit_support(self.support_.undone())
 
     def purge(self) -> "ImageClassifier":
         """Forget for good: images that were taken out, and all changes, which cannot be undone any more. `save` then writes neither."""
-        support = self._support()
-        self.support_ = support.take(support.active)
+        support = self.support_
+        self.fitted_ = replace(self.fitted_, support=support.take(support.active))
         return self
 
     def for_others(self, *, thumbnails: bool = False) -> "ImageClassifier":
         """The same model without names of files, images that were taken out, and, unless asked for, small copies of images."""
         public = copy(self)
-        support = self._support().take(self.support_.active)
+        support = self.support_.take(self.support_.active)
         names = tuple(f"image {number}" for number in range(1, len(support) + 1))
         kept = support.thumbnails if thumbnails else (b"",) * len(support)
-        public.support_ = replace(support, names=names, thumbnails=kept)
+        public.fitted_ = replace(self.fitted_, support=replace(support, names=names, thumbnails=kept))
         public.notes_ = tuple(note for note in map(without_paths, self.notes_) if note)
         return public
+
+    # What is fitted
+
+    @property
+    def support_(self) -> Support:
+        """The labeled images."""
+        return self._model().support
+
+    @property
+    def classifier_(self) -> FewShotClassifier:
+        """The fitted few-shot classifier."""
+        return self._model().classifier
+
+    @property
+    def calibration_(self) -> Calibration:
+        """What scores are worth."""
+        return self._model().calibration
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The classes, sorted: whole numbers, else objects."""
+        classes = self._model().classes
+        return np.array(classes, dtype=int if all(isinstance(label, int) for label in classes) else object)
 
     # Answers
 
@@ -247,7 +246,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             InputError: an image cannot be read; it is named. `feature_batches` goes on in that case.
         """
-        self._support()
+        self._model()
         if self.backbone == FEATURES:
             return self.answers_of(feature_rows(X, self.support_.features.shape[1]))
         batches = list(self.feature_batches(as_items(X)))
@@ -259,20 +258,12 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
 
     def answers_of(self, features: Float32[Tensor, "image dim"]) -> Answers:
         """The same of features."""
-        queries = self.query_scores(features)
-        return Answers(
-            probabilities=self.calibration_.probabilities(queries.scores).numpy(),
-            classes=tuple(self.classes_.tolist()),
-            unknown=self.calibration_.unknown(queries, self.unknown).numpy(),
-        )
+        return self._model().answers(features, self.unknown)
 
     def sets(self, probabilities: Float64[np.ndarray, "image class"], coverage: float = 0.95) -> list[tuple[Label, ...]]:
         """Conformal sets of probabilities; see `predict_set`."""
         real_number("coverage", coverage, lambda value: 0 < value < 1, "above 0 and below 1")
-        members = self.calibration_.sets(torch.from_numpy(probabilities), coverage).numpy()
-        order = (-probabilities).argsort(axis=-1, kind="stable")
-        classes = self.classes_.tolist()
-        return [tuple(classes[way] for way in row if inside[way]) for row, inside in zip(order, members, strict=True)]
+        return self._model().sets(probabilities, coverage)
 
     def feature_batches(self, images: Iterable[Any], *, keep: bool = False) -> Iterator[FeatureBatch]:
         """Features of a stream of images of any length, batch by batch; see `s2m2.recognition.read_ahead`."""
@@ -303,19 +294,14 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             >>> print(model.report().text())
             >>> model.report().to_html("birds.html")
         """
-        self._support()
+        self._model()
         from s2m2.recognition.report import fit_report
 
         return fit_report(self)
 
     def left_out(self) -> LeftOut | None:
         """Labeled images scored without themselves, from the fit, or again for a saved model; None: every class has one image."""
-        if self._left_out is None:
-            support = self._support()
-            ways = torch.tensor(support.ways)[support.active]
-            with one_thread():
-                self._left_out = leave_out(support.features[support.active], ways, self.classifier_, self.random_state)
-        return self._left_out
+        return self._model().left_out
 
     # Keeping
 
@@ -325,7 +311,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             InputError: the folder holds something already, or cannot be written.
         """
-        self._support()
+        self._model()
         save_model(self, path_argument("folder", folder), overwrite=overwrite)
 
     @classmethod
@@ -342,13 +328,13 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         saved = read_model(path, trust_code=trust_code)
         model = cls(**saved.settings, reference=saved.reference, device=device)
         chosen = saved.settings["classifier"]
-        if saved.automatic and isinstance(chosen, dict) and chosen.get("name") in (AUTOMATIC["name"], MANY["name"]):
+        if saved.automatic and is_automatic(chosen):
             model.classifier, model._automatic = "auto", chosen
         model._saved_fingerprint, model._loaded_for = saved.fingerprint, model._made_from()
         model.notes_ = saved.notes
         try:
             model._validate()
-            return model._fitted(saved.support, saved.calibration)
+            return model.fit_support(saved.support, saved.calibration)
         except (InputError, TypeError) as error:
             raise InputError(f"{path / MODEL} is damaged: {' '.join(str(error).split())}") from error
 
@@ -369,7 +355,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
 
         Names of your files and removed images stay here, and so do the small copies of your images unless asked for.
         """
-        self._support()
+        self._model()
         return upload_model(self, repo_id, private=private, thumbnails=thumbnails)
 
     def export_onnx(self, path: str | Path) -> None:
@@ -382,7 +368,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         """
         from s2m2.recognition.onnx_export import export_onnx
 
-        self._support()
+        self._model()
         export_onnx(self, path_argument("path", path))
 
     # Inside
@@ -394,14 +380,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         self._build()
 
     def _build(self, items: int = 0) -> FewShotClassifier:
-        automatic = AUTOMATIC if items <= MAX_COSINE_ITEMS else MANY
-        if self._automatic is not None and self._automatic["name"] == automatic["name"]:
-            automatic = self._automatic
-        built_from = automatic if self._is_automatic() else self.classifier
-        built = build_classifier(built_from, seed=self.random_state)
-        if built.transductive:
-            raise InputError(f"classifier {built.name} looks at all images together; an inductive one is needed, such as cosine")
-        return built
+        return build_inductive(automatic(items, self._automatic) if self._is_automatic() else self.classifier, self.random_state)
 
     def _is_automatic(self) -> bool:
         return isinstance(self.classifier, str) and self.classifier == "auto"
@@ -431,30 +410,21 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         self.notes_ += notes
         return support
 
-    def _fitted(self, support: Support, calibration: Calibration | None = None) -> "ImageClassifier":
-        """With another support: fit the classifier and calibrate. Nothing changes if that fails.
+    def fit_support(self, support: Support, calibration: Calibration | None = None) -> "ImageClassifier":
+        """Take other labeled images: fit the classifier and calibrate. Nothing changes if that fails.
 
         Args:
             calibration: of a saved model; None: a new one.
         """
-        classes = support.classes()
-        if len(classes) < 2:
-            raise InputError("this would leave one class only; two are needed at least")
-        features, ways = support.features[support.active], torch.tensor(support.ways)[support.active]
-        built, reference = self._build(len(ways)), self._reference() if calibration is None else None
-        if reference is not None and reference.features.shape[1] != features.shape[1]:
-            raise InputError(f"reference has {reference.features.shape[1]} features an image, but there are {features.shape[1]} of X")
-        left_out: LeftOut | None = None
-        calibration_is_new = calibration is None
-        with one_thread():  # thousands of small operations
-            built.fit(features, ways)
-            if calibration is None:
-                left_out = leave_out(features, ways, built, self.random_state)
-                calibration = calibrate(torch.bincount(ways), built, reference, left_out, self.random_state)
-        if calibration_is_new and self._is_automatic() and len(ways) > MAX_COSINE_ITEMS and MANY_NOTE not in self.notes_:
-            self.notes_ += (MANY_NOTE,)
-        self.classes_ = np.array(classes, dtype=int if all(isinstance(label, int) for label in classes) else object)
-        self.support_, self.classifier_, self.calibration_, self._left_out = support, built, calibration, left_out
+        support.check_classes()
+        number = len(support.active)
+        built = self._build(number)
+        if calibration is None:
+            self.fitted_ = fit_and_calibrate(support, built, self._reference(), self.random_state)
+            if self._is_automatic() and number > MAX_COSINE_ITEMS and MANY_NOTE not in self.notes_:
+                self.notes_ += (MANY_NOTE,)
+        else:
+            self.fitted_ = fit_calibrated(support, built, calibration, self.random_state)
         return self
 
     def _reference(self) -> Reference | None:
@@ -469,16 +439,15 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
 
     def query_scores(self, features: Float32[Tensor, "image dim"]) -> QueryScores:
         """Scores of features before calibration, and how close they are to the classes."""
-        scores = self.classifier_.query_scores(features).double()
-        return QueryScores(scores=scores, closeness=closeness(replace(self.classifier_.support_, query=features[None]))[0])
+        return self._model().query_scores(features)
 
-    def _support(self) -> Support:
-        if not hasattr(self, "support_"):
+    def _model(self) -> Fitted:
+        if not hasattr(self, "fitted_"):
             raise NotFittedError("this ImageClassifier is not fitted yet; call fit with labeled images first")
-        return self.support_
+        return self.fitted_
 
     def _known(self, label: Label) -> Label:
-        names = {str(own): own for own in self._support().classes()}
+        names = {str(own): own for own in self.support_.classes()}
         if str(label) not in names:
             hint = did_you_mean(str(label), names) or f"; there are {first_named(list(names))}"
             raise InputError(f"there is no class {label}{hint}")

@@ -22,7 +22,8 @@ from s2m2.recognition.support import Label
 from s2m2.recognition.suspects import near_gap
 
 if TYPE_CHECKING:
-    from s2m2.recognition.classifier import Answers, ImageClassifier
+    from s2m2.recognition.classifier import ImageClassifier
+    from s2m2.recognition.fitted import Answers
 
 MAX_POOL = 4000
 """Photos that are compared with each other; of more, so many are sampled, each with the same probability."""

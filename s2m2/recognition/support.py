@@ -69,6 +69,11 @@ class Support:
         """The classes, sorted."""
         return sort_labels({label for label in self.labels if label is not None})
 
+    def check_classes(self) -> None:
+        """Raise `InputError` for fewer than two classes."""
+        if len(self.classes()) < 2:
+            raise InputError("this would leave one class only; two are needed at least")
+
     @cached_property
     def ways(self) -> list[int]:
         """Class of each item as a position in `classes()`; -1 for one that was taken out."""

@@ -29,5 +29,5 @@ def fitted(features: np.ndarray, labels: Sequence[str], thumbnails: bool = False
         from s2m2.recognition.support import thumbnail
 
         shades = [np.full((40, 50, 3), 5 * item % 256, dtype=np.uint8) for item in range(len(labels))]
-        model.support_ = replace(model.support_, thumbnails=tuple(map(thumbnail, shades)))
+        model.fitted_ = replace(model.fitted_, support=replace(model.support_, thumbnails=tuple(map(thumbnail, shades))))
     return model

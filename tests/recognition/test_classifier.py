@@ -239,7 +239,8 @@ def test_parameters_that_change_before_a_fit_count(monkeypatch: pytest.MonkeyPat
 
 
 def test_auto_says_when_it_takes_the_fast_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("s2m2.recognition.classifier.MAX_COSINE_ITEMS", 20)
+    for module in ("automatic", "classifier"):
+        monkeypatch.setattr(f"s2m2.recognition.{module}.MAX_COSINE_ITEMS", 20)
     X, y = features(4, 6)
     model = ImageClassifier("features").fit(X[:18], y[:18])
     assert model.classifier_.name == "cosine"

@@ -39,7 +39,7 @@ def test_folds_one_by_one_are_those_together(monkeypatch: pytest.MonkeyPatch) ->
     assert part is not None
     assert 15 < len(part.items) < 45
     assert torch.equal(part.ways, ways[part.items])
-    model._left_out = part
+    vars(model.fitted_)["left_out"] = part
     assert f"From {len(part.items)} labeled images" in " ".join(model.report().text().split())
 
 

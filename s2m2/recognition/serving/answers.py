@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from s2m2.recognition.classifier import Answers
+from s2m2.recognition.fitted import Answers
 from s2m2.recognition.serving.limits import Limits
 from s2m2.recognition.serving.recognizer import COVERAGE, Named
 from s2m2.recognition.serving.shared_model import SharedModel, Snapshot

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from s2m2.errors import InputError
-from s2m2.recognition.classifier import Answers, ImageClassifier
+from s2m2.recognition.classifier import ImageClassifier
+from s2m2.recognition.fitted import Answers
 from s2m2.recognition.serving.archive import Archive
 from s2m2.recognition.serving.batching import Batcher
 from s2m2.recognition.serving.class_names import known_label, label_of

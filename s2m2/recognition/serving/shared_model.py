@@ -71,7 +71,7 @@ class SharedModel:
 
         def learned(model: ImageClassifier) -> ImageClassifier:
             support = _with_photos(model.support_, photos, features, label)
-            return model if support is model.support_ else model._fitted(support)
+            return model if support is model.support_ else model.fit_support(support)
 
         return self.change(learned, version)
 
