@@ -1,7 +1,7 @@
 """Calibration: confidence against accuracy in bins, and temperature scaling (Guo et al., ICML 2017, arXiv 1706.04599, sections 2 and 4)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,8 @@ BINS = 15
 """Bins of confidence, of equal width (Guo et al., section 4)."""
 SEARCH_RANGE = 8.0
 """The temperature is searched within a factor of exp(SEARCH_RANGE) around the scale of the scores."""
+CACHED_VALUES = 2**17
+"""Scores that are computed with at once, 1 MB."""
 
 
 def reliability_bins(confidence: Float[Tensor, " query"], right: Tensor, number: int = BINS) -> Float64[Tensor, "bin 3"]:
@@ -84,10 +86,9 @@ def fit_temperature(parts: list[ScoredQueries]) -> float:
     mean distance of a score from the largest one.
     """
     total, count, queries = 0.0, 0.0, 0.0
-    for part in parts:
-        below, true = _closed(part)
-        total -= part.weight * float(below.sum())
-        count, queries = count + part.weight * below.numel(), queries + part.weight * len(true)
+    for weight, below, true in _closed(parts):
+        total -= weight * float(below.sum())
+        count, queries = count + weight * below.numel(), queries + weight * len(true)
     scale = total / count if count else 0.0
     if scale == 0 or not math.isfinite(scale):
         return 1.0
@@ -95,9 +96,8 @@ def fit_temperature(parts: list[ScoredQueries]) -> float:
     def loss(logarithm: float) -> float:
         sharpness = math.exp(-logarithm)
         losses = 0.0
-        for part in parts:
-            below, true = _closed(part)
-            losses += part.weight * float(((below * sharpness).logsumexp(-1) - true * sharpness).sum())
+        for weight, below, true in _closed(parts):  # the largest score is 0, so the sum of exponentials is at least 1
+            losses += weight * float((below.mul_(sharpness).exp_().sum(-1).log_() - true * sharpness).sum())
         return losses / queries
 
     center = math.log(scale)
@@ -105,12 +105,16 @@ def fit_temperature(parts: list[ScoredQueries]) -> float:
     return math.exp(float(best.x))
 
 
-def _closed(part: ScoredQueries) -> tuple[Float64[Tensor, "closed way"], Float64[Tensor, " closed"]]:
-    """Scores of the closed-set queries minus their largest, and of these the score of the true way.
+def _closed(parts: Iterable[ScoredQueries]) -> Iterator[tuple[float, Float64[Tensor, "closed way"], Float64[Tensor, " closed"]]]:
+    """Weight, scores of closed-set queries minus their largest, and of these the score of the true way.
 
-    Computed again at each use, so that the scores of all tasks are in memory once, in their own precision.
+    A few queries at a time, which stay in the processor's cache, and computed again at each use: the scores of all tasks are in memory
+    once, in their own precision.
     """
-    closed = part.ways != OPEN_SET
-    scores = part.scores[closed].double()
-    below = scores - scores.amax(-1, keepdim=True)
-    return below, below.gather(-1, part.ways[closed][:, None])[:, 0]
+    for part in parts:
+        size = max(CACHED_VALUES // max(part.scores.shape[-1], 1), 1)
+        for scores, ways in zip(part.scores.split(size), part.ways.split(size), strict=True):
+            closed = ways != OPEN_SET
+            below = scores[closed].double()
+            below -= below.amax(-1, keepdim=True)
+            yield part.weight, below, below.gather(-1, ways[closed][:, None])[:, 0]
