@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from s2m2.errors import InputError
+from s2m2.recognition.class_names import Label
 from s2m2.recognition.classifier import ImageClassifier
 from s2m2.recognition.extractors import FEATURES
 from s2m2.recognition.fitted import Answers
 from s2m2.recognition.read_ahead import ReadImage
-from s2m2.recognition.support import Label
 
 COVERAGE = 0.95
 """Probability that the alternatives have the class of an image."""

@@ -20,6 +20,7 @@ from s2m2.console import count, first_named
 from s2m2.errors import InputError, did_you_mean
 from s2m2.recognition.automatic import MANY_NOTE, MAX_COSINE_ITEMS, automatic, build_inductive, is_automatic
 from s2m2.recognition.calibrating import Calibration
+from s2m2.recognition.class_names import KnownLabels, Label, matched_labels
 from s2m2.recognition.extractors import EMBEDDED, FEATURES, Extractor, extractor_for
 from s2m2.recognition.fitted import Answers, Fitted, fit_and_calibrate, fit_calibrated
 from s2m2.recognition.labeled import feature_rows, read_labeled, support_of_features, without_paths
@@ -29,7 +30,7 @@ from s2m2.recognition.read_ahead import FeatureBatch, as_items, feature_batches
 from s2m2.recognition.reference import Reference, reference_for
 from s2m2.recognition.saving import MODEL, download_model, save_model, upload_model
 from s2m2.recognition.sources import labeled_images, plain_label
-from s2m2.recognition.support import Label, Support, matched_labels
+from s2m2.recognition.support import Support
 
 if TYPE_CHECKING:
     from s2m2.recognition.report import FitReport
@@ -447,8 +448,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         return self.fitted_
 
     def _known(self, label: Label) -> Label:
-        names = {str(own): own for own in self.support_.classes()}
-        if str(label) not in names:
-            hint = did_you_mean(str(label), names) or f"; there are {first_named(list(names))}"
-            raise InputError(f"there is no class {label}{hint}")
-        return label if label in names.values() else names[str(label)]
+        classes = self.support_.classes()
+        known = KnownLabels(classes).find(str(label))
+        if known is None:
+            names = [str(own) for own in classes]
+            raise InputError(f"there is no class {label}{did_you_mean(str(label), names) or f'; there are {first_named(names)}'}")
+        return known

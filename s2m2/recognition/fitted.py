@@ -11,9 +11,10 @@ from torch import Tensor
 from s2m2.classifiers.base import FewShotClassifier
 from s2m2.errors import InputError
 from s2m2.recognition.calibrating import Calibration, calibrate
+from s2m2.recognition.class_names import Label
 from s2m2.recognition.leaving_out import LeftOut, QueryScores, closeness, leave_out
 from s2m2.recognition.reference import Reference
-from s2m2.recognition.support import Label, Support
+from s2m2.recognition.support import Support
 from s2m2.threads import one_thread
 
 

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from s2m2.console import count
 from s2m2.errors import InputError
+from s2m2.recognition.class_names import Label, matched_labels, sort_labels
 from s2m2.recognition.extractors import FEATURES
 from s2m2.recognition.read_ahead import FeatureBatch
 from s2m2.recognition.sources import labeled_images, plain_labels, skipped_note
-from s2m2.recognition.support import Label, Support, matched_labels, sort_labels
+from s2m2.recognition.support import Support
 
 
 def read_labeled(

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from s2m2.errors import InputError
 from s2m2.io import csv_cell
 from s2m2.recognition.bulk import Predictions, rows_of
-from s2m2.recognition.support import Label
+from s2m2.recognition.class_names import Label
 
 COLUMNS = ("file", "label", "probability", "unknown", "alternatives", "nearest", "error")
 """Before a column `p:CLASS` for the probability of each class."""

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from s2m2 import __version__
 from s2m2.console import count
+from s2m2.recognition.class_names import Label
 from s2m2.recognition.report_page import jpeg_uri, write_page
-from s2m2.recognition.support import Label
 from s2m2.reports.html import template
 
 if TYPE_CHECKING:

@@ -22,8 +22,11 @@ from s2m2 import __version__
 from s2m2.classifiers import load_class
 from s2m2.errors import InputError
 from s2m2.io import create_folder, replace_file, write_tensors, write_text
+from s2m2.recipe import recipe_to_yaml
 from s2m2.recipe.parts import CLASSIFIERS
 from s2m2.recognition.extractors import EMBEDDED, FEATURES, TIMM, split_timm
+from s2m2.reports.export_weights import shareable
+from s2m2.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
     from s2m2.recognition.classifier import ImageClassifier
@@ -185,7 +188,8 @@ def _own_backbone(model: "ImageClassifier", folder: Path) -> str:
     if not target.exists():
         run = loaded.run
         with create_folder(target) as temporary:
-            for file in (run.recipe, run.imported, run.best(loaded.stage), run.outcome(loaded.stage)):
+            write_text(RunDirectory(temporary).recipe, recipe_to_yaml(shareable(loaded.recipe, loaded.stage)))  # without your paths
+            for file in (run.imported, run.best(loaded.stage), run.outcome(loaded.stage)):
                 if file.is_file():
                     copy = temporary / file.relative_to(run.path)
                     copy.parent.mkdir(parents=True, exist_ok=True)

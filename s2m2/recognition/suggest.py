@@ -17,8 +17,8 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from s2m2.errors import InputError
+from s2m2.recognition.class_names import Label
 from s2m2.recognition.extractors import FEATURES
-from s2m2.recognition.support import Label
 from s2m2.recognition.suspects import near_gap
 
 if TYPE_CHECKING:

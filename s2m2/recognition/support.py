@@ -13,10 +13,9 @@ from jaxtyping import Float32, UInt8
 from PIL import Image
 from torch import Tensor
 
-from s2m2.arguments import described
 from s2m2.errors import InputError
+from s2m2.recognition.class_names import Label, sort_labels
 
-Label = str | int
 THUMBNAIL = 112
 """Edge of the small copies, in pixels."""
 QUALITY = 80
@@ -141,35 +140,6 @@ class Support:
         for item, label in zip(items, labels, strict=True):
             changed[item] = label
         return replace(self, labels=tuple(changed))
-
-
-def matched_labels(labels: Iterable[Label], known: Sequence[Label] = ()) -> tuple[Label, ...]:
-    """Labels for a model: `3` and `"3"` are one class, whichever of them it has.
-
-    Args:
-        known: the model's classes.
-
-    Raises:
-        InputError: a label is a number of more than 64 bits; or it is text and the classes are numbers, or the other way round.
-    """
-    given = list(labels)
-    for label in given:
-        if isinstance(label, int) and not -(2**63) <= label < 2**63:
-            raise InputError(f"the label {described(label)} has more than 64 bits; write it as text")
-    own, has = {str(label): label for label in known}, set(known)
-    kinds = {type(label) for label in known}
-    matched = tuple(label if label in has else own.get(str(label), label) for label in given)
-    for label in matched:
-        if len(kinds) == 1 and type(label) not in kinds:
-            one, other = ("text", "whole numbers") if isinstance(label, str) else ("a whole number", "text")
-            raise InputError(f"the label {described(label)} is {one}, but the classes of the model are {other}; use one kind")
-    return matched
-
-
-def sort_labels(labels: Iterable[Label]) -> list[Label]:
-    """Whole numbers by value, everything else as text."""
-    every = list(labels)
-    return sorted(every) if all(isinstance(label, int) for label in every) else sorted(every, key=str)
 
 
 def thumbnail(image: UInt8[np.ndarray, "height width 3"]) -> bytes:

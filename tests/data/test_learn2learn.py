@@ -163,12 +163,12 @@ def test_a_dataset_has_the_images_and_classes_of_learn2learns_dataset(name: str,
     dataset = downloaded_dataset(name, tmp_path)
     assert sorted(network.asked) == sorted(ARCHIVES[name]())
     assert (dataset.name, len(set(dataset.labels.tolist()))) == (name, len(dataset.class_names))
-    label_of = {image.tobytes(): int(label) for image, label in zip(dataset.images, dataset.labels, strict=True)}
+    typed_label = {image.tobytes(): int(label) for image, label in zip(dataset.images, dataset.labels, strict=True)}
     total = 0
     for split, mode in zip(SPLITS, MODES, strict=True):
         # What learn2learn itself reads of the same files.
         original = getattr(l2l.vision.datasets, CLASSES[name])(str(tmp_path / "learn2learn" / name / "files"), mode=mode)
-        pairs = {(int(label), label_of[pixels(image).tobytes()]) for image, label in original}
+        pairs = {(int(label), typed_label[pixels(image).tobytes()]) for image, label in original}
         labels, class_numbers = (sorted(column) for column in zip(*pairs, strict=True))
         assert len(set(labels)) == len(labels) == len(set(class_numbers))
         if name != "cub":  # which learn2learn divides as Meta-Dataset does

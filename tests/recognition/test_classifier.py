@@ -279,3 +279,13 @@ def test_a_number_as_text_is_that_class() -> None:
     model = ImageClassifier("features", "nearest_mean").fit(X[:11], y[:11]).partial_fit(X[11:], ["2"])
     assert model.classes_.tolist() == [0, 1, 2]
     assert model.remove_class("2").classes_.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("typed", ["Cafe\u0301 owl", "Caf\u00e9  owl "], ids=["decomposed", "spaces"])
+def test_a_class_is_found_in_another_spelling_of_the_same_text(typed: str) -> None:
+    X, y = features(3, 3)
+    names = np.array(["Caf\u00e9 owl", "hawk", "jay"], dtype=object)[y]
+    model = ImageClassifier("features").fit(X, names)
+    model.partial_fit(X[:1] + 1, [typed])
+    assert model.classes_.tolist() == ["Caf\u00e9 owl", "hawk", "jay"]
+    assert model.remove_class(typed).classes_.tolist() == ["hawk", "jay"]

@@ -11,15 +11,14 @@ import torch
 from torch import Tensor
 
 from s2m2.errors import InputError
+from s2m2.recognition.class_names import Label, typed_label
 from s2m2.recognition.classifier import ImageClassifier
 from s2m2.recognition.fitted import Answers
 from s2m2.recognition.serving.archive import Archive
 from s2m2.recognition.serving.batching import Batcher
-from s2m2.recognition.serving.class_names import known_label, label_of
 from s2m2.recognition.serving.decoding import Photo, read_photo
 from s2m2.recognition.serving.limits import CPU_BATCH, Limits
 from s2m2.recognition.serving.shared_model import ConflictError, SharedModel, Snapshot
-from s2m2.recognition.support import Label
 
 MAX_DECODERS = 4
 """Threads that decode; each may hold a photo of the greatest size."""
@@ -103,7 +102,7 @@ class Recognizer:
         """Another name for a class; that of another class merges the two."""
 
         def renamed(model: ImageClassifier) -> ImageClassifier:
-            return model.rename_class(known_label(model.support_.classes(), label), label_of(model.support_.classes(), name))
+            return model.rename_class(label, typed_label(model.support_.classes(), name))
 
         return await self._change(lambda: self.shared.change(renamed, version))
 
@@ -111,7 +110,7 @@ class Recognizer:
         """Forget a class."""
 
         def removed(model: ImageClassifier) -> ImageClassifier:
-            return model.remove_class(known_label(model.support_.classes(), label))
+            return model.remove_class(label)
 
         return await self._change(lambda: self.shared.change(removed, version))
 
@@ -160,4 +159,4 @@ class Recognizer:
         return await asyncio.get_running_loop().run_in_executor(threads, make)
 
     def _label(self, text: str) -> Label:
-        return label_of(self.shared.current.model.support_.classes(), text)
+        return typed_label(self.shared.current.model.support_.classes(), text)

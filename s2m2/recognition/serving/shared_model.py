@@ -12,12 +12,13 @@ from torch import Tensor
 
 from s2m2.console import count
 from s2m2.errors import InputError
+from s2m2.recognition.class_names import Label
 from s2m2.recognition.classifier import ImageClassifier
 from s2m2.recognition.extractors import FEATURES
 from s2m2.recognition.saving import MODEL
 from s2m2.recognition.serving.archive import Archive, packed
 from s2m2.recognition.serving.decoding import Photo
-from s2m2.recognition.support import Change, Label, Support
+from s2m2.recognition.support import Change, Support
 
 NAME = "photo from the page or the interface"
 """Of images learned while serving: what a file was called elsewhere is nobody's business here."""
