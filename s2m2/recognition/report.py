@@ -32,6 +32,10 @@ WIDTH = 80
 """Columns of the text."""
 MAX_LINES = 5
 """Of each list in the text; the page and `to_dict` have more."""
+LOW_ACCURACY = 0.7
+"""Below which the report tells what helps all classes."""
+ENOUGH_IMAGES = 10
+"""Of a class, after which more gain little (`benchmarks/reports/own_classes-2026-11-27.md`)."""
 FEW_IMAGES = 3
 """Images a class up to which the estimate is rather low: its classifiers had one image of each class less."""
 
@@ -245,6 +249,10 @@ def _steps(report: FitReport) -> Iterator[str]:
     if report.pairs and report.pairs[0].mistakes > 1:
         first, second = (classes[way] for way in report.pairs[0].classes)
         yield f"Add images that tell {first} from {second}: confused {count(report.pairs[0].mistakes, 'time')}."
+    if report.estimate is not None and report.estimate.accuracy < LOW_ACCURACY:
+        fewest = min(one.images for one in report.records)
+        goal = f"{ENOUGH_IMAGES} of each class (now {fewest} at least)" if fewest < ENOUGH_IMAGES else "of every class"
+        yield f"Add images{',' if fewest < ENOUGH_IMAGES else ''} {goal}, or try a larger network, `--backbone timm:MODEL`."
     if same := len(report.duplicates) - len(across):
         yield f"Remove one image of {count(same, 'pair')} of almost equal ones: they make the estimate look better than it is."
 

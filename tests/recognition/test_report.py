@@ -167,3 +167,11 @@ def test_text_has_the_contrast_of_wcag_aa_in_both_modes(dark: bool) -> None:
 def test_names_are_those_below_the_folder_of_all_images(names: tuple[str, str], shown: tuple[str, str]) -> None:
     report = report_of(*blobs(2, 1)[:2])
     assert replace(report, support=replace(report.support, names=names)).names == shown
+
+
+def test_low_accuracy_comes_with_a_way_out() -> None:
+    hard, easy = report_of(*blobs(8, 3, width=3.0)[:2]), report_of(*blobs(8, 3, width=0.1)[:2])
+    assert hard.estimate is not None
+    assert hard.estimate.accuracy < 0.7
+    assert "Add images, 10 of each class (now 3 at least), or try a larger network, `--backbone timm:MODEL`." in hard.steps()
+    assert not any("--backbone" in step for step in easy.steps())

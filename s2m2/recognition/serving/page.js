@@ -287,12 +287,14 @@ function openRename(one, box) {
 
 async function change(controls, request, says) {
   for (const control of controls) control.disabled = true;
+  tell("Learning ...");
   try {
     const answer = await request();
     byId("classes-title").focus();
     await changed(answer, says);
   } catch (error) {
     if (error.status === 409) await loadClasses().catch(() => {});
+    tell("");
     complain(error.message);
     byId("alert").scrollIntoView({ block: "nearest" });
   }
