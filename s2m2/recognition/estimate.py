@@ -157,4 +157,5 @@ def _wilson(fraction: float, number: float, quantile: float) -> dict[str, float]
     square = quantile**2 / number
     center = (fraction + square / 2) / (1 + square)
     half = quantile / (1 + square) * math.sqrt(fraction * (1 - fraction) / number + square / (4 * number))
-    return {"low": max(center - half, 0.0), "high": min(center + half, 1.0)}
+    # Of none or all, an end is exactly 0 or 1, which rounding must not miss.
+    return {"low": max(center - half, 0.0) if fraction > 0 else 0.0, "high": min(center + half, 1.0) if fraction < 1 else 1.0}

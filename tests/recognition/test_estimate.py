@@ -93,3 +93,12 @@ def test_images_taken_out_and_single_ones_are_not_left_out() -> None:
     model = fitted(features[:13], labels[:13]).remove_class("b")
     assert sorted(flat(model).tolist()) == [0, 1, 2, 3, 8, 9, 10, 11]
     assert left_out(fitted(*blobs(4, 1)[:2])) is None
+
+
+@pytest.mark.parametrize("number", [3, 7, 10, 25, 49, 1000])
+def test_the_interval_of_all_right_ends_at_one_exactly(number: int) -> None:
+    all_right = accuracy_interval(np.ones(number, dtype=bool), np.arange(number) % 3)
+    none_right = accuracy_interval(np.zeros(number, dtype=bool), np.arange(number) % 3)
+    assert (all_right.high, none_right.low) == (1.0, 0.0)
+    assert all_right.low < 1.0
+    assert none_right.high > 0.0

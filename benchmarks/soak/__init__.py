@@ -1,0 +1,1 @@
+"""Attacks on every command and file: kills, flipped bits, bad inputs."""
