@@ -1,6 +1,6 @@
-"""kill -9, flipped bits and bad inputs in numbers; prints a report, and every defect.
+"""kill -9, flipped bits, full disks and bad inputs in numbers; prints a report, and every defect.
 
-uv run python -m benchmarks.soak --kills 200 --flips 500 --inputs 2000
+uv run python -m benchmarks.soak --kills 200 --flips 500 --fills 60 --inputs 2000
 """
 
 import argparse
@@ -13,7 +13,7 @@ from collections import Counter
 from datetime import date
 from pathlib import Path
 
-from benchmarks.soak import flips, inputs, kills
+from benchmarks.soak import fills, flips, inputs, kills
 from benchmarks.soak.runner import warm_up
 from benchmarks.soak.states import States, build_states
 
@@ -64,6 +64,27 @@ def soak_flips(states: States, number: int, scratch: Path, generator: random.Ran
     return defects
 
 
+def soak_fills(states: States, number: int, scratch: Path, generator: random.Random) -> list[str]:
+    """Fill the disk under commands; print a row for each."""
+    disk = scratch.with_name("disk")
+    if not fills.can_mount(disk):
+        print("\nNo disk was filled: this process may not mount one.")
+        return []
+    print("\n| command | disks | too small | defects |\n|---|---|---|---|")
+    defects = []
+    for position, scenario in enumerate(kills.SCENARIOS):
+        share = number // len(kills.SCENARIOS) + (position < number % len(kills.SCENARIOS))
+        if not share:
+            continue
+        whole, _ = kills.expected(states, scenario, scratch)
+        growth = fills.growth_of(states, scenario, disk)
+        results = [fills.fill(states, scenario, whole, growth, disk, generator) for _ in range(share)]
+        found = [told(one) for _, one in results if one is not None]
+        defects += found
+        print(f"| {scenario.name} | {share} | {sum(full for full, _ in results)} | {len(found)} |", flush=True)
+    return defects
+
+
 def soak_inputs(states: States, number: int, scratch: Path, generator: random.Random) -> list[str]:
     """Mutated files and words; print how the calls ended."""
     flags, defects, codes = inputs.flags_of(states), [], Counter[int]()
@@ -80,7 +101,7 @@ def soak_inputs(states: States, number: int, scratch: Path, generator: random.Ra
 def main() -> int:
     """Run the attacks; 1 if there was a defect."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("kills", 200), ("flips", 500), ("inputs", 2000)):
+    for name, default in (("kills", 200), ("flips", 500), ("fills", 60), ("inputs", 2000)):
         parser.add_argument(f"--{name}", type=int, default=default, help=f"number of {name}")
     parser.add_argument("--seed", type=int, default=0, help="of all random choices")
     given = parser.parse_args()
@@ -90,7 +111,7 @@ def main() -> int:
     print(f"# Soak, {date.today().isoformat()}\n\n{about}")
     with tempfile.TemporaryDirectory() as temporary:
         states, scratch = build_states(Path(temporary) / "states"), Path(temporary) / "scratch"
-        parts = ((soak_kills, given.kills), (soak_flips, given.flips), (soak_inputs, given.inputs))
+        parts = ((soak_kills, given.kills), (soak_flips, given.flips), (soak_fills, given.fills), (soak_inputs, given.inputs))
         defects = [
             defect
             for position, (part, number) in enumerate(parts)

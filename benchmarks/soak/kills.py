@@ -70,7 +70,7 @@ def expected(states: States, scenario: Scenario, scratch: Path) -> tuple[dict[st
     ended = call(scenario.arguments, scratch)
     if ended.code != scenario.code:
         raise RuntimeError(f"{scenario.name} ended with {ended.code}:\n{ended.text}")
-    return _written(scratch, scenario), ended
+    return written(scratch, scenario), ended
 
 
 def kill(states: States, scenario: Scenario, whole: dict[str, str], seconds: float, scratch: Path, generator: random.Random) -> str | None:
@@ -89,7 +89,7 @@ def kill(states: States, scenario: Scenario, whole: dict[str, str], seconds: flo
     finished = call(scenario.arguments, scratch)
     if finished.is_defect or finished.code not in ((0, REFUSED) if scenario.may_refuse else (scenario.code,)):
         return f"{scenario.name}, killed after {moment:.3f} s, then ended with {finished.code}: {finished.text[-2000:]}"
-    left = _written(scratch, scenario)
+    left = written(scratch, scenario)
     if left != whole:
         different = sorted(name for name in left.keys() | whole.keys() if left.get(name) != whole.get(name))
         return f"{scenario.name}, killed after {moment:.3f} s: other content in {', '.join(different[:5])}"
@@ -98,7 +98,8 @@ def kill(states: States, scenario: Scenario, whole: dict[str, str], seconds: flo
     return None
 
 
-def _written(folder: Path, scenario: Scenario) -> dict[str, str]:
+def written(folder: Path, scenario: Scenario) -> dict[str, str]:
+    """The outcome of what a command writes."""
     found: dict[str, str] = {}
     for name in scenario.writes:
         path = folder / name

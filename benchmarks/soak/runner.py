@@ -6,6 +6,7 @@ import resource
 import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 import warnings
@@ -71,7 +72,7 @@ def call(arguments: Sequence[str], folder: Path, *, kill_after: float | None = N
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    output, source = folder.parent / f".{folder.name}.output", folder.parent / f".{folder.name}.input"
+    output, source = (Path(tempfile.gettempdir()) / f"soak-{os.getpid()}.{stream}" for stream in ("output", "input"))
     source.write_bytes(stdin)
     start = time.monotonic()
     child = os.fork()

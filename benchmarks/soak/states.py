@@ -80,6 +80,8 @@ def within(folder: Path, arguments: Sequence[str], checkpoints: Path) -> None:
     while not (checkpoints / "last.pt").is_file():
         call(arguments, folder, kill_after=moment)
         moment *= 1.1
+    for stray in (folder / "within").rglob(".*.partial"):
+        stray.unlink()
     if (checkpoints / "outcome.json").is_file():
         raise RuntimeError(f"s2m2 {' '.join(arguments)} ended before it could be killed")
 
