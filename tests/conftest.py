@@ -36,8 +36,8 @@ gc.disable()
 MAX_PROCESSES = 4
 """Each imports torch for itself, and a container may report many more processors than it has."""
 LONGEST = (
-    "test_processes.py", "test_nodes.py", "test_pipeline.py", "test_kill.py", "test_studies.py", "test_golden.py", "test_recipes.py",
-    "test_prepare_system.py", "test_loop.py", "test_cli.py", "test_file_evaluation.py", "test_estimators.py",
+    "test_soak.py", "test_processes.py", "test_nodes.py", "test_pipeline.py", "test_kill.py", "test_studies.py", "test_golden.py",
+    "test_recipes.py", "test_prepare_system.py", "test_loop.py", "test_cli.py", "test_file_evaluation.py", "test_estimators.py",
 )  # fmt: skip
 """Modules that start first, so that none of them is all that is left at the end."""
 SLOW = (
