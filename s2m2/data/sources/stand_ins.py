@@ -164,7 +164,9 @@ def hashable(key: Any) -> Any:
     """A key of a dict or an item of a set: nothing whose hash could take long, collide by intent, or end the process."""
     if (isinstance(key, str | bytes) and len(key) <= MAX_KEY) or (isinstance(key, int | np.integer) and -(2**63) <= key < 2**64):
         return key
-    raise RefusedError(f"a set or the keys of a dict are something else than short texts and whole numbers: {type(key).__name__}")
+    if isinstance(key, float | np.floating):  # of which at most a few hundred have one hash
+        return key
+    raise RefusedError(f"a set or the keys of a dict are something else than short texts and numbers: {type(key).__name__}")
 
 
 def no_call(name: str) -> Any:
