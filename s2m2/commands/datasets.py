@@ -4,6 +4,7 @@ import time
 
 from s2m2.console import console, first_named, literal
 from s2m2.data import prepare as preparation
+from s2m2.data.decode import Reading
 from s2m2.data.inspection import Finding, counts_table, diagnose, observe, page_path, subject_of
 from s2m2.errors import InputError
 from s2m2.recipe import DoctorConfig, PrepareConfig
@@ -36,7 +37,13 @@ def doctor_command(config: DoctorConfig) -> int:
     """
     start = time.perf_counter()
     subject = subject_of(
-        config.data, dataset=config.dataset, splits=config.splits, seed=config.seed, box=config.box, rotated=config.rotated
+        config.data,
+        dataset=config.dataset,
+        splits=config.splits,
+        seed=config.seed,
+        box=config.box,
+        rotated=config.rotated,
+        reading=Reading(max_megapixels=config.max_megapixels, gray_bits=config.gray_bits),
     )
     page = page_path(config.output, subject) if config.output is not None else None
     observations = observe(subject, config.workers)
