@@ -64,8 +64,8 @@ def prepare(
     if download:
         download_cifar100(source)
     listing = list_source(source, dataset, box=box, rotated=rotated)
-    for reason, count in listing.left_out.items():
-        console.print(left_out_text(reason, count))
+    for reason, files in listing.left_out.items():
+        console.print(left_out_text(reason, files))
     class_numbers = split_classes(listing.class_names, splits, seed, listing.splits)
     stored_size = size or choose_size(listing, processes)
     is_resized = _are_resized(listing, stored_size, processes)

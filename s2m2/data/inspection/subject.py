@@ -56,8 +56,8 @@ class Subject:
     """A prepared dataset, whose digest is verified."""
     expected: Expectation | None = None
     """Its published counts, if it is a standard dataset."""
-    left_out: Mapping[LeftOut, int] = field(default_factory=dict)
-    """Number of ignored files and images of the source, by reason."""
+    left_out: Mapping[LeftOut, tuple[str, ...]] = field(default_factory=dict)
+    """Paths of ignored files and images of the source, by reason."""
     flaws: tuple[Flaw, ...] = ()
     """Reasons of `s2m2 prepare` to refuse the source."""
     reading: Reading = USUAL
