@@ -88,7 +88,7 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
         InputError: there are fewer images than a batch takes.
     """
     if count < batch_size:
-        raise InputError(f"there are {count} base images, too few for a batch size of {batch_size}")
+        raise InputError(f"there are {count} base images, too few for a batch size of {batch_size}; a smaller one works")
     return count // batch_size
 
 

@@ -11,12 +11,12 @@ import PIL
 from rich.table import Table
 
 from s2m2 import __version__
-from s2m2.console import Advance, console, first_named, literal, progress_bar
+from s2m2.console import Advance, console, count, first_named, literal, progress_bar, verb
 from s2m2.data.dataset import SPLITS, ImageDataset
 from s2m2.data.decode import MAX_MEGAPIXELS, Fit, Reading, Resize
 from s2m2.data.pool import DecodedPiece, common_size, decode_pieces
-from s2m2.data.sources import Listing, download_cifar100, list_source
-from s2m2.data.sources.listing import left_out_text
+from s2m2.data.sources import Listing, download_cifar100, list_source, survey_source
+from s2m2.data.sources.listing import left_out_text, without_small
 from s2m2.data.splits import split_classes, splits_origin
 from s2m2.data.standard_datasets import DATASETS
 from s2m2.data.writing import DatasetContents, DatasetWriter, check_output, writing_dataset
@@ -42,6 +42,7 @@ def prepare(
     resize: Resize = "bilinear",
     max_megapixels: float = MAX_MEGAPIXELS,
     gray_bits: int | None = None,
+    min_images: int = 0,
     seed: int = 0,
     workers: int = 0,
     overwrite: bool = False,
@@ -63,10 +64,10 @@ def prepare(
         raise InputError(f"--output {output} lies inside --source {source}, where it would pass for a class")
     if download:
         download_cifar100(source)
-    listing = list_source(source, dataset, box=box, rotated=rotated)
+    listing, small = _list(source, dataset, box, rotated, min_images)
     for reason, files in listing.left_out.items():
         console.print(left_out_text(reason, files))
-    class_numbers = split_classes(listing.class_names, splits, seed, listing.splits)
+    class_numbers = split_classes(listing.class_names, splits, seed, listing.splits, left_out=small)
     stored_size = size or choose_size(listing, processes)
     is_resized = _are_resized(listing, stored_size, processes)
     reading = Reading(max_megapixels=max_megapixels, gray_bits=gray_bits)
@@ -81,6 +82,7 @@ def prepare(
             "splits": splits_origin(splits, listing.splits), "seed": seed,
             # Those that s2m2 0.1.0 did not have are left out where they change nothing, so that its digests stay valid.
             **({"resize": resize} if is_resized and resize != "fast" else {}), **({"gray_bits": gray_bits} if gray_bits else {}),
+            **({"min_images": min_images} if small else {}),
         },
     )  # fmt: skip
     total = len(listing.images)
@@ -91,6 +93,19 @@ def prepare(
             left = listing.images[writer.written :]
             _append(writer, decode_pieces(left, stored_size, fit, processes, resize=resize, reading=reading), advance)
         return writer.finish()
+
+
+def _list(source: Path, dataset: str, box: bool, rotated: bool, min_images: int) -> tuple[Listing, tuple[str, ...]]:
+    """The images of a source without flaws, and the names of the classes that are too small to keep."""
+    if not min_images:
+        return list_source(source, dataset, box=box, rotated=rotated), ()
+    listing, small = without_small(survey_source(source, dataset, box=box, rotated=rotated), min_images)
+    if listing.flaws:
+        raise InputError(listing.flaws[0].message)
+    if small:
+        number, verbed = count(len(small), "class", "classes"), verb(len(small), "is", "are")
+        console.print(f"{number} of fewer than {min_images} images {verbed} left out: {first_named(small)}", markup=False)
+    return listing, small
 
 
 def choose_size(listing: Listing, processes: int) -> int:

@@ -185,6 +185,9 @@ class PrepareConfig:
     stay below a sixteenth of white, as those of 8 and 12 bits do."""
     seed: NonNegativeInt = 0
     """Seed of the classes sampled by fractions."""
+    min_images: NonNegativeInt = 0
+    """Leave out classes with fewer images, which are counted and named; a task of 5 shots and 15 queries needs 20. 0: none; a class
+    without an image is an error then."""
     workers: Workers = 0
     """Processes that decode images, up to 256; 0: one per CPU core."""
     overwrite: bool = False

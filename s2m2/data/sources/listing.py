@@ -218,6 +218,30 @@ def listing_of(
     )
 
 
+def without_small(listing: Listing, least: int) -> tuple[Listing, tuple[str, ...]]:
+    """The listing without classes of fewer than `least` images, and the names of these; classes without any are no flaw then.
+
+    Raises:
+        InputError: no class is left.
+    """
+    classes: dict[str, list[ListedImage]] = {name: [] for name in listing.class_names}
+    for image, label in zip(listing.images, listing.labels, strict=True):
+        classes[listing.class_names[label]].append(image)
+    small = {name for name, images in classes.items() if len(images) < least}
+    if small == set(classes):
+        raise InputError(f"--min_images is {least}, but the largest class has {max(map(len, classes.values())):,} images")
+    kept = listing_of(
+        {name: images for name, images in classes.items() if name not in small},
+        listing.name,
+        listing.root,
+        splits=listing.splits,
+        left_out=listing.left_out,
+        flaws=[flaw for flaw in listing.flaws if flaw.kind != "empty"],
+        dataset=listing.dataset,
+    )
+    return kept, tuple(name for name in listing.class_names if name in small)
+
+
 def list_class_folders(folders: Mapping[str, Path], name: str, root: Path, *, above: Sequence[Content] = ()) -> Listing:
     """List the images in the folder of each class, files in natural order.
 
