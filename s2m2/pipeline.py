@@ -21,6 +21,7 @@ from s2m2.data.catalog import ImageDatasets, load_datasets
 from s2m2.data.dataset import ImageDataset, LabeledImages
 from s2m2.data.standard_datasets import resolve_size
 from s2m2.errors import InputError
+from s2m2.evaluation.enough import check_sizes
 from s2m2.evaluation.features import extract_features
 from s2m2.evaluation.intervals import mean_and_interval
 from s2m2.evaluation.results import TaskResults
@@ -121,7 +122,7 @@ def run(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bo
     """
     with quiet(not switch("verbose", verbose)):
         began = time.monotonic()
-        checks = (check_pretraining, check_finetuning, check_tasks, check_ensemble)
+        checks = (check_size_for_run, check_pretraining, check_finetuning, check_tasks, check_ensemble)
         session = open_session(*_request(recipe, path, settings), *checks, trains=True)
         pretrain_stage(session)
         if session.recipe.finetune.epochs:
@@ -184,9 +185,15 @@ def open_session(recipe: Recipe, path: Path, *checks: Check, trains: bool = Fals
     return begin_session(recipe, RunDirectory(path), fabric, datasets, trains=trains)
 
 
+def check_size_for_run(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory) -> None:
+    """Raise `InputError` if there are too few images or classes for any part of the recipe, naming all that is missing."""
+    check_sizes(recipe, datasets, ("pretrain", "finetune", "evaluate"))
+
+
 def check_pretraining(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory) -> None:
     """Raise `InputError` if stage 1 could not train, validate or log."""
     check_loggers(recipe.runtime.loggers)
+    check_sizes(recipe, datasets, ("pretrain",))
     check_stage(recipe, recipe.pretrain, datasets.base)
     check_validation(recipe.pretrain, datasets.validation)
 
@@ -195,6 +202,7 @@ def check_finetuning(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory)
     """Raise `InputError` if stage 2 could not train, validate or log."""
     check_loggers(recipe.runtime.loggers)
     if recipe.finetune.epochs:
+        check_sizes(recipe, datasets, ("finetune",))
         check_stage(recipe, recipe.finetune, datasets.base)
         check_validation(recipe.finetune, datasets.validation)
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, Float64, Int64, UInt8
 from torch import Tensor, nn
 
+from s2m2.data.batches import fetch
 from s2m2.evaluation.calibration import calibration_error, reliability_bins
 from s2m2.models.backbone import Backbone
 from s2m2.models.layers import evaluation_mode
@@ -149,7 +150,7 @@ def measure_head(
     logits, correct = [], torch.zeros(len(epsilons), dtype=torch.int64)
     with evaluation_mode(classifier):
         for positions in torch.arange(len(indices)).split(batch_size):
-            batch, batch_labels = view(images[indices[positions]].to(device)), labels[positions].to(device)
+            batch, batch_labels = view(fetch(images, indices[positions], torch.device(device))), labels[positions].to(device)
             with torch.inference_mode():
                 logits.append(classifier(batch).float().cpu())
             correct += _correct_under_attack(classifier, batch, batch_labels, epsilons, mean, std)
@@ -182,7 +183,7 @@ def predict(
     logits = []
     with evaluation_mode(classifier):
         for batch in indices.split(batch_size):
-            logits.append(classifier(view(images[batch].to(device))).float().cpu())
+            logits.append(classifier(view(fetch(images, batch, torch.device(device)))).float().cpu())
             if progress is not None:
                 progress(len(batch))
     return torch.cat(logits)

@@ -16,6 +16,7 @@ from s2m2.analysis.geometry import (
     singletons,
     soft_nearest_neighbor_loss,
 )
+from s2m2.data.batches import fetch
 from s2m2.errors import InputError
 from s2m2.models.backbone import Backbone
 from s2m2.models.layers import evaluation_mode
@@ -163,7 +164,10 @@ def map_layers(
     """
     batches = torch.arange(len(indices)).split(batch_size)
     report = progress if progress is not None else lambda _: None
-    stages: list[Callable[[Tensor], Tensor]] = [lambda batch: view(images[indices[batch.cpu()]].to(device)), *backbone.stages]
+    stages: list[Callable[[Tensor], Tensor]] = [
+        lambda batch: view(fetch(images, indices[batch.cpu()], torch.device(device))),
+        *backbone.stages,
+    ]
     measured = []
     with evaluation_mode(backbone):
         values = torch.arange(len(indices))

@@ -4,14 +4,16 @@ import time
 
 from s2m2.console import console, first_named, literal
 from s2m2.data import prepare as preparation
-from s2m2.data.inspection import Finding, counts_table, diagnose, observe, page_path, subject_of
+from s2m2.data.decode import Reading
+from s2m2.data.inspection import Finding, counts_table, dataset_subject, diagnose, observe, page_path, subject_of
+from s2m2.data.inspection.diagnosis import FINDINGS, SOUND, count_differences
 from s2m2.errors import InputError
 from s2m2.recipe import DoctorConfig, PrepareConfig
 from s2m2.reports.dataset_page import rgb_text, verdict, write_dataset_page
 
 
-def prepare_command(config: PrepareConfig) -> None:
-    """Write the dataset and print its counts, size and digest.
+def prepare_command(config: PrepareConfig) -> int:
+    """Write the dataset, print its counts, size and digest, and return the exit code: 1 if counts differ from the published ones, else 0.
 
     Raises:
         InputError: the download, the source, an image, the splits or the output cannot be used.
@@ -23,6 +25,10 @@ def prepare_command(config: PrepareConfig) -> None:
     height, width = dataset.images.shape[1:3]
     console.print(f"{len(dataset.images):,} images of {height}x{width} pixels in {seconds:.1f} s, digest {dataset.digest[:16]}")
     console.print(literal(f"dataset in {config.output}"), soft_wrap=True)
+    differences = tuple(count_differences(dataset_subject(dataset, path=str(config.output))))
+    for finding in differences:
+        _print_finding(finding)
+    return FINDINGS if differences else SOUND
 
 
 NEXT_LINE = "\n    "
@@ -36,7 +42,13 @@ def doctor_command(config: DoctorConfig) -> int:
     """
     start = time.perf_counter()
     subject = subject_of(
-        config.data, dataset=config.dataset, splits=config.splits, seed=config.seed, box=config.box, rotated=config.rotated
+        config.data,
+        dataset=config.dataset,
+        splits=config.splits,
+        seed=config.seed,
+        box=config.box,
+        rotated=config.rotated,
+        reading=Reading(max_megapixels=config.max_megapixels, gray_bits=config.gray_bits),
     )
     page = page_path(config.output, subject) if config.output is not None else None
     observations = observe(subject, config.workers)

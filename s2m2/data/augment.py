@@ -54,7 +54,7 @@ def augment(
 def evaluation_view(images: UInt8[Tensor, "batch height width 3"], config: DataConfig) -> Float[Tensor, "batch 3 size size"]:
     """The images resized to `config.resize_ratio` times the network's size, center-cropped, normalized (S2M2: 92 to 80, 36 to 32)."""
     resized = config.resized_size
-    offset = (resized - config.size) // 2
+    offset = round((resized - config.size) / 2)  # torchvision's, to the pixel where the difference is odd
 
     def matrix(edge: int) -> Tensor:
         start, length = torch.zeros(1, device=images.device), torch.full((1,), float(edge), device=images.device)

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from s2m2.data.chunks import check_images
 from s2m2.data.dataset import ImageDataset
 from s2m2.errors import InputError
 from s2m2.random import StepStream, generator_for
@@ -87,7 +88,7 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
         InputError: there are fewer images than a batch takes.
     """
     if count < batch_size:
-        raise InputError(f"there are {count} base images, too few for a batch size of {batch_size}")
+        raise InputError(f"there are {count} base images, too few for a batch size of {batch_size}; a smaller one works")
     return count // batch_size
 
 
@@ -109,13 +110,19 @@ def resident(images: UInt8[Tensor, "image height width 3"], device: torch.device
         torch.cuda.empty_cache()
     if device.type != "cuda" or images.nbytes > RESIDENT_FRACTION * torch.cuda.mem_get_info(device)[0]:
         return images
+    check_images(images)
     return images.to(device)
 
 
 def fetch(
     images: UInt8[Tensor, "image height width 3"], indices: Int64[Tensor, " batch"], device: torch.device
 ) -> UInt8[Tensor, "batch height width 3"]:
-    """Images by index, on the device that computes."""
+    """Images by index, on the device that computes.
+
+    Raises:
+        InputError: an image of a dataset is not the one that was written.
+    """
+    check_images(images, indices)
     return images[indices.to(images.device)].to(device, non_blocking=True)
 
 
@@ -204,6 +211,7 @@ class BatchReader:
         """Read the images of a step in the thread. NumPy copies them, as torch would start more threads for it."""
         items = self.items(step)
         indices, labels = self.indices[items].numpy(), self.labels[items]
+        check_images(self.images, self.indices[items])
         images = torch.empty((len(indices), *self.images.shape[1:]), dtype=torch.uint8, pin_memory=self._stream is not None)
         np.take(self.images.numpy(), indices, axis=0, out=images.numpy(), mode="clip")  # the other modes copy twice
         if self._stream is None:

@@ -37,9 +37,9 @@ class ImageDatasets:
         """An image by its index in the dataset of a split; indices beyond its end continue in `queries`."""
         dataset = self.of(split)
         if index < len(dataset.images):
-            return dataset.images[index]
+            return dataset.image(index)
         assert self.queries is not None
-        return self.queries.images[index - len(dataset.images)]
+        return self.queries.image(index - len(dataset.images))
 
 
 def _glyphs() -> ImageDataset:

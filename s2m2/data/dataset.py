@@ -2,18 +2,20 @@
 
 import hashlib
 import json
+import math
 import mmap
 import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import platformdirs
 from jaxtyping import Int64, UInt8
 
+from s2m2.data.chunks import ATTRIBUTE, CheckedChunks
 from s2m2.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
 Split = Literal["base", "validation", "novel"]
 SPLITS: tuple[Split, ...] = ("base", "validation", "novel")
-DATASET_FORMAT = 1
+DATASET_FORMAT = 2
+"""Of the description. 1, of s2m2 0.1.0, has no checksums."""
 IMAGES_FILE, LABELS_FILE, DATASET_FILE = "images.npy", "labels.npy", "dataset.json"
 OLD_DATASET_FILE = "table.json"
 """Name of `DATASET_FILE` in datasets that s2m2 0.1.0 prepared."""
@@ -69,6 +72,8 @@ class ImageDataset:
     """SHA-256 over images, labels, names, splits and settings, hexadecimal."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """How the dataset was made."""
+    chunks: CheckedChunks | None = None
+    """Checksums of the images; None: drawn or made in memory, or written without any by s2m2 0.1.0."""
 
     def indices(self, split: Split) -> Int64[np.ndarray, " item"]:
         """Indices of the images of a split, ascending.
@@ -93,11 +98,26 @@ class ImageDataset:
         labels = torch.from_numpy(self.labels)[indices]
         return LabeledImages(images=self.image_tensor(), indices=indices, labels=labels, class_names=self.class_names)
 
+    def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
+        """One image.
+
+        Raises:
+            InputError: it is not the one that was written.
+        """
+        if self.chunks is not None:
+            self.chunks.check([index])
+        return self.images[index]
+
     def image_tensor(self) -> "torch.Tensor":
-        """All images as a uint8 tensor, "image height width 3", that shares the memory of `images`; never write to it."""
+        """All images as a uint8 tensor, "image height width 3", that shares the memory of `images`; never write to it.
+
+        `check_images` and what reads through `s2m2.data.batches` check the images that they read.
+        """
         import torch  # which takes seconds to import, and preparation needs none of it
 
-        return torch.from_numpy(self.images)
+        images = torch.from_numpy(self.images)
+        setattr(images, ATTRIBUTE, self.chunks)
+        return images
 
 
 class DatasetDigest:
@@ -158,25 +178,37 @@ def dataset_file(folder: Path) -> Path:
     return old if old.is_file() and not (folder / DATASET_FILE).is_file() else folder / DATASET_FILE
 
 
+def description_check(content: Mapping[str, Any], labels: Int64[np.ndarray, " image"]) -> str:
+    """SHA-256 over the description of a dataset, without the entry `check`, and over its labels, hexadecimal."""
+    hashed = hashlib.sha256(json.dumps({key: content[key] for key in content if key != "check"}, sort_keys=True).encode())
+    hashed.update(np.ascontiguousarray(labels).data)
+    return hashed.hexdigest()
+
+
 def open_dataset(folder: Path) -> ImageDataset:
-    """The dataset that `s2m2 prepare` wrote into a folder.
+    """The dataset that `s2m2 prepare` wrote into a folder. Description and labels are checked here, images when they are read.
 
     Raises:
-        InputError: the folder is missing or incomplete, or another format wrote it.
+        InputError: the folder is missing, incomplete or damaged, or another format wrote it.
     """
     description = dataset_file(folder)
     try:
         content = json.loads(description.read_text(encoding="utf-8"))
-        if content["format"] != DATASET_FORMAT:
+        if content["format"] not in (1, DATASET_FORMAT):
             raise InputError(f"{description} has format {content['format']}, not {DATASET_FORMAT}; prepare the dataset again")
+        images, labels = _map_images(folder / IMAGES_FILE), _load_labels(folder / LABELS_FILE)
+        is_checked = content["format"] == DATASET_FORMAT
+        if is_checked and content["check"] != description_check(content, labels):
+            raise InputError(f"{description} or {LABELS_FILE} is damaged, by the checksum; prepare the dataset again")
         dataset = ImageDataset(
             name=str(content["name"]),
-            images=_map_images(folder / IMAGES_FILE),
-            labels=_load_labels(folder / LABELS_FILE),
+            images=images,
+            labels=labels,
             class_names=tuple(map(str, content["class_names"])),
             splits={split: tuple(map(int, content["splits"][split])) for split in SPLITS},
             digest=str(content["digest"]),
             settings=dict(content["settings"]),
+            chunks=CheckedChunks(images, **content["chunks"], path=folder / IMAGES_FILE) if is_checked else None,
         )
         if not len(dataset.images) == len(dataset.labels) == content["images"]:
             raise InputError(f"{folder} does not hold the {content['images']} images and labels that it states; prepare it again")
@@ -192,18 +224,10 @@ def open_dataset(folder: Path) -> ImageDataset:
 
 def _map_images(path: Path) -> UInt8[np.ndarray, "image height width 3"]:
     with path.open("rb") as file:
-        try:
-            np.lib.format.read_magic(file)
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        except ValueError as error:
-            raise InputError(f"{path} is damaged; prepare the dataset again") from error
-        start, size = file.tell(), int(np.prod(shape, dtype=object))
-        if dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or size == 0:
+        shape, dtype, start = _header(file, path)
+        if dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or 0 in shape:
             raise InputError(f"{path} does not hold RGB images; prepare the dataset again")
-        length = file.seek(0, 2) - start
-        if length != size:
-            fault = "cut short" if length < size else "too long"
-            raise InputError(f"{path} is {fault}: {length:,} bytes of images, not {size:,}; prepare the dataset again")
+        _check_length(file, path, "images", math.prod(shape))
         # Copy-on-write: torch wants a writable array, and the file must never change. No memory is reserved for the copies, or a
         # dataset larger than memory could not be mapped.
         mapped = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE | NO_RESERVE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
@@ -211,13 +235,31 @@ def _map_images(path: Path) -> UInt8[np.ndarray, "image height width 3"]:
 
 
 def _load_labels(path: Path) -> Int64[np.ndarray, " image"]:
+    with path.open("rb") as file:
+        shape, dtype, _ = _header(file, path)
+        if len(shape) != 1 or dtype != np.int64:
+            raise InputError(f"{path} does not hold labels; prepare the dataset again")
+        _check_length(file, path, "labels", shape[0] * dtype.itemsize)
+        return np.frombuffer(bytearray(file.read()), dtype=np.int64)
+
+
+def _header(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], "np.dtype[Any]", int]:
+    """Shape and type of the array in a .npy file, and where its bytes start."""
     try:
-        labels = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    except Exception as error:  # NumPy parses the header as Python, whose exceptions depend on the damage.
         raise InputError(f"{path} is damaged or cut short; prepare the dataset again") from error
-    if not isinstance(labels, np.ndarray) or labels.ndim != 1 or labels.dtype != np.int64:
-        raise InputError(f"{path} does not hold labels; prepare the dataset again")
-    return labels
+    return shape, dtype, file.tell()
+
+
+def _check_length(file: IO[bytes], path: Path, what: str, size: int) -> None:
+    start = file.tell()
+    length = file.seek(0, 2) - start
+    if length != size:
+        fault = "cut short" if length < size else "too long"
+        raise InputError(f"{path} is {fault}: {length:,} bytes of {what}, not {size:,}; prepare the dataset again")
+    file.seek(start)
 
 
 def _check_classes(dataset: ImageDataset, folder: Path) -> None:

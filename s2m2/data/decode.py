@@ -2,6 +2,7 @@
 
 import io
 import math
+import stat
 import threading
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Integer, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from s2m2.errors import InputError
@@ -20,8 +21,9 @@ Box = tuple[int, int, int, int]
 Stamp = tuple[str | int | Box | None, ...]
 """Changes when an image does, and is told without reading its pixels."""
 Fit = Literal["squash", "crop"]
-RESAMPLING = Image.Resampling.BICUBIC
-"""Pillow widens the filter to shrink, so nothing aliases; bicubic rings less at edges than Lanczos and blurs less than bilinear."""
+Resize = Literal["bilinear", "fast"]
+RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "fast": Image.Resampling.BICUBIC}
+"""Filters, which Pillow widens to shrink, so nothing aliases. Bilinear is torchvision's `Resize`, which published numbers mean."""
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "TGA", "PCX")
 """Formats of Pillow that are read, whatever the name of a file says. Never EPS or PostScript, for which Pillow starts Ghostscript."""
 JPEG_KINDS = ("JPEG", "MPO")
@@ -30,7 +32,29 @@ HUGE_PIXELS, ONE_HUGE = 32 * 10**6, threading.Lock()
 """Decoding an image with more pixels takes up to 20 bytes of memory for each of them: one at a time in a process."""
 HEIF_SUFFIXES = frozenset({".heic", ".heif"})
 """Of photos as phones of Apple write them, which Pillow reads with the help of another package."""
+MAX_MEGAPIXELS = 50.0
+"""Size of an image that is decoded, in millions of pixels, unless the caller says otherwise: a gigabyte of memory in a process."""
+BITS = 16
+"""Of gray values in files that have room for more than 8."""
+SPARE_BITS = 4
+"""Gray values that leave as many bits of a 16-bit file unused are of fewer bits: a camera's 12, or 8."""
+DEEP = ";16"
+"""In what Pillow says of the raw pixels of a file, if each number has 16 bits."""
 SIXTEEN_BIT_MODES = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What is accepted of image files, and what their numbers mean."""
+
+    max_megapixels: float = MAX_MEGAPIXELS
+    """Largest image, in millions of pixels. Decoding takes up to 20 bytes of memory for each pixel."""
+    gray_bits: int | None = None
+    """Bits of gray values in files of 16 and 32 bits, white being the largest number of as many. None: 16, and an image is refused whose
+    values are all below a sixteenth of that, as those of 8 and 12 bits are."""
+
+
+USUAL = Reading()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +73,12 @@ class ImageFile:
         return str(self.path)
 
     def open(self) -> Image.Image:
-        """The image, its pixels not read yet."""
+        """The image, its pixels not read yet.
+
+        Raises:
+            InputError: it is a pipe or a device, which might never end.
+        """
+        check_regular(self.path)
         if self.path.suffix.lower() in HEIF_SUFFIXES:
             _register_heif()
             return Image.open(self.path, formats=("HEIF",))
@@ -133,27 +162,33 @@ def image_size(image: ListedImage) -> tuple[int, int]:
         raise _unreadable(image, error) from error
 
 
-def decode_image(image: ListedImage, size: int, fit: Fit = "squash") -> UInt8[np.ndarray, "size size 3"]:
+def decode_image(
+    image: ListedImage, size: int, fit: Fit = "squash", resize: Resize = "bilinear", reading: Reading = USUAL
+) -> UInt8[np.ndarray, "size size 3"]:
     """An image as a square of RGB bytes.
 
     EXIF orientation is applied; transparency is put on white; 16-bit gray keeps its upper byte; of an animation the first image counts.
+    With `squash` and `bilinear` the pixels are those of torchvision's `Resize((size, size))` of the image as Pillow decodes it.
 
     Args:
         size: of the square, in pixels.
         fit: for images that are not square. squash: squeezed, as in S2M2, so that nothing is cut off; crop: the center square, so that
             nothing is out of proportion.
+        resize: bilinear: the whole image is decoded, and resized as in S2M2; fast: a large JPEG is decoded at a fraction of its size,
+            at twice `size` at least, and resized bicubically.
 
     Raises:
-        InputError: the file is no image, is damaged or cut short, or has floating-point pixels.
+        InputError: the file is no image, is damaged or cut short, too large, or has pixels without an agreed white.
     """
     try:
         with image.open() as opened:
-            if opened.format in JPEG_KINDS and image.box is None:
+            if resize == "fast" and opened.format in JPEG_KINDS and image.box is None:
                 _draft(opened, 2 * size)
+            check_pixels(opened, reading.max_megapixels)
             with _turn(opened):
-                rgb = upright_rgb(opened, image.box)
+                rgb = upright_rgb(opened, image.box, reading)
                 if rgb.size != (size, size):
-                    rgb = rgb.resize((size, size), RESAMPLING, _center_square(rgb.size) if fit == "crop" else None)
+                    rgb = rgb.resize((size, size), RESAMPLING[resize], _center_square(rgb.size) if fit == "crop" else None)
                 return np.rot90(np.asarray(rgb), image.rot90)
     except Exception as error:  # Pillow's exception for a damaged file depends on its format.
         raise _unreadable(image, error) from error
@@ -169,21 +204,24 @@ def decode_reduced(image: ListedImage, size: int) -> UInt8[np.ndarray, "height w
         with image.open() as opened:
             if opened.format in JPEG_KINDS and image.box is None:
                 _draft(opened, 2 * size)
+            check_pixels(opened, MAX_MEGAPIXELS)
             with _turn(opened):
                 return np.rot90(np.asarray(upright_rgb(opened, image.box)), image.rot90)
     except Exception as error:  # Pillow's exception for a damaged file depends on its format.
         raise _unreadable(image, error) from error
 
 
-def decode_whole(image: ListedImage) -> UInt8[np.ndarray, "height width 3"]:
+def decode_whole(image: ListedImage, reading: Reading = USUAL) -> UInt8[np.ndarray, "height width 3"]:
     """An image as RGB bytes at its stored size; everything else as in `decode_image`.
 
     Raises:
-        InputError: the file is no image, is damaged or cut short, or has floating-point pixels.
+        InputError: the file is no image, is damaged or cut short, too large, or has pixels without an agreed white.
     """
     try:
-        with image.open() as opened, _turn(opened):
-            return np.rot90(np.asarray(upright_rgb(opened, image.box)), image.rot90)
+        with image.open() as opened:
+            check_pixels(opened, reading.max_megapixels)
+            with _turn(opened):
+                return np.rot90(np.asarray(upright_rgb(opened, image.box, reading)), image.rot90)
     except Exception as error:  # Pillow's exception for a damaged file depends on its format.
         raise _unreadable(image, error) from error
 
@@ -193,18 +231,38 @@ def _draft(opened: Image.Image, size: int) -> None:
     opened.draft(None, (size, size))
 
 
+def check_pixels(opened: Image.Image, max_megapixels: float) -> None:
+    """Raise `ValueError` if decoding would take more memory than an image is allowed to."""
+    if opened.width * opened.height > max_megapixels * 1e6:
+        size = f"{opened.width:,} x {opened.height:,} pixels"
+        raise ValueError(f"its {size} are more than {max_megapixels:g} megapixels (--max_megapixels of s2m2 prepare and doctor)")
+
+
+def check_regular(path: Path) -> None:
+    """Raise `InputError` if a path leads to a pipe, a socket or a device: reading it might wait forever, or never end."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return  # opening it will name it
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(f"{path} is a pipe or a device, not a file")
+
+
 def _turn(opened: Image.Image) -> AbstractContextManager[object]:
     """What to hold while an image is decoded: huge ones take turns, others wait for nothing."""
     return ONE_HUGE if opened.width * opened.height > HUGE_PIXELS else nullcontext()
 
 
-def upright_rgb(opened: Image.Image, box: Box | None = None) -> Image.Image:
+def upright_rgb(opened: Image.Image, box: Box | None = None, reading: Reading = USUAL) -> Image.Image:
     """An opened image as RGB, turned as its EXIF data say; the rules are those of `decode_image`."""
+    is_deep = opened.mode in ("RGB", "RGBA", "LA") and any(DEEP in str(tile) for tile in getattr(opened, "tile", ()))
     opened.load()
+    if is_deep:
+        _check_deep(opened)
     # The box is cut out first: it counts pixels as they are stored.
     part = opened if box is None else opened.crop(_inside(box, opened.size))
     ImageOps.exif_transpose(part, in_place=True)
-    return _rgb(part)
+    return _rgb(part, reading.gray_bits)
 
 
 def _inside(box: Box, size: tuple[int, int]) -> Box:
@@ -222,16 +280,38 @@ def _center_square(shape: tuple[int, int]) -> tuple[float, float, float, float]:
     return left, upper, left + size, upper + size
 
 
-def _rgb(opened: Image.Image) -> Image.Image:
+def _rgb(opened: Image.Image, gray_bits: int | None) -> Image.Image:
     if opened.mode == "F":
         raise ValueError("floating-point pixels have no agreed white")
     if opened.mode in SIXTEEN_BIT_MODES:
-        return Image.fromarray((np.asarray(opened).clip(0, 65535) >> 8).astype(np.uint8)).convert("RGB")
+        return Image.fromarray(_eight_bits(np.asarray(opened), gray_bits)).convert("RGB")
     if opened.has_transparency_data:
         image = opened.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image).convert("RGB")
     return opened if opened.mode == "RGB" else opened.convert("RGB")
+
+
+def _eight_bits(gray: Integer[np.ndarray, "height width"], bits: int | None) -> UInt8[np.ndarray, "height width"]:
+    """The upper byte of gray values that a file has in 16 or 32 bits."""
+    low, high = int(gray.min()), int(gray.max())
+    if low < 0:
+        raise ValueError(f"gray values from {low:,} to {high:,} have no agreed black")
+    if high >= 1 << (bits or BITS):
+        raise ValueError(
+            f"it has gray values up to {high:,}, more than {bits or BITS} bits; --gray_bits {max(8, high.bit_length())} takes them"
+        )
+    if bits is None and 0 < high < 1 << BITS - SPARE_BITS:
+        depth = max(8, high.bit_length() + high.bit_length() % 2)
+        black = f"which would be {'black' if high < 256 else 'almost black'} as the {BITS} bits of the file"
+        raise ValueError(f"its gray values end at {high:,}, {black}; s2m2 prepare takes them with --gray_bits {depth}, or {BITS}")
+    return (gray >> (bits or BITS) - 8).astype(np.uint8)
+
+
+def _check_deep(opened: Image.Image) -> None:
+    """Refuse colors of 16 bits that are of 8 or 12: Pillow has left their upper bytes only."""
+    if np.asarray(opened)[..., : 1 if opened.mode == "LA" else 3].max() < 1 << 8 - SPARE_BITS:
+        raise ValueError(f"its colors of {BITS} bits are all black or almost so, as those of 8 or 12 bits are; save it with 8 bits a color")
 
 
 @cache

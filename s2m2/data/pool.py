@@ -21,7 +21,7 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import UInt8
 
-from s2m2.data.decode import Fit, ListedImage, decode_image, image_size
+from s2m2.data.decode import USUAL, Fit, ListedImage, Reading, Resize, decode_image, image_size
 from s2m2.errors import InputError
 
 Result = TypeVar("Result")
@@ -44,14 +44,16 @@ class DecodedPiece:
     """One line for each unreadable image, which is black in `images`."""
 
 
-def decode_pieces(images: Sequence[ListedImage], size: int, fit: Fit, workers: int) -> Iterator[DecodedPiece]:
-    """All images in order, as squares of `size` pixels; `workers` is the number of processes.
+def decode_pieces(
+    images: Sequence[ListedImage], size: int, fit: Fit, workers: int, *, resize: Resize = "bilinear", reading: Reading = USUAL
+) -> Iterator[DecodedPiece]:
+    """All images in order, as squares of `size` pixels; `workers` is the number of processes, and `decode_image` tells the others.
 
     Raises:
         InputError: a process was killed.
     """
     piece = max(1, min(PIECE, PIECE_BYTES // (size * size * 3)))
-    return map_pieces(partial(_decode_piece, size=size, fit=fit), images, piece, workers)
+    return map_pieces(partial(_decode_piece, size=size, fit=fit, resize=resize, reading=reading), images, piece, workers)
 
 
 def common_size(images: Sequence[ListedImage], workers: int) -> tuple[int, int] | None:
@@ -98,12 +100,12 @@ def map_pieces(
         pool.shutdown(cancel_futures=True)
 
 
-def _decode_piece(batch: Sequence[ListedImage], size: int, fit: Fit) -> DecodedPiece:
+def _decode_piece(batch: Sequence[ListedImage], size: int, fit: Fit, resize: Resize, reading: Reading) -> DecodedPiece:
     images = np.zeros((len(batch), size, size, 3), dtype=np.uint8)
     unreadable = []
     for index, image in enumerate(batch):
         try:
-            images[index] = decode_image(image, size, fit)
+            images[index] = decode_image(image, size, fit, resize, reading)
         except InputError as error:
             unreadable.append(str(error))
     return DecodedPiece(images=images, unreadable=tuple(unreadable))

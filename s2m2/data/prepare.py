@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,12 @@ import PIL
 from rich.table import Table
 
 from s2m2 import __version__
-from s2m2.console import Advance, console, first_named, literal, progress_bar
+from s2m2.console import Advance, console, count, first_named, literal, progress_bar, verb
 from s2m2.data.dataset import SPLITS, ImageDataset
-from s2m2.data.decode import Fit
-from s2m2.data.pool import common_size, decode_pieces
-from s2m2.data.sources import Listing, download_cifar100, list_source
-from s2m2.data.sources.listing import left_out_text
+from s2m2.data.decode import MAX_MEGAPIXELS, Fit, Reading, Resize
+from s2m2.data.pool import DecodedPiece, common_size, decode_pieces
+from s2m2.data.sources import Listing, download_cifar100, list_source, survey_source
+from s2m2.data.sources.listing import left_out_text, without_small
 from s2m2.data.splits import split_classes, splits_origin
 from s2m2.data.standard_datasets import DATASETS
 from s2m2.data.writing import DatasetContents, DatasetWriter, check_output, writing_dataset
@@ -38,6 +39,10 @@ def prepare(
     rotated: bool = False,
     size: int | None = None,
     fit: Fit = "squash",
+    resize: Resize = "bilinear",
+    max_megapixels: float = MAX_MEGAPIXELS,
+    gray_bits: int | None = None,
+    min_images: int = 0,
     seed: int = 0,
     workers: int = 0,
     overwrite: bool = False,
@@ -59,11 +64,13 @@ def prepare(
         raise InputError(f"--output {output} lies inside --source {source}, where it would pass for a class")
     if download:
         download_cifar100(source)
-    listing = list_source(source, dataset, box=box, rotated=rotated)
-    for reason, count in listing.left_out.items():
-        console.print(left_out_text(reason, count))
-    class_numbers = split_classes(listing.class_names, splits, seed, listing.splits)
+    listing, small = _list(source, dataset, box, rotated, min_images)
+    for reason, files in listing.left_out.items():
+        console.print(left_out_text(reason, files))
+    class_numbers = split_classes(listing.class_names, splits, seed, listing.splits, left_out=small)
     stored_size = size or choose_size(listing, processes)
+    is_resized = _are_resized(listing, stored_size, processes)
+    reading = Reading(max_megapixels=max_megapixels, gray_bits=gray_bits)
     contents = DatasetContents(
         name=name or listing.name,
         size=(stored_size, stored_size),
@@ -73,6 +80,9 @@ def prepare(
         settings={  # These keys enter the digest.
             "source": listing.name, "dataset": listing.dataset, "side": stored_size, "fit": fit, "box": box, "rotated": rotated,
             "splits": splits_origin(splits, listing.splits), "seed": seed,
+            # Those that s2m2 0.1.0 did not have are left out where they change nothing, so that its digests stay valid.
+            **({"resize": resize} if is_resized and resize != "fast" else {}), **({"gray_bits": gray_bits} if gray_bits else {}),
+            **({"min_images": min_images} if small else {}),
         },
     )  # fmt: skip
     total = len(listing.images)
@@ -80,8 +90,22 @@ def prepare(
         if writer.written:
             console.print(f"continuing with {writer.written:,} of {total:,} images, which were decoded before")
         with progress_bar("decoding", total, "images", done=writer.written) as advance:
-            _decode_into(writer, listing, stored_size, fit, processes, advance)
+            left = listing.images[writer.written :]
+            _append(writer, decode_pieces(left, stored_size, fit, processes, resize=resize, reading=reading), advance)
         return writer.finish()
+
+
+def _list(source: Path, dataset: str, box: bool, rotated: bool, min_images: int) -> tuple[Listing, tuple[str, ...]]:
+    """The images of a source without flaws, and the names of the classes that are too small to keep."""
+    if not min_images:
+        return list_source(source, dataset, box=box, rotated=rotated), ()
+    listing, small = without_small(survey_source(source, dataset, box=box, rotated=rotated), min_images)
+    if listing.flaws:
+        raise InputError(listing.flaws[0].message)
+    if small:
+        number, verbed = count(len(small), "class", "classes"), verb(len(small), "is", "are")
+        console.print(f"{number} of fewer than {min_images} images {verbed} left out: {first_named(small)}", markup=False)
+    return listing, small
 
 
 def choose_size(listing: Listing, processes: int) -> int:
@@ -97,6 +121,14 @@ def choose_size(listing: Listing, processes: int) -> int:
         return usual  # whatever the size of the others
     common = common_size(listing.images, processes)
     return common[0] if common is not None and common[0] == common[1] <= largest else usual
+
+
+def _are_resized(listing: Listing, size: int, processes: int) -> bool:
+    """Whether an image has another size than the stored ones, told without reading more headers than needed."""
+    standard = DATASETS.get(listing.dataset or "")
+    if standard is not None and standard.original_size == size:
+        return False
+    return any(common_size(images, processes) != (size, size) for images in (listing.images[:1], listing.images))
 
 
 def fingerprint(listing: Listing, contents: DatasetContents) -> str:
@@ -119,9 +151,9 @@ def counts_table(dataset: ImageDataset) -> Table:
     return table
 
 
-def _decode_into(writer: DatasetWriter, listing: Listing, size: int, fit: Fit, processes: int, advance: Advance) -> None:
+def _append(writer: DatasetWriter, pieces: Iterable[DecodedPiece], advance: Advance) -> None:
     unreadable: list[str] = []
-    for piece in decode_pieces(listing.images[writer.written :], size, fit, processes):
+    for piece in pieces:
         unreadable += piece.unreadable
         if not unreadable:  # The others are read all the same, so that one call finds every damaged image.
             writer.append(piece.images)

@@ -28,7 +28,7 @@ OF_SOURCE, BY_FRACTIONS = "of the source", "shares"
 
 
 def split_classes(
-    class_names: Sequence[str], splits: str | None, seed: int, source_lists: ClassLists | None = None
+    class_names: Sequence[str], splits: str | None, seed: int, source_lists: ClassLists | None = None, *, left_out: Collection[str] = ()
 ) -> dict[Split, tuple[int, ...]]:
     """Class numbers of each split.
 
@@ -38,24 +38,25 @@ def split_classes(
             folder of class lists. None: the lists of the source, else the usual fractions.
         seed: of random splits.
         source_lists: class names of each split, if the source brings them.
+        left_out: classes that a list may name though they are not in `class_names`.
 
     Raises:
         InputError: `splits` is none of these, or a class is in two splits, in none, or has no images.
     """
     if splits is None:
         if source_lists is not None:
-            return split_by_lists(class_names, source_lists, "the source")
+            return split_by_lists(class_names, source_lists, "the source", left_out)
         return split_at_random(class_names, DEFAULT_FRACTIONS, seed)
     fractions = _fractions(splits)
     if fractions is not None:
         return split_at_random(class_names, fractions, seed)
     if splits in packaged_lists():
-        return split_by_lists(class_names, read_packaged_list(splits), f"class list {splits}")
+        return split_by_lists(class_names, read_packaged_list(splits), f"class list {splits}", left_out)
     path = Path(splits).expanduser()
     if not path.exists():
         lists = ", ".join(packaged_lists())
         raise InputError(f"--splits is {splits}, but must be three fractions such as 0.64,0.16,0.2, a file, a folder, or one of {lists}")
-    return split_by_lists(class_names, read_split_folder(path) if path.is_dir() else read_split_file(path), str(path))
+    return split_by_lists(class_names, read_split_folder(path) if path.is_dir() else read_split_file(path), str(path), left_out)
 
 
 def splits_origin(splits: str | None, source_lists: ClassLists | None) -> str:
@@ -99,19 +100,24 @@ def split_at_random(class_names: Sequence[str], fractions: Sequence[float], seed
     return splits
 
 
-def split_by_lists(class_names: Sequence[str], lists: ClassLists, origin: str) -> dict[Split, tuple[int, ...]]:
+def split_by_lists(
+    class_names: Sequence[str], lists: ClassLists, origin: str, left_out: Collection[str] = ()
+) -> dict[Split, tuple[int, ...]]:
     """Class numbers for class names. Every class must be in exactly one list, and every listed class among the images.
 
     Args:
         class_names: all classes, by number.
         lists: class names of each split; a name also stands for its four rotations.
         origin: of the lists, for an error message.
+        left_out: classes that may be listed without images.
 
     Raises:
         InputError: a class is listed twice, is in no list, or has no images.
     """
     names = set(class_names)
-    lists = {split: [rotated for name in lists[split] for rotated in _rotations_among(name, names)] for split in SPLITS}
+    every = names | set(left_out)
+    lists = {split: [rotated for name in lists[split] for rotated in _rotations_among(name, every)] for split in SPLITS}
+    lists = {split: [name for name in lists[split] if name not in left_out] for split in SPLITS}
     for split in SPLITS:
         _refuse((name for name, count in Counter(lists[split]).items() if count > 1), f"{origin} names twice as {split}")
     for one, other in combinations(SPLITS, 2):

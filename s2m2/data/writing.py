@@ -6,6 +6,7 @@ safely on disk and of which dataset; anything beyond the note is written again.
 
 import io
 import json
+import math
 import os
 import shutil
 import time
@@ -20,6 +21,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from jaxtyping import Int64, UInt8
 
+from s2m2.data.chunks import ChunkSums
 from s2m2.data.dataset import (
     DATASET_FILE,
     DATASET_FORMAT,
@@ -30,6 +32,7 @@ from s2m2.data.dataset import (
     DatasetDigest,
     ImageDataset,
     Split,
+    description_check,
     open_dataset,
 )
 from s2m2.errors import InputError
@@ -41,6 +44,8 @@ PROGRESS_SECONDS = 2.0
 REREAD_BYTES = 1 << 22
 """Bytes per read where images of an earlier writer enter the digest."""
 Shape = tuple[int, int, int, int]
+Digests = tuple[DatasetDigest, ChunkSums]
+"""That every image enters."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,6 +88,7 @@ class DatasetWriter:
     contents: DatasetContents
     images: IO[bytes]
     digest: DatasetDigest
+    sums: ChunkSums
     fingerprint: str | None
     written: int
     """Images in the file so far, those of an interrupted writer included."""
@@ -100,6 +106,7 @@ class DatasetWriter:
             # Appended rather than stored through a memory map, so that a full disk is an error and not a crash.
             self.images.write(images.data)
         self.digest.update(images)  # at once, so that no dataset is read again for its digest
+        self.sums.update(images)
         self.written += len(images)
         if time.monotonic() - self.noted >= PROGRESS_SECONDS:
             self.save_progress()
@@ -130,11 +137,15 @@ class DatasetWriter:
             "splits": self.contents.complete_splits,
             "digest": self.digest.hexdigest(),
             "settings": dict(self.contents.settings),
+            "chunks": {"per_chunk": self.sums.images, "sums": self.sums.text()},
         }
         with _disk_errors(self.folder):
             self.images.close()
             np.save(self.partial / LABELS_FILE, self.contents.labels, allow_pickle=False)
-            (self.partial / DATASET_FILE).write_text(json.dumps(description, indent=1), encoding="ascii")
+            # As it will be read, as JSON has lists for tuples and text for every key.
+            read = json.loads(json.dumps(description))
+            text = json.dumps(read | {"check": description_check(read, self.contents.labels)}, indent=1)
+            (self.partial / DATASET_FILE).write_text(text, encoding="ascii")
             _publish(self.partial, self.folder)
         return open_dataset(self.folder)
 
@@ -158,7 +169,7 @@ def writing_dataset(
     Raises:
         InputError: something is there already, another process is writing it, or the disk refuses.
     """
-    partial, digest = _hidden(folder, "partial"), contents.start_digest()
+    partial, digest, sums = _hidden(folder, "partial"), contents.start_digest(), ChunkSums(math.prod(contents.shape[1:]))
     with _locked(folder, wait=wait):
         keep = False
         with _disk_errors(folder):
@@ -167,13 +178,14 @@ def writing_dataset(
         try:
             with _disk_errors(folder):
                 try:
-                    images, written = open_images(partial, contents.shape, fingerprint, digest)
+                    images, written = open_images(partial, contents.shape, fingerprint, (digest, sums))
                 finally:
                     # Until the first image is appended, the note of an earlier writer stays valid.
                     keep = (partial / PROGRESS_FILE).exists()
             writer = DatasetWriter(
-                folder=folder, partial=partial, contents=contents, images=images, digest=digest, fingerprint=fingerprint, written=written
-            )
+                folder=folder, partial=partial, contents=contents, images=images, digest=digest, sums=sums,
+                fingerprint=fingerprint, written=written,
+            )  # fmt: skip
             with _closing(images):
                 keep = False
                 try:
@@ -212,8 +224,8 @@ def check_output(folder: Path, *, overwrite: bool) -> None:
         raise InputError(f"{folder} exists; choose another --output or give --overwrite true")
 
 
-def open_images(partial: Path, shape: Shape, fingerprint: str | None, digest: DatasetDigest) -> tuple[IO[bytes], int]:
-    """The file to append images to, and the number of images of an earlier writer in it, which enter the digest.
+def open_images(partial: Path, shape: Shape, fingerprint: str | None, digests: Digests) -> tuple[IO[bytes], int]:
+    """The file to append images to, and the number of images of an earlier writer in it, which enter the digests.
 
     Raises:
         InputError: there is too little space for the rest.
@@ -232,7 +244,7 @@ def open_images(partial: Path, shape: Shape, fingerprint: str | None, digest: Da
         megabytes = f"{missing / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB free"
         raise InputError(f"too little space for {partial.parent}: {megabytes}; a smaller --size needs less")
     if written:
-        return _continue(partial / IMAGES_FILE, start, written, shape, digest), written
+        return _continue(partial / IMAGES_FILE, start, written, shape, digests), written
     partial.mkdir()
     images: IO[bytes] = (partial / IMAGES_FILE).open("wb")
     images.write(header.getvalue())
@@ -321,12 +333,12 @@ def _noted_images(partial: Path, fingerprint: str | None) -> int:
         return 0
 
 
-def _continue(path: Path, start: int, images: int, shape: Shape, digest: DatasetDigest) -> IO[bytes]:
-    """The file of an earlier writer, at the end of the noted images, which enter the digest."""
+def _continue(path: Path, start: int, images: int, shape: Shape, digests: Digests) -> IO[bytes]:
+    """The file of an earlier writer, at the end of the noted images, which enter the digests."""
     file = path.open("r+b")
     try:
         file.seek(start)
-        _reread(file, images, shape, digest)
+        _reread(file, images, shape, digests)
         file.truncate(file.tell())
     except BaseException:
         file.close()
@@ -334,13 +346,14 @@ def _continue(path: Path, start: int, images: int, shape: Shape, digest: Dataset
     return file
 
 
-def _reread(file: IO[bytes], images: int, shape: Shape, digest: DatasetDigest) -> None:
+def _reread(file: IO[bytes], images: int, shape: Shape, digests: Digests) -> None:
     # Read rather than mapped, as pages of a map count as memory of the process.
     piece = max(1, REREAD_BYTES // (shape[1] * shape[2] * shape[3]))
     for start in range(0, images, piece):
         count = min(piece, images - start)
         content = file.read(count * shape[1] * shape[2] * shape[3])
-        digest.update(np.frombuffer(content, dtype=np.uint8).reshape(count, *shape[1:]))
+        for digest in digests:
+            digest.update(np.frombuffer(content, dtype=np.uint8).reshape(count, *shape[1:]))
 
 
 def _was_stopped(error: BaseException) -> bool:

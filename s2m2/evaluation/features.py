@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from s2m2.data.chunks import check_images
 from s2m2.errors import InputError
 from s2m2.io import replace_file
 from s2m2.models.layers import evaluation_mode
@@ -153,6 +154,7 @@ def _concatenate_unit(features: Sequence[Float32[Tensor, "image _"]]) -> Float32
 
 def _read(images: UInt8[Tensor, "stored height width 3"], indices: Int64[Tensor, " batch"], device: torch.device) -> Tensor:
     """A batch of images, in pinned memory for a GPU."""
+    check_images(images, indices)
     batch = images[indices.to(images.device)]
     return batch.pin_memory() if device.type == "cuda" and batch.device.type == "cpu" else batch
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from s2m2.classifiers.base import MAX_GATHER, FewShotTasks, ScoresTasks
+from s2m2.data.chunks import check_images
 from s2m2.data.dataset import ImageDataset, Split
 from s2m2.data.learn2learn_datasets import import_learn2learn
 from s2m2.errors import InputError
@@ -66,6 +67,7 @@ class _Items(Dataset[tuple[Tensor, int]]):
         return len(self.indices)
 
     def __getitem__(self, position: int) -> tuple[Tensor, int]:
+        check_images(self.dataset, self.indices[position : position + 1])
         return self.view(self.dataset[self.indices[position]]), int(self.labels[position])
 
 

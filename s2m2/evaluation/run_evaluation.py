@@ -7,6 +7,7 @@ import torch
 from s2m2.data.catalog import ImageDatasets, query_indices
 from s2m2.errors import InputError
 from s2m2.evaluation.accuracies import ExampleTask, example_task
+from s2m2.evaluation.enough import check_sizes
 from s2m2.evaluation.features import FeatureSet
 from s2m2.evaluation.preparation import check_classifiers, prepare_features
 from s2m2.evaluation.results import TaskResults
@@ -78,6 +79,7 @@ def check_tasks(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory) -> N
         for path in config.tasks_from:
             load_tasks(path, indices, torch.from_numpy(dataset.labels)[indices])
     else:
+        check_sizes(recipe, datasets, ("evaluate",))
         labels = torch.from_numpy(dataset.labels[dataset.indices(config.split)])
         check_enough(task_specs(config), labels, dataset.class_names, f"{config.split} tasks of {dataset.name}")
 

@@ -9,6 +9,7 @@ from s2m2.errors import InputError
 from s2m2.recipe.ranges import (
     ContactImages,
     FromZeroBelowOne,
+    GrayBits,
     ImageSize,
     IntFromTwo,
     Megapixels,
@@ -174,8 +175,19 @@ class PrepareConfig:
     (own images: up to 256), else that usual size (own images: 92)."""
     fit: Literal["squash", "crop"] = "squash"
     """Images that are not square. squash: resized to a square, as in S2M2; crop: resized by the short side, then center crop."""
+    resize: Literal["bilinear", "fast"] = "bilinear"
+    """How images become smaller. bilinear: decoded whole, then resized as published numbers mean it: by torchvision's bilinear Resize;
+    fast: JPEGs decoded at a fraction of their size, then bicubic, as in s2m2 0.1.0, up to three times as fast for large ones."""
+    max_megapixels: Megapixels = 50.0
+    """Largest image, in millions of pixels, up to 175. Decoding takes up to 20 bytes of memory for each pixel, in every process."""
+    gray_bits: GrayBits | None = None
+    """Bits of the gray values in files of 16 and 32 bits, 8 to 32: 12 for those of many cameras. null: 16; an image is refused whose values
+    stay below a sixteenth of white, as those of 8 and 12 bits do."""
     seed: NonNegativeInt = 0
     """Seed of the classes sampled by fractions."""
+    min_images: NonNegativeInt = 0
+    """Leave out classes with fewer images, which are counted and named; a task of 5 shots and 15 queries needs 20. 0: none; a class
+    without an image is an error then."""
     workers: Workers = 0
     """Processes that decode images, up to 256; 0: one per CPU core."""
     overwrite: bool = False
@@ -210,6 +222,11 @@ class DoctorConfig:
     """Inspect the bounding box of each image only, as in `s2m2 prepare`; for images only."""
     rotated: bool = False
     """Count rotations as classes of their own, as in `s2m2 prepare`; for images only."""
+    max_megapixels: Megapixels = 50.0
+    """Largest image, in millions of pixels, up to 175. Decoding takes up to 20 bytes of memory for each pixel, in every process."""
+    gray_bits: GrayBits | None = None
+    """Bits of the gray values in files of 16 and 32 bits, 8 to 32: 12 for those of many cameras. null: 16; an image is refused whose values
+    stay below a sixteenth of white, as those of 8 and 12 bits do."""
     ways: PositiveInt = 5
     """Classes per task; a split with fewer is a finding."""
     shots: PositiveInt = 5

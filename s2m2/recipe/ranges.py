@@ -36,6 +36,7 @@ PixelStep = Annotated[float, restricted_number_type("PixelStep", float, [(">", 0
 Workers = Annotated[int, restricted_number_type("Workers", int, [(">=", 0), ("<=", 256)]), "from 0 to 256"]
 ContactImages = Annotated[int, restricted_number_type("ContactImages", int, [(">=", 0), ("<=", 100)]), "from 0 to 100"]
 Port = Annotated[int, restricted_number_type("Port", int, [(">=", 0), ("<=", 65535)]), "from 0 to 65535"]
+GrayBits = Annotated[int, restricted_number_type("GrayBits", int, [(">=", 8), ("<=", 32)]), "from 8 to 32"]
 Megapixels = Annotated[float, restricted_number_type("Megapixels", float, [(">", 0), ("<=", 175)]), "above 0 and up to 175"]
 
 

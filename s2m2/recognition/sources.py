@@ -64,7 +64,7 @@ def _listed(source: Path) -> LabeledImages:
         raise InputError(f"{source} holds the folders {', '.join(names[:-1])} and {names[-1]}, not classes; fit {folders[min(folders)]}")
     listing = survey_source(source, "own")
     notes = [flaw.message for flaw in listing.flaws]
-    notes += [left_out_text(reason, number) for reason, number in listing.left_out.items()]
+    notes += [left_out_text(reason, files) for reason, files in listing.left_out.items()]
     images = [image.path for image in listing.images if isinstance(image, ImageFile)]
     # A list may be one that `s2m2 suggest` has written, with an apostrophe before what a spreadsheet would compute.
     names = [plain_cell(name) if source.is_file() else name for name in listing.class_names]

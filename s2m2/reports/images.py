@@ -274,7 +274,7 @@ def _query_tile(image: UInt8[np.ndarray, "height width 3"], name: str, predicted
 def _class_tiles(dataset: ImageDataset, number: int, images: int) -> ClassTiles:
     indices, name = np.flatnonzero(dataset.labels == number), dataset.class_names[number]
     chosen = indices[_spread(len(indices), images)]
-    return ClassTiles(name=name, tiles=tuple(image_tile(dataset.images[index], alt=f"an image of {name}") for index in chosen))
+    return ClassTiles(name=name, tiles=tuple(image_tile(dataset.image(int(index)), alt=f"an image of {name}") for index in chosen))
 
 
 def _spread(count: int, wanted: int) -> list[int]:

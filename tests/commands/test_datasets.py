@@ -248,6 +248,42 @@ def test_names_that_are_markup_or_no_utf8_are_printed_and_on_the_page(source: Pa
     assert "caf\\udce9" in page.read_text(encoding="utf-8")
 
 
+def test_counts_that_are_not_the_published_ones_are_said_and_are_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_images(tmp_path / "cifar100" / "data", {"a": 2, "b": 2, "c": 2}, size=32)
+    (tmp_path / "cifar100" / "splits" / "bertinetto").mkdir(parents=True)
+    for file, name in (("train", "a"), ("val", "b"), ("test", "c")):
+        (tmp_path / "cifar100" / "splits" / "bertinetto" / f"{file}.txt").write_text(name)
+    assert main(["prepare", str(tmp_path / "cifar100"), "--output", str(tmp_path / "dataset")]) == 1
+    printed = capsys.readouterr().out
+    assert "finding: counts differ from those of CIFAR-FS\n    base: 1 class, but 64 expected, 63 missing\n" in printed
+    assert "novel: 1 class, but 20 expected, 19 missing" in printed
+    assert len(open_dataset(tmp_path / "dataset").images) == 6
+    assert main(["prepare", str(tmp_path / "cifar100" / "data"), "--output", str(tmp_path / "own"), "--splits", "0.34,0.33,0.33"]) == 0
+
+
+def test_doctor_names_images_that_nothing_took(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (source / "cup" / "deep").mkdir()
+    for name in ("loose.png", "cup/deep/nested.jfif"):
+        noise_image(9, 8).save(source / name, "PNG")
+    (source / "cup" / "notes.psd").write_text("")
+    assert doctor(source, "--output", "null") == 1
+    printed = capsys.readouterr().out
+    assert f"    {source / 'loose.png'}\n" in printed
+    assert f"    {source / 'cup' / 'deep' / 'nested.jfif'}\n" in printed
+    assert f"names are not those of images: 1 .psd\n    {source / 'cup' / 'notes.psd'}\n" in printed
+
+
+def test_doctor_names_images_that_the_layout_of_a_dataset_does_not_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "CUB_200_2011"
+    write_images(root / "images", {"001.A": 2, "002.B": 2})
+    (root / "classes.txt").write_text("1 001.A\n2 002.B\n")
+    (root / "images.txt").write_text("1 001.A/0.png\n2 001.A/1.png\n3 002.B/0.png\n")
+    main(["doctor", str(root), "--output", "null", "--workers", "1"])
+    printed = capsys.readouterr().out
+    assert "finding: 1 image is left out, as neither a list nor the layout of the dataset has it" in printed
+    assert f"    {root / 'images' / '002.B' / '1.png'}\n" in printed
+
+
 def test_own_images_in_a_folder_called_cub_are_not_taken_for_cub(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cub = source.rename(source.parent / "cub")
     lists = ["--splits", str(source.parent / "lists.json")]

@@ -91,7 +91,16 @@ def test_a_missing_file_is_an_error_naming_it(dataset: ImageDataset, tmp_path: P
         open_dataset(tmp_path / "dataset")
 
 
+def without_checksums(folder: Path) -> Path:
+    """A dataset as s2m2 0.1.0 wrote it, but for the name of its description."""
+    path = folder / DATASET_FILE
+    described = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({key: described[key] for key in described if key not in ("chunks", "check")} | {"format": 1}))
+    return folder
+
+
 def test_a_dataset_of_s2m2_0_1_0_opens(dataset: ImageDataset, tmp_path: Path) -> None:
+    without_checksums(tmp_path / "dataset")
     (tmp_path / "dataset" / DATASET_FILE).rename(tmp_path / "dataset" / OLD_DATASET_FILE)
     assert open_dataset(tmp_path / "dataset").digest == dataset.digest
 
@@ -114,8 +123,8 @@ def test_a_file_that_is_too_long_is_an_error(dataset: ImageDataset, tmp_path: Pa
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"format": 2}, r"dataset\.json has format 2, not 1"),
-        ({"format": 0}, "has format 0, not 1; prepare the dataset again"),
+        ({"format": 3}, r"dataset\.json has format 3, not 2"),
+        ({"format": 0}, "has format 0, not 2; prepare the dataset again"),
         ({"images": 7}, "does not hold the 7 images"),
         ({"class_names": ["a", "b"]}, r"labels\.npy has a label that is none of the 2 classes"),
         ({"splits": {"base": [0, 1], "validation": [1], "novel": []}}, "a class in two splits"),
@@ -126,7 +135,7 @@ def test_a_file_that_is_too_long_is_an_error(dataset: ImageDataset, tmp_path: Pa
     ],
 )
 def test_a_description_that_does_not_fit_is_an_error(dataset: ImageDataset, tmp_path: Path, change: dict[str, Any], says: str) -> None:
-    path = tmp_path / "dataset" / DATASET_FILE
+    path = without_checksums(tmp_path / "dataset") / DATASET_FILE
     described = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(described | change))
     with pytest.raises(InputError, match=says):
@@ -153,7 +162,7 @@ def test_any_other_json_is_an_error(dataset: ImageDataset, tmp_path: Path, conte
     ],
 )
 def test_another_array_is_an_error_naming_its_file(dataset: ImageDataset, tmp_path: Path, file: str, array: np.ndarray) -> None:
-    np.save(tmp_path / "dataset" / file, array)
+    np.save(without_checksums(tmp_path / "dataset") / file, array)
     with pytest.raises(InputError, match=file):
         open_dataset(tmp_path / "dataset")
 

@@ -1,19 +1,26 @@
 """Decoding of image files of any kind to squares of RGB bytes."""
 
+import ast
 import os
 import threading
 import time
+import tracemalloc
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torchvision.transforms import CenterCrop, Normalize, Resize, ToTensor
 
 from s2m2.data import decode
-from s2m2.data.decode import ImageFile, decode_image, decode_reduced, decode_whole, image_size
+from s2m2.data.augment import evaluation_view
+from s2m2.data.decode import ImageFile, Reading, decode_image, decode_reduced, decode_whole, image_size
 from s2m2.errors import InputError
+from s2m2.recipe import DataConfig
 from tests.data.files import noise_image
 
 
@@ -250,7 +257,7 @@ def test_threads_decode_one_huge_image_at_a_time(tmp_path: Path, monkeypatch: py
     inside, seen, counting = 0, [], threading.Lock()
     together = threading.Barrier(most)
 
-    def slow(opened: Image.Image, box: object = None) -> Image.Image:
+    def slow(opened: Image.Image, *options: object) -> Image.Image:
         nonlocal inside
         with counting:
             inside += 1
@@ -270,3 +277,143 @@ def test_threads_decode_one_huge_image_at_a_time(tmp_path: Path, monkeypatch: py
         for call in calls:
             call.result()
     assert max(seen) == most
+
+
+@pytest.mark.parametrize("size", [92, 36, 115])
+@pytest.mark.parametrize(("width", "height"), [(500, 375), (96, 143), (333, 500), (60, 41)])
+@pytest.mark.parametrize("kind", ["jpg", "png"])
+def test_pixels_are_those_of_torchvisions_resize_to_the_last_bit(tmp_path: Path, size: int, width: int, height: int, kind: str) -> None:
+    path = tmp_path / f"a.{kind}"
+    noise_image(width // 4, height // 4).resize((width, height)).save(path)
+    with Image.open(path) as opened:
+        expected = np.asarray(Resize((size, size))(opened.convert("RGB")))
+    np.testing.assert_array_equal(decode_image(ImageFile(path=path), size), expected)
+
+
+@pytest.mark.parametrize(("size", "resized"), [(80, 92), (32, 36), (100, 115)])
+def test_what_a_network_sees_is_torchvisions_resize_and_center_crop_of_the_whole_image(tmp_path: Path, size: int, resized: int) -> None:
+    """The stored image has the size of the resize at evaluation, so nothing is computed from it a second time."""
+    path = tmp_path / "a.jpg"
+    noise_image(125, 90).resize((500, 360)).save(path)
+    with Image.open(path) as opened:
+        expected = np.asarray(CenterCrop(size)(Resize((resized, resized))(opened.convert("RGB"))))
+    stored = torch.from_numpy(decode_image(ImageFile(path=path), resized).copy())[None]
+    data = DataConfig(image_size=size, resize_ratio=1.15, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    seen = (evaluation_view(stored, data)[0].permute(1, 2, 0) * 255).round().to(torch.uint8)
+    np.testing.assert_array_equal(seen.numpy(), expected)
+    normalized = DataConfig(image_size=size, resize_ratio=1.15)
+    reference = Normalize(normalized.mean, normalized.std)(ToTensor()(expected.copy()))
+    assert (evaluation_view(stored, normalized)[0] - reference).abs().max() < 1e-6
+
+
+def test_the_fast_way_is_that_of_s2m2_0_1_0(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    noise_image(250, 200).resize((1000, 800)).save(path)
+    with Image.open(path) as opened:
+        opened.draft(None, (184, 184))
+        assert opened.size == (250, 200)
+        expected = np.asarray(opened.resize((92, 92), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(decode_image(ImageFile(path=path), 92, "squash", "fast"), expected)
+
+
+def wide_gray(path: Path, highest: int, bits: int = 16) -> Path:
+    values = np.linspace(0, highest, 64).astype(np.uint16 if bits == 16 else np.int32).reshape(8, 8)
+    Image.fromarray(values).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("suffix", "highest", "bits", "says"),
+    [
+        ("png", 255, 16, "its gray values end at 255, which would be black .* --gray_bits 8, or 16"),
+        ("png", 4095, 16, "its gray values end at 4,095, which would be almost black .* --gray_bits 12, or 16"),
+        ("tif", 1000, 16, "--gray_bits 10, or 16"),
+        ("tif", 255, 32, "end at 255, which would be black"),
+        ("tif", 70_000, 32, "it has gray values up to 70,000, more than 16 bits; --gray_bits 17"),
+    ],
+)
+def test_gray_of_fewer_bits_than_its_file_is_refused_until_its_depth_is_told(
+    tmp_path: Path, suffix: str, highest: int, bits: int, says: str
+) -> None:
+    path = wide_gray(tmp_path / f"a.{suffix}", highest, bits)
+    with pytest.raises(InputError, match=says):
+        decode_image(ImageFile(path=path), 8)
+    depth = max(8, highest.bit_length())
+    image = decode_image(ImageFile(path=path), 8, reading=Reading(gray_bits=depth))
+    np.testing.assert_array_equal(image[..., 0].ravel(), np.linspace(0, highest, 64).astype(int) >> depth - 8)
+    if highest < 65536:
+        assert decode_image(ImageFile(path=path), 8, reading=Reading(gray_bits=16)).max() == highest >> 8
+
+
+def test_gray_that_is_black_or_bright_needs_no_depth(tmp_path: Path) -> None:
+    assert decode_image(ImageFile(path=wide_gray(tmp_path / "a.png", 0)), 8).max() == 0
+    assert decode_image(ImageFile(path=wide_gray(tmp_path / "b.png", 4096)), 8).max() == 16
+    Image.fromarray(np.full((8, 8), -1, np.int32)).save(tmp_path / "c.tif")
+    with pytest.raises(InputError, match="have no agreed black"):
+        decode_image(ImageFile(path=tmp_path / "c.tif"), 8)
+
+
+def deep_png(path: Path, highest: int) -> Path:
+    """A PNG of 16 bits a color, which Pillow reads but does not write."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return len(content).to_bytes(4) + kind + content + zlib.crc32(kind + content).to_bytes(4)
+
+    rows = np.linspace(0, highest, 8 * 8 * 3).astype(">u2").reshape(8, -1)
+    header = chunk(b"IHDR", (8).to_bytes(4) * 2 + bytes([16, 2, 0, 0, 0]))
+    content = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", content) + chunk(b"IEND", b""))
+    return path
+
+
+def test_colors_of_fewer_bits_than_their_file_are_refused(tmp_path: Path) -> None:
+    for highest in (255, 4095):
+        with pytest.raises(InputError, match="its colors of 16 bits are all black or almost so"):
+            decode_image(ImageFile(path=deep_png(tmp_path / "a.png", highest)), 8)
+    assert decode_image(ImageFile(path=deep_png(tmp_path / "a.png", 65535)), 8).max() == 255
+
+
+def test_an_image_of_too_many_pixels_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.png"
+    Image.new("1", (9_400, 9_400)).save(path)
+    assert path.stat().st_size < 40_000
+    tracemalloc.start()
+    for read in (decode_whole, lambda image: decode_image(image, 8), lambda image: decode_reduced(image, 8)):
+        with pytest.raises(InputError, match=r"bomb\.png: its 9,400 x 9,400 pixels are more than 50 megapixels \(--max_megapixels"):
+            read(ImageFile(path=path))
+    assert tracemalloc.get_traced_memory()[1] < 3e6
+    tracemalloc.stop()
+    small = tmp_path / "small.png"
+    Image.new("L", (40, 30)).save(small)
+    with pytest.raises(InputError, match=r"its 40 x 30 pixels are more than 0\.001 megapixels"):
+        decode_image(ImageFile(path=small), 8, reading=Reading(max_megapixels=0.001))
+
+
+def test_a_large_jpeg_that_is_decoded_at_a_fraction_of_its_size_is_not_too_large(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (9000, 6000), "red").save(path)
+    assert decode_reduced(ImageFile(path=path), 32).shape == (750, 1125, 3)
+    assert decode_image(ImageFile(path=path), 32, "squash", "fast").shape == (32, 32, 3)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
+def test_a_pipe_or_a_device_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to("/dev/zero")
+    for name in ("a.png", "b.png"):
+        with pytest.raises(InputError, match=rf"{name} is a pipe or a device, not a file"):
+            decode_image(ImageFile(path=tmp_path / name), 8)
+
+
+def test_every_image_is_opened_by_a_list_of_formats() -> None:
+    """Without one, Pillow starts Ghostscript for a PostScript file of any name."""
+    package = Path(decode.__file__).parents[1]
+    calls = [
+        (file.name, call)
+        for file in package.rglob("*.py")
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in ("Image.open", "PIL.Image.open")
+    ]
+    assert len(calls) >= 4
+    assert [file for file, call in calls if "formats" not in [given.arg for given in call.keywords]] == []
+    assert not {"EPS", "PDF", "WMF", "MPEG"} & set(decode.FORMATS)

@@ -254,3 +254,18 @@ def test_class_names_that_are_no_utf8_are_kept(source: Path, tmp_path: Path) -> 
     except OSError:
         pytest.skip("this file system takes no names that are not UTF-8")
     assert prepare(source, tmp_path / "dataset").class_names == ("a", "b", "c9", "c10", name)
+
+
+def test_small_classes_are_left_out_counted_and_named(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (source / "empty").mkdir()
+    lists = tmp_path / "lists.json"
+    lists.write_text('{"base": ["a", "b", "empty"], "val": ["c10"], "novel": ["c9", "d"]}')
+    dataset = prepare(source, tmp_path / "dataset", min_images=2, splits=str(lists))
+    assert dataset.class_names == ("a", "b", "c10", "d")
+    assert dataset.splits == {"base": (0, 1), "validation": (2,), "novel": (3,)}
+    assert "2 classes of fewer than 2 images are left out: c9, empty" in capsys.readouterr().out
+    assert dataset.settings["min_images"] == 2
+    with pytest.raises(InputError, match="--min_images is 9, but the largest class has 4 images"):
+        prepare(source, tmp_path / "none", min_images=9)
+    with pytest.raises(InputError, match="class empty has no image"):
+        prepare(source, tmp_path / "all")

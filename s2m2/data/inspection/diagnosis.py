@@ -26,7 +26,7 @@ FLAWS: dict[FlawKind, tuple[str, str, str]] = {
     "folder": ("class folder", "class folders", "cannot be read"),
     "missing": ("image", "images", "that a list names cannot be found"),
 }
-IGNORED: tuple[LeftOut, ...] = ("nested", "loose")
+IGNORED: tuple[LeftOut, ...] = ("nested", "loose", "untaken")
 MAX_SIZES = 5
 """Image sizes in a note, at most."""
 
@@ -166,8 +166,8 @@ def source_flaws(subject: Subject) -> Iterator[Finding]:
         if items:
             yield Finding(severity="finding", title=f"{count(len(items), one, many)} {what}", items=items)
     for reason in IGNORED:
-        if number := subject.left_out.get(reason, 0):
-            yield Finding(severity="finding", title=left_out_text(reason, number))
+        if files := subject.left_out.get(reason):
+            yield Finding(severity="finding", title=left_out_text(reason, files), items=files)
 
 
 def unreadable_files(subject: Subject, observations: Observations) -> Iterator[Finding]:
@@ -276,8 +276,8 @@ def notes(subject: Subject, observations: Observations) -> Iterator[Finding]:
             severity="note", title=f"{count(observations.gray, 'image')} {verb(observations.gray)} gray or black and white, {percent:.3g} %"
         )
     yield from _image_sizes(observations)
-    if others := subject.left_out.get("others", 0):
-        yield Finding(severity="note", title=left_out_text("others", others))
+    if others := subject.left_out.get("others"):
+        yield Finding(severity="note", title=left_out_text("others", others), items=others)
 
 
 def _class_sizes(subject: Subject) -> Iterator[Finding]:

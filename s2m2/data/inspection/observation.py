@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, UInt8, UInt64
@@ -16,7 +17,7 @@ from PIL import UnidentifiedImageError
 
 from s2m2.console import progress_bar
 from s2m2.data.dataset import DatasetDigest, ImageDataset
-from s2m2.data.decode import ImageFile, ListedImage, decode_whole
+from s2m2.data.decode import USUAL, ImageFile, ListedImage, Reading, decode_whole
 from s2m2.data.inspection.subject import Subject
 from s2m2.data.pool import map_pieces
 from s2m2.errors import InputError
@@ -107,7 +108,7 @@ def observe(subject: Subject, workers: int = 0) -> Observations:
     """
     dataset, workers = subject.dataset, workers or os.cpu_count() or 1
     if dataset is None:
-        digest, pieces = None, map_pieces(summarize_listed, subject.images, PIECE, workers)
+        digest, pieces = None, map_pieces(partial(summarize_listed, reading=subject.reading), subject.images, PIECE, workers)
     else:
         digest = DatasetDigest(dataset.images.shape, dataset.labels, dataset.class_names, dataset.splits, dataset.settings)
         pieces = _summarize_dataset(dataset, workers, digest)
@@ -123,12 +124,12 @@ def observe(subject: Subject, workers: int = 0) -> Observations:
     return observations
 
 
-def summarize_listed(images: Sequence[ListedImage]) -> list[ImageSummary]:
+def summarize_listed(images: Sequence[ListedImage], reading: Reading = USUAL) -> list[ImageSummary]:
     """Summaries of images on disk, each decoded as a whole."""
     summaries = []
     for image in images:
         try:
-            summaries.append(summarize(decode_whole(image)))
+            summaries.append(summarize(decode_whole(image, reading)))
         except InputError as error:
             summaries.append(ImageSummary(reason=_reason(image, error)))
     return summaries

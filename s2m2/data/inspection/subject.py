@@ -11,7 +11,7 @@ from jaxtyping import Int64, UInt8
 
 from s2m2.data.catalog import DRAWN
 from s2m2.data.dataset import ImageDataset, Split, dataset_file, open_dataset
-from s2m2.data.decode import ListedImage, decode_whole
+from s2m2.data.decode import USUAL, ListedImage, Reading, decode_whole
 from s2m2.data.sources import survey_source
 from s2m2.data.sources.listing import Flaw, LeftOut
 from s2m2.data.splits import OF_SOURCE, ROTATIONS, split_classes, splits_origin
@@ -56,10 +56,12 @@ class Subject:
     """A prepared dataset, whose digest is verified."""
     expected: Expectation | None = None
     """Its published counts, if it is a standard dataset."""
-    left_out: Mapping[LeftOut, int] = field(default_factory=dict)
-    """Number of ignored files and images of the source, by reason."""
+    left_out: Mapping[LeftOut, tuple[str, ...]] = field(default_factory=dict)
+    """Paths of ignored files and images of the source, by reason."""
     flaws: tuple[Flaw, ...] = ()
     """Reasons of `s2m2 prepare` to refuse the source."""
+    reading: Reading = USUAL
+    """What is accepted of images on disk."""
     fault: str | None = None
     """Why the dataset cannot be prepared, though its images can be inspected."""
 
@@ -72,6 +74,7 @@ def subject_of(
     seed: int = 0,
     box: bool = False,
     rotated: bool = False,
+    reading: Reading = USUAL,
 ) -> Subject:
     """A drawn dataset by name, a prepared one by its folder, or images on disk. `DoctorConfig` describes the arguments.
 
@@ -80,7 +83,7 @@ def subject_of(
     """
     folder = Path(data).expanduser()
     if data not in DRAWN and not dataset_file(folder).is_file():
-        return folder_subject(folder, dataset=dataset, splits=splits, seed=seed, box=box, rotated=rotated)
+        return folder_subject(folder, dataset=dataset, splits=splits, seed=seed, box=box, rotated=rotated, reading=reading)
     for flag, is_set in (("splits", splits is not None), ("seed", seed != 0), ("box", box), ("rotated", rotated)):
         if is_set:
             raise InputError(f"--{flag} is for images on disk, but {data} is a dataset already")
@@ -115,7 +118,14 @@ def dataset_subject(dataset: ImageDataset, *, path: str, named: str = "auto") ->
 
 
 def folder_subject(
-    folder: Path, *, dataset: str = "auto", splits: str | None = None, seed: int = 0, box: bool = False, rotated: bool = False
+    folder: Path,
+    *,
+    dataset: str = "auto",
+    splits: str | None = None,
+    seed: int = 0,
+    box: bool = False,
+    rotated: bool = False,
+    reading: Reading = USUAL,
 ) -> Subject:
     """Images on disk. Missing images or impossible splits are flaws or a fault of the subject rather than an error.
 
@@ -135,12 +145,13 @@ def folder_subject(
         labels=np.array(listing.labels, dtype=np.int64),
         class_names=listing.class_names,
         splits=class_numbers,
-        read=lambda index: decode_whole(listing.images[index]),
+        read=lambda index: decode_whole(listing.images[index], reading),
         images=listing.images,
         image_name=lambda index: _name_inside(listing.root, listing.images[index]),
         expected=expectation_of(dataset, listing.dataset, splits=splits_origin(splits, listing.splits), rotated=rotated),
         left_out=listing.left_out,
         flaws=listing.flaws,
+        reading=reading,
         fault=fault,
     )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from s2m2.data.sources import cifar, class_folders, cub, file_lists, mini_imagenet, omniglot, tiered_imagenet
 from s2m2.data.sources.cifar import download_cifar100
-from s2m2.data.sources.listing import Listing, scan
+from s2m2.data.sources.listing import Listing, scan, with_untaken
 from s2m2.data.sources.unpickling import read_pickle
 from s2m2.data.splits import read_packaged_list
 from s2m2.errors import InputError
@@ -48,7 +48,9 @@ def survey_source(source: Path, dataset: str = "auto", *, box: bool = False, rot
     for flag, value, only in (("box", box, "cub"), ("rotated", rotated, "omniglot")):
         if value and name != only:
             raise InputError(f"--{flag} is for {only} only, but {source} is read as {name}")
-    return READERS[name](source, box or rotated)
+    listing = READERS[name](source, box or rotated)
+    # Of ILSVRC, which has a thousand classes, mini- and tieredImageNet are parts.
+    return with_untaken(listing, source, listing.class_names if name in ("mini_imagenet", "tiered_imagenet") else None)
 
 
 def recognize(source: Path) -> str:

@@ -4,7 +4,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -166,4 +166,4 @@ def _listing(entries: Mapping[str, Sequence[ListEntry]], splits: Mapping[Split, 
                 raise InputError(f"{path} is listed in {origins[path]} and again in {origin}")
             origins[path] = origin
             images.append(ImageFile(path=path))
-    return listing_of(classes, name, root, splits=splits or None, flaws=flaws)
+    return replace(listing_of(classes, name, root, splits=splits or None, flaws=flaws), is_selection=True)

@@ -4,31 +4,34 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from PIL import Image
+
 from s2m2.console import count, first_named, verb
 from s2m2.data.dataset import Split
-from s2m2.data.decode import ImageFile, ListedImage
+from s2m2.data.decode import FORMATS, HEIF_SUFFIXES, JPEG_KINDS, ImageFile, ListedImage
 from s2m2.errors import InputError
 
-IMAGE_SUFFIXES = frozenset(
-    {".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
 ARCHIVE_REST = "__MACOSX"
 """Folder that archives of macOS bring along."""
 NaturalKey = tuple[tuple[str | tuple[int, str], ...], str]
 FlawKind = Literal["empty", "folder", "link", "missing"]
 """A class without an image, an unreadable folder, a broken link, images of a list that are not there."""
-LeftOut = Literal["others", "nested", "loose"]
+LeftOut = Literal["others", "nested", "loose", "untaken"]
 WHY_LEFT_OUT: dict[LeftOut, tuple[str, str]] = {
     "others": ("file", "as the names are not those of images"),
     "nested": ("image", "as folders inside class folders are not entered"),
     "loose": ("image", "as what lies beside the class folders belongs to no class"),
+    "untaken": ("image", "as neither a list nor the layout of the dataset has it"),
 }
 """Files that are ignored and counted: the noun and the reason."""
+MAX_ENDINGS = 5
+"""Endings of files that a sentence names, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +49,12 @@ class Flaw:
 class Content:
     """Content of a folder without hidden entries; names in natural order."""
 
+    folder: Path
     folders: tuple[str, ...]
     images: tuple[str, ...]
     """Files with the suffix of an image."""
-    others: int
-    """Number of other files."""
+    others: tuple[str, ...]
+    """Other files."""
     flaws: tuple[Flaw, ...]
     """Broken links and links in a circle."""
 
@@ -68,8 +72,10 @@ class Listing:
     class_names: tuple[str, ...]
     splits: Mapping[Split, tuple[str, ...]] | None = None
     """Class names of each split, if the layout or the dataset brings them."""
-    left_out: Mapping[LeftOut, int] = field(default_factory=dict)
-    """Number of ignored files and images by reason; those above 0."""
+    left_out: Mapping[LeftOut, tuple[str, ...]] = field(default_factory=dict)
+    """Paths of ignored files and images by reason, where there are any."""
+    is_selection: bool = False
+    """Whether lists choose from the files of the source, so that there may be others."""
     flaws: tuple[Flaw, ...] = ()
     """Reasons to refuse it; `images` has none of their items."""
     dataset: str | None = None
@@ -86,7 +92,19 @@ def natural_key(text: str) -> NaturalKey:
 
 def is_image_name(file: str) -> bool:
     """Whether the name of a file is that of an image; hidden files are none."""
-    return not file.startswith(".") and Path(file).suffix.lower() in IMAGE_SUFFIXES
+    return not file.startswith(".") and ending(file) in image_suffixes()
+
+
+@cache
+def image_suffixes() -> frozenset[str]:
+    """Endings of the formats that are read, as Pillow has them, and those of phones."""
+    formats = {*FORMATS, *JPEG_KINDS}
+    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in formats) | HEIF_SUFFIXES
+
+
+def ending(file: str) -> str:
+    """The ending of a file's name, in small letters; empty if it has none."""
+    return os.path.splitext(file)[1].lower()  # noqa: PTH122 (of many names, and a Path takes its time)
 
 
 def scan(folder: Path) -> Content:
@@ -111,9 +129,10 @@ def scan(folder: Path) -> Content:
         raise InputError(f"cannot read {error.filename or folder}: {error.strerror or error}") from error
     images = [file for file in files if is_image_name(file)]
     return Content(
+        folder=folder,
         folders=tuple(sorted(folders, key=natural_key)),
         images=tuple(sorted(images, key=natural_key)),
-        others=len(files) - len(images),
+        others=tuple(sorted(set(files).difference(images), key=natural_key)),
         flaws=tuple(sorted(flaws, key=lambda flaw: natural_key(flaw.items[0]))),
     )
 
@@ -133,10 +152,34 @@ def scan_classes(root: Path) -> Content:
     return content
 
 
-def left_out_text(reason: LeftOut, number: int) -> str:
-    """A sentence about ignored files or images."""
+def left_out_text(reason: LeftOut, files: Sequence[str]) -> str:
+    """A sentence about ignored files or images; of files that are no images with their endings."""
     noun, why = WHY_LEFT_OUT[reason]
-    return f"{count(number, noun)} {verb(number)} left out, {why}"
+    sentence = f"{count(len(files), noun)} {verb(len(files))} left out, {why}"
+    if reason != "others":
+        return sentence
+    endings = Counter(ending(file) or "without an ending" for file in files).most_common()
+    more = f" and {len(endings) - MAX_ENDINGS} other endings" if len(endings) > MAX_ENDINGS else ""
+    return f"{sentence}: {', '.join(f'{number:,} {suffix}' for suffix, number in endings[:MAX_ENDINGS])}{more}"
+
+
+def with_untaken(listing: Listing, source: Path, only: Collection[str] | None = None) -> Listing:
+    """The listing with the images of a source that nothing took, for whatever reason, in `left_out`.
+
+    Args:
+        only: names of folders whose images count; None: all.
+    """
+    taken = {os.path.normpath(image.path) for image in listing.images if isinstance(image, ImageFile)}
+    if not taken or listing.is_selection or not source.is_dir():
+        return listing
+    taken.update(os.path.normpath(file) for files in listing.left_out.values() for file in files)
+    taken.update(os.path.normpath(item) for flaw in listing.flaws if flaw.kind == "link" for item in flaw.items)
+    found: list[str] = []
+    for folder, folders, files in os.walk(source):
+        folders[:] = [name for name in folders if not name.startswith(".") and name != ARCHIVE_REST]
+        if only is None or os.path.basename(folder) in only:  # noqa: PTH119 (as above)
+            found += [path for file in files if is_image_name(file) and (path := os.path.normpath(f"{folder}/{file}")) not in taken]
+    return replace(listing, left_out={**listing.left_out, "untaken": tuple(sorted(found, key=natural_key))}) if found else listing
 
 
 def listing_of(
@@ -145,7 +188,7 @@ def listing_of(
     root: Path,
     *,
     splits: Mapping[Split, Sequence[str]] | None = None,
-    left_out: Mapping[LeftOut, int] | None = None,
+    left_out: Mapping[LeftOut, Sequence[str]] | None = None,
     flaws: Sequence[Flaw] = (),
     dataset: str | None = None,
 ) -> Listing:
@@ -169,10 +212,34 @@ def listing_of(
         labels=tuple(label for label, class_name in enumerate(names) for _ in classes[class_name]),
         class_names=tuple(names),
         splits=None if splits is None else {split: tuple(splits[split]) for split in splits},
-        left_out={reason: number for reason, number in (left_out or {}).items() if number},
+        left_out={reason: tuple(files) for reason, files in (left_out or {}).items() if files},
         flaws=flaws,
         dataset=dataset,
     )
+
+
+def without_small(listing: Listing, least: int) -> tuple[Listing, tuple[str, ...]]:
+    """The listing without classes of fewer than `least` images, and the names of these; classes without any are no flaw then.
+
+    Raises:
+        InputError: no class is left.
+    """
+    classes: dict[str, list[ListedImage]] = {name: [] for name in listing.class_names}
+    for image, label in zip(listing.images, listing.labels, strict=True):
+        classes[listing.class_names[label]].append(image)
+    small = {name for name, images in classes.items() if len(images) < least}
+    if small == set(classes):
+        raise InputError(f"--min_images is {least}, but the largest class has {max(map(len, classes.values())):,} images")
+    kept = listing_of(
+        {name: images for name, images in classes.items() if name not in small},
+        listing.name,
+        listing.root,
+        splits=listing.splits,
+        left_out=listing.left_out,
+        flaws=[flaw for flaw in listing.flaws if flaw.kind != "empty"],
+        dataset=listing.dataset,
+    )
+    return kept, tuple(name for name in listing.class_names if name in small)
 
 
 def list_class_folders(folders: Mapping[str, Path], name: str, root: Path, *, above: Sequence[Content] = ()) -> Listing:
@@ -188,7 +255,8 @@ def list_class_folders(folders: Mapping[str, Path], name: str, root: Path, *, ab
         InputError: there is no class, or no image at all.
     """
     classes: dict[str, list[ListedImage]] = {}
-    left_out: Counter[LeftOut] = Counter({"loose": sum(len(content.images) for content in above)})
+    left_out: dict[LeftOut, list[str]] = {"others": [], "nested": [], "loose": []}
+    left_out["loose"] += [str(content.folder / file) for content in above for file in content.images]
     flaws = [flaw for content in above for flaw in content.flaws]
     for class_name, folder in folders.items():
         classes[class_name] = []
@@ -198,11 +266,12 @@ def list_class_folders(folders: Mapping[str, Path], name: str, root: Path, *, ab
             flaws += [Flaw(kind="folder", message=str(error), items=(str(folder),)), _empty_class(class_name, folder)]
             continue
         classes[class_name] += [ImageFile(path=folder / file) for file in content.images]
-        nested = _count_nested(folder, content.folders)
-        left_out.update({"others": content.others, "nested": nested})
+        nested = _nested(folder, content.folders)
+        left_out["nested"] += nested
+        left_out["others"] += [str(folder / file) for file in content.others]
         flaws += content.flaws
         if not content.images:
-            flaws.append(_empty_class(class_name, folder, nested))
+            flaws.append(_empty_class(class_name, folder, len(nested)))
     return listing_of(classes, name, root, left_out=left_out, flaws=flaws)
 
 
@@ -273,10 +342,10 @@ def missing_flaws(missing: Sequence[str], what: str) -> list[Flaw]:
     return [Flaw(kind="missing", message=message, items=tuple(missing))] if missing else []
 
 
-def _count_nested(folder: Path, inside: Iterable[str]) -> int:
+def _nested(folder: Path, inside: Iterable[str]) -> list[str]:
     """Images in folders of a class folder, however deep; links are not followed there."""
     deeper = (step for name in inside if not (folder / name).is_symlink() for step in os.walk(folder / name))
-    return sum(is_image_name(file) for _, _, files in deeper for file in files)
+    return [f"{below}/{file}" for below, _, files in deeper for file in sorted(files, key=natural_key) if is_image_name(file)]
 
 
 def _empty_class(class_name: str, folder: Path, nested: int = 0) -> Flaw:

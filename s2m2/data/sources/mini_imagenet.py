@@ -14,7 +14,7 @@ from s2m2.data.dataset import SPLITS, Split
 from s2m2.data.decode import ImageFile, ListedImage
 from s2m2.data.sources.class_folders import ILSVRC_FOLDERS, find_class_folders, list_ilsvrc_classes
 from s2m2.data.sources.file_lists import ListEntry, read_list, split_files
-from s2m2.data.sources.listing import FileFinder, Listing, listing_of, missing_flaws, natural_key, scan
+from s2m2.data.sources.listing import FileFinder, Listing, listing_of, missing_flaws, natural_key, scan, with_untaken
 from s2m2.data.sources.pickled import array_in, dict_in, image_in, text, whole_numbers
 from s2m2.data.splits import read_packaged_list
 from s2m2.errors import InputError
@@ -98,12 +98,36 @@ def _class_indices(content: Mapping[str, object], count: int, path: Path) -> dic
 
 def _from_class_folders(root: Path) -> Listing:
     listing = list_ilsvrc_classes(root, "mini_imagenet", LAYOUTS)
+    listing = _joined(with_untaken(listing, root, listing.class_names))
     for label, count in Counter(listing.labels).items():
         if count > IMAGES_PER_CLASS:
             hint = "to choose from ILSVRC, put train.csv, val.csv and test.csv of Ravi & Larochelle beside the class folders"
             name = listing.class_names[label]
             raise InputError(f"class {name} has {count:,} images in {root}, mini-ImageNet {IMAGES_PER_CLASS}; {hint}")
     return listing
+
+
+def _joined(listing: Listing) -> Listing:
+    """The listing with the images of classes that have folders in several places, such as train and val, if those are parts of one whole.
+
+    Raises:
+        InputError: together they are more than the images of mini-ImageNet, but one place alone has too few.
+    """
+    elsewhere: dict[str, list[ListedImage]] = {name: [] for name in listing.class_names}
+    for file in listing.left_out.get("untaken", ()):
+        elsewhere.get(Path(file).parent.name, []).append(ImageFile(path=Path(file)))
+    classes: dict[str, list[ListedImage]] = {name: [] for name in listing.class_names}
+    for image, label in zip(listing.images, listing.labels, strict=True):
+        classes[listing.class_names[label]].append(image)
+    if not any(elsewhere.values()) or all(len(images) >= IMAGES_PER_CLASS for images in classes.values()):
+        return listing
+    for name, images in classes.items():
+        if len(images) + len(elsewhere[name]) > IMAGES_PER_CLASS:
+            where = f"{len(images):,} images in {Path(images[0].name).parent} and {len(elsewhere[name]):,} elsewhere"
+            raise InputError(f"class {name} has {where}, more than mini-ImageNet's {IMAGES_PER_CLASS} together; leave one of the folders")
+        images += elsewhere[name]
+        images.sort(key=lambda image: natural_key(Path(image.name).name))
+    return listing_of(classes, listing.name, listing.root, left_out={**listing.left_out, "untaken": ()}, flaws=listing.flaws)
 
 
 def _from_lists(root: Path, files: Mapping[Split, Path]) -> Listing:
@@ -133,7 +157,8 @@ def _from_lists(root: Path, files: Mapping[Split, Path]) -> Listing:
             else:
                 missing_names += names
                 classes[name] = []
-    return listing_of(classes, "mini_imagenet", root, flaws=missing_flaws(missing_names, f"the lists in {root} name"))
+    listing = listing_of(classes, "mini_imagenet", root, flaws=missing_flaws(missing_names, f"the lists in {root} name"))
+    return replace(listing, is_selection=True)
 
 
 def _by_rank(folder: Path, names: Sequence[str], file: Path) -> list[Path]:

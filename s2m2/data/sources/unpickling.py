@@ -6,12 +6,15 @@ or is refused, and NumPy's own unpickling, which trusts every length in a pickle
 Long bytes are not read at all: arrays of them are read-only views of a memory map of the file. That works wherever a pickle has raw
 bytes, as Python 2 writes them by protocol 2 and Python 3 by protocol 3 and above. Protocols 0 and 1, and Python 3 by protocol 2, write
 bytes as text, which is read into memory: three to four times the array at once, then the array.
+
+A pickle can also say much with few bytes: the same list a thousand times, tuples in tuples whose hash takes forever or ends the process.
+So nothing is hashed but short texts, short bytes and 64-bit integers, nothing is nested deeply, and what calls make is counted against
+the length of the file. Python's own reader in a process with limits would have to hold every array in memory, and send it: of a cache of
+mini-ImageNet 800 MB, where this one takes a tenth.
 """
 
-import math
 import mmap
 import pickle
-import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -20,12 +23,34 @@ from typing import IO, Any, ClassVar, cast
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
+from s2m2.data.sources.stand_ins import (
+    ITEM_BYTES,
+    STAND_INS,
+    ArrayStandIn,
+    Budget,
+    MappedBytes,
+    RefusedError,
+    TypeStandIn,
+    hashable,
+    no_call,
+    shown,
+)
 from s2m2.errors import InputError
 
 MAPPED_FROM = 1024
 """Length in bytes from which bytes stay in the file."""
-NUMBERS_OR_TEXT = re.compile(r"[biufc]\d{1,2}|[SU]\d{1,9}")
-"""Accepted types of array elements, as NumPy writes them: truth values, numbers, bytes and text of a fixed length."""
+PYTHONS: dict[int, Callable[[Any], None]] = pickle._Unpickler.dispatch
+"""What Python does for each instruction."""
+MAX_DEPTH = 100
+"""Containers inside each other."""
+EXPANSION = 4
+"""What a pickle may stand for where everything that it names twice is there twice: 16 times its length."""
+CONTAINER_BYTES = {
+    **dict.fromkeys((pickle.MARK, pickle.LIST, pickle.EMPTY_LIST, pickle.DICT, pickle.EMPTY_DICT), 64),
+    **dict.fromkeys((pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3), 64),
+    **dict.fromkeys((pickle.EMPTY_SET, pickle.FROZENSET), 216),
+}
+"""Memory of an empty container of each instruction that makes one, which is a single byte of the file."""
 
 
 def read_pickle(path: Path) -> object:
@@ -39,7 +64,9 @@ def read_pickle(path: Path) -> object:
     try:
         with path.open("rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            return _plain(_Reader(file, mapped).load(), {})
+            content = _plain(_Reader(file, mapped).load(), {}, 0)
+            Budget(EXPANSION * len(mapped)).spend(_weight(content, {}))
+            return content
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except RefusedError as error:
@@ -47,7 +74,9 @@ def read_pickle(path: Path) -> object:
     except MemoryError as error:
         raise InputError(f"{path} is refused: it asks for more memory than there is") from error
     except Exception as error:  # The exception of a damaged pickle depends on the place of the damage.
-        reason = "it has an instruction that no pickle has" if isinstance(error, KeyError) else " ".join(str(error).split())
+        reason = (
+            "it has an instruction that no pickle has" if isinstance(error, KeyError) else shown(" ".join(str(error)[:400].split()), 200)
+        )
         raise InputError(f"{path} is no pickle, or is damaged or cut short: {reason or 'it ends early'}") from error
 
 
@@ -59,121 +88,6 @@ def offset_in_file(array: np.ndarray) -> int | None:
     return byte_bounds(array)[0] - byte_bounds(mapped)[0]
 
 
-class RefusedError(Exception):
-    """The pickle is sound but holds something that is not accepted."""
-
-
-class MappedBytes:
-    """Stands for long bytes, or a long text of Python 2, while the pickle is read."""
-
-    __slots__ = ("content", "is_text")
-
-    def __init__(self, content: np.ndarray, *, is_text: bool) -> None:
-        self.content, self.is_text = content, is_text
-
-    def __setstate__(self, state: object) -> None:
-        raise ValueError("bytes with a state")
-
-
-class TypeStandIn:
-    """Stands for a `numpy.dtype` while the pickle is read."""
-
-    def __init__(self, code: Any) -> None:
-        self._code, self._order = code, "="
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        # Of the nine entries only the byte order matters; the others describe refused types.
-        self._order = state[1]
-
-    def dtype(self) -> "np.dtype[Any]":
-        """The type, made from its code alone."""
-        if not isinstance(self._code, str) or not NUMBERS_OR_TEXT.fullmatch(self._code):
-            # Anything but text by its kind alone, as nested lists can be endless to print.
-            raise RefusedError(f"it holds an array of type {self._code if isinstance(self._code, str) else type(self._code).__name__!r}")
-        dtype: np.dtype[Any] = np.dtype(self._code)
-        return dtype.newbyteorder(">") if self._order == ">" else dtype.newbyteorder("<") if self._order == "<" else dtype
-
-
-class ArrayStandIn:
-    """Stands for an array while the pickle is read; `value` is the array."""
-
-    def __init__(self) -> None:
-        self.value: np.ndarray | None = None
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, shape, kind, column_major, content = state
-        self.value = _array_of(content, kind, shape, "F" if column_major else "C")
-
-
-def _array_of(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
-    if (
-        not isinstance(kind, TypeStandIn)
-        or not isinstance(shape, tuple)
-        or not all(type(length) is int and length >= 0 for length in shape)
-    ):
-        raise ValueError("an array without a type or a shape")
-    dtype = kind.dtype()
-    content = content.encode("latin1") if isinstance(content, str) else content  # A pickle of Python 2 has bytes as text.
-    content = content.content if isinstance(content, MappedBytes) else content
-    if not isinstance(content, bytes | bytearray | np.ndarray) or len(content) != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"an array of shape {shape} without its bytes")
-    if isinstance(content, np.ndarray):
-        values = content.view(dtype)
-        values = values if values.flags.aligned else values.copy()
-    else:
-        values = np.frombuffer(content, dtype) if len(content) else np.empty(math.prod(shape), dtype)
-    values = values.astype(dtype.newbyteorder("="), copy=False)
-    values.flags.writeable = False
-    return values.reshape(shape, order="F" if order == "F" else "C")
-
-
-def _made_array(content: Any, kind: Any, shape: Any, order: Any) -> ArrayStandIn:
-    made = ArrayStandIn()
-    made.value = _array_of(content, kind, shape, order)
-    return made
-
-
-def _scalar(kind: Any, content: Any) -> Any:
-    return _array_of(content, kind, (1,), "C")[0]
-
-
-def _encoded(text: Any, encoding: Any) -> bytes:
-    if encoding not in ("latin1", "latin-1"):  # The only one that Python itself writes.
-        raise ValueError("bytes in another encoding than latin1")
-    return text.encode("latin1")
-
-
-STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
-    ("numpy", "dtype"): lambda code, *_: TypeStandIn(code),
-    ("numpy", "ndarray"): lambda *_: _no_call("numpy.ndarray"),
-    ("numpy.core.multiarray", "_reconstruct"): lambda *_: ArrayStandIn(),
-    ("numpy.core.multiarray", "scalar"): _scalar,
-    ("numpy.core.numeric", "_frombuffer"): _made_array,
-    ("_codecs", "encode"): _encoded,
-    ("builtins", "bytes"): lambda *content: bytes(*_only(content, bytes, list)),
-    ("builtins", "bytearray"): lambda *content: bytearray(*_only(content, bytes, list)),
-    ("builtins", "set"): lambda *content: set(*_only(content, list)),
-    ("builtins", "frozenset"): lambda *content: frozenset(*_only(content, list)),
-    ("builtins", "list"): lambda *content: list(*_only(content, list, tuple)),
-    ("builtins", "dict"): lambda *content: dict(*_only(content, dict, list)),
-    ("collections", "OrderedDict"): lambda *content: dict(*_only(content, dict, list)),
-    ("collections", "defaultdict"): lambda *_: {},
-}
-"""Stand-ins for the names that a pickle may use; NumPy 2 calls `numpy.core` `numpy._core`, Python 2 `builtins` `__builtin__`."""
-
-
-def _only(arguments: tuple[Any, ...], *types: type) -> tuple[Any, ...]:
-    # A number would make `bytes` ask for that much memory.
-    arguments = tuple(one.content.tobytes() if isinstance(one, MappedBytes) else one for one in arguments)
-    if len(arguments) > 1 or not all(isinstance(argument, types) for argument in arguments):
-        raise ValueError("a container of something else")
-    return arguments
-
-
-def _no_call(name: str) -> Any:
-    raise RefusedError(f"it calls {name}")
-
-
 class _Reader(pickle._Unpickler):
     """Python's reader of pickles, in its Python version: the C version copies every array into memory.
 
@@ -181,27 +95,39 @@ class _Reader(pickle._Unpickler):
     """
 
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
-        **pickle._Unpickler.dispatch,
+        **PYTHONS,
         pickle.BINSTRING[0]: lambda reader: reader._skip("<i", is_text=True),
         pickle.BINBYTES[0]: lambda reader: reader._skip("<I"),
         pickle.BINBYTES8[0]: lambda reader: reader._skip("<Q"),
         pickle.BYTEARRAY8[0]: lambda reader: reader._skip_bytearray(),
         # The content of a frame lies in the file as without frames.
         pickle.FRAME[0]: lambda reader: reader._file.seek(8, 1),
+        pickle.SETITEM[0]: lambda reader: reader._set_items([reader.stack.pop(-2), reader.stack.pop()]),
+        pickle.SETITEMS[0]: lambda reader: reader._set_items(reader.pop_mark()),
+        pickle.ADDITEMS[0]: lambda reader: reader._add_items(reader.pop_mark()),
+        pickle.PUT[0]: lambda reader: reader._put(),
+        pickle.BUILD[0]: lambda reader: reader._build(),
+        pickle.BINUNICODE[0]: lambda reader: reader._fitting("<I", PYTHONS[pickle.BINUNICODE[0]]),
+        pickle.BINUNICODE8[0]: lambda reader: reader._fitting("<Q", PYTHONS[pickle.BINUNICODE8[0]]),
+        pickle.LONG4[0]: lambda reader: reader._fitting("<i", PYTHONS[pickle.LONG4[0]]),
+        # Objects of other programs, by numbers that these have registered.
+        **dict.fromkeys((pickle.EXT1[0], pickle.EXT2[0], pickle.EXT4[0]), lambda _: no_call("a registered extension")),
     }
 
     def __init__(self, file: IO[bytes], mapped: mmap.mmap) -> None:
         # Instructions are read from the file, as pages of a map count as memory of the process.
         super().__init__(file, encoding="latin1")
         self._file, self._content = file, np.frombuffer(mapped, dtype=np.uint8)
+        self._budget = Budget(len(mapped))
         self.stack: list[Any]
+        self.memo: dict[int, Any]
 
     def find_class(self, module: str, name: str) -> Any:
         """The stand-in for a name. A new object each time, so that changes by a pickle do not last."""
         stand_in = STAND_INS.get((module.replace("numpy._core", "numpy.core").replace("__builtin__", "builtins"), name))
         if stand_in is None:
-            raise RefusedError(f"it names {module}.{name}")
-        return lambda *arguments: stand_in(*arguments)
+            raise RefusedError(f"it names {shown(module)}.{shown(name)}")
+        return lambda *arguments: stand_in(self._budget, *arguments)
 
     def _skip(self, layout: str, *, is_text: bool = False) -> None:
         """Skip the bytes or text of an instruction if they are long; `layout` is that of their length."""
@@ -221,22 +147,81 @@ class _Reader(pickle._Unpickler):
         if isinstance(self.stack[-1], bytes):
             self.stack[-1] = bytearray(self.stack[-1])
 
+    def _fitting(self, layout: str, load: Callable[[Any], None]) -> None:
+        """Run an instruction whose text or number lies in the file, as its memory is taken before it is read."""
+        start = self._file.tell()
+        (length,) = struct.unpack(layout, self._file.read(struct.calcsize(layout)))
+        if length > len(self._content) - self._file.tell():
+            raise EOFError("it ends early")
+        self._file.seek(start)
+        load(self)
 
-def _plain(value: object, done: dict[int, object]) -> object:
+    def _set_items(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if type(target) is not dict:
+            raise ValueError("items of something that is no dict")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            target[hashable(key)] = value
+
+    def _add_items(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if type(target) is not set:
+            raise ValueError("items of something that is no set")
+        target.update(map(hashable, items))
+
+    def _put(self) -> None:
+        index = int(self._file.readline()[:-1])
+        if not 0 <= index <= len(self._content):
+            raise ValueError("an object under a number larger than the file")
+        self.memo[index] = self.stack[-1]
+
+    def _build(self) -> None:
+        state = self.stack.pop()
+        if not isinstance(self.stack[-1], ArrayStandIn | TypeStandIn | MappedBytes):
+            raise RefusedError(f"it sets attributes of a {type(self.stack[-1]).__name__}")
+        self.stack[-1].__setstate__(state)
+
+
+def _counted(load: Callable[[Any], None], amount: int) -> Callable[[Any], None]:
+    def counted(reader: _Reader) -> None:
+        reader._budget.container(amount)
+        load(reader)
+
+    return counted
+
+
+def _made_dict(reader: Any) -> None:
+    items = reader.pop_mark()
+    reader.stack.append({})
+    reader._set_items(items)
+
+
+def _made_frozenset(reader: Any) -> None:
+    reader.stack.append(frozenset(map(hashable, reader.pop_mark())))
+
+
+_Reader.dispatch |= {pickle.DICT[0]: _made_dict, pickle.FROZENSET[0]: _made_frozenset}
+_Reader.dispatch |= {code[0]: _counted(_Reader.dispatch[code[0]], amount) for code, amount in CONTAINER_BYTES.items()}
+
+
+def _plain(value: object, done: dict[int, object], depth: int) -> object:
     """The content of a pickle with arrays in place of their stand-ins.
 
     Args:
         value: the content, which stays alive as a whole until the end.
-        done: containers by identity. Shared ones are converted once, else nested lists grow exponentially.
+        done: containers and long texts by identity. Shared ones are converted once, else nested lists grow exponentially.
+        depth: containers around it.
     """
-    if not isinstance(value, dict | list | tuple | set | frozenset):
-        return _made_plain(value, done)
+    if not isinstance(value, dict | list | tuple | MappedBytes):
+        return _made_plain(value, done, depth)
+    if depth > MAX_DEPTH:
+        raise RefusedError(f"it has more than {MAX_DEPTH} containers inside each other")
     if id(value) not in done:
-        done[id(value)] = _made_plain(value, done)
+        done[id(value)] = _made_plain(value, done, depth + 1)
     return done[id(value)]
 
 
-def _made_plain(value: object, done: dict[int, object]) -> object:
+def _made_plain(value: object, done: dict[int, object], depth: int) -> object:
     kind = type(value)
     if kind is ArrayStandIn:
         if (array := cast(ArrayStandIn, value).value) is None:
@@ -246,13 +231,24 @@ def _made_plain(value: object, done: dict[int, object]) -> object:
         piece = cast(MappedBytes, value)
         return piece.content.tobytes().decode("latin1") if piece.is_text else piece.content
     if kind is dict:
-        return {_plain(key, done): _plain(item, done) for key, item in cast(dict[Any, Any], value).items()}
+        return {key: _plain(item, done, depth) for key, item in cast(dict[Any, Any], value).items()}
     if kind is list:
-        return [_plain(item, done) for item in cast(list[Any], value)]
+        return [_plain(item, done, depth) for item in cast(list[Any], value)]
     if kind is tuple:
-        return tuple(_plain(item, done) for item in cast(tuple[Any, ...], value))
+        return tuple(_plain(item, done, depth) for item in cast(tuple[Any, ...], value))
     if kind is set or kind is frozenset:
-        return kind(_plain(item, done) for item in cast(set[Any], value))
+        return value  # of short texts and numbers
     if value is None or isinstance(value, bool | int | float | str | bytes | bytearray | np.generic | np.ndarray):
         return value
     raise RefusedError(f"it holds a {kind.__name__.strip('_').lower()}")
+
+
+def _weight(value: object, known: dict[int, int]) -> int:
+    """Bytes of everything in the content, what is shared as often as it is named: as much as a copy could take."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if not isinstance(value, dict | list | tuple):
+        return len(value) if isinstance(value, str | bytes | bytearray) and len(value) > MAPPED_FROM else ITEM_BYTES
+    if id(value) not in known:
+        known[id(value)] = ITEM_BYTES + sum(_weight(item, known) for item in (value.values() if isinstance(value, dict) else value))
+    return known[id(value)]

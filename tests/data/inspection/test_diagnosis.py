@@ -167,7 +167,7 @@ def test_damaged_files_are_named_by_their_path_inside_the_source(tmp_path: Path)
     assert findings[2].items == ("cup: 3 images",)
     assert diagnosis.exit_code == 1
     notes = [finding.title for finding in diagnosis.of("note")]
-    assert "1 file is left out, as the names are not those of images" in notes
+    assert "1 file is left out, as the names are not those of images: 1 .txt" in notes
     assert "all images have 9x8 pixels" in notes
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from s2m2.data.sources import READERS, list_source, survey_source
-from s2m2.data.sources.listing import natural_key
+from s2m2.data.sources.listing import left_out_text, natural_key
 from s2m2.data.splits import split_classes
 from s2m2.errors import InputError
 from tests.data.files import by_class, touch
@@ -30,15 +30,28 @@ def test_hidden_files_are_passed_over_and_others_counted(tmp_path: Path) -> None
     (tmp_path / "b" / "deeper.png").mkdir()
     listing = list_source(tmp_path)
     assert listing.class_names == ("a", "b")
-    assert (len(listing.images), listing.left_out) == (4, {"others": 1})
+    assert (len(listing.images), listing.left_out) == (4, {"others": (str(tmp_path / "a" / "notes.txt"),)})
 
 
 def test_images_that_belong_to_no_class_are_counted(tmp_path: Path) -> None:
     touch(tmp_path, ["a/0.png", "a/more/1.png", "a/more/deep/2.jpg", "a/more/notes.txt", "a/more/.3.png", "b/0.png", "4.png", "5.txt"])
     (tmp_path / "b" / "again").symlink_to(tmp_path)
-    assert survey_source(tmp_path).left_out == {"nested": 2, "loose": 1}
+    more = tmp_path / "a" / "more"
+    left_out = {"nested": (str(more / "1.png"), str(more / "deep" / "2.jpg")), "loose": (str(tmp_path / "4.png"),)}
+    assert survey_source(tmp_path).left_out == left_out
     touch(tmp_path / "apart", ["train/a/0.png", "train/b/0.png", "test/c/0.png", "test/c/in/0.png", "1.png"])
-    assert survey_source(tmp_path / "apart").left_out == {"nested": 1, "loose": 1}
+    apart = survey_source(tmp_path / "apart").left_out
+    assert apart == {"nested": (str(tmp_path / "apart/test/c/in/0.png"),), "loose": (str(tmp_path / "apart/1.png"),)}
+
+
+def test_the_endings_of_files_that_are_no_images_are_told_and_those_of_pillow_are_images(tmp_path: Path) -> None:
+    touch(tmp_path, [f"a/0{suffix}" for suffix in (".jfif", ".avif", ".HEIC", ".jpe", ".apng", ".jp2", ".tga", ".mpo", ".dib")])
+    touch(tmp_path, ["a/1.psd", "a/2.PSD", "a/3.raw", "a/LICENSE", "a/4.eps", "b/0.png", "__MACOSX/a/._0.jfif", "a/__MACOSX/0.png"])
+    listing = list_source(tmp_path)
+    assert by_class(listing)["a"] == [f"0.{ending}" for ending in ["HEIC", "apng", "avif", "dib", "jfif", "jp2", "jpe", "mpo", "tga"]]
+    said = left_out_text("others", listing.left_out["others"])
+    assert said == "5 files are left out, as the names are not those of images: 2 .psd, 1 .raw, 1 .eps, 1 without an ending"
+    assert listing.class_names == ("a", "b")
 
 
 def test_flaws_are_stated_beside_the_images_that_are_there(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from s2m2.data.decode import Extent, StoredImage, decode_image
-from s2m2.data.sources import list_source
+from s2m2.data.sources import list_source, mini_imagenet
 from s2m2.data.splits import read_packaged_list
 from s2m2.errors import InputError
 from tests.data.files import by_class, classes_of, noise, pixels, touch, write_lists, write_pickle
@@ -90,6 +90,31 @@ def test_a_missing_csv_is_named(tmp_path: Path) -> None:
     (tmp_path / "val.csv").unlink()
     with pytest.raises(InputError, match=r"lists no validation images: mini-ImageNet needs train\.csv, val\.csv and test\.csv"):
         list_source(tmp_path, "mini_imagenet")
+
+
+def parts(root: Path, train: int, val: int, more: int = 0) -> Path:
+    """All classes under train and under val, as many a class, the first of them with some more."""
+    names = [name for listed in MINI.values() for name in listed]
+    for place, numbers in (("train", range(train)), ("val", range(train, train + val))):
+        touch(root, (f"{place}/{name}/{name}_{number}.JPEG" for name in names for number in numbers))
+    return touch(root, (f"val/{names[0]}/{names[0]}_{number}.JPEG" for number in range(9000, 9000 + more)))
+
+
+def test_train_and_val_that_split_the_images_of_the_same_classes_are_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mini_imagenet, "IMAGES_PER_CLASS", 6)
+    listing = list_source(parts(tmp_path, 5, 1), "mini_imagenet")
+    assert len(listing.images) == 600
+    assert by_class(listing)["n01532829"] == [f"n01532829_{number}.JPEG" for number in range(6)]
+    assert listing.left_out == {}
+    assert listing.splits == read_packaged_list("mini_imagenet")
+
+
+def test_parts_that_are_more_than_the_whole_are_refused_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mini_imagenet, "IMAGES_PER_CLASS", 6)
+    with pytest.raises(InputError, match=r"has 5 images in .*train.* and 2 elsewhere, more than mini-ImageNet's 6 together; leave one"):
+        list_source(parts(tmp_path / "more", 5, 1, more=1), "mini_imagenet")
+    listing = list_source(parts(tmp_path / "whole", 6, 1), "mini_imagenet")
+    assert (len(listing.images), len(listing.left_out["untaken"])) == (600, 100)
 
 
 def test_all_of_ilsvrc_is_no_mini_imagenet_without_the_csv(tmp_path: Path) -> None:

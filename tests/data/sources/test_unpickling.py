@@ -4,13 +4,16 @@ import collections
 import functools
 import os
 import pickle
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from s2m2.data.sources import read_pickle, unpickling
+from s2m2.data.sources import read_pickle, stand_ins, unpickling
 from s2m2.data.sources.pickled import dict_in, list_in
 from s2m2.data.sources.unpickling import offset_in_file
 from s2m2.errors import InputError
@@ -221,13 +224,18 @@ def bomb(depth: int) -> bytes:
 
 
 def test_lists_inside_lists_take_no_more_memory_than_their_pickle(tmp_path: Path) -> None:
-    (tmp_path / "bomb.pkl").write_bytes(bomb(60))
-    value: Any = read_pickle(tmp_path / "bomb.pkl")
-    for _ in range(60):
+    (tmp_path / "small.pkl").write_bytes(bomb(8))
+    value: Any = read_pickle(tmp_path / "small.pkl")
+    for _ in range(8):
         assert value[0] is value[1]
         value = value[0]
     assert value == []
-    (tmp_path / "labels.pkl").write_bytes(b"\x80\x02}X\x06\x00\x00\x00labels" + bomb(60)[2:-1] + b"s.")
+    (tmp_path / "bomb.pkl").write_bytes(bomb(60))
+    (tmp_path / "wide.pkl").write_bytes(b"\x80\x04](B" + (10**6).to_bytes(4, "little") + bytes(10**6) + b"q\x00" + b"h\x00" * 99 + b"e.")
+    for file in ("bomb.pkl", "wide.pkl"):
+        with pytest.raises(InputError, match=rf"{file} is refused: it stands for far more than its length"):
+            read_pickle(tmp_path / file)
+    (tmp_path / "labels.pkl").write_bytes(b"\x80\x02}X\x06\x00\x00\x00labels" + bomb(8)[2:-1] + b"s.")
     with pytest.raises(InputError, match="labels is no list of whole numbers"):
         list_in(dict_in(tmp_path / "labels.pkl"), "labels", tmp_path / "labels.pkl")
     # The same lists as the code of a type and as an encoding, which messages would name.
@@ -247,3 +255,73 @@ def test_a_pickle_that_wants_too_much_memory_is_refused_by_name(tmp_path: Path, 
     monkeypatch.setattr(unpickling._Reader, "load", load)
     with pytest.raises(InputError, match=r"a\.pkl is refused: it asks for more memory than there is"):
         read_pickle(write_pickle(tmp_path / "a.pkl", 1))
+
+
+BOMBS = {
+    "the hash of deep tuples": b"}" + b")" + b"\x85" * 300_000 + b"K\x01s.",
+    "the hash of wide tuples": b"}" + b")" + b"2\x86" * 40 + b"K\x01s.",
+    "the same in DICT": b"()" + b"2\x86" * 40 + b"K\x01d.",
+    "the same in a set": b"\x8f()" + b"2\x86" * 40 + b"\x90.",
+    "the same in a frozen set": b"()" + b"2\x86" * 40 + b"\x91.",
+    "the same in a called set": b"cbuiltins\nset\n])" + b"2\x86" * 40 + b"a\x85R.",
+    "the same in a called dict": b"cbuiltins\ndict\n])" + b"2\x86" * 40 + b"K\x01\x86a\x85R.",
+    "a long text as a key": b"}X" + (5000).to_bytes(4, "little") + b"a" * 5000 + b"K\x01s.",
+    "numbers of one hash": b"}(" + b"".join(pickle.dumps(key * (2**61 - 1), 2)[2:-1] + b"N" for key in range(20_000)) + b"u.",
+    "places of one hash": b"]" + b"".join(b"p%d\n" % (key * (2**61 - 1)) for key in range(20_000)) + b".",
+    "deep lists": b"(" * 5000 + b"l" * 5000 + b".",
+    "deep tuples": b")" + b"\x85" * 300_000 + b".",
+    "a list in itself": b"]q\x00h\x00a.",
+    "copies of a list": b"](" + b"N" * 100_000 + b"eq\x000cbuiltins\nlist\nq\x010](" + b"h\x01h\x00\x85R" * 20_000 + b"e.",
+    "copies of bytes": b"B"
+    + (10**6).to_bytes(4, "little")
+    + bytes(10**6)
+    + b"q\x000cbuiltins\nbytes\nq\x010]("
+    + b"h\x01h\x00\x85R" * 20_000
+    + b"e.",
+    "empty text of a length": b"cnumpy.core.multiarray\n_reconstruct\n)R(K\x01\x8a\x05\x00\x00\x00\x00\x10\x85cnumpy\ndtype\n"
+    + b"U\x02S0\x85R\x89C\x00tb.",
+    "a text longer than the file": b"\x8d" + (2**40).to_bytes(8, "little") + b"a.",
+    "a number longer than the file": b"\x8b" + (2**31 - 1).to_bytes(4, "little") + b"a.",
+    "attributes of a function": b"cnumpy\ndtype\n}X\x01\x00\x00\x00aK\x01sb.",
+    "an object of a registry": b"\x82\x01.",
+    "a long name": b"c" + b"a" * 100_000 + b"\nb\n.",
+    "a long number": b"F" + b"a" * 100_000 + b"\n.",
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_what_stands_for_more_than_its_length_is_one_line_at_once(tmp_path: Path, bomb: str) -> None:
+    """In a process of its own with a gigabyte, as some of these once ended it, and others never did."""
+    (tmp_path / "bomb.pkl").write_bytes(b"\x80\x04" + BOMBS[bomb])
+    script = """
+        import resource, sys, time
+        from pathlib import Path
+        from s2m2.data.sources.unpickling import read_pickle
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+        began = time.process_time()
+        try:
+            read_pickle(Path(sys.argv[1]))
+        except ValueError as error:
+            print(f"{time.process_time() - began:.0f} {error}")
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "bomb.pkl")]
+    finished = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    seconds, said = finished.stdout.split(" ", 1)
+    assert int(seconds) < 3
+    assert said.count("\n") == 1
+    assert "bomb.pkl is " in said
+    assert "more memory than there is" not in said
+    assert len(said) < 500 + len(str(tmp_path))
+
+
+def test_a_long_text_that_is_named_often_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x02T" + (5000).to_bytes(4, "little") + b"a" * 5000 + b"q\x00(" + b"h\x00" * 9 + b"l.")
+    texts: Any = read_pickle(tmp_path / "a.pkl")
+    assert all(text is texts[0] for text in texts)
+
+
+def test_lists_tuples_dicts_and_sets_take_a_limited_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stand_ins, "MAX_CONTAINER_BYTES", 10_000)
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x04(" + b"\x8f" * 100 + b"l.")
+    with pytest.raises(InputError, match=r"its lists, tuples, dicts and sets take more than"):
+        read_pickle(tmp_path / "a.pkl")
