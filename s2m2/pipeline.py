@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from s2m2.arguments import path_argument, switch
-from s2m2.console import console, quiet
+from s2m2.console import console, literal, quiet
 from s2m2.data.augment import evaluation_view
 from s2m2.data.batches import split_base
 from s2m2.data.catalog import ImageDatasets, load_datasets
@@ -26,6 +26,7 @@ from s2m2.evaluation.intervals import mean_and_interval
 from s2m2.evaluation.results import TaskResults
 from s2m2.evaluation.run_evaluation import check_tasks, evaluate_features_of_run
 from s2m2.evaluation.run_features import EXTRACTION_BATCH, RunFeatures, check_ensemble, check_features
+from s2m2.evaluation.seen_images import warning_of_seen
 from s2m2.evaluation.validation_tasks import ValidationTasks, check_validation
 from s2m2.models import Backbone, build_backbone, initialize
 from s2m2.random import generator_for
@@ -39,6 +40,7 @@ from s2m2.runs.loading import LoadedBackbone, load
 from s2m2.runs.logging import check_loggers
 from s2m2.runs.provenance import hardware_of, record
 from s2m2.runs.session import Check, Session, alone, begin_session, first_process_alone
+from s2m2.runs.trained_images import check_images, has_begun
 from s2m2.training.checks import check_stage
 from s2m2.training.compiling import compile_networks, uncompiled
 from s2m2.training.devices import build_fabric
@@ -157,8 +159,11 @@ def _finish(session: Session, began: float, *, scores: bool = False) -> Run:
 
 def _evaluate(session: Session) -> tuple[Sequence[TaskResults], Any]:
     began = time.monotonic()
+    seen = warning_of_seen(session.datasets, session.recipe.evaluate.split) if has_begun(session.run) else ""
+    if seen:
+        console.print(literal(f"warning: {seen}"), soft_wrap=True)
     results, example = score_session(session)
-    facts = {"seconds": round(time.monotonic() - began, 1), "hardware": hardware_of(session.fabric.device)}
+    facts = {"seconds": round(time.monotonic() - began, 1), "hardware": hardware_of(session.fabric.device), "seen": seen}
     record(session.run, evaluate=facts, data={"name": session.dataset.name, "digest": session.dataset.digest})
     return results, example
 
@@ -179,6 +184,7 @@ def open_session(recipe: Recipe, path: Path, *checks: Check, trains: bool = Fals
     datasets = load_datasets(recipe.data, recipe.evaluate)
     # From here on the recipe states the image size, so that the run keeps it whatever the defaults of a dataset become.
     recipe = replace(recipe, data=resolve_size(recipe.data, datasets.base))
+    check_images(recipe.data, datasets, RunDirectory(path))
     for check in checks:
         check(recipe, datasets, RunDirectory(path))
     return begin_session(recipe, RunDirectory(path), fabric, datasets, trains=trains)

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from s2m2.console import count, duration
 from s2m2.data.catalog import ImageDatasets
-from s2m2.evaluation.results import newest_results, read_results
+from s2m2.evaluation.results import TaskResults, newest_results, read_results
 from s2m2.io import write_text
 from s2m2.recipe import Recipe, TrainingConfig, differences, read_recipe
 from s2m2.reports.analysis_section import analysis_section
@@ -97,7 +97,7 @@ def write_report(run: RunDirectory, datasets: ImageDatasets, example: DrawnTask 
         subtitle=_subtitle(run, recipe, provenance),
         headlines=[headline for grid in grids[:1] for headline in _headlines(grid)],
         grids=grids,
-        selection=[SELECTION[split] for split in dict.fromkeys(result.split for result in results)],
+        selection=_selection(results, provenance),
         stages=_stages(run, recipe, rows),
         older=older,
         distributions=[plot for grid in latest for plot in distributions(grid)],
@@ -168,6 +168,12 @@ def _subtitle(run: RunDirectory, recipe: Recipe, provenance: Mapping[str, Any]) 
         provenance.get("updated", "")[:10],
     ]
     return " · ".join(part for part in parts if part)
+
+
+def _selection(results: Sequence[TaskResults], provenance: Mapping[str, Any]) -> list[str]:
+    """What the scores mean, by their splits; of images that were trained on, a warning in place of that."""
+    seen = provenance.get("evaluate", {}).get("seen")
+    return [f"Warning: {seen}." if seen and split != "base" else SELECTION[split] for split in dict.fromkeys(one.split for one in results)]
 
 
 def _changes(recipe: Recipe) -> list[tuple[str, str, str]]:

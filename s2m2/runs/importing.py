@@ -1,7 +1,6 @@
 """Files released by S2M2's authors: torch checkpoints, read without running anything in them, become run directories."""
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from s2m2.errors import InputError
-from s2m2.io import write_text
+from s2m2.io import create_folder, write_json, write_text
 from s2m2.models.released import ReleasedWeights, translate
 from s2m2.models.wide_resnet import DEFAULT_WIDTH
 from s2m2.recipe import DataConfig, EvaluateConfig, ImportConfig, ModelConfig, Recipe, recipe_to_yaml
@@ -143,7 +142,11 @@ def import_checkpoint(config: ImportConfig) -> Imported:
         outputs=weights.outputs,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    _write_run(RunDirectory(path), config, weights, source)
+    try:
+        with create_folder(path) as folder:  # a run appears whole or not at all
+            _write_run(RunDirectory(folder), config, weights, source)
+    except OSError as error:
+        raise InputError(f"--output {path} cannot be written: {error.strerror or error}") from error
     return source
 
 
@@ -153,10 +156,10 @@ def _write_run(run: RunDirectory, config: ImportConfig, weights: ReleasedWeights
     about = {"stage": source.stage, "epoch": source.epoch, "source": source.source, "sha256": source.sha256}
     parts = {"backbone": weights.backbone, "heads.classifier": weights.class_head, "heads.rotation": weights.rotation_head}
     tensors = {f"{part}.{name}": value for part, state in parts.items() for name, value in (state or {}).items()}
-    save_tensors(run.best(source.stage), tensors, about)
-    write_text(run.imported, json.dumps(asdict(source), indent=2) + "\n")
-    # The outcome comes last, as it marks the weights as complete.
-    save_outcome(run.outcome(source.stage), Outcome(epochs=source.epoch, best_epoch=source.epoch, imported=source.source))
+    checksum = save_tensors(run.best(source.stage), tensors, about)
+    write_json(run.imported, asdict(source))
+    outcome = Outcome(epochs=source.epoch, best_epoch=source.epoch, imported=source.source, weights=checksum)
+    save_outcome(run.outcome(source.stage), outcome)
 
 
 def imported_recipe(config: ImportConfig, weights: ReleasedWeights) -> Recipe:
