@@ -73,6 +73,11 @@ def _write_error(error: BaseException, path: Path, need: int | None) -> OSError:
     return OSError(number, reason, str(path))
 
 
+def expanded(path: str | Path) -> Path:
+    """With the home folder for a leading `~`; a name such as `~old.jpg` stays what it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (that of Path stops at a `~` of no user)
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Tells a file that cannot be read for the moment from one that is damaged: the reader's own errors pass.

@@ -19,6 +19,7 @@ from s2m2.classifiers import build_classifier
 from s2m2.classifiers.base import FewShotClassifier
 from s2m2.console import count, first_named
 from s2m2.errors import InputError, did_you_mean
+from s2m2.io import expanded
 from s2m2.recognition.calibrating import Calibration, calibrate
 from s2m2.recognition.extractors import EMBEDDED, FEATURES, Extractor, extractor_for
 from s2m2.recognition.labeled import feature_rows, read_labeled, support_of_features, without_paths
@@ -361,7 +362,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         cls, name: str, *, revision: str | None = None, device: str | None = None, trust_code: bool = False
     ) -> "ImageClassifier":
         """`load` of a folder, or of a repository on the Hugging Face hub."""
-        folder = name if Path(name).expanduser().is_dir() else download_model(name, revision)
+        folder = name if expanded(name).is_dir() else download_model(name, revision)
         return cls.load(folder, device=device, trust_code=trust_code)
 
     def push_to_hub(self, repo_id: str, *, private: bool = True, thumbnails: bool = False) -> str:

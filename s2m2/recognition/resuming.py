@@ -22,10 +22,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from s2m2.errors import InputError
-from s2m2.io import replace_file, sync_folder, write_text
+from s2m2.io import expanded, replace_file, sync_folder, write_text
 from s2m2.recognition.bulk import Predictions
 from s2m2.recognition.prediction_files import join_predictions, open_predictions
-from s2m2.recognition.read_ahead import expanded
 from s2m2.recognition.support import Label
 
 PART_IMAGES, PART_SECONDS = 4096, 60.0

@@ -92,6 +92,9 @@ def write_report(run: RunDirectory, datasets: ImageDatasets, example: DrawnTask 
     grids = score_grids(results)
     latest = latest_of_kind(grids)
     rows, provenance = read_metrics(run.metrics), read_provenance(run)
+    if results:  # first: they are what counts
+        write_text(run.scores_csv, scores_csv(results))
+        write_text(run.scores_markdown, scores_markdown(grids))
     page = template("report.html.j2").render(
         title="S2M2 on " + " to ".join(dict.fromkeys((datasets.base.name, datasets.novel.name))),
         subtitle=_subtitle(run, recipe, provenance),
@@ -120,9 +123,6 @@ def write_report(run: RunDirectory, datasets: ImageDatasets, example: DrawnTask 
         features=FEATURES,
     )
     write_text(run.report, page)
-    if results:
-        write_text(run.scores_csv, scores_csv(results))
-        write_text(run.scores_markdown, scores_markdown(grids))
     return run.report
 
 

@@ -133,7 +133,7 @@ def load_last(
     """
     try:
         with reading(path):
-            _check_archive(path)
+            check_archive(path)
             state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         return Progress()
@@ -158,7 +158,7 @@ def load_last(
         raise InputError(f"{path} is not a checkpoint of this network and optimizer ({_first_line(error)})") from error
 
 
-def _check_archive(path: Path) -> None:
+def check_archive(path: Path) -> None:
     """Raise an error unless every file in a torch archive has the checksum that the archive states; torch itself compares none."""
     with zipfile.ZipFile(path) as archive:
         broken = archive.testzip()

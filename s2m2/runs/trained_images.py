@@ -83,7 +83,8 @@ def check_images(data: DataConfig, datasets: ImageDatasets, run: RunDirectory) -
         what = f"--data.{setting} {getattr(data, setting)} holds other images than --run {run.path} is trained on"
         digests = f"digest {dataset.digest[:SHOWN]}, not {str(stored['digest'])[:SHOWN]}"
         found = "; ".join(changes(stored, dataset)) if "splits" in stored else "the run does not say what they were"
-        raise InputError(f"{what}: {digests}; {found}; name another --run, or score them by --evaluate.novel_dataset")
+        ways = "name another --run, score them by --evaluate.novel_dataset, or train its weights on them after `s2m2 import`"
+        raise InputError(f"{what}: {digests}; {found}; {ways}")
 
 
 def changes(stored: Mapping[str, Any], dataset: ImageDataset) -> Iterator[str]:
