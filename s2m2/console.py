@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -20,7 +21,23 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-console = Console(highlight=False)
+
+class Terminal(Console):
+    """Prints whatever names and numbers there are: no markup, and escapes for what the stream cannot show, `±` in ASCII say."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As rich does it."""
+        tolerate(self.file)
+        super().print(*objects, **options)
+
+
+def tolerate(stream: Any) -> None:
+    """Have a text stream write escapes for characters that its encoding lacks, in place of an error that ends hours of work."""
+    if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+
+
+console = Terminal(highlight=False, markup=False, emoji=False)
 """Standard output of all commands. Errors go to standard error instead."""
 
 LINE_SECONDS = 30.0

@@ -22,6 +22,10 @@ def did_you_mean(word: str, words: Iterable[str], prefix: str = "") -> str:
     return f"; did you mean {' or '.join(prefix + choice for choice in meant[:MAX_MEANT])}?" if meant else ""
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether torch, or a library behind it, reports a full device."""
-    return type(error).__name__ == "OutOfMemoryError" or any(words in str(error) for words in ("out of memory", "STATUS_ALLOC_FAILED"))
+NO_MEMORY = ("out of memory", "STATUS_ALLOC_FAILED", "DefaultCPUAllocator", "not enough memory", "Cannot allocate memory", "bad_alloc")
+"""Words in errors of torch, and of libraries behind it, where memory is full: that of a device, or that of the machine."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch, or a library behind it, reports a full memory."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or any(words in str(error) for words in NO_MEMORY)

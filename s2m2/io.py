@@ -1,34 +1,113 @@
-"""Atomic writes: a file or folder is there whole or not at all; equal content is equal bytes."""
+"""Atomic writes: a file or folder is there whole or not at all; equal content is equal bytes, and states its checksum."""
 
+import errno
+import hashlib
 import json
 import os
+import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
+
+from s2m2.errors import InputError, is_out_of_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+CHECKSUM = "checksum"
+"""Key of the SHA-256 of everything else in a file."""
+FAILED_WRITES = ("PytorchStreamWriter", "inline_container", "I/O error", "IoError", "os error")
+"""Words in errors of torch and safetensors where the system refuses a write; neither raises an `OSError`."""
+LEFTOVER_SECONDS = 3600.0
+"""Age from which a temporary file or folder is one that a killed process left."""
+
+
 @contextmanager
-def replace_file(path: Path) -> Iterator[Path]:
+def replace_file(path: Path, need: int | None = None) -> Iterator[Path]:
     """A temporary path beside `path`: the file written there is synced and renamed to `path` at the end, or removed on an error.
 
     A kill leaves at most the temporary file, never a partial `path`. A missing folder is created.
+
+    Args:
+        need: bytes of the file, if they are known; an error states them.
+
+    Raises:
+        OSError: the system refuses; the error names `path`, whatever library wrote the file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
         sync_folder(path.parent)
+    except Exception as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)  # first, as it is a part of what fills the disk
+        if isinstance(error, OSError) or any(words in str(error) for words in FAILED_WRITES):
+            raise _write_error(error, path, need) from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _write_error(error: BaseException, path: Path, need: int | None) -> OSError:
+    """An error of a write that names the file, the reason and the need."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):  # torch's error follows that of the file it writes into
+        cause = cause.__cause__ or cause.__context__
+    stated = re.search(r"os error (\d+)", str(error))  # as Rust says it
+    number = (cause.errno if isinstance(cause, OSError) else None) or (int(stated[1]) if stated else errno.EIO)
+    reason = str(cause) if isinstance(cause, OSError) and cause.errno is None else os.strerror(number)
+    if need is not None:
+        with suppress(OSError):
+            free = shutil.disk_usage(path.parent).free
+            reason = f"{reason}; {need / 1e6:,.1f} MB are needed, {free / 1e6:,.1f} MB are free"
+    return OSError(number, reason, str(path))
+
+
+def expanded(path: str | Path) -> Path:
+    """With the home folder for a leading `~`; a name such as `~old.jpg` stays what it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (that of Path stops at a `~` of no user)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Tells a file that cannot be read for the moment from one that is damaged: the reader's own errors pass.
+
+    Raises:
+        InputError: it cannot be read now: rights, a disk that is gone, too many open files, too little memory.
+        FileNotFoundError: there is no such file.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        if not isinstance(error, OSError) and not is_out_of_memory(error):
+            raise
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else _first_line(error)
+        raise InputError(f"{path} cannot be read now: {reason}; nothing was changed") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def remove_leftovers(folder: Path, older_than: float = LEFTOVER_SECONDS) -> None:
+    """Remove the temporary files and folders directly in `folder` that killed processes left, by their age in seconds."""
+    with suppress(OSError):
+        for entry in folder.glob(".*.partial*"):
+            with suppress(OSError):
+                if time.time() - entry.lstat().st_mtime >= older_than:
+                    shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
 @contextmanager
@@ -85,23 +164,114 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file atomically. Equal tensors and metadata give equal bytes.
+def seal(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a JSON file with its checksum, which comes first."""
+    return {CHECKSUM: _checksum(content), **content}
+
+
+def unseal(sealed: Any) -> dict[str, Any]:
+    """The content that `seal` was given; files of 0.1.0 have no checksum.
+
+    Raises:
+        ValueError: it is no mapping, or another than the checksum says.
+    """
+    if not isinstance(sealed, dict):
+        raise ValueError("it holds no mapping")
+    stated = sealed.get(CHECKSUM)
+    content = {key: value for key, value in sealed.items() if key != CHECKSUM}
+    if stated is not None and stated != _checksum(content):
+        raise ValueError("its content is not that of its checksum")
+    return content
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file atomically, with its checksum."""
+    write_text(path, json.dumps(seal(content), indent=2) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The content of a file that `write_json`, or version 0.1.0, wrote.
+
+    Raises:
+        ValueError: the file is damaged.
+        InputError: it cannot be read now.
+        FileNotFoundError: there is no such file.
+    """
+    with reading(path):
+        text = path.read_text(encoding="utf-8")
+    try:
+        return unseal(json.loads(text))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, str]) -> str:
+    """Write a safetensors file atomically, and return its checksum, which it also states. Equal tensors and metadata give equal bytes.
 
     The library itself writes metadata in the random order of a hash map, so the sorted metadata is put into its header here.
     """
     from safetensors.torch import save_file
 
-    with replace_file(path) as temporary:
+    stored = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
+    with replace_file(path, need=2 * sum(value.nbytes for value in stored.values())) as temporary:
         bare = temporary.with_name(f"{temporary.name}.bare")
         try:
-            save_file({name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}, bare)
+            save_file(stored, bare)
             with bare.open("rb") as source, temporary.open("wb") as target:
-                header = json.loads(source.read(int.from_bytes(source.read(8), "little")))
-                text = json.dumps({"__metadata__": dict(sorted(metadata.items())), **dict(sorted(header.items()))}, ensure_ascii=False)
-                encoded = text.encode()
+                header = {"__metadata__": dict(sorted(metadata.items())), **dict(sorted(_header(source).items()))}
+                checksum = _tensor_checksum(header, source)
+                header["__metadata__"] = dict(sorted({**metadata, CHECKSUM: checksum}.items()))
+                encoded = json.dumps(header, ensure_ascii=False).encode()
                 encoded += b" " * (-len(encoded) % 8)  # data starts at a multiple of eight bytes
                 target.write(len(encoded).to_bytes(8, "little") + encoded)
+                _header(source)
                 shutil.copyfileobj(source, target, 2**20)
         finally:
             bare.unlink(missing_ok=True)
+    return checksum
+
+
+def stated_checksum(path: Path) -> str | None:
+    """The checksum that a safetensors file states; None for files that state none, as those of 0.1.0.
+
+    Raises:
+        ValueError: the file is damaged.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as source:
+        stated = _header(source).get("__metadata__", {}).get(CHECKSUM)
+    return str(stated) if stated is not None else None
+
+
+def check_tensors(path: Path) -> None:
+    """Raise `ValueError` unless a safetensors file is what its checksum says, if it states one."""
+    with path.open("rb") as source:
+        header = _header(source)
+        stated = header.get("__metadata__", {}).pop(CHECKSUM, None)
+        if stated is not None and stated != _tensor_checksum(header, source):
+            raise ValueError("its content is not that of its checksum")
+
+
+def _header(source: IO[bytes]) -> dict[str, Any]:
+    """The header of a safetensors file, after which its data begins."""
+    source.seek(0)
+    length = int.from_bytes(source.read(8), "little")
+    if length > source.seek(0, 2):
+        raise ValueError("it is cut short")
+    source.seek(8)
+    header = json.loads(source.read(length))
+    if not isinstance(header, dict) or not isinstance(header.get("__metadata__", {}), dict):
+        raise ValueError("it has no header")
+    return header
+
+
+def _tensor_checksum(header: Mapping[str, Any], data: IO[bytes]) -> str:
+    """SHA-256 over a header in any order, and over the rest of a file."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    while piece := data.read(2**20):
+        digest.update(piece)
+    return digest.hexdigest()

@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from s2m2.arguments import path_argument, switch
-from s2m2.console import console, quiet
+from s2m2.console import console, literal, quiet
 from s2m2.data.augment import evaluation_view
 from s2m2.data.batches import split_base
 from s2m2.data.catalog import ImageDatasets, load_datasets
@@ -27,6 +27,7 @@ from s2m2.evaluation.intervals import mean_and_interval
 from s2m2.evaluation.results import TaskResults
 from s2m2.evaluation.run_evaluation import check_tasks, evaluate_features_of_run
 from s2m2.evaluation.run_features import EXTRACTION_BATCH, RunFeatures, check_ensemble, check_features
+from s2m2.evaluation.seen_images import warning_of_seen
 from s2m2.evaluation.validation_tasks import ValidationTasks, check_validation
 from s2m2.models import Backbone, build_backbone, initialize
 from s2m2.random import generator_for
@@ -34,19 +35,24 @@ from s2m2.recipe import FinetuneConfig, PretrainConfig, Recipe, ValidationConfig
 from s2m2.recipe.overrides import AnyRecipe, as_recipe
 from s2m2.reports.html import write_report
 from s2m2.reports.images import DrawnTask
-from s2m2.runs.checkpoint import Outcome, load_best, load_outcome
+from s2m2.runs.checkpoint import Outcome, load_outcome
 from s2m2.runs.directory import STAGES, RunDirectory, default_path
 from s2m2.runs.loading import LoadedBackbone, load
 from s2m2.runs.logging import check_loggers
 from s2m2.runs.provenance import hardware_of, record
 from s2m2.runs.session import Check, Session, alone, begin_session, first_process_alone
+from s2m2.runs.starting_weights import load_start
+from s2m2.runs.trained_images import check_images, has_begun
 from s2m2.training.checks import check_stage
 from s2m2.training.compiling import compile_networks, uncompiled
 from s2m2.training.devices import build_fabric
 from s2m2.training.distributed import gather_images, join_interleaved
 from s2m2.training.loop import Score, Validate, train_stage
-from s2m2.training.objectives import Objective, finetune_objective, pretrain_objective
+from s2m2.training.objectives import Gather, Objective, finetune_objective, pretrain_objective
 from s2m2.training.step import StageSettings
+
+Drawing = Callable[[], DrawnTask]
+"""Draws a task for the report, once the scores are saved."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,7 +67,7 @@ class Run:
     results: Sequence[TaskResults]
     """Few-shot results of this call, one for each combination of features, classifier and kind of tasks."""
     report: Path | None
-    """`report.html`; None on processes other than the first."""
+    """`report.html`; None where it could not be written, and on processes other than the first."""
     seconds: float
     """Duration of the call."""
 
@@ -143,8 +149,8 @@ def _finish(session: Session, began: float, *, scores: bool = False) -> Run:
     results: Sequence[TaskResults] = ()
     report = None
     if first_process_alone(session):
-        results, example = _evaluate(session) if scores else ((), None)
-        report = write_report(session.run, session.datasets, example)
+        results, drawing = _evaluate(session) if scores else ((), None)
+        report = report_if_possible(session, drawing)
     ended = {stage: load_outcome(session.run.outcome(stage)) for stage in STAGES}
     return Run(
         path=session.run.path,
@@ -156,12 +162,26 @@ def _finish(session: Session, began: float, *, scores: bool = False) -> Run:
     )
 
 
-def _evaluate(session: Session) -> tuple[Sequence[TaskResults], Any]:
+def report_if_possible(session: Session, drawing: Drawing | None = None) -> Path | None:
+    """Write the report, with a drawn task if there is one. Whatever fails here is a line: the work is done and saved."""
+    try:
+        return write_report(session.run, session.datasets, drawing() if drawing is not None else None)
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        kept = f"; the scores are in {session.run.results}" if session.run.results.is_dir() else ""
+        console.print(literal(f"warning: the report cannot be written: {reason}{kept}"), soft_wrap=True)
+        return None
+
+
+def _evaluate(session: Session) -> tuple[Sequence[TaskResults], Drawing]:
     began = time.monotonic()
-    results, example = score_session(session)
-    facts = {"seconds": round(time.monotonic() - began, 1), "hardware": hardware_of(session.fabric.device)}
+    seen = warning_of_seen(session.datasets, session.recipe.evaluate.split) if has_begun(session.run) else ""
+    if seen:
+        console.print(literal(f"warning: {seen}"), soft_wrap=True)
+    results, drawing = score_session(session)
+    facts = {"seconds": round(time.monotonic() - began, 1), "hardware": hardware_of(session.fabric.device), "seen": seen}
     record(session.run, evaluate=facts, data={"name": session.dataset.name, "digest": session.dataset.digest})
-    return results, example
+    return results, drawing
 
 
 # Sessions
@@ -180,6 +200,7 @@ def open_session(recipe: Recipe, path: Path, *checks: Check, trains: bool = Fals
     datasets = load_datasets(recipe.data, recipe.evaluate)
     # From here on the recipe states the image size, so that the run keeps it whatever the defaults of a dataset become.
     recipe = replace(recipe, data=resolve_size(recipe.data, datasets.base))
+    check_images(recipe.data, datasets, RunDirectory(path))
     for check in checks:
         check(recipe, datasets, RunDirectory(path))
     return begin_session(recipe, RunDirectory(path), fabric, datasets, trains=trains)
@@ -199,18 +220,25 @@ def check_pretraining(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory
 
 
 def check_finetuning(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory) -> None:
-    """Raise `InputError` if stage 2 could not train, validate or log."""
+    """Raise `InputError` if stage 2 could not start, train, validate or log."""
     check_loggers(recipe.runtime.loggers)
-    if recipe.finetune.epochs:
-        check_sizes(recipe, datasets, ("finetune",))
-        check_stage(recipe, recipe.finetune, datasets.base)
-        check_validation(recipe.finetune, datasets.validation)
+    if not recipe.finetune.epochs:
+        return
+    check_sizes(recipe, datasets, ("finetune",))
+    check_stage(recipe, recipe.finetune, datasets.base)
+    check_validation(recipe.finetune, datasets.validation)
+    if load_outcome(run.outcome("finetune")) is None and load_outcome(run.outcome("pretrain")) is not None:
+        load_start(run, *networks_of(recipe, datasets.base), base_class_names(datasets.base))
 
 
 def check_pretrained(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory) -> None:
     """Raise `InputError` if stage 1 is not finished."""
-    if load_outcome(run.outcome("pretrain")) is None:
-        raise InputError(f"--run {run.path} has no finished pretraining to fine-tune; `s2m2 pretrain` does it")
+    if load_outcome(run.outcome("pretrain")) is not None:
+        return
+    if run.imported.is_file() and load_outcome(run.outcome("finetune")) is not None:
+        again = f"s2m2 import {run.path} --stage pretrain --output START"
+        raise InputError(f"--run {run.path} has weights of stage 2 only; `{again}` makes a run that starts from them")
+    raise InputError(f"--run {run.path} has no finished pretraining to fine-tune; `s2m2 pretrain` does it")
 
 
 # Stages
@@ -225,14 +253,21 @@ def pretrain_stage(session: Session) -> Outcome:
 def finetune_stage(session: Session) -> Outcome:
     """Stage 2 from the best weights of stage 1, with its heads."""
     backbone, objective = fresh_networks(session.recipe, session.dataset, session.fabric)
-    load_best(session.run.best("pretrain"), backbone, objective)
+    if load_outcome(session.run.outcome("finetune")) is None:
+        for note in load_start(session.run, backbone, objective, base_class_names(session.dataset)):
+            if session.fabric.is_global_zero:
+                console.print(literal(f"finetune: {note}"), soft_wrap=True)
     return _train(session, session.recipe.finetune, backbone, finetune_objective(session.recipe, objective))
 
 
 def fresh_networks(recipe: Recipe, dataset: ImageDataset, fabric: Fabric) -> tuple[Backbone, Objective]:
     """Backbone and objective of stage 1 with initial weights, on the CPU."""
+    return networks_of(recipe, dataset, gather_images if fabric.world_size > 1 else None)
+
+
+def networks_of(recipe: Recipe, dataset: ImageDataset, gather: Gather | None = None) -> tuple[Backbone, Objective]:
+    """As `fresh_networks`; `gather` joins the features of several processes."""
     backbone = build_backbone(recipe.model, recipe.data.size, generator_for(recipe.seed, "backbone"))
-    gather = gather_images if fabric.world_size > 1 else None
     objective = pretrain_objective(recipe, backbone.feature_dim, len(dataset.splits["base"]), gather)
     initialize(objective, generator_for(recipe.seed, "heads"))
     return backbone, objective
@@ -261,6 +296,11 @@ def _train(session: Session, config: PretrainConfig | FinetuneConfig, backbone: 
     best = f"best validation {outcome.best_score:.2%} after epoch {outcome.best_epoch}"
     say(f"{config.stage}: {ended}, {best}, {outcome.seconds:.0f} s")
     return outcome
+
+
+def base_class_names(dataset: ImageDataset) -> list[str]:
+    """Names of the base classes, in the order of the classifier's outputs."""
+    return [dataset.class_names[number] for number in dataset.splits["base"]]
 
 
 def compile_where_asked(recipe: Recipe, fabric: Fabric, backbone: Backbone, objective: nn.Module) -> None:
@@ -305,14 +345,15 @@ def validator(recipe: Recipe, dataset: ImageDataset, config: ValidationConfig, f
     return score
 
 
-def score_session(session: Session) -> tuple[list[TaskResults], DrawnTask]:
-    """Score all classifiers on all kinds of tasks and features; also the first task as images."""
+def score_session(session: Session) -> tuple[list[TaskResults], Drawing]:
+    """Score all classifiers on all kinds of tasks and features; also what draws the first task as images."""
     evaluation, config = evaluate_features_of_run(run_features(session)), session.recipe.evaluate
-    drawn = DrawnTask.from_evaluation(
+    drawing = partial(
+        DrawnTask.from_evaluation,
         partial(session.datasets.image, config.split),
         evaluation.features,
         evaluation.example,
         classifier=evaluation.classifier,
         features=config.features[-1],
     )
-    return evaluation.results, drawn
+    return evaluation.results, drawing

@@ -15,13 +15,12 @@ from statistics import fmean, stdev
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 from PIL import Image
 from scipy.stats import t as student
 
 from s2m2.io import replace_file, write_text
-from s2m2.reports.plots import STYLE
+from s2m2.reports.plots import styled
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.provenance import record
 
@@ -56,7 +55,7 @@ def table_lines(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str
 @contextmanager
 def figure(rows: int, columns: int, *, width: float, height: float, **options: Any) -> Iterator[tuple[Figure, Any]]:
     """A figure in the package's style with panels side by side; width and height in inches."""
-    with mpl.rc_context({**STYLE, "axes.titlelocation": "left", "axes.titlesize": 9}):
+    with styled(**{"axes.titlelocation": "left", "axes.titlesize": 9}):
         drawing = Figure(figsize=(width, height), layout="constrained", facecolor="white")
         yield drawing, drawing.subplots(rows, columns, **options)
 

@@ -1,6 +1,7 @@
 """One call of the command line: help, or the command's function with its settings; every error is one line."""
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,7 +14,7 @@ from s2m2.cli.help import print_help, print_overview
 from s2m2.cli.parsing import HELP_FLAGS, Call, UsageError, parse_recipe, parse_settings
 from s2m2.cli.setting_list import write
 from s2m2.cli.subcommands import COMMANDS, FEATURE_FILE_TARGET
-from s2m2.console import encodable, first_named
+from s2m2.console import encodable, first_named, tolerate
 from s2m2.errors import InputError, did_you_mean, is_out_of_memory
 from s2m2.recipe import FeatureFileConfig, ProfileConfig, recipe_to_yaml
 
@@ -22,6 +23,7 @@ INPUT_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve one call and return its exit code: 0, 2 for wrong input, 1 for a run that failed or findings, 130 when interrupted."""
+    tolerate(sys.stdout)
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else "--help"
     if name not in COMMANDS and not name.startswith("-"):
@@ -47,7 +49,7 @@ def _guarded(name: str, arguments: Sequence[str]) -> int:
         return 0 if quiet else _complain(name, f"standard output was closed; {COMMANDS[name].interrupted}", FAILURE)
     except OSError as error:  # a full disk, a folder that may not be read
         return _complain(name, f"{error.filename or 'a file'} cannot be used: {error.strerror or error}", INPUT_ERROR)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         return _complain(name, _torch_failure(name, error), FAILURE, by_all=True)  # the first process may be the one that is gone
     except KeyboardInterrupt:
         return _complain(name, f"interrupted; {COMMANDS[name].interrupted}", INTERRUPTED)
@@ -126,11 +128,14 @@ def _call(target: str, *arguments: Any, **settings: Any) -> int | None:
     return code
 
 
-def _torch_failure(name: str, error: RuntimeError) -> str:
+def _torch_failure(name: str, error: Exception) -> str:
     """What to say of an error of torch that a user can do something about; any other is raised again."""
     kind = type(error).__name__
     if is_out_of_memory(error):
-        return "out of device memory; a smaller batch_size, or --runtime.precision bf16-mixed, needs less"
+        where = "device memory" if "CUDA" in str(error) or "MPS" in str(error) or kind == "OutOfMemoryError" else "memory"
+        asked = re.search(r"tr(?:ied|ying) to allocate ([\d.]+ ?[a-zA-Z]+)|[Uu]nable to allocate ([\d.]+ ?[a-zA-Z]+)", str(error))
+        need = f": {asked[1] or asked[2]} more were asked for" if asked else ""
+        return f"out of {where}{need}; a smaller batch_size, or --runtime.precision bf16-mixed, needs less"
     if kind in ("DistBackendError", "DistNetworkError") or "gloo" in str(error):
         return f"another process of this run ended or cannot be reached; {COMMANDS[name].interrupted}"
     raise error

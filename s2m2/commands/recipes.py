@@ -9,7 +9,7 @@ from lightning_fabric import Fabric
 
 from s2m2 import pipeline
 from s2m2.analysis.run_analysis import analyze_run, check_images, check_trained
-from s2m2.console import console
+from s2m2.console import console, literal
 from s2m2.data.catalog import load_datasets
 from s2m2.data.dataset import ImageDataset
 from s2m2.data.standard_datasets import resolve_size
@@ -21,7 +21,6 @@ from s2m2.io import write_text
 from s2m2.pipeline import base_images, check_finetuning, check_pretraining, compile_where_asked, fresh_networks
 from s2m2.recipe import Recipe, TrainingConfig
 from s2m2.reports.analysis_tables import analysis_tables
-from s2m2.reports.html import write_report
 from s2m2.reports.scores import score_grids, score_table
 from s2m2.reports.tables import scores_csv, scores_markdown
 from s2m2.runs.directory import RunDirectory
@@ -51,20 +50,19 @@ def run(recipe: Recipe, path: Path) -> None:
     """All three stages."""
     finished = pipeline.run(recipe, path, verbose=True)
     print_run(finished)
-    if finished.report is not None:
+    if finished.results:
         console.print(f"{finished.seconds:.0f} s in all")
 
 
 def print_run(finished: pipeline.Run) -> None:
     """Scores and places of files, on the first process."""
-    if finished.report is None:
-        return
     if finished.results:
         console.print(score_table(list(finished.results)))
-    console.print(f"report: {finished.report}", soft_wrap=True)
-    if finished.results:
-        directory = RunDirectory(finished.path)
-        console.print(f"scores: {directory.scores_csv}, {directory.scores_markdown}", soft_wrap=True)
+    if finished.report is not None:
+        console.print(literal(f"report: {finished.report}"), soft_wrap=True)
+    directory = RunDirectory(finished.path)
+    if finished.results and directory.scores_csv.is_file():
+        console.print(literal(f"scores: {directory.scores_csv}, {directory.scores_markdown}"), soft_wrap=True)
 
 
 def analyze(recipe: Recipe, path: Path) -> None:
@@ -74,8 +72,10 @@ def analyze(recipe: Recipe, path: Path) -> None:
     if first_process_alone(session):
         analysis = analyze_run(session)
         console.print(analysis_tables(analysis))
-        console.print(f"analysis: {session.run.analysis}", soft_wrap=True)
-        console.print(f"report: {write_report(session.run, session.datasets)}", soft_wrap=True)
+        console.print(literal(f"analysis: {session.run.analysis}"), soft_wrap=True)
+        report = pipeline.report_if_possible(session)
+        if report is not None:
+            console.print(literal(f"report: {report}"), soft_wrap=True)
 
 
 def evaluate_feature_file(recipe: Recipe, path: Path, output: Path, *, base: Path | None = None, validation: Path | None = None) -> None:

@@ -19,6 +19,7 @@ from s2m2 import __version__
 from s2m2.console import console, count, literal, progress_bar
 from s2m2.errors import InputError
 from s2m2.evaluation.feature_files import ENDINGS, read_feature_file
+from s2m2.io import expanded
 from s2m2.recipe import FitConfig, PredictConfig
 from s2m2.recognition.bulk import Predictions, predictions, rows_of, stored_rows
 from s2m2.recognition.classifier import ImageClassifier
@@ -172,7 +173,7 @@ def _write_predictions(
 ) -> Tally:
     call = {
         "s2m2": __version__,
-        "model": hashlib.sha256((config.model.expanduser() / MODEL).read_bytes()).hexdigest(),
+        "model": hashlib.sha256((expanded(config.model) / MODEL).read_bytes()).hexdigest(),
         "photos": list(config.photos),
         "coverage": config.coverage,
         "unknown": model.unknown,

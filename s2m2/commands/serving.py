@@ -11,6 +11,7 @@ from PIL import Image
 
 from s2m2.console import console
 from s2m2.errors import InputError
+from s2m2.io import expanded
 from s2m2.recipe import ServeConfig
 from s2m2.recognition.serving.limits import MEGA, Limits
 
@@ -46,7 +47,7 @@ def serve_command(config: ServeConfig) -> None:
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # photos have a limit of their own
     token = token_of(config)
     access_for(config.host, config.port, token)  # before anything takes time
-    folder = config.model.expanduser()
+    folder = expanded(config.model)
     with listen(config.host, config.port) as listening, model_lock(folder):
         model = ImageClassifier.load(folder, device=config.device)  # inside the lock: nobody changes it between reading and serving
         port = listening.getsockname()[1]

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from s2m2.console import console
+from s2m2.console import console, literal
 from s2m2.errors import InputError
 from s2m2.evaluation.feature_files import ENDINGS, read_released_features, write_feature_file
 from s2m2.evaluation.features import FeatureSet
 from s2m2.recipe import ExportConfig, ImportConfig
 from s2m2.reports.card import score_command
 from s2m2.reports.exporting import export_run
+from s2m2.runs.import_run import import_run
 from s2m2.runs.importing import import_checkpoint, is_torch_file
 
 
@@ -41,6 +42,11 @@ def import_command(config: ImportConfig) -> None:
     Raises:
         InputError: the file is not what it should be, or the output exists.
     """
+    if config.source.is_dir():
+        stage = import_run(config)
+        hint = f"run in {config.output}, with the weights of {stage} as those of {config.stage}"
+        console.print(literal(f"{hint}; `s2m2 {_next(config)} --run {config.output} --data.path DATASET` goes on"), soft_wrap=True)
+        return
     checkpoint = is_torch_file(config.source) if config.kind == "auto" else config.kind == "checkpoint"
     if not checkpoint:
         dataset = import_features(config)
@@ -54,6 +60,10 @@ def import_command(config: ImportConfig) -> None:
     console.print(f"WRN-28 of width {source.width} after {source.epoch} epochs, {head}")
     hint = f"run in {config.output}; `s2m2 evaluate --run {config.output} --data.path DATASET` scores it"
     console.print(hint, soft_wrap=True, markup=False)
+
+
+def _next(config: ImportConfig) -> str:
+    return "finetune" if config.stage == "pretrain" else "evaluate"
 
 
 def import_features(config: ImportConfig) -> FeatureSet:

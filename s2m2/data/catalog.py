@@ -10,6 +10,7 @@ from jaxtyping import Int64, UInt8
 from s2m2.data.dataset import ImageDataset, Split, open_dataset
 from s2m2.data.learn2learn_datasets import CLASSES, downloaded_dataset
 from s2m2.errors import InputError
+from s2m2.io import expanded
 from s2m2.recipe import DataConfig, EvaluateConfig
 
 
@@ -65,7 +66,7 @@ def load_dataset(name_or_folder: str, download: Literal["learn2learn"] | None = 
         return downloaded_dataset(name_or_folder)
     if name_or_folder in DRAWN:
         return DRAWN[name_or_folder]()
-    folder = Path(name_or_folder).expanduser()
+    folder = expanded(name_or_folder)
     if not folder.is_dir():
         hint = "; --data.download learn2learn obtains it" if name_or_folder in CLASSES else ""
         raise InputError(f"no dataset {name_or_folder}: neither a folder that `s2m2 prepare` wrote nor one of {', '.join(DRAWN)}{hint}")

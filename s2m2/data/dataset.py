@@ -17,6 +17,7 @@ from jaxtyping import Int64, UInt8
 
 from s2m2.data.chunks import ATTRIBUTE, CheckedChunks
 from s2m2.errors import InputError
+from s2m2.io import expanded
 
 if TYPE_CHECKING:
     import torch
@@ -169,7 +170,7 @@ def dataset_digest(
 def user_cache() -> Path:
     """Where drawn and downloaded datasets are kept: the folder in the environment variable S2M2_CACHE, else the user's cache folder."""
     folder = os.environ.get(CACHE_VARIABLE)
-    return Path(folder).expanduser() if folder else platformdirs.user_cache_path("s2m2")
+    return expanded(folder) if folder else platformdirs.user_cache_path("s2m2")
 
 
 def dataset_file(folder: Path) -> Path:

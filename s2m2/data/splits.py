@@ -11,6 +11,7 @@ from pathlib import Path
 from s2m2.console import first_named
 from s2m2.data.dataset import SPLITS, Split
 from s2m2.errors import InputError
+from s2m2.io import expanded
 from s2m2.random import seed_for
 
 ClassLists = Mapping[Split, Sequence[str]]
@@ -52,7 +53,7 @@ def split_classes(
         return split_at_random(class_names, fractions, seed)
     if splits in packaged_lists():
         return split_by_lists(class_names, read_packaged_list(splits), f"class list {splits}", left_out)
-    path = Path(splits).expanduser()
+    path = expanded(splits)
     if not path.exists():
         lists = ", ".join(packaged_lists())
         raise InputError(f"--splits is {splits}, but must be three fractions such as 0.64,0.16,0.2, a file, a folder, or one of {lists}")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from s2m2.errors import InputError
 from s2m2.evaluation.details import Details, current_keys
 from s2m2.evaluation.intervals import ClassError, class_error, mean_and_interval
-from s2m2.io import write_text
+from s2m2.io import reading, seal, unseal, write_text
 from s2m2.runs.directory import RunDirectory
 
 NOT_IN_NAME = ("per_task", "created", "hardware", "details")
@@ -103,20 +104,24 @@ class TaskResults:
         return f"{self.split}-{self.features}-{self.classifier}-{task}-{hashlib.sha256(shaped.encode()).hexdigest()[:8]}.json"
 
     def to_json(self) -> str:
-        """All fields and derived values; the accuracies of the tasks come last."""
+        """All fields and derived values, null where one is not finite, and their checksum; the accuracies of the tasks come last."""
         stated = asdict(self)
         per_task = stated.pop("per_task")
         derived = {"mean": self.mean, "interval": self.interval, "class_interval": self.class_interval}
-        return json.dumps({**stated, **derived, "per_task": per_task}) + "\n"
+        finite = {name: value if value is not None and math.isfinite(value) else None for name, value in derived.items()}
+        return json.dumps(seal({**stated, **finite, "per_task": per_task})) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "TaskResults":
         """The results that `to_json`, of this version or of 0.1.0, wrote.
 
         Raises:
-            ValueError: the text is no JSON, lacks a field, or the number of its accuracies is wrong.
+            ValueError: the text is no JSON, is not what its checksum says, lacks a field, or the number of its accuracies is wrong.
         """
-        stated = json.loads(text)
+        try:
+            stated = unseal(json.loads(text))
+        except RecursionError as error:
+            raise ValueError("it is nested too deeply") from error
         try:
             stated = current_keys(cls, stated)
             values = {item.name: stated[item.name] for item in fields(cls) if item.name in stated}
@@ -141,7 +146,11 @@ def load_results(path: Path) -> TaskResults:
         InputError: the file is missing or damaged.
     """
     try:
-        return TaskResults.from_json(path.read_text(encoding="utf-8"))
+        with reading(path):
+            text = path.read_text(encoding="utf-8")
+        return TaskResults.from_json(text)
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         raise InputError(f"{path} holds no results: {' '.join(str(error).split())}") from error
 
@@ -152,7 +161,8 @@ def read_results(run: RunDirectory) -> list[TaskResults]:
     Raises:
         InputError: a file is damaged.
     """
-    return [load_results(path) for path in sorted(run.results.glob("*.json"))]
+    # Names with a dot are of others: macOS writes `._x.json` beside `x.json` on some disks.
+    return [load_results(path) for path in sorted(run.results.glob("*.json")) if not path.name.startswith(".")]
 
 
 def newest_results(results: Iterable[TaskResults]) -> tuple[list[TaskResults], int]:

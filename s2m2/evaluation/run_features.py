@@ -32,6 +32,7 @@ from s2m2.recipe.evaluation import FeaturesName
 from s2m2.runs.checkpoint import fingerprint_of, load_outcome
 from s2m2.runs.directory import RunDirectory, require_run
 from s2m2.runs.loading import evaluation_key, read_backbone
+from s2m2.runs.trained_images import SHOWN, trained_digest
 
 EXTRACTION_BATCH = 256
 QUERIES = "queries"
@@ -184,7 +185,10 @@ def _check_member(path: Path, stages: Iterable[FeaturesName], dataset: ImageData
     for name in stages:
         if load_outcome(member.outcome(name)) is None:
             raise InputError(f"--evaluate.ensemble has {path}, which has not finished the stage {name} of --evaluate.features")
-    data = read_recipe(member.recipe).data
-    # The recipe of an imported run names no images that it was trained on.
-    if not member.imported.is_file() and load_dataset(data.path, data.download).digest != dataset.digest:
-        raise InputError(f"--evaluate.ensemble has {path}, whose images, {data.path}, are not those of --run {run.path}")
+    data, digest = read_recipe(member.recipe).data, trained_digest(member)
+    # The recipe of an imported run names no images that it was trained on, and one of 0.1.0 may name them only.
+    if digest is None and not member.imported.is_file():
+        digest = load_dataset(data.path, data.download).digest
+    if digest not in (None, dataset.digest):
+        digests = f"digest {str(digest)[:SHOWN]}, not {dataset.digest[:SHOWN]}"
+        raise InputError(f"--evaluate.ensemble has {path}, whose images, {data.path}, are not those of --run {run.path}: {digests}")

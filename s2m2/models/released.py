@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,12 +11,14 @@ from s2m2.errors import InputError
 from s2m2.models.wide_resnet import BLOCKS, wrn28_10
 from s2m2.selfsupervision import ROTATIONS
 
-BACKBONE_PREFIX = "feature."
-"""Prefix of the backbone's names in files of the rotation stage."""
-WRAPPER = "module"
-"""Part of a name that `DataParallel` inserts before the module that it wraps."""
-CLASSIFIERS = ("linear.L", "classifier.L")
-"""Names of the cosine classifier: in most files, and in those of the rotation stage."""
+WRAPPERS = ("module", "_orig_mod")
+"""Parts of a name that `DataParallel` and `torch.compile` insert before the module that they wrap."""
+PREFIXES = ("feature", "backbone", "model", "net", "network", "encoder")
+"""First parts of the backbone's names: `feature` in files of the rotation stage, the others where people keep a network in another."""
+CLASSIFIERS = ("linear", "classifier")
+"""Names of the classifier: in most files, and in those of the rotation stage."""
+HEADS: dict[str, tuple[str, ...]] = {"cosine": ("L.weight_g", "L.weight_v"), "linear": ("weight", "bias")}
+"""Tensors of a classifier: a cosine classifier, or a plain softmax layer, as in the authors' CIFAR-FS model."""
 STATISTICS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 """Tensors of batch normalization."""
 WIDTH_KEY = "block1.layer.0.conv1.weight"
@@ -30,14 +33,16 @@ class ReleasedWeights:
     width: int
     """Channels of the first stage."""
     class_head: dict[str, Tensor] | None
-    """State of a `CosineHead`, `direction` and `norm`; None where the file has none."""
+    """State of a `CosineHead`, `direction` and `norm`, or of a `LinearHead`, `weight` and `bias`; None where the file has none."""
+    head: Literal["cosine", "linear"] = "cosine"
+    """Kind of that head."""
     rotation_head: dict[str, Tensor] | None = None
     """State of the rotation head, a `LinearHead` of four classes; None where the file has none."""
 
     @property
     def outputs(self) -> int | None:
         """Classes of the head, None without one. The authors' files have more of them than base classes."""
-        return len(self.class_head["norm"]) if self.class_head is not None else None
+        return len(next(iter(self.class_head.values()))) if self.class_head is not None else None
 
 
 def translate(state: Mapping[str, Tensor], rotate: Mapping[str, Tensor] | None = None) -> ReleasedWeights:
@@ -51,7 +56,7 @@ def translate(state: Mapping[str, Tensor], rotate: Mapping[str, Tensor] | None =
         InputError: a tensor is missing, unknown, of another shape or type, or not finite. The message names it, but not the file.
     """
     tensors = _bare_names(state)
-    head = _take_head(tensors)
+    kind, head = _take_head(tensors)
     if WIDTH_KEY not in tensors:
         raise InputError(f"lacks {WIDTH_KEY}, which the authors' WRN-28-10 has")
     width = tensors[WIDTH_KEY].shape[0]
@@ -64,14 +69,9 @@ def translate(state: Mapping[str, Tensor], rotate: Mapping[str, Tensor] | None =
     assert backbone.keys() == expected.keys(), "a name of ours has no released name"
     for unknown in tensors:
         raise InputError(f"has {unknown}, which the authors' WRN-28-10 does not have")
-    if head is not None:
-        direction = torch.empty(len(head["weight_v"]), network.feature_dim, device="meta")
-        head = {
-            "direction": _checked("weight_v of the head", head["weight_v"], direction),
-            "norm": _checked("weight_g of the head", head["weight_g"], direction[:, :1])[:, 0].clone(),
-        }
+    class_head = _class_head(kind, head, network.feature_dim) if head is not None else None
     rotation_head = _rotation_head(rotate, network.feature_dim) if rotate else None
-    return ReleasedWeights(backbone=backbone, width=width, class_head=head, rotation_head=rotation_head)
+    return ReleasedWeights(backbone=backbone, width=width, class_head=class_head, head=kind, rotation_head=rotation_head)
 
 
 def released_names() -> dict[str, str]:
@@ -97,26 +97,40 @@ def _normalization(name: str, released: str) -> Iterator[tuple[str, str]]:
 def _bare_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     bare: dict[str, Tensor] = {}
     for key, value in state.items():
-        name = ".".join(part for part in key.split(".") if part != WRAPPER).removeprefix(BACKBONE_PREFIX)
+        parts = [part for part in key.split(".") if part not in WRAPPERS]
+        while len(parts) > 1 and parts[0] in PREFIXES:
+            parts.pop(0)
+        name = ".".join(parts)
         if name in bare:
             raise InputError(f"has {name} twice, once as {key}")
         bare[name] = value
     return bare
 
 
-def _take_head(tensors: dict[str, Tensor]) -> dict[str, Tensor] | None:
+def _take_head(tensors: dict[str, Tensor]) -> tuple[Literal["cosine", "linear"], dict[str, Tensor] | None]:
+    """The kind of the classifier and its tensors, which leave `tensors`; None without a classifier."""
     prefixes = [prefix for prefix in CLASSIFIERS if any(name.startswith(f"{prefix}.") for name in tensors)]
     if len(prefixes) > 1:
         raise InputError(f"has two heads, {prefixes[0]} and {prefixes[1]}")
     if not prefixes:
-        return None
+        return "cosine", None
+    kind: Literal["cosine", "linear"] = "cosine" if any(name.startswith(f"{prefixes[0]}.L.") for name in tensors) else "linear"
     head = {}
-    for part in ("weight_g", "weight_v"):
+    for part in HEADS[kind]:
         value = tensors.pop(f"{prefixes[0]}.{part}", None)
-        if value is None or value.ndim != 2:
-            raise InputError(f"lacks {prefixes[0]}.{part} as a matrix, though it has a head")
-        head[part] = value
-    return head
+        axes = 1 if part == "bias" else 2
+        if value is None or value.ndim != axes:
+            raise InputError(f"lacks {prefixes[0]}.{part} as a {'vector' if axes == 1 else 'matrix'}, though it has a head")
+        head[part.removeprefix("L.")] = value
+    return kind, head
+
+
+def _class_head(kind: str, head: Mapping[str, Tensor], feature_dim: int) -> dict[str, Tensor]:
+    """The state of our head, checked."""
+    weight = torch.empty(len(head["weight_v" if kind == "cosine" else "weight"]), feature_dim, device="meta")
+    expected = {"weight": weight, "bias": weight[:, 0], "weight_v": weight, "weight_g": weight[:, :1]}
+    checked = {name: _checked(f"{name} of the head", value, expected[name]) for name, value in head.items()}
+    return {"direction": checked["weight_v"], "norm": checked["weight_g"][:, 0].clone()} if kind == "cosine" else checked
 
 
 def _rotation_head(rotate: Mapping[str, Tensor], feature_dim: int) -> dict[str, Tensor]:

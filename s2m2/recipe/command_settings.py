@@ -247,22 +247,24 @@ class DoctorConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportConfig:
-    """A file released by S2M2's authors, and what it becomes."""
+    """Weights or features from elsewhere, and what they become."""
 
     source: Path
-    """The released file: a torch checkpoint of WRN-28-10, or features as HDF5 or as a pickled dict."""
+    """A file that S2M2's authors released: a torch checkpoint of WRN-28-10, or features as HDF5 or as a pickled dict. Also a plain
+    state_dict of that network, and a run directory or an export, the weights of which are to go on with other images."""
     output: Path
     """New path: for a checkpoint a run directory, which `s2m2 evaluate --run` scores; for features a .safetensors or .npz file, which
     `s2m2 evaluate --features` scores."""
     kind: Literal["auto", "checkpoint", "features"] = "auto"
     """Kind of the source. auto: recognized by its first bytes."""
     stage: Literal["pretrain", "finetune"] = "finetune"
-    """Stage of a checkpoint. finetune: S2M2_R, and every other file to be scored only; pretrain: a file of the rotation stage."""
+    """Stage that the weights become. finetune: S2M2_R, and all others to be scored only; pretrain: a file of the rotation stage, and
+    others that `s2m2 finetune` is to start from."""
     dataset: str = "glyphs"
     """Dataset of the run of a checkpoint, data.path of its recipe; `s2m2 evaluate --run DIR --data.path` can name another one later."""
     image_size: ImageSize = 80
     """Size of the square that the network of a checkpoint sees, in pixels, 28 or more: 32 for CIFAR-FS, 80 for the authors' other
-    datasets."""
+    datasets. A run has its own."""
 
     def __post_init__(self) -> None:
         check_ranges(self, "")

@@ -7,6 +7,8 @@ from typing import Any
 from s2m2.errors import InputError
 
 STAGES = ("pretrain", "finetune")
+STAGE_WEIGHTS = ("classification_weight", "self_supervision_weight")
+"""Weights of losses in `pretrain` that were those of stage 2 as well, before `finetune` had its own."""
 RENAMED = {
     "data.table": "data.path",
     "data.validation_table": "data.validation_dataset",
@@ -82,12 +84,23 @@ def modernize(tree: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
             raise InputError(f"states {old}, whose name is now {new}, and {new} too")
         target[new_name] = value
         notes.append(f"{old} is now {new}")
+    notes += _weigh_stage_two(renewed)
     evaluate = renewed.get("evaluate")
     if isinstance(evaluate, dict):
         if isinstance(evaluate.get("transforms"), list):
             evaluate["transforms"] = [TRANSFORM_NAMES.get(name, name) for name in evaluate["transforms"]]
         notes += _join_classifiers(evaluate)
     return renewed, notes
+
+
+def _weigh_stage_two(tree: dict[str, Any]) -> list[str]:
+    """Give stage 2 the weights of stage 1, which once held in both, where a recipe states `auxiliary_weight` but not these."""
+    first, second = tree.get("pretrain"), tree.get("finetune")
+    if not isinstance(first, dict) or not isinstance(second, dict) or "auxiliary_weight" not in second:
+        return []
+    taken = {name: first[name] for name in STAGE_WEIGHTS if first.get(name, 1) != 1 and name not in second}
+    second.update(taken)
+    return [f"pretrain.{name} {value}, which held in stage 2 too, is now finetune.{name} there" for name, value in taken.items()]
 
 
 def _section_of(tree: dict[str, Any], path: str) -> tuple[dict[str, Any] | None, str]:
@@ -104,10 +117,15 @@ def _join_classifiers(evaluate: dict[str, Any]) -> list[str]:
     if "classifiers" in evaluate:
         return []
     stated = {name: evaluate.pop(name) or {} for name in CLASSIFIER_DEFAULTS if name in evaluate}
+    for name in (name for name, value in stated.items() if not isinstance(value, dict)):
+        raise InputError(f"evaluate.{name} is {stated[name]}, but must be a section of settings, `name: value`")
     if not stated and "heads" not in evaluate:
         return []
-    heads = evaluate.pop("heads", ["cosine", "nearest_mean"])
-    evaluate["classifiers"] = [_classifier(name, stated.get(name, {})) for name in ([heads] if isinstance(heads, str) else heads)]
+    heads = evaluate.pop("heads", None)
+    heads = ["cosine", "nearest_mean"] if heads is None else [heads] if isinstance(heads, str) else heads
+    if not isinstance(heads, list) or not all(isinstance(name, str) for name in heads):
+        raise InputError(f"evaluate.heads is {heads}, but must be names of few-shot classifiers")
+    evaluate["classifiers"] = [_classifier(name, stated.get(name, {})) for name in heads]
     sections = [f"evaluate.{name}" for name in stated]
     return [f"{', '.join(['evaluate.heads', *sections])} {'are' if sections else 'is'} now evaluate.classifiers"]
 

@@ -145,7 +145,7 @@ def check_value(value: Any, annotation: Any, label: str, *, optional: bool = Fal
 
 def _require(condition: bool, label: str, value: object, need: str) -> None:
     if not condition:
-        raise InputError(f"{label} is {value}, but must be {need}")
+        raise InputError(f"{label} is {'null' if value is None else value}, but must be {need}")
 
 
 def _check_items(values: Any, annotations: tuple[Any, ...], label: str, *, optional: bool) -> None:

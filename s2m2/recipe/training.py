@@ -158,6 +158,10 @@ class FinetuneConfig(TrainingConfig):
     mix: MixConfig = field(default_factory=MixConfig)
     auxiliary_weight: NonNegativeFloat = 0.5
     """Weight of (L_class + L_ss) next to L_mm. Default: the paper's."""
+    classification_weight: NonNegativeFloat = 1.0
+    """Weight of L_class inside these parentheses, whatever its weight in stage 1."""
+    self_supervision_weight: NonNegativeFloat = 1.0
+    """Weight of L_ss inside these parentheses, whatever its weight in stage 1."""
     auxiliary_stride: PositiveInt = 4
     """L_class and L_ss use every n-th image of the batch. Default: S2M2's, a quarter of the batch."""
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(learning_rate=0.02, schedule="cosine"))

@@ -16,7 +16,7 @@ from s2m2.recipe.evaluation import EvaluateConfig
 from s2m2.recipe.model import ModelConfig
 from s2m2.recipe.parse_errors import explain
 from s2m2.recipe.ranges import NonNegativeInt, annotations_of, check, check_ranges, takes_several
-from s2m2.recipe.reading import read_tree
+from s2m2.recipe.reading import read_tree, with_line
 from s2m2.recipe.runtime import RuntimeConfig
 from s2m2.recipe.training import FinetuneConfig, PretrainConfig
 
@@ -71,9 +71,9 @@ def read_recipe(*paths: Path | str) -> Recipe:
             parsed = parse_tree(parser, tree, parsed)
             recipe = build_recipe(parser.instantiate(parsed))
         except ArgumentError as error:
-            raise InputError(f"{path}: {one_line(error)}") from error
+            raise InputError(f"{path}: {with_line(path, one_line(error))}") from error
         except InputError as error:
-            raise InputError(f"{path}: {error}") from error
+            raise InputError(f"{path}: {with_line(path, str(error))}") from error
     return recipe
 
 

@@ -18,6 +18,7 @@ from s2m2.arguments import device_argument, path_argument, real_number, whole_nu
 from s2m2.classifiers.base import FewShotClassifier
 from s2m2.console import count, first_named
 from s2m2.errors import InputError, did_you_mean
+from s2m2.io import expanded
 from s2m2.recognition.automatic import MANY_NOTE, MAX_COSINE_ITEMS, automatic, build_inductive, is_automatic
 from s2m2.recognition.calibrating import Calibration
 from s2m2.recognition.class_names import KnownLabels, Label, matched_labels
@@ -348,7 +349,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         cls, name: str, *, revision: str | None = None, device: str | None = None, trust_code: bool = False
     ) -> "ImageClassifier":
         """`load` of a folder, or of a repository on the Hugging Face hub."""
-        folder = name if Path(name).expanduser().is_dir() else download_model(name, revision)
+        folder = name if expanded(name).is_dir() else download_model(name, revision)
         return cls.load(folder, device=device, trust_code=trust_code)
 
     def push_to_hub(self, repo_id: str, *, private: bool = True, thumbnails: bool = False) -> str:

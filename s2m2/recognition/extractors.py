@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from s2m2.errors import InputError, did_you_mean
+from s2m2.io import expanded
 from s2m2.random import generator_for
 from s2m2.recognition.preprocessing import Preprocessing
 from s2m2.runs.checkpoint import fingerprint_of
@@ -104,7 +105,7 @@ def extractor_for(backbone: str | Path) -> Extractor:
         return _embedded()
     if name.startswith(TIMM):
         return _timm(name, *split_timm(name))
-    if Path(name).expanduser().is_dir():
+    if expanded(name).is_dir():
         return _run(name)
     raise InputError(
         f"backbone {name} is unknown{did_you_mean(name, [EMBEDDED, FEATURES])}; it is {EMBEDDED}, timm:MODEL, the directory of a run or an "
@@ -117,7 +118,7 @@ def split_timm(name: str) -> tuple[str, Path | None]:
     model, _, file = name.removeprefix(TIMM).partition(":")
     if model in HUBS:
         return name.removeprefix(TIMM), None
-    return model, Path(file).expanduser() if file else None
+    return model, expanded(file) if file else None
 
 
 def _extractor(

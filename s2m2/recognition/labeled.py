@@ -15,6 +15,7 @@ from torch import Tensor
 
 from s2m2.console import count
 from s2m2.errors import InputError
+from s2m2.io import expanded
 from s2m2.recognition.class_names import Label, matched_labels, sort_labels
 from s2m2.recognition.extractors import FEATURES
 from s2m2.recognition.read_ahead import FeatureBatch
@@ -73,7 +74,7 @@ def _name_below(source: Any, name: str) -> str:
     """The name of an image from the folder on that was fitted, so that no path of this machine is saved."""
     if not isinstance(source, str | Path):
         return name
-    path = Path(source).expanduser()
+    path = expanded(source)
     root = path if path.is_dir() else path.parent
     return Path(name).relative_to(root).as_posix() if Path(name).is_relative_to(root) else name
 

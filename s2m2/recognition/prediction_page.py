@@ -10,6 +10,7 @@ from torch import Tensor
 
 from s2m2 import __version__
 from s2m2.console import count
+from s2m2.io import expanded
 from s2m2.recognition.class_names import Label
 from s2m2.recognition.report_page import jpeg_uri, write_page
 from s2m2.reports.html import template
@@ -129,7 +130,7 @@ def write_predictions_page(path: str | Path, rows: Iterable[PredictionRow]) -> P
     """
     every = sorted(rows, key=lambda row: row.certainty)
     unreadable, unknown = sum(bool(row.reason) for row in every), sum(row.label is None and not row.reason for row in every)
-    return _write(Path(path).expanduser(), every, len(every), unknown, unreadable)
+    return _write(expanded(path), every, len(every), unknown, unreadable)
 
 
 def _write(path: Path, rows: Sequence[PredictionRow], photos: int, unknown: int, unreadable: int) -> Path:

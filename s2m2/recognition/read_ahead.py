@@ -20,6 +20,7 @@ from torch import Tensor
 from s2m2.data.decode import ImageFile, decode_reduced
 from s2m2.data.inputs import channels_last, read_image, split_images
 from s2m2.errors import InputError
+from s2m2.io import expanded
 from s2m2.recognition.extractors import Extractor
 from s2m2.recognition.preprocessing import Preprocessing
 from s2m2.recognition.support import thumbnail
@@ -134,11 +135,6 @@ def read_pixels(image: Any, name: str, size: int) -> UInt8[np.ndarray, "height w
     if isinstance(image, Image.Image):
         return read_image(image, name)
     raise InputError(f"{name} is of type {type(image).__name__}, but must be a path, a Pillow image or an array")
-
-
-def expanded(path: str | Path) -> Path:
-    """With the home folder for a leading `~`; a name such as `~old.jpg` stays what it is."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111 (that of Path stops at a `~` of no user)
 
 
 def kind_of(path: Path) -> Literal["file", "folder"] | None:

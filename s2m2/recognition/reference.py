@@ -15,6 +15,7 @@ from torch import Tensor
 
 from s2m2.data.catalog import load_dataset
 from s2m2.errors import InputError
+from s2m2.io import expanded
 from s2m2.recognition.extractors import EMBEDDED, Extractor
 from s2m2.recognition.read_ahead import feature_batches
 from s2m2.recognition.sources import labeled_images
@@ -90,7 +91,7 @@ def reference_for(source: Any, extractor: Extractor | None, batch_size: int) -> 
             raise InputError("reference must be a pair of features and labels where the backbone is features")
         return None
     if source is not None:
-        return _of_images(Path(source).expanduser(), extractor, batch_size)
+        return _of_images(expanded(source), extractor, batch_size)
     if extractor.name == EMBEDDED and files("s2m2.recognition").joinpath(PACKAGED.format(EMBEDDED)).is_file():
         return read_packaged(EMBEDDED)
     return _of_run(extractor, batch_size) if extractor.loaded is not None else None

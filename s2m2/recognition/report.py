@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from s2m2.console import count, encodable, first_named
+from s2m2.io import expanded
 from s2m2.recognition.estimate import Estimate, LeftOutAnswers, estimate, left_out
 from s2m2.recognition.support import Support
 from s2m2.recognition.suspects import (
@@ -119,7 +120,7 @@ class FitReport:
         """
         from s2m2.recognition.report_page import write_report_page
 
-        return write_report_page(self, Path(path).expanduser())
+        return write_report_page(self, expanded(path))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON: fractions from 0 to 1, classes and images by name."""

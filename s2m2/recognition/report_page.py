@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import torch
 
 from s2m2 import __version__
@@ -17,7 +16,7 @@ from s2m2.io import write_text
 from s2m2.recognition.estimate import LeftOutAnswers
 from s2m2.recognition.suspects import most_similar
 from s2m2.reports.html import template
-from s2m2.reports.plots import COLORS, STYLE, Plot, canvas
+from s2m2.reports.plots import COLORS, Plot, canvas, styled
 from s2m2.reports.trust import draw_reliability, frame_reliability
 
 if TYPE_CHECKING:
@@ -140,7 +139,7 @@ def reliability(images: LeftOutAnswers) -> Plot:
     """Accuracy of left out images against the probability of their most probable class."""
     bins = reliability_bins(torch.from_numpy(images.probabilities.max(-1)), torch.from_numpy(images.right), BINS)
     rows, error = list(map(tuple, bins[bins[:, 0] > 0].tolist())), calibration_error(bins)
-    with mpl.rc_context(STYLE):
+    with styled():
         figure, axes = canvas("probability of the named class (%)", "named right (%)")
         figure.set_size_inches(4.4, 3.2)
         draw_reliability(axes, rows, COLORS["blue"], f"{len(images):,} left out images: error {100 * error:.1f} %")

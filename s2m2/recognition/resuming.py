@@ -22,11 +22,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from s2m2.errors import InputError
-from s2m2.io import replace_file, sync_folder, write_text
+from s2m2.io import expanded, replace_file, sync_folder, write_text
 from s2m2.recognition.bulk import Predictions
 from s2m2.recognition.class_names import Label
 from s2m2.recognition.prediction_files import join_predictions, open_predictions
-from s2m2.recognition.read_ahead import expanded
 
 PART_IMAGES, PART_SECONDS = 4096, 60.0
 """A part is written when it has so many images, or is so old."""

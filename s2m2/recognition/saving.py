@@ -21,7 +21,7 @@ from torch import Tensor
 from s2m2 import __version__
 from s2m2.classifiers import load_class
 from s2m2.errors import InputError
-from s2m2.io import create_folder, replace_file, write_tensors, write_text
+from s2m2.io import create_folder, expanded, replace_file, write_tensors, write_text
 from s2m2.recipe import recipe_to_yaml
 from s2m2.recipe.parts import CLASSIFIERS
 from s2m2.recognition.extractors import EMBEDDED, FEATURES, TIMM, split_timm
@@ -180,7 +180,7 @@ def _own_backbone(model: "ImageClassifier", folder: Path) -> str:
     if name.startswith(TIMM):
         network, file = split_timm(name)
         return name if file is None else f"{TIMM}{network}:{_copied_weights(file, folder)}"
-    if Path(name).expanduser().absolute() == (folder / BACKBONE).absolute():
+    if expanded(name).absolute() == (folder / BACKBONE).absolute():
         return BACKBONE  # of an older model, which goes on reading it
     extractor = model.extractor()
     loaded, target = extractor.loaded, folder / f"{BACKBONE}-{extractor.fingerprint[:STEM_LENGTH]}"

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
@@ -12,7 +11,7 @@ from s2m2.analysis.measurements import Analysis, StageAnalysis, changed_stages, 
 from s2m2.analysis.representation import LayerMeasures, Representation
 from s2m2.errors import InputError
 from s2m2.reports.analysis_tables import MeasureTable, entanglement_table, flatness_table, head_tables
-from s2m2.reports.plots import COLORS, STYLE, Plot, canvas, in_percent, legend_above
+from s2m2.reports.plots import COLORS, Plot, canvas, in_percent, legend_above, styled
 from s2m2.reports.trust import draw_reliability, frame_reliability
 from s2m2.runs.directory import RunDirectory
 
@@ -66,7 +65,7 @@ def analysis_section(run: RunDirectory) -> AnalysisSection | None:
 def layer_plots(analysis: Analysis) -> tuple[Plot, ...]:
     """Entanglement and effective rank by layer, and the spectra of the features."""
     plots = []
-    with mpl.rc_context(STYLE):
+    with styled():
         for kind in ("base", "novel"):
             measured = [(stage.name, one) for stage in analysis.stages if (one := _of_kind(stage, kind)) is not None]
             if measured:
@@ -81,7 +80,7 @@ def head_plots(analysis: Analysis) -> tuple[Plot, ...]:
     with_head = [stage for stage in analysis.stages if stage.head is not None]
     with_memory = [stage for stage in analysis.stages if stage.memorization is not None]
     plots = []
-    with mpl.rc_context(STYLE):
+    with styled():
         if with_head:
             plots.append(_reliability(with_head))
         if with_head and with_head[0].head is not None and with_head[0].head.attacked:

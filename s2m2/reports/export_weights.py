@@ -14,7 +14,7 @@ from s2m2 import __version__
 from s2m2.data.catalog import DRAWN
 from s2m2.data.learn2learn_datasets import CLASSES
 from s2m2.errors import InputError
-from s2m2.io import write_text
+from s2m2.io import write_json, write_text
 from s2m2.recipe import ExportConfig, Recipe, recipe_to_yaml
 from s2m2.recipe.command_settings import Precision
 from s2m2.recipe.evaluation import FeaturesName
@@ -156,8 +156,8 @@ def write_weights(
     created = datetime.now(UTC).isoformat(timespec="seconds")
     source = {"source": f"run {name}", "sha256": digest, "stage": stage, "precision": config.precision, "created": created}
     write_text(export.recipe, recipe_to_yaml(recipe))
-    save_tensors(export.best(stage), tensors, metadata)
-    write_text(export.imported, json.dumps(source, indent=2) + "\n")
+    checksum = save_tensors(export.best(stage), tensors, metadata)
+    write_json(export.imported, source)
     outcome = load_outcome(run.outcome(stage))
     assert outcome is not None, "checked when the weights were loaded"
-    save_outcome(export.outcome(stage), replace(outcome, imported=f"run {name}"))
+    save_outcome(export.outcome(stage), replace(outcome, imported=f"run {name}", weights=checksum))

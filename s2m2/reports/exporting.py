@@ -33,6 +33,7 @@ from s2m2.runs.directory import RunDirectory, require_run
 from s2m2.runs.loading import LoadedBackbone, load, read_backbone
 from s2m2.runs.logging import read_metrics
 from s2m2.runs.provenance import read_provenance
+from s2m2.runs.trained_images import trained_digest
 
 CARD = "README.md"
 """Name of the model card, where hubs and people look for it."""
@@ -193,8 +194,8 @@ def card_datasets(run: RunDirectory, recipe: Recipe, results: Sequence[TaskResul
 
 
 def _other_images(run: RunDirectory, datasets: ImageDatasets, recipe: Recipe, results: Sequence[TaskResults]) -> str | None:
-    """The first dataset that differs from the scored one: base classes by the provenance of the run, other splits by its results."""
-    if read_provenance(run).get("data", {}).get("digest", datasets.base.digest) != datasets.base.digest:
+    """The first dataset that differs from the scored one: base classes by what the run remembers, other splits by its results."""
+    if trained_digest(run) not in (None, datasets.base.digest):
         return recipe.data.path
     names = {"base": recipe.data.path, "validation": recipe.data.validation_dataset, "novel": recipe.evaluate.novel_dataset}
     for split in SPLITS:

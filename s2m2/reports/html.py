@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from s2m2.console import count, duration
 from s2m2.data.catalog import ImageDatasets
-from s2m2.evaluation.results import newest_results, read_results
+from s2m2.evaluation.results import TaskResults, newest_results, read_results
 from s2m2.io import write_text
 from s2m2.recipe import Recipe, TrainingConfig, differences, read_recipe
 from s2m2.reports.analysis_section import analysis_section
@@ -92,12 +92,15 @@ def write_report(run: RunDirectory, datasets: ImageDatasets, example: DrawnTask 
     grids = score_grids(results)
     latest = latest_of_kind(grids)
     rows, provenance = read_metrics(run.metrics), read_provenance(run)
+    if results:  # first: they are what counts
+        write_text(run.scores_csv, scores_csv(results))
+        write_text(run.scores_markdown, scores_markdown(grids))
     page = template("report.html.j2").render(
         title="S2M2 on " + " to ".join(dict.fromkeys((datasets.base.name, datasets.novel.name))),
         subtitle=_subtitle(run, recipe, provenance),
         headlines=[headline for grid in grids[:1] for headline in _headlines(grid)],
         grids=grids,
-        selection=[SELECTION[split] for split in dict.fromkeys(result.split for result in results)],
+        selection=_selection(results, provenance),
         stages=_stages(run, recipe, rows),
         older=older,
         distributions=[plot for grid in latest for plot in distributions(grid)],
@@ -120,9 +123,6 @@ def write_report(run: RunDirectory, datasets: ImageDatasets, example: DrawnTask 
         features=FEATURES,
     )
     write_text(run.report, page)
-    if results:
-        write_text(run.scores_csv, scores_csv(results))
-        write_text(run.scores_markdown, scores_markdown(grids))
     return run.report
 
 
@@ -168,6 +168,12 @@ def _subtitle(run: RunDirectory, recipe: Recipe, provenance: Mapping[str, Any]) 
         provenance.get("updated", "")[:10],
     ]
     return " · ".join(part for part in parts if part)
+
+
+def _selection(results: Sequence[TaskResults], provenance: Mapping[str, Any]) -> list[str]:
+    """What the scores mean, by their splits; of images that were trained on, a warning in place of that."""
+    seen = provenance.get("evaluate", {}).get("seen")
+    return [f"Warning: {seen}." if seen and split != "base" else SELECTION[split] for split in dict.fromkeys(one.split for one in results)]
 
 
 def _changes(recipe: Recipe) -> list[tuple[str, str, str]]:

@@ -5,7 +5,6 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import matplotlib as mpl
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from PIL import Image
@@ -15,7 +14,7 @@ from s2m2.data.dataset import SPLITS, ImageDataset, Split
 from s2m2.evaluation.accuracies import ExampleTask
 from s2m2.evaluation.details import HardTaskDetails, HardWay
 from s2m2.evaluation.features import FeatureSet
-from s2m2.reports.plots import CATEGORY_COLORS, COLORS, MARKERS, STYLE, Plot, canvas, legend_above
+from s2m2.reports.plots import CATEGORY_COLORS, COLORS, MARKERS, Plot, canvas, legend_above, styled
 
 TILE_SIZE = 60
 """Approximate size of an image on the page, in pixels: small images are enlarged by a whole factor, each pixel a square."""
@@ -319,7 +318,7 @@ def project(features: Float[np.ndarray, "item dim"]) -> Float32[np.ndarray, "ite
 
 def projection_plot(projection: Projection) -> Plot:
     """The features of one task in the plane: a color and a marker for each class, stars for the support."""
-    with mpl.rc_context({**STYLE, "axes.grid": False}):
+    with styled(**{"axes.grid": False}):
         figure, axes = canvas("", "")
         figure.set_size_inches(4.4, 3.0 + 0.17 * -(-len(projection.class_names) // 2))
         for way, name in enumerate(projection.class_names):

@@ -7,7 +7,8 @@ global state.
 import io
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,10 +88,19 @@ class Plot:
     figure: Figure
 
 
+@contextmanager
+def styled(**more: Any) -> Iterator[None]:
+    """The look of all plots, with more settings over it. A user's `matplotlibrc` counts for nothing: it may ask for LaTeX, say."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE | more)
+        yield
+
+
 def svg(plot: Plot) -> str:
     """The plot as one SVG element for a page: colors are CSS variables, text is text, nothing is loaded from elsewhere."""
     file = io.StringIO()
-    with mpl.rc_context({**STYLE, "svg.hashsalt": f"{plot.title} {plot.description}"}):
+    with styled(**{"svg.hashsalt": f"{plot.title} {plot.description}"}):
         plot.figure.savefig(file, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     element = file.getvalue()
     element = element[element.index("<svg") :]
@@ -115,7 +125,7 @@ def save_figure(run: RunDirectory, path: Path) -> Path:
     plots = [plot for grid in grids for plot in (*accuracy_curves(grid), *distributions(grid))]
     if not plots:
         raise InputError(f"{run.path} has no results to plot")
-    with mpl.rc_context(STYLE):
+    with styled():
         plots[0].figure.savefig(path, dpi=200, facecolor="white")
     return path
 
@@ -159,7 +169,7 @@ def accuracy_curves(grid: ScoreGrid) -> tuple[Plot, ...]:
     """
     rows = [row for row in grid.rows if row.results[-1] is not None and row.protocol != "variable"]
     plots = []
-    with mpl.rc_context(STYLE):
+    with styled():
         for across, fixed in (("shots", "ways"), ("ways", "shots")):
             for value in dict.fromkeys(getattr(row, fixed) for row in rows):
                 same = [row for row in rows if getattr(row, fixed) == value]
@@ -210,7 +220,7 @@ def distribution_plot(results: Sequence[TaskResults]) -> Plot:
     """
     one = results[0]
     edges = _bin_edges(one.ways * one.queries if one.protocol in ("fixed", "dirichlet") else MAX_BINS)
-    with mpl.rc_context(STYLE):
+    with styled():
         figure, axes = canvas("accuracy of a task (%)", "fraction of tasks (%)")
         for result in results:
             accuracies, color = np.asarray(result.per_task, dtype=np.float64), COLORS[FEATURE_COLORS.get(result.features, "violet")]
@@ -246,7 +256,7 @@ def training_plots(rows: Iterable[Mapping[str, Any]], stage: str, outcome: Outco
     train = [row for row in of_stage if row["kind"] == "train"]
     validation = [row for row in of_stage if row["kind"] == "validation"]
     plots = []
-    with mpl.rc_context(STYLE):
+    with styled():
         if train:
             plots.append(_losses(train, stage))
         if validation:

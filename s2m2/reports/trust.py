@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
@@ -14,7 +13,7 @@ from s2m2.data.dataset import SPLITS
 from s2m2.evaluation.details import ClassDetails, Details
 from s2m2.evaluation.results import TaskResults
 from s2m2.reports.images import HardTaskTiles, hard_task_tiles, short_name
-from s2m2.reports.plots import COLORS, STYLE, Plot, canvas, in_percent, legend_above
+from s2m2.reports.plots import COLORS, Plot, canvas, in_percent, legend_above, styled
 from s2m2.reports.scores import FEATURES, ScoreGrid, ScoreRow
 
 MAX_LISTED = 10
@@ -93,7 +92,7 @@ def confusion_plot(details: Details) -> Plot | None:
         return None
     line = {number: position for position, number in enumerate(classes)}
     names = [short_name(details.classes[number].name) for number in classes]
-    with mpl.rc_context({**STYLE, "axes.grid": False}):
+    with styled(**{"axes.grid": False}):
         figure, axes = canvas("predicted class", "true class")
         size = 1.5 + 0.27 * len(classes)
         figure.set_size_inches(max(size, 4.4) + 0.5, max(size, 3.2))
@@ -132,7 +131,7 @@ def reliability_plot(details: Details, task: str) -> Plot:
     series = [("uncalibrated", calibration.before, "gray")]
     if calibration.after is not None:
         series.append((f"temperature {calibration.temperature:.3g}", calibration.after, "blue"))
-    with mpl.rc_context(STYLE):
+    with styled():
         figure, axes = canvas("probability of the predicted class (%)", "accuracy (%)")
         figure.set_size_inches(4.4, 3.2)
         for name, reliability, color in series:

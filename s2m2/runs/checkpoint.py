@@ -1,13 +1,17 @@
 """Checkpoints of a training stage: the state to resume from, and the best weights.
 
-Both are written atomically. `last.pt` is read with `weights_only=True`; `best.safetensors` holds tensors and a few words of metadata.
+Both are written atomically, and have checksums that are checked when they are read. `last.pt` is read with `weights_only=True`;
+`best.safetensors` holds tensors and a few words of metadata. What `last.pt` says of the best weights is what counts: new ones lie in
+`next.safetensors` until it is written, so a kill at any moment leaves weights and progress that belong together.
 In both, tensors have flat keys: `backbone.*`, `heads.classifier.*`, `heads.rotation.*`. Files of version 0.1.0 and exports made by it
 are read through the same map (`flat_key`).
 """
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +21,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from s2m2.errors import InputError, is_out_of_memory
-from s2m2.io import replace_file, write_tensors, write_text
+from s2m2.io import CHECKSUM, check_tensors, read_json, reading, replace_file, stated_checksum, sync_folder, write_json, write_tensors
 
+BEST = "best.safetensors"
+"""Name of the file of the best weights of a stage."""
 HEADS = {"class_head": "classifier", "turn_head": "rotation", "rotation_head": "rotation"}
 """Heads of version 0.1.0, and of modules, and their keys in files. Their place in an objective does not matter:
 `objective.beside.class_head.norm`, `module.objective.class_head.norm` and `heads.classifier.norm` are one key."""
@@ -38,6 +44,8 @@ class Progress:
     """Validations since then."""
     seconds: float = 0.0
     """Seconds of training, over all starts."""
+    best_weights: str = ""
+    """Checksum of the file of the best weights; empty before the first, and in files of 0.1.0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +64,8 @@ class Outcome:
     """Seconds of training."""
     imported: str = ""
     """Source of imported weights; empty after training."""
+    weights: str = ""
+    """Checksum of the file of the best weights; empty in files of 0.1.0."""
 
 
 def flat_key(key: str) -> str:
@@ -103,8 +113,14 @@ def save_last(
         "progress": asdict(progress),
         **({"average": {flat_key(name): value for name, value in average.state_dict().items()}} if average is not None else {}),
     }
-    with replace_file(path) as temporary:
-        torch.save(state, temporary)
+    need = sum(value.nbytes for value in _tensors_of(state))
+    with replace_file(path, need) as temporary, temporary.open("wb") as file:  # a file of Python's says why it could not be written
+        torch.save(state, file)
+
+
+def _tensors_of(tree: Any) -> list[Tensor]:
+    values = tree.values() if isinstance(tree, Mapping) else ()
+    return [tree] if isinstance(tree, Tensor) else [tensor for value in values for tensor in _tensors_of(value)]
 
 
 def load_last(
@@ -115,10 +131,17 @@ def load_last(
     Raises:
         InputError: the file cannot be read, or belongs to another network.
     """
-    if not path.exists():
-        return Progress()
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with reading(path):
+            check_archive(path)
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        return Progress()
+    except InputError:
+        raise
+    except Exception as error:  # torch.load raises many kinds for a damaged file, all with the same meaning here
+        raise InputError(f"{path} is damaged ({_first_line(error)}); moved elsewhere, it lets this stage begin anew") from error
+    try:
         weights = state["weights"] if "weights" in state else _weights_of_010(state)
         _load_flat(backbone, _part(weights, "backbone."), "backbone.")
         _load_flat(objective, {name: value for name, value in weights.items() if not name.startswith("backbone.")})
@@ -129,10 +152,18 @@ def load_last(
         if average is not None:
             _load_flat(average, {flat_key(name): value for name, value in state["average"].items()})
         return Progress(**state["progress"])
-    except Exception as error:  # torch.load raises many kinds for a damaged file, all with the same meaning here
+    except Exception as error:
         if is_out_of_memory(error):
             raise  # the file is sound
-        raise InputError(f"{path} cannot be continued from ({_first_line(error)}); delete it to restart this stage") from error
+        raise InputError(f"{path} is not a checkpoint of this network and optimizer ({_first_line(error)})") from error
+
+
+def check_archive(path: Path) -> None:
+    """Raise an error unless every file in a torch archive has the checksum that the archive states; torch itself compares none."""
+    with zipfile.ZipFile(path) as archive:
+        broken = archive.testzip()
+    if broken is not None:
+        raise ValueError(f"{broken} is not what its checksum says")
 
 
 def _weights_of_010(state: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -152,28 +183,62 @@ def _lay_out_like_weights(optimizer: torch.optim.Optimizer) -> None:
                 state[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
-def save_best(path: Path, backbone: nn.Module, objective: nn.Module, about: Mapping[str, Any]) -> None:
-    """Write the best weights, with a few words about them (stage, epoch, score)."""
-    save_tensors(path, _flat_state(backbone, objective), about)
+def save_best(path: Path, backbone: nn.Module, objective: nn.Module, about: Mapping[str, Any]) -> str:
+    """Write the best weights, with a few words about them (stage, epoch, score), and return the checksum of the file."""
+    return save_tensors(path, _flat_state(backbone, objective), about)
 
 
-def save_tensors(path: Path, values: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-    """Write tensors as the weights of a stage, with a few words about them. Equal content gives equal bytes."""
-    write_tensors(path, {flat_key(name): value for name, value in values.items()}, {key: str(value) for key, value in about.items()})
+def save_tensors(path: Path, values: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:
+    """Write tensors as the weights of a stage, with a few words about them. Equal content gives equal bytes.
+
+    Returns:
+        The checksum that the file states.
+    """
+    return write_tensors(path, {flat_key(name): value for name, value in values.items()}, {key: str(value) for key, value in about.items()})
+
+
+def settle_best(coming: Path, best: Path, progress: Progress) -> None:
+    """Give new best weights their name once the checkpoint that knows them is written; remove those that no checkpoint knows.
+
+    Args:
+        coming: where `save_best` has put them.
+        best: the best weights of the stage.
+        progress: that of the last checkpoint.
+
+    Raises:
+        InputError: the best weights are not those of the checkpoint.
+        OSError: the disk refuses.
+    """
+    if coming.exists():
+        with suppress(ValueError):  # damaged, and so removed
+            if stated_checksum(coming) == progress.best_weights:
+                coming.replace(best)
+                sync_folder(best.parent)
+        coming.unlink(missing_ok=True)
+    if progress.best_weights and (not best.exists() or stated_checksum(best) != progress.best_weights):
+        last = f"the checkpoint of step {progress.step:,} beside it"
+        raise InputError(f"{best} does not belong to {last}: one of them was replaced; both have to come from one run")
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The weights of a stage by flat keys, and the words about them.
 
     Raises:
-        InputError: the file is missing or damaged.
+        InputError: the file is missing, damaged, or cannot be read now.
     """
     try:
-        with safe_open(path, framework="pt") as stored:
-            names = stored.keys()
-            return {flat_key(name): stored.get_tensor(name) for name in names}, dict(stored.metadata() or {})
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} does not hold weights of this network ({_first_line(error)})") from error
+        with reading(path):
+            check_tensors(path)
+            with safe_open(path, framework="pt") as stored:
+                names, about = stored.keys(), dict(stored.metadata() or {})
+                about.pop(CHECKSUM, None)
+                return {flat_key(name): stored.get_tensor(name) for name in names}, about
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing") from error
+    except (SafetensorError, ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} does not hold weights, or is damaged ({_first_line(error)})") from error
 
 
 def load_best(path: Path, backbone: nn.Module, objective: nn.Module | None = None) -> None:
@@ -207,21 +272,30 @@ def load_head(path: Path, name: str, head: nn.Module) -> None:
 
 def save_outcome(path: Path, outcome: Outcome) -> None:
     """Mark a training stage as finished."""
-    write_text(path, json.dumps(asdict(outcome), indent=2) + "\n")
+    write_json(path, asdict(outcome))
 
 
 def load_outcome(path: Path) -> Outcome | None:
     """The outcome of a stage; None before its end.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: the file is damaged, cannot be read now, or is not that of the best weights beside it.
     """
-    if not path.exists():
-        return None
     try:
-        return Outcome(**json.loads(path.read_text(encoding="utf-8")))
+        outcome = Outcome(**read_json(path))
+    except FileNotFoundError:
+        return None
+    except InputError:
+        raise
     except (ValueError, TypeError) as error:
-        raise InputError(f"{path} is damaged ({_first_line(error)}); delete it, and the stage resumes from its last checkpoint") from error
+        raise InputError(f"{path} is damaged ({_first_line(error)}); without it the stage resumes from its last checkpoint") from error
+    best = path.with_name(BEST)
+    stated = outcome.weights
+    with suppress(FileNotFoundError, ValueError), reading(best):  # who reads the weights says what is wrong with them
+        stated = stated_checksum(best) or ""
+    if outcome.weights and stated != outcome.weights:
+        raise InputError(f"{best} does not belong to {path}: one of them was replaced; both have to come from one run")
+    return outcome
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

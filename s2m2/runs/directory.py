@@ -1,8 +1,8 @@
 """`RunDirectory`: the file names of a run, its recipe, and the lock of its training."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -11,10 +11,14 @@ from s2m2.errors import InputError
 from s2m2.io import write_text
 from s2m2.recipe import Recipe, differences, read_recipe, recipe_to_yaml
 
+PLACES = ("data.path", "data.download", "data.validation_dataset")
+"""Settings that say where images are, not which."""
 FREE_TO_CHANGE = ("evaluate", "analyze", "runtime")
 """Sections of the recipe that do not affect training, and so may differ between calls."""
 STAGES = ("pretrain", "finetune")
 """Training stages in their order."""
+
+OPENING_SECONDS = 60.0
 
 
 def default_path(recipe: str | Path | None = None) -> Path:
@@ -40,6 +44,11 @@ class RunDirectory:
     def provenance(self) -> Path:
         """Versions, hardware, data and times."""
         return self.path / "provenance.json"
+
+    @property
+    def trained_images(self) -> Path:
+        """Digests and classes of the datasets that training reads, from its first step on."""
+        return self.path / "trained_images.json"
 
     @property
     def imported(self) -> Path:
@@ -102,6 +111,11 @@ class RunDirectory:
         return self.path / "scores.md"
 
     @property
+    def opening_lock(self) -> Path:
+        """Present while a process opens the run: of several starts at once, one decides the recipe."""
+        return self.path / ".opening.lock"
+
+    @property
     def training_lock(self) -> Path:
         """Present while a process trains."""
         return self.path / ".training.lock"
@@ -113,6 +127,10 @@ class RunDirectory:
     def best(self, stage: str) -> Path:
         """The weights of a training stage with the best validation score."""
         return self.path / "checkpoints" / stage / "best.safetensors"
+
+    def coming(self, stage: str) -> Path:
+        """New best weights, until the checkpoint that knows them is written."""
+        return self.path / "checkpoints" / stage / "next.safetensors"
 
     def outcome(self, stage: str) -> Path:
         """The outcome of a finished training stage."""
@@ -126,11 +144,14 @@ def require_run(run: RunDirectory) -> None:
         raise InputError(f"--run {run.path} is no run directory: {missing}")
 
 
-def open_run(path: Path, recipe: Recipe) -> RunDirectory:
+def open_run(path: Path, recipe: Recipe, *, same_images: bool = False) -> RunDirectory:
     """Start or continue the run of a recipe in a directory.
 
     A trained run keeps the settings that shaped its weights; `evaluate`, `analyze` and `runtime` may change. An imported run without
     training here also takes other images; its recipe is updated.
+
+    Args:
+        same_images: the images are known to be those that the run is trained on, so they may lie elsewhere; its recipe is updated.
 
     Raises:
         InputError: the directory holds a run of another recipe (the first different setting is named), or other files.
@@ -141,9 +162,10 @@ def open_run(path: Path, recipe: Recipe) -> RunDirectory:
     if run.recipe.is_file():
         stored, untrained = read_recipe(run.recipe), run.imported.is_file() and not run.metrics.is_file()
         for setting, new, old in differences(recipe, stored, ignore=(*FREE_TO_CHANGE, "data") if untrained else FREE_TO_CHANGE):
-            raise InputError(f"--run {path} holds a run with {setting} {old}, not {new}; name another directory with --run")
-        if untrained and recipe.data != stored.data:
-            write_text(run.recipe, recipe_to_yaml(recipe))
+            if not (same_images and setting in PLACES):
+                raise InputError(f"--run {path} holds a run with {setting} {old}, not {new}; name another directory with --run")
+        if recipe.data != stored.data:
+            write_text(run.recipe, recipe_to_yaml(recipe if untrained else replace(stored, data=recipe.data)))
     elif path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()):
         raise InputError(f"--run {path} is not empty and holds no run; name another directory")
     else:
@@ -154,10 +176,19 @@ def open_run(path: Path, recipe: Recipe) -> RunDirectory:
     return run
 
 
-@contextmanager
-def training_lock(run: RunDirectory) -> Iterator[bool]:
+def training_lock(run: RunDirectory) -> AbstractContextManager[bool]:
     """Lock a run for training; False where another process holds the lock. A lock ends with its process."""
-    lock = FileLock(run.training_lock, timeout=0)
+    return _locked(run.training_lock, seconds=0.0)
+
+
+def opening_lock(run: RunDirectory) -> AbstractContextManager[bool]:
+    """Wait for other processes that open the run; False where one takes longer than it ever should."""
+    return _locked(run.opening_lock, seconds=OPENING_SECONDS)
+
+
+@contextmanager
+def _locked(path: Path, seconds: float) -> Iterator[bool]:
+    lock = FileLock(path, timeout=seconds)
     try:
         lock.acquire()
     except Timeout:
@@ -170,5 +201,5 @@ def training_lock(run: RunDirectory) -> Iterator[bool]:
         yield True
     finally:
         with suppress(OSError):  # before the release, so that no other process's lock is removed
-            run.training_lock.unlink()
+            path.unlink()
         lock.release()

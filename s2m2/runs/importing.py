@@ -1,7 +1,6 @@
 """Files released by S2M2's authors: torch checkpoints, read without running anything in them, become run directories."""
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,17 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from s2m2.console import first_named
 from s2m2.errors import InputError
-from s2m2.io import write_text
+from s2m2.io import create_folder, reading, write_json, write_text
 from s2m2.models.released import ReleasedWeights, translate
 from s2m2.models.wide_resnet import DEFAULT_WIDTH
 from s2m2.recipe import DataConfig, EvaluateConfig, ImportConfig, ModelConfig, Recipe, recipe_to_yaml
-from s2m2.runs.checkpoint import Outcome, save_outcome, save_tensors
+from s2m2.runs.checkpoint import Outcome, check_archive, save_outcome, save_tensors
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.provenance import record
 
 ZIP_MAGIC, OLD_TORCH_MAGIC = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """First bytes of a torch file, and of one written before torch 1.6."""
+STATES = ("state", "state_dict", "model_state_dict", "model")
+"""Keys of the tensors of a network: the authors', and those of others."""
 RESIZE_RATIO = 1.15
 """The authors evaluate on the center of an image of 92 pixels, or 36 for CIFAR-FS."""
 MANY_OUTPUTS, SCALE, LARGE_SCALE = 200, 2.0, 10.0
@@ -53,8 +55,10 @@ def first_bytes(path: Path, count: int) -> bytes:
     """The first bytes of a file.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file cannot be read, or is no file but a pipe or a device, which may never end.
     """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is no file")
     try:
         with path.open("rb") as file:
             return file.read(count)
@@ -63,22 +67,33 @@ def first_bytes(path: Path, count: int) -> bytes:
 
 
 def read_released(path: Path) -> ReleasedCheckpoint:
-    """Read a torch file that holds `epoch`, `state` and sometimes `rotate`.
+    """Read a torch file that holds `epoch`, `state` and sometimes `rotate`, or a plain state_dict.
 
     Raises:
         InputError: the file cannot be read, holds anything but tensors and plain values, or lacks what a released file has.
     """
     first_bytes(path, 1)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with reading(path):
+            if first_bytes(path, len(ZIP_MAGIC)) == ZIP_MAGIC:
+                check_archive(path)
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
     except Exception as error:  # What torch raises for a damaged file depends on where it is damaged.
         named = re.search(r"GLOBAL (\S+)", str(error))
         if named is not None:
             raise InputError(f"{path} is refused: it names {named[1]}; only tensors and plain values are read") from error
         raise InputError(f"{path} is no torch file, or is damaged or cut short") from error
-    if not isinstance(content, dict) or not isinstance(content.get("state"), dict):
-        raise InputError(f"{path} is no checkpoint of the authors: it has no dict under the name state")
-    state, rotate = (_tensors(path, name, content.get(name)) for name in ("state", "rotate"))
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds a {type(content).__name__}, but must hold the tensors of a network by their names")
+    if content and all(isinstance(value, Tensor) for value in content.values()):
+        content = {STATES[0]: content}  # a plain state_dict
+    found = next((name for name in STATES if isinstance(content.get(name), dict)), None)
+    if found is None:
+        names = first_named([str(name) for name in content])
+        raise InputError(f"{path} is no checkpoint: it has {names}, but no tensors by their names, nor a dict under {' or '.join(STATES)}")
+    state, rotate = (_tensors(path, name, content.get(name)) for name in (found, "rotate"))
     return ReleasedCheckpoint(epoch=_epoch(path, content.get("epoch", 0)), state=state or {}, rotate=rotate)
 
 
@@ -120,6 +135,12 @@ class Imported:
     """Time of the import, as ISO 8601."""
 
 
+def check_new(path: Path) -> None:
+    """Raise `InputError` unless a run may be written to a path: nothing is there, or an empty directory."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"--output {path} is there already; name a directory that is to be made")
+
+
 def import_checkpoint(config: ImportConfig) -> Imported:
     """Write a run directory with the weights of a released checkpoint.
 
@@ -127,8 +148,7 @@ def import_checkpoint(config: ImportConfig) -> Imported:
         InputError: the file is no released checkpoint, or the output exists.
     """
     path = config.output
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"--output {path} is there already; name a directory that is to be made")
+    check_new(path)
     released = read_released(config.source)
     try:
         weights = translate(released.state, released.rotate)
@@ -143,7 +163,11 @@ def import_checkpoint(config: ImportConfig) -> Imported:
         outputs=weights.outputs,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    _write_run(RunDirectory(path), config, weights, source)
+    try:
+        with create_folder(path) as folder:  # a run appears whole or not at all
+            _write_run(RunDirectory(folder), config, weights, source)
+    except OSError as error:
+        raise InputError(f"--output {path} cannot be written: {error.strerror or error}") from error
     return source
 
 
@@ -153,10 +177,10 @@ def _write_run(run: RunDirectory, config: ImportConfig, weights: ReleasedWeights
     about = {"stage": source.stage, "epoch": source.epoch, "source": source.source, "sha256": source.sha256}
     parts = {"backbone": weights.backbone, "heads.classifier": weights.class_head, "heads.rotation": weights.rotation_head}
     tensors = {f"{part}.{name}": value for part, state in parts.items() for name, value in (state or {}).items()}
-    save_tensors(run.best(source.stage), tensors, about)
-    write_text(run.imported, json.dumps(asdict(source), indent=2) + "\n")
-    # The outcome comes last, as it marks the weights as complete.
-    save_outcome(run.outcome(source.stage), Outcome(epochs=source.epoch, best_epoch=source.epoch, imported=source.source))
+    checksum = save_tensors(run.best(source.stage), tensors, about)
+    write_json(run.imported, asdict(source))
+    outcome = Outcome(epochs=source.epoch, best_epoch=source.epoch, imported=source.source, weights=checksum)
+    save_outcome(run.outcome(source.stage), outcome)
 
 
 def imported_recipe(config: ImportConfig, weights: ReleasedWeights) -> Recipe:
@@ -165,6 +189,6 @@ def imported_recipe(config: ImportConfig, weights: ReleasedWeights) -> Recipe:
     width = weights.width if weights.width != DEFAULT_WIDTH else None
     return Recipe(
         data=DataConfig(path=config.dataset, image_size=config.image_size, resize_ratio=RESIZE_RATIO),
-        model=ModelConfig(backbone="wrn28_10", width=width, dropout=0.5, scale=scale),
+        model=ModelConfig(backbone="wrn28_10", width=width, dropout=0.5, head=weights.head, scale=scale),
         evaluate=EvaluateConfig(features=(config.stage,)),
     )

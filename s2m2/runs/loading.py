@@ -22,7 +22,7 @@ from s2m2.models.layers import evaluation_mode
 from s2m2.recipe import DataConfig, Recipe, read_recipe
 from s2m2.runs.checkpoint import fingerprint_of, load_best, load_outcome, read_tensors
 from s2m2.runs.directory import STAGES, RunDirectory
-from s2m2.runs.provenance import read_provenance
+from s2m2.runs.trained_images import trained_digest
 
 AnyImages = str | Path | Image.Image | np.ndarray | Tensor | Iterable[Any]
 """One image or several; see `LoadedBackbone.features`."""
@@ -61,7 +61,7 @@ class LoadedBackbone(nn.Module):
         stated = read_tensors(self.run.best(self.stage))[1].get("classes")
         if stated is not None:
             return tuple(json.loads(stated))
-        data, digest = self.recipe.data, read_provenance(self.run).get("data", {}).get("digest")
+        data, digest = self.recipe.data, trained_digest(self.run)
         if data.download is not None or self.run.imported.is_file():
             return None
         try:

@@ -1,7 +1,7 @@
 """`Session`: what the stages of one call share, and the lock that keeps other calls away from the same run."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
 import torch.distributed as dist
@@ -10,9 +10,11 @@ from lightning_fabric import Fabric
 from s2m2.data.catalog import ImageDatasets
 from s2m2.data.dataset import ImageDataset
 from s2m2.errors import InputError
+from s2m2.io import remove_leftovers
 from s2m2.recipe import Recipe
-from s2m2.runs.directory import RunDirectory, open_run, training_lock
+from s2m2.runs.directory import RunDirectory, open_run, opening_lock, training_lock
 from s2m2.runs.provenance import record
+from s2m2.runs.trained_images import check_images, record_images, trained_digest
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,10 +50,36 @@ def begin_session(recipe: Recipe, run: RunDirectory, fabric: Fabric, datasets: I
         with alone(fabric, run):
             pass  # before anything is written; every stage locks the run again
     if fabric.is_global_zero:
-        open_run(run.path, recipe)
-        record(run)  # now, as the provenance includes the time of the start
+        _open_alone(recipe, run, datasets, trains=trains)
     fabric.barrier()  # the other processes read what the first one writes
     return Session(recipe=recipe, run=run, fabric=fabric, datasets=datasets)
+
+
+def _open_alone(recipe: Recipe, run: RunDirectory, datasets: ImageDatasets, *, trains: bool) -> None:
+    """Open the run where no other process does: of two starts at once, the second finds the recipe and the images of the first."""
+    created = not run.path.exists()
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        pass  # a file, which `open_run` refuses
+    except OSError as error:
+        raise InputError(f"--run {run.path} cannot be written: {error.strerror}") from error
+    try:
+        with opening_lock(run) as locked:
+            if not locked:
+                raise InputError(f"--run {run.path} is being opened by another process; start again when that is done")
+            check_images(recipe.data, datasets, run)  # once more, as another start may have come first
+            open_run(run.path, recipe, same_images=trained_digest(run) is not None)
+            for folder in (run.path, run.features, run.results):
+                remove_leftovers(folder)
+            if trains:
+                record_images(run, datasets)
+            record(run)  # now, as the provenance includes the time of the start
+    except BaseException:
+        with suppress(OSError):
+            if created:
+                run.path.rmdir()
+        raise
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
+from s2m2.console import count
 from s2m2.errors import InputError
 from s2m2.recipe import RuntimeConfig
 
@@ -28,6 +29,8 @@ NO_BUFFER_SYNC: dict[str, Any] = {"forward_sync_buffers" if "forward_sync_buffer
 """Statistics of batch normalization are equal on all processes, so they need no sending before every step; torch 2.15 renamed it."""
 BY_HAND = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
 """Environment variables by which calls on several machines find each other without a launcher."""
+PROCESSES_PER_CORE, MAX_THREADS = 4, 256
+"""Most processes on a CPU, and most threads of each."""
 INTERACTIVE = ("bash", "interactive")
 """SLURM job names under which Fabric ignores `srun`; inside `salloc`, `srun` inherits such a name."""
 
@@ -39,6 +42,7 @@ def build_fabric(config: RuntimeConfig) -> Fabric:
         InputError: this machine has no such device, or another number of processes was started.
     """
     kind = _accelerator(config)
+    _check_cores(config, kind)
     check_launcher(config)
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -93,6 +97,17 @@ def _accelerator(config: RuntimeConfig) -> str:
     if kind == "cuda" and config.devices > torch.cuda.device_count():
         raise InputError(f"--runtime.devices is {config.devices}, but this machine has {torch.cuda.device_count()} GPU(s)")
     return kind
+
+
+def _check_cores(config: RuntimeConfig, kind: str) -> None:
+    """Raise `InputError` for more processes or threads than this machine could ever use: it would stand still, or torch would crash."""
+    cores = os.cpu_count() or 1
+    for name, value, most in (
+        ("devices", config.devices if kind == "cpu" else 0, PROCESSES_PER_CORE * cores),
+        ("threads", config.threads, max(MAX_THREADS, cores)),
+    ):
+        if value > most:
+            raise InputError(f"--runtime.{name} is {value}, but this machine has {count(cores, 'core')}; {most} is the most")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,9 +16,10 @@ from s2m2.console import ProgressLine, console, progress_line
 from s2m2.data.augment import evaluation_view
 from s2m2.data.batches import fetch, local_batch, steps_per_epoch
 from s2m2.data.dataset import LabeledImages
+from s2m2.io import remove_leftovers
 from s2m2.models.backbone import Backbone
 from s2m2.random import StepStream, generator_for, seed_for
-from s2m2.runs.checkpoint import Outcome, load_last, load_outcome, save_best, save_last, save_outcome
+from s2m2.runs.checkpoint import Outcome, load_last, load_outcome, save_best, save_last, save_outcome, settle_best
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.logging import MetricLog
 from s2m2.training.batch_norm import reestimate_statistics
@@ -86,6 +87,9 @@ class _Stage:
         prepared = prepare(fabric, backbone, objective, settings)
         self.bare, self.average = prepared.networks, prepared.average
         self.progress = load_last(run.last(self.name), backbone, objective, prepared.optimizer, self.average)
+        if fabric.is_global_zero:
+            remove_leftovers(run.best(self.name).parent, older_than=0.0)  # nobody else writes there, by the lock of training
+            settle_best(run.coming(self.name), run.best(self.name), self.progress)
         self.step = TrainingStep(fabric, prepared, images, settings)
         self.status = StageStatus(stage=self.name, epochs=self.config.epochs, total=self.step.total)
         self.started, self.saved = time.monotonic() - self.progress.seconds, time.monotonic()
@@ -112,6 +116,7 @@ class _Stage:
             best_score=self.progress.best_score,
             stopped_early=self.progress.step < total,
             seconds=round(self.progress.seconds, 1),
+            weights=self.progress.best_weights,
         )
         if self.fabric.is_global_zero:
             save_outcome(self.run.outcome(self.name), outcome)
@@ -175,7 +180,8 @@ class _Stage:
             return
         if self.progress.waited == 0:
             metadata = {"stage": self.name, "epoch": epoch, "validation_score": mean}
-            save_best(self.run.best(self.name), networks.backbone, networks.objective, metadata)
+            checksum = save_best(self.run.coming(self.name), networks.backbone, networks.objective, metadata)
+            self.progress = replace(self.progress, best_weights=checksum)
         console.print(self.status.record(self.progress, epoch))
 
     def _reestimate_statistics(self, backbone: Backbone, epoch: int) -> None:
@@ -200,4 +206,5 @@ class _Stage:
         good = self._weights_finite() and all(bool(terms.total.isfinite()) for terms in window)
         if self.fabric.is_global_zero and good:
             save_last(self.run.last(self.name), self.backbone, self.objective, self.step.optimizer, self.progress, self.average)
+            settle_best(self.run.coming(self.name), self.run.best(self.name), self.progress)
         self.saved = time.monotonic()

@@ -86,12 +86,16 @@ def pretrain_objective(recipe: Recipe, feature_dim: int, classes: int, gather: G
 
 
 def finetune_objective(recipe: Recipe, objective: Objective) -> Objective:
-    """The objective of stage 2: mixed images, and the objective of stage 1 with its heads as auxiliary losses.
+    """The objective of stage 2: mixed images, and the objective of stage 1 with its heads as auxiliary losses, weighted by stage 2.
 
     After mixup alone, the auxiliary loss is the classification loss.
     """
-    mixup_alone = recipe.pretrain.objective == "mixup"
-    auxiliary = partial(supervised_loss, config=recipe.pretrain) if mixup_alone else objective.loss
+    auxiliary = partial(supervised_loss, config=recipe.pretrain) if recipe.pretrain.objective == "mixup" else objective.loss
+    first = auxiliary.keywords.get("config") if isinstance(auxiliary, partial) else None
+    if isinstance(auxiliary, partial) and isinstance(first, PretrainConfig):
+        weights = recipe.finetune.classification_weight, recipe.finetune.self_supervision_weight
+        second = replace(first, classification_weight=weights[0], self_supervision_weight=weights[1])
+        auxiliary = partial(auxiliary.func, *auxiliary.args, **(auxiliary.keywords | {"config": second}))
     mix = recipe.finetune.mix
     loss = partial(finetune_loss, config=recipe.finetune, auxiliary=auxiliary)
     return Objective(objective.heads, loss, views=objective.views, batches=batches_mixed(mix.partners, mix.alpha))

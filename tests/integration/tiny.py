@@ -62,8 +62,7 @@ def without_report() -> Iterator[None]:
         return run.report
 
     with pytest.MonkeyPatch.context() as patched:
-        for module in ("pipeline", "commands.recipes"):
-            patched.setattr(f"s2m2.{module}.write_report", nothing_written)
+        patched.setattr("s2m2.pipeline.write_report", nothing_written)
         yield
 
 

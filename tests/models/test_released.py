@@ -59,6 +59,18 @@ def test_prefixes_make_no_difference(rename: object) -> None:
     assert all(torch.equal(value, renamed.class_head[name]) for name, value in plain.class_head.items())
 
 
+@pytest.mark.parametrize("prefix", ["", "module.", "feature.", "feature.module.", "model.", "net.module.", "_orig_mod."])
+@pytest.mark.parametrize("layer", ["linear", "classifier"])
+def test_a_plain_softmax_layer_is_a_linear_head(prefix: str, layer: str) -> None:
+    weight, bias = torch.randn(64, 4 * WIDTH), torch.randn(64)
+    tensors = {f"{prefix}{name}": value for name, value in {**state(None), f"{layer}.weight": weight, f"{layer}.bias": bias}.items()}
+    weights = translate(tensors)
+    assert (weights.head, weights.outputs) == ("linear", 64)
+    assert weights.class_head is not None
+    assert torch.equal(weights.class_head["weight"], weight)
+    assert torch.equal(weights.class_head["bias"], bias)
+
+
 @pytest.mark.parametrize("outputs", [64, 200, 351])
 def test_the_head_gives_the_logits_of_weight_normalization(outputs: int) -> None:
     tensors = state(outputs)
@@ -114,6 +126,9 @@ NAN = torch.full((4,), float("nan"))
         (changed("module.conv1.weight", torch.zeros(16, 3, 3, 3)), "has conv1.weight twice"),
         (changed("linear.L.weight_g", None), "lacks linear.L.weight_g"),
         (changed("linear.L.weight_v", torch.zeros(64, 5)), "weight_v of the head of shape"),
+        ({**state(None), "linear.weight": torch.zeros(64, 16)}, "lacks linear.bias as a vector"),
+        ({**state(None), "linear.weight": torch.zeros(64, 5), "linear.bias": torch.zeros(64)}, "weight of the head of shape"),
+        ({**state(), "linear.bias": torch.zeros(64)}, "has linear.bias, which"),
         (changed("classifier.L.weight_v", torch.zeros(64, 16)), "two heads"),
         ({"layer1.0.conv1.weight": torch.zeros(1)}, "lacks block1.layer.0.conv1.weight"),
         ({}, "lacks"),

@@ -100,8 +100,8 @@ def test_an_old_torch_file_is_told_from_a_pickle(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"epoch": 1}, "no dict under the name state"),
-        ([1], "no dict under the name state"),
+        ({"epoch": 1}, "has epoch, but no tensors by their names, nor a dict under state or state_dict"),
+        ([1], "holds a list, but must hold the tensors of a network by their names"),
         ({"epoch": "x", "state": {}}, "epoch"),
         ({"epoch": 1, "state": {}, "rotate": 3}, "rotate"),
         ({"epoch": 1, "state": {"conv1.weight": torch.zeros(1)}}, "lacks block1"),

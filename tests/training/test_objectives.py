@@ -103,6 +103,18 @@ def test_stage_two_is_mixup_plus_half_of_stage_one_on_a_quarter(objective: str) 
     torch.testing.assert_close(finetuning(backbone, views, labels, stream()).total, mixed + 0.5 * beside.total, rtol=1e-4, atol=1e-4)
 
 
+def test_the_weights_of_stage_one_leave_stage_two_alone() -> None:
+    backbone, (views, labels) = network(), batch()
+    inner = build(rotations="all", classification_weight=0.5, self_supervision_weight=0.5)
+    plain = Objective(inner.heads, build(rotations="all").loss)
+    halved, whole = (fine_tuning(one)(backbone, views, labels, stream()) for one in (inner, plain))
+    torch.testing.assert_close(halved.total, whole.total)
+    recipe = Recipe(finetune=FinetuneConfig(classification_weight=0.25, self_supervision_weight=3.0))
+    weighted = finetune_objective(recipe, inner)(backbone, views, labels, stream())
+    beside = 0.25 * weighted.parts["class"] + 3 * weighted.parts["rotation"]
+    torch.testing.assert_close(weighted.total.detach(), weighted.parts["mixup"] + 0.5 * beside)
+
+
 def test_mixup_from_random_weights_is_the_loss_of_mixed_images_alone() -> None:
     backbone, (views, labels) = network(), batch()
     objective = build("mixup", mix=MixConfig(stages=(0,)))

@@ -17,6 +17,7 @@ from s2m2.data.sources.listing import Flaw, LeftOut
 from s2m2.data.splits import OF_SOURCE, ROTATIONS, split_classes, splits_origin
 from s2m2.data.standard_datasets import DATASETS
 from s2m2.errors import InputError
+from s2m2.io import expanded
 from s2m2.recipe.command_settings import NAME_PLACEHOLDER
 
 ALL = "all"
@@ -81,7 +82,7 @@ def subject_of(
     Raises:
         InputError: it is none of these, or an argument does not go with it.
     """
-    folder = Path(data).expanduser()
+    folder = expanded(data)
     if data not in DRAWN and not dataset_file(folder).is_file():
         return folder_subject(folder, dataset=dataset, splits=splits, seed=seed, box=box, rotated=rotated, reading=reading)
     for flag, is_set in (("splits", splits is not None), ("seed", seed != 0), ("box", box), ("rotated", rotated)):
@@ -189,8 +190,8 @@ def page_path(output: str, subject: Subject) -> Path:
         InputError: it is inside the data, a folder is there already, or it cannot be written.
     """
     name = re.sub(r"[^\w.-]+", "-", subject.name).strip("-.") or "data"
-    path = Path(output.replace(NAME_PLACEHOLDER, name)).expanduser()
-    if path.resolve().is_relative_to(Path(subject.path).expanduser().resolve()):
+    path = expanded(output.replace(NAME_PLACEHOLDER, name))
+    if path.resolve().is_relative_to(expanded(subject.path).resolve()):
         raise InputError(f"--output {path} lies inside {subject.path}, which is to be left as it is")
     if path.exists() and not path.is_file():
         raise InputError(f"--output {path} is there already, and is no file")
