@@ -2,14 +2,12 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from s2m2.errors import InputError
@@ -20,9 +18,8 @@ from s2m2.recipe import DataConfig, EvaluateConfig, ImportConfig, ModelConfig, R
 from s2m2.runs.checkpoint import Outcome, save_outcome, save_tensors
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.provenance import record
+from s2m2.runs.torch_files import OLD_TORCH_MAGIC, ZIP_MAGIC, load_torch_file
 
-ZIP_MAGIC, OLD_TORCH_MAGIC = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""First bytes of a torch file, and of one written before torch 1.6."""
 RESIZE_RATIO = 1.15
 """The authors evaluate on the center of an image of 92 pixels, or 36 for CIFAR-FS."""
 MANY_OUTPUTS, SCALE, LARGE_SCALE = 200, 2.0, 10.0
@@ -70,12 +67,9 @@ def read_released(path: Path) -> ReleasedCheckpoint:
     """
     first_bytes(path, 1)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # What torch raises for a damaged file depends on where it is damaged.
-        named = re.search(r"GLOBAL (\S+)", str(error))
-        if named is not None:
-            raise InputError(f"{path} is refused: it names {named[1]}; only tensors and plain values are read") from error
-        raise InputError(f"{path} is no torch file, or is damaged or cut short") from error
+        content = load_torch_file(path)
+    except InputError as error:
+        raise InputError(f"{path} {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("state"), dict):
         raise InputError(f"{path} is no checkpoint of the authors: it has no dict under the name state")
     state, rotate = (_tensors(path, name, content.get(name)) for name in ("state", "rotate"))
