@@ -140,7 +140,10 @@ def _model_rows(name: str, model: ExportedModel) -> list[tuple[str, str]]:
         ("features", f"{network.feature_dim:,} per image"),
         ("weights", f"the best of stage {code(model.trained.stage)}"),
         ("images", f"RGB, {data.size} x {data.size} pixels: resized to {data.resized_size}, center cropped"),
-        ("normalization", f"of values in [0, 1]: mean {_numbers(data.mean)}, standard deviation {_numbers(data.std)}"),
+        (
+            "normalization",
+            f"of values in [0, 1]: mean {_numbers(data.normalization[0])}, standard deviation {_numbers(data.normalization[1])}",
+        ),
         ("file", f"{code(model.file)}, {model.file_bytes:,} bytes, {model.precision}"),
         ("SHA-256 of the file", code(model.file_digest)),
         ("fingerprint of the backbone", code(model.fingerprint)),
