@@ -8,9 +8,10 @@ from typing import Any
 import yaml
 
 from s2m2.data.catalog import ImageDatasets
+from s2m2.escaping import code, plain
 from s2m2.evaluation.results import TaskResults
 from s2m2.recipe import Recipe
-from s2m2.reports.card_parts import code, data_table, fact_rows, plain, recipe_sentences, score_rows, selection_sentence
+from s2m2.reports.card_parts import data_table, fact_rows, recipe_sentences, score_rows, selection_sentence
 from s2m2.reports.html import SELECTION, template
 from s2m2.reports.tables import markdown_table
 from s2m2.runs.checkpoint import load_outcome

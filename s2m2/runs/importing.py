@@ -15,6 +15,7 @@ from s2m2.io import write_text
 from s2m2.models.released import ReleasedWeights, translate
 from s2m2.models.wide_resnet import DEFAULT_WIDTH
 from s2m2.recipe import DataConfig, EvaluateConfig, ImportConfig, ModelConfig, Recipe, recipe_to_yaml
+from s2m2.recipe.data import IMAGENET_MEAN, IMAGENET_STD
 from s2m2.runs.checkpoint import Outcome, save_outcome, save_tensors
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.provenance import record
@@ -158,7 +159,9 @@ def imported_recipe(config: ImportConfig, weights: ReleasedWeights) -> Recipe:
     scale = LARGE_SCALE if (weights.outputs or 0) > MANY_OUTPUTS else SCALE
     width = weights.width if weights.width != DEFAULT_WIDTH else None
     return Recipe(
-        data=DataConfig(path=config.dataset, image_size=config.image_size, resize_ratio=RESIZE_RATIO),
+        data=DataConfig(
+            path=config.dataset, image_size=config.image_size, resize_ratio=RESIZE_RATIO, mean=IMAGENET_MEAN, std=IMAGENET_STD
+        ),
         model=ModelConfig(backbone="wrn28_10", width=width, dropout=0.5, scale=scale),
         evaluate=EvaluateConfig(features=(config.stage,)),
     )
