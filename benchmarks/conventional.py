@@ -37,7 +37,7 @@ class Images(Dataset[tuple[Tensor, int]]):
                 v2.RandomHorizontalFlip(augment.flip),
                 v2.PILToTensor(),
                 v2.ToDtype(torch.float32, scale=True),
-                v2.Normalize(data.mean, data.std),
+                v2.Normalize(*data.normalization),
             ]
         )
 

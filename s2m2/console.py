@@ -21,14 +21,25 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from s2m2.escaping import encodable as encodable
 
-class Terminal(Console):
-    """Prints whatever names and numbers there are: no markup, and escapes for what the stream cannot show, `±` in ASCII say."""
+
+class LiteralConsole(Console):
+    """Shows strings as they are, in tables too: no markup, no emoji by name, and escapes for control characters and for what the stream
+    cannot show, `±` in ASCII say.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False)
 
     def print(self, *objects: Any, **options: Any) -> None:
         """As rich does it."""
         tolerate(self.file)
         super().print(*objects, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A string as text."""
+        return super().render_str(encodable(text), **options)
 
 
 def tolerate(stream: Any) -> None:
@@ -37,7 +48,7 @@ def tolerate(stream: Any) -> None:
         stream.reconfigure(errors="backslashreplace")
 
 
-console = Terminal(highlight=False, markup=False, emoji=False)
+console = LiteralConsole()
 """Standard output of all commands. Errors go to standard error instead."""
 
 LINE_SECONDS = 30.0
@@ -156,15 +167,6 @@ def _is_visible(shown: bool) -> bool:
 def literal(text: str, style: str = "") -> Text:
     """Text with names of files or classes, without interpretation of square brackets as markup or of `:car:` as an emoji."""
     return Text(encodable(text), style=style)
-
-
-CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) != "\n"}
-"""Characters that a terminal takes for commands, and their escapes."""
-
-
-def encodable(text: str) -> str:
-    """The text with escapes for what a terminal refuses, bytes of file names that are not UTF-8, or obeys, control characters."""
-    return text.encode(errors="backslashreplace").decode().translate(CONTROLS)
 
 
 MAX_NAMES = 5

@@ -144,20 +144,6 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""First characters of a cell that a spreadsheet computes."""
-
-
-def csv_cell(text: str) -> str:
-    """A text as a cell of a csv file: one that a spreadsheet would compute gets an apostrophe before it, which shows it as text."""
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
-
-
-def plain_cell(text: str) -> str:
-    """The text of a cell that `csv_cell` has written."""
-    return text[1:] if text[:1] == "'" and text[1:].startswith(FORMULA_STARTS) else text
-
-
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, as UTF-8; bytes of file names that are not UTF-8 become escapes."""
     with replace_file(path) as temporary:

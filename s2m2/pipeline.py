@@ -5,7 +5,7 @@ Everything that can be checked is checked first: a refused call writes nothing.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from s2m2.data.augment import evaluation_view
 from s2m2.data.batches import split_base
 from s2m2.data.catalog import ImageDatasets, load_datasets
 from s2m2.data.dataset import ImageDataset, LabeledImages
-from s2m2.data.standard_datasets import resolve_size
 from s2m2.errors import InputError
 from s2m2.evaluation.enough import check_sizes
 from s2m2.evaluation.features import extract_features
@@ -37,6 +36,7 @@ from s2m2.reports.html import write_report
 from s2m2.reports.images import DrawnTask
 from s2m2.runs.checkpoint import Outcome, load_outcome
 from s2m2.runs.directory import STAGES, RunDirectory, default_path
+from s2m2.runs.image_settings import resolve_images
 from s2m2.runs.loading import LoadedBackbone, load
 from s2m2.runs.logging import check_loggers
 from s2m2.runs.provenance import hardware_of, record
@@ -198,11 +198,13 @@ def open_session(recipe: Recipe, path: Path, *checks: Check, trains: bool = Fals
     """
     fabric = build_fabric(recipe.runtime)
     datasets = load_datasets(recipe.data, recipe.evaluate)
-    # From here on the recipe states the image size, so that the run keeps it whatever the defaults of a dataset become.
-    recipe = replace(recipe, data=resolve_size(recipe.data, datasets.base))
+    # From here on the recipe states what the network sees, so that the run keeps it whatever the defaults of a dataset become.
+    recipe, note = resolve_images(recipe, datasets.base)
     check_images(recipe.data, datasets, RunDirectory(path))
     for check in checks:
         check(recipe, datasets, RunDirectory(path))
+    if note and fabric.is_global_zero:
+        console.print(literal(note), soft_wrap=True)
     return begin_session(recipe, RunDirectory(path), fabric, datasets, trains=trains)
 
 

@@ -124,7 +124,7 @@ def test_settings_lists_classifiers_and_the_settings_of_one(capsys: pytest.Captu
         (["--pretrain", "{epoch: 3}"], "no setting pretrain.epoch; did you mean pretrain.epochs?"),
         (["--pretrain", "{epochs: x}"], "--pretrain.epochs is x, but must be a whole number, 1 or more"),
         (["--data.mean", "0.5"], "--data.mean is [0.5], but must be 3 values, each a number"),
-        (["--data.mean", "a", "b", "c"], "--data.mean has a, but each value must be a number"),
+        (["--data.mean", "a", "b", "c"], "--data.mean is ['a', 'b', 'c'], but must be 3 values, each a number, or null"),
         (["--finetune.mix.stages", "x"], "--finetune.mix.stages is ['x'], but must be a list of values, each a whole number, 0 or more"),
         (["--evaluate.details", "3"], "--evaluate.details is 3, but must be true or false"),
         (["--pretrain.epochs", "0"], "--pretrain.epochs is 0"),

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from s2m2.io import create_folder, csv_cell
+from s2m2.escaping import csv_cell
+from s2m2.io import create_folder
 
 
 def test_a_folder_appears_at_the_end_with_all_that_was_written(tmp_path: Path) -> None:

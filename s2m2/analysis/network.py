@@ -131,8 +131,9 @@ def analyze_network(
     if head is None:
         return analysis
     classifier, sample = Classifier(backbone, head), images.head
+    mean, std = data.normalization
     measures = measure_head(
-        classifier, sample.images, sample.indices, sample.labels, view, epsilons=config.epsilons, mean=data.mean, std=data.std, **options
+        classifier, sample.images, sample.indices, sample.labels, view, epsilons=config.epsilons, mean=mean, std=std, **options
     )
     memory = None
     if images.trained is not None and images.true_labels is not None:

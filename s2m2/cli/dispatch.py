@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = arguments[0] if arguments else "--help"
     if name not in COMMANDS and not name.startswith("-"):
         others = did_you_mean(name, COMMANDS) or f"; there are {', '.join(COMMANDS)}"
-        print(f"s2m2: no command {name}{others}", file=sys.stderr)
+        print(f"s2m2: no command {encodable(name)}{others}", file=sys.stderr)
         return INPUT_ERROR
     return _guarded(name, arguments[1:])
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from lightning_fabric import Fabric
@@ -12,7 +11,6 @@ from s2m2.analysis.run_analysis import analyze_run, check_images, check_trained
 from s2m2.console import console, literal
 from s2m2.data.catalog import load_datasets
 from s2m2.data.dataset import ImageDataset
-from s2m2.data.standard_datasets import resolve_size
 from s2m2.errors import InputError
 from s2m2.evaluation.file_evaluation import prepare_file
 from s2m2.evaluation.results import newest_results, read_results
@@ -24,6 +22,7 @@ from s2m2.reports.analysis_tables import analysis_tables
 from s2m2.reports.scores import score_grids, score_table
 from s2m2.reports.tables import scores_csv, scores_markdown
 from s2m2.runs.directory import RunDirectory
+from s2m2.runs.image_settings import resolve_images
 from s2m2.runs.session import first_process_alone
 from s2m2.training.devices import build_fabric
 from s2m2.training.objectives import finetune_objective
@@ -114,7 +113,7 @@ def profile_command(recipe: Recipe, *, steps: int, repeats: int, output: Path | 
             raise InputError(f"--{flag} is {value}, but must be 1 or more")
     fabric = build_fabric(recipe.runtime)
     datasets = load_datasets(recipe.data, recipe.evaluate)
-    recipe = replace(recipe, data=resolve_size(recipe.data, datasets.base))
+    recipe, _ = resolve_images(recipe, datasets.base)
     check_pretraining(recipe, datasets, RunDirectory(Path()))
     check_finetuning(recipe, datasets, RunDirectory(Path()))
     stages: Sequence[TrainingConfig] = (recipe.pretrain, recipe.finetune) if recipe.finetune.epochs else (recipe.pretrain,)

@@ -18,7 +18,8 @@ from rich.table import Table
 from s2m2 import __version__
 from s2m2.console import console, count, literal, progress_bar
 from s2m2.errors import InputError
-from s2m2.evaluation.feature_files import ENDINGS, read_feature_file
+from s2m2.evaluation.feature_files import read_feature_file
+from s2m2.evaluation.feature_formats import READ_ENDINGS
 from s2m2.io import expanded
 from s2m2.recipe import FitConfig, PredictConfig
 from s2m2.recognition.bulk import Predictions, predictions, rows_of, stored_rows
@@ -127,15 +128,14 @@ def _model_to_extend(config: FitConfig) -> ImageClassifier:
 
 def _labeled(images: Path, of_features: bool) -> tuple[Any, Any]:
     """The images, or the features and labels of a file."""
-    is_file = images.suffix in ENDINGS
-    if of_features and not is_file:
-        raise InputError(f"IMAGES is {images}, but a model of features is fitted to a feature file, {' or '.join(ENDINGS)}")
-    if not is_file:
-        return images, None
-    if not of_features:
+    if of_features:
+        if images.suffix not in READ_ENDINGS and not images.is_file():
+            raise InputError(f"IMAGES is {images}, but a model of features is fitted to a feature file, such as .npz, .pt or .csv")
+        features = read_feature_file(images)
+        return features.features.numpy(), [features.class_names[label] for label in features.labels.tolist()]
+    if images.suffix in READ_ENDINGS and images.suffix != ".csv":  # which is a list of images
         raise InputError(f"{images} holds features; --backbone features fits a model to them")
-    features = read_feature_file(images)
-    return features.features.numpy(), [features.class_names[label] for label in features.labels.tolist()]
+    return images, None
 
 
 def _print_classes(model: ImageClassifier, known: int) -> None:

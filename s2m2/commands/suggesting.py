@@ -6,7 +6,8 @@ from pathlib import Path
 
 from s2m2.console import console, count, literal
 from s2m2.errors import InputError
-from s2m2.io import csv_cell, write_text
+from s2m2.escaping import csv_cell
+from s2m2.io import write_text
 from s2m2.recipe import SuggestConfig
 from s2m2.recognition.classifier import ImageClassifier
 from s2m2.recognition.resuming import check_writable

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from s2m2.console import console, literal
 from s2m2.errors import InputError
-from s2m2.evaluation.feature_files import ENDINGS, read_released_features, write_feature_file
+from s2m2.evaluation.feature_files import ENDINGS, read_feature_file, write_feature_file
+from s2m2.evaluation.feature_formats import holds_features
 from s2m2.evaluation.features import FeatureSet
 from s2m2.recipe import ExportConfig, ImportConfig
 from s2m2.reports.card import score_command
@@ -47,8 +48,7 @@ def import_command(config: ImportConfig) -> None:
         hint = f"run in {config.output}, with the weights of {stage} as those of {config.stage}"
         console.print(literal(f"{hint}; `s2m2 {_next(config)} --run {config.output} --data.path DATASET` goes on"), soft_wrap=True)
         return
-    checkpoint = is_torch_file(config.source) if config.kind == "auto" else config.kind == "checkpoint"
-    if not checkpoint:
+    if config.kind == "features" or (config.kind == "auto" and _holds_features(config.source)):
         dataset = import_features(config)
         count, dim = dataset.features.shape
         console.print(f"{count:,} features of {dim} numbers, {len(dataset.class_names):,} classes")
@@ -66,16 +66,26 @@ def _next(config: ImportConfig) -> str:
     return "finetune" if config.stage == "pretrain" else "evaluate"
 
 
+def _holds_features(path: Path) -> bool:
+    """Whether a file is not a checkpoint; one that is damaged is what its first bytes say."""
+    try:
+        return holds_features(path) or not is_torch_file(path)
+    except InputError:
+        return not is_torch_file(path)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
 def import_features(config: ImportConfig) -> FeatureSet:
-    """Write a feature file with released features.
+    """Write a feature file with the features of a file of another format.
 
     Raises:
-        InputError: the source holds no such features, or the output exists or has another suffix.
+        InputError: the source holds no features, or the output exists or has another suffix.
     """
     if config.output.suffix not in ENDINGS:
         raise InputError(f"--output {config.output} is to hold features, so its name must end in {' or '.join(ENDINGS)}")
     if config.output.exists():
         raise InputError(f"--output {config.output} is there already")
-    dataset = read_released_features(config.source)
+    dataset = read_feature_file(config.source)
     write_feature_file(config.output, dataset)
     return dataset

@@ -144,7 +144,8 @@ def resampling(start: Float[Tensor, " batch"], length: Float[Tensor, " batch"], 
 
 def normalize(values: Float[Tensor, "batch 3 height width"], config: DataConfig) -> Float[Tensor, "batch 3 height width"]:
     """Subtract the mean and divide by the standard deviation of each channel."""
-    return (values - _channels(config.mean, values.device)).div_(_channels(config.std, values.device))
+    mean, std = config.normalization
+    return (values - _channels(mean, values.device)).div_(_channels(std, values.device))
 
 
 @lru_cache

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ from s2m2.errors import InputError
 from s2m2.models.backbone import Backbone, features_of_blank
 from s2m2.random import generator_for
 from s2m2.recipe import ModelConfig
+from s2m2.recipe.data import MIN_SIZE
+
+MAX_RATIO = 2.0
+"""Of `data.resize_ratio`."""
 
 
 class TimmStage(nn.Module):
@@ -42,8 +47,7 @@ def timm_backbone(config: ModelConfig, image_size: int, generator: torch.Generat
     """
     timm = _import_timm()
     name = str(config.timm)
-    if not timm.is_model(name):
-        raise InputError(f"--model.timm is {name}, which timm {timm.__version__} does not have; `timm.list_models()` lists them")
+    _check_name(timm, name)
     options: dict[str, Any] = {"num_classes": 0}
     if generator is not None and config.pretrained:
         options["pretrained"] = True
@@ -53,11 +57,65 @@ def timm_backbone(config: ModelConfig, image_size: int, generator: torch.Generat
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _create(lambda **sized: timm.create_model(name, **options, **sized), config, image_size)
+    _check_patches(model, name, image_size)
     backbone = Backbone([TimmStage(model)], _feature_dim(model, name, image_size))
     if config.weights is not None and generator is not None:
         model.pretrained_cfg.pop("state_dict")  # type: ignore[operator, union-attr]  # timm would keep a copy of all weights there
         _check_loaded(model, options["pretrained_cfg_overlay"]["state_dict"], config.weights)
     return backbone
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsPreprocessing:
+    """How images were prepared that weights were trained on."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    image_size: int
+    """Size of the square, in pixels."""
+    resize_ratio: float
+    """Size that an image is resized to before the center crop, as a multiple of `image_size`."""
+
+
+def preprocessing_of_weights(config: ModelConfig) -> WeightsPreprocessing | None:
+    """What timm says of the weights that a model starts with; None where it starts with random ones, or timm knows nothing.
+
+    Raises:
+        InputError: timm or the model is missing.
+    """
+    if config.backbone != "timm" or not (config.weights or config.pretrained):
+        return None
+    timm = _import_timm()
+    _check_name(timm, str(config.timm))
+    stated = timm.get_pretrained_cfg(config.timm)
+    if stated is None:
+        return None
+    mean, std = (tuple(float(value) for value in values) for values in (stated.mean, stated.std))
+    if len(mean) != 3 or len(std) != 3:
+        return None
+    ratio = min(max(1 / float(stated.crop_pct or 1), 1.0), MAX_RATIO)
+    return WeightsPreprocessing(mean=mean, std=std, image_size=int(stated.input_size[-1]), resize_ratio=round(ratio, 4))
+
+
+def _check_name(timm: Any, name: str) -> None:
+    if not timm.is_model(name):
+        raise InputError(f"--model.timm is {name}, which timm {timm.__version__} does not have; `timm.list_models()` lists them")
+
+
+def _check_patches(model: nn.Module, name: str, image_size: int) -> None:
+    """Raise `InputError` for a size that the patches of a transformer do not divide: it would never see the right and lower edge."""
+    for part in model.modules():
+        patch = getattr(part, "patch_size", None)
+        if type(part).__name__ != "PatchEmbed" or getattr(part, "dynamic_img_pad", False) or not isinstance(patch, tuple):
+            continue
+        if image_size % patch[0]:
+            smaller = image_size - image_size % patch[0]
+            sizes = " or ".join(str(size) for size in (smaller, smaller + patch[0]) if size >= MIN_SIZE)
+            raise InputError(
+                f"--data.image_size {image_size} is no multiple of the {patch[0]} pixels of a patch of --model.timm {name}, which would "
+                f"not see the right and lower edge; --data.image_size {sizes} fits"
+            )
+        return
 
 
 def _import_timm() -> Any:

@@ -250,13 +250,13 @@ class ImportConfig:
     """Weights or features from elsewhere, and what they become."""
 
     source: Path
-    """A file that S2M2's authors released: a torch checkpoint of WRN-28-10, or features as HDF5 or as a pickled dict. Also a plain
-    state_dict of that network, and a run directory or an export, the weights of which are to go on with other images."""
+    """A file that S2M2's authors released, a torch checkpoint of WRN-28-10; a plain state_dict of that network; a run directory or an
+    export, the weights of which are to go on with other images; or features and labels in any format that `evaluate --features` reads."""
     output: Path
     """New path: for a checkpoint a run directory, which `s2m2 evaluate --run` scores; for features a .safetensors or .npz file, which
     `s2m2 evaluate --features` scores."""
     kind: Literal["auto", "checkpoint", "features"] = "auto"
-    """Kind of the source. auto: recognized by its first bytes."""
+    """Kind of the source. auto: recognized by what it holds."""
     stage: Literal["pretrain", "finetune"] = "finetune"
     """Stage that the weights become. finetune: S2M2_R, and all others to be scored only; pretrain: a file of the rotation stage, and
     others that `s2m2 finetune` is to start from."""
@@ -326,7 +326,7 @@ class FeatureFileConfig:
     """Features of files to evaluate in place of a run."""
 
     features: Path | None = None
-    """Features to score in place of a run: .npz with the arrays `features` and `labels`, or .safetensors. null: those of --run."""
+    """Features and labels to score in place of a run: .npz, .npy, .pt, .csv, HDF5 or .safetensors. null: those of --run."""
     base_features: Path | None = None
     """With --features: features of the base classes, for classifiers and transforms that use them. null: none."""
     validation_features: Path | None = None

@@ -15,6 +15,10 @@ from s2m2.recipe.ranges import (
 
 DOWNLOADABLE = ("mini_imagenet", "tiered_imagenet", "cifar_fs", "fc100", "cub")
 """Datasets that learn2learn downloads."""
+Channels = tuple[float, float, float]
+"""A number each for red, green and blue."""
+IMAGENET_MEAN: Channels = (0.485, 0.456, 0.406)
+IMAGENET_STD: Channels = (0.229, 0.224, 0.225)
 MIN_SIZE = 28
 """Smallest image size in pixels that a network is built for."""
 
@@ -53,14 +57,17 @@ class DataConfig:
     """Dataset of the validation classes, for validation on another domain than the base classes. null: that of data.path."""
     image_size: ImageSize | None = None
     """Size of the square that the network sees, in pixels, 28 or more. null: that of the dataset, which is 80 for mini-ImageNet,
-    tieredImageNet and CUB, 32 for CIFAR-FS, FC100 and glyphs, 28 for Omniglot, and for own images 80 or the stored size if smaller."""
+    tieredImageNet and CUB, 32 for CIFAR-FS, FC100 and glyphs, 28 for Omniglot, and for own images 80 or the stored size if smaller.
+    Weights of timm bring their own size where the images are stored as large."""
     resize_ratio: ResizeRatio | None = None
-    """Evaluation resizes an image to this multiple of image_size, then takes the center crop; 1 to 2. null: 1 for Omniglot, 1.15 for all
-    other datasets."""
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    """Mean of red, green and blue to subtract, on a scale of 0 to 1. Default: ImageNet's, as in S2M2 for every dataset."""
-    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.229, 0.224, 0.225)
-    """Standard deviation of red, green and blue to divide by, on a scale of 0 to 1. Default: ImageNet's."""
+    """Evaluation resizes an image to this multiple of image_size, then takes the center crop; 1 to 2. null: that of timm weights, else 1
+    for Omniglot and 1.15 for all other datasets."""
+    mean: tuple[float, float, float] | None = None
+    """Mean of red, green and blue to subtract, on a scale of 0 to 1. null: that of the timm weights that the run starts with, else
+    ImageNet's (0.485 0.456 0.406), as in S2M2 for every dataset."""
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    """Standard deviation of red, green and blue to divide by, on a scale of 0 to 1. null: that of the timm weights, else ImageNet's
+    (0.229 0.224 0.225)."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     holdout_fraction: FromZeroBelowOne = 0.0
     """Fraction of the images of every base class left out of training, for `s2m2 analyze` to measure on."""
@@ -71,6 +78,11 @@ class DataConfig:
         check_ranges(self, "data")
         if self.download is not None:
             check(self.path in DOWNLOADABLE, "data.path", self.path, f"one of {', '.join(DOWNLOADABLE)} with --data.download")
+
+    @property
+    def normalization(self) -> tuple[Channels, Channels]:
+        """Mean and standard deviation of red, green and blue."""
+        return self.mean or IMAGENET_MEAN, self.std or IMAGENET_STD
 
     @property
     def size(self) -> int:

@@ -1,21 +1,18 @@
 """Predictions for a stream of images of any length, in batches: what each row of a file of predictions says, and a batch of Ray Data."""
 
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from jaxtyping import Float32
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from s2m2.errors import InputError
+from s2m2.evaluation.feature_files import read_feature_values
 from s2m2.recognition.class_names import Label
 from s2m2.recognition.classifier import ImageClassifier
 from s2m2.recognition.extractors import FEATURES
@@ -106,32 +103,17 @@ def _predictions(
 
 
 def stored_rows(files: Iterable[Path], dim: int) -> Iterator[FeatureRow]:
-    """The rows of feature files, `.npz` with the array `features` or `.safetensors`; labels are not needed.
+    """The rows of feature files of any format of `read_feature_file`; labels are not needed.
 
     Raises:
         InputError: a file is missing or damaged, or its features are of another number or not finite.
     """
     for file in files:
-        values = _read_features(file)
-        if values.ndim != 2 or values.shape[1] != dim or values.dtype.kind not in "fiu":
+        values = read_feature_values(file)
+        if values.shape[1] != dim:
             raise InputError(f"{file} has features of shape {values.shape}, but the model was fitted to {dim} numbers an image")
-        if not np.isfinite(values).all():
-            raise InputError(f"{file} has features that are not finite")
-        for number, row in enumerate(torch.from_numpy(values.astype(np.float32))):
+        for number, row in enumerate(torch.from_numpy(values)):
             yield FeatureRow(name=f"{file}[{number}]", values=row)
-
-
-def _read_features(file: Path) -> np.ndarray:
-    try:
-        if file.suffix == ".npz":
-            with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
-                values: np.ndarray = stored["features"]
-            return values
-        if file.suffix == ".safetensors":
-            return load_file(file)["features"].float().numpy()
-    except (OSError, EOFError, KeyError, SafetensorError, ValueError, BadZipFile, zlib.error) as error:
-        raise InputError(f"{file} is no feature file, or is damaged: {' '.join(str(error).split())}") from error
-    raise InputError(f"{file} is no feature file, which this model takes: its name must end in .npz or .safetensors")
 
 
 def predict_batch(model: ImageClassifier, batch: Mapping[str, Any], coverage: float = COVERAGE) -> dict[str, Any]:

@@ -203,7 +203,8 @@ def _timm(name: str, model_name: str, file: Path | None) -> Extractor:
 def _run(name: str) -> Extractor:
     loaded = load(name)
     data = loaded.recipe.data
-    preprocessing = Preprocessing(fit="squash", resized=data.resized_size, size=data.size, mean=_three(data.mean), std=_three(data.std))
+    mean, std = data.normalization
+    preprocessing = Preprocessing(fit="squash", resized=data.resized_size, size=data.size, mean=mean, std=std)
     return _extractor(name, loaded.backbone, preprocessing, loaded.feature_dim, f"base classes of {Path(data.path).name}", loaded)
 
 

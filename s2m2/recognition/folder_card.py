@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2m2 import __version__
+from s2m2.escaping import code, plain
 from s2m2.recognition.extractors import FEATURES, TIMM, split_timm
-from s2m2.reports.card_parts import plain
 from s2m2.reports.tables import markdown_table
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def model_card(model: "ImageClassifier") -> str:
     """Markdown, with front matter for model hubs."""
     support, calibration = model.support_, model.calibration_
     counts = Counter(support.labels)
-    rows = [(str(label), str(counts[label])) for label in model.classes_.tolist()]
+    rows = [(code(str(label)), str(counts[label])) for label in model.classes_.tolist()]
     parts = [
         FRONT,
         f"# {len(rows)} classes from {len(support.active)} images\n",

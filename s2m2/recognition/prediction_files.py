@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from s2m2.errors import InputError
-from s2m2.io import csv_cell
+from s2m2.escaping import csv_cell
 from s2m2.recognition.bulk import Predictions, rows_of
 from s2m2.recognition.class_names import Label
 
@@ -145,7 +145,7 @@ def _csv_line(cells: Sequence[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    return csv_cell(_clean(text))
+    return csv_cell(text)
 
 
 def _clean(text: str) -> str:

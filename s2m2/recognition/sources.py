@@ -17,7 +17,8 @@ from s2m2.data.sources import survey_source
 from s2m2.data.sources.class_folders import split_folders
 from s2m2.data.sources.listing import ARCHIVE_REST, is_image_name, left_out_text, natural_key
 from s2m2.errors import InputError
-from s2m2.io import expanded, plain_cell
+from s2m2.escaping import plain_cell
+from s2m2.io import expanded
 from s2m2.recognition.class_names import Label
 from s2m2.recognition.read_ahead import as_items, kind_of
 from s2m2.tasks.labels import label_array

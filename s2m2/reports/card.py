@@ -8,9 +8,10 @@ from typing import Any
 import yaml
 
 from s2m2.data.catalog import ImageDatasets
+from s2m2.escaping import code, plain
 from s2m2.evaluation.results import TaskResults
 from s2m2.recipe import Recipe
-from s2m2.reports.card_parts import code, data_table, fact_rows, plain, recipe_sentences, score_rows, selection_sentence
+from s2m2.reports.card_parts import data_table, fact_rows, recipe_sentences, score_rows, selection_sentence
 from s2m2.reports.html import SELECTION, template
 from s2m2.reports.tables import markdown_table
 from s2m2.runs.checkpoint import load_outcome
@@ -140,7 +141,10 @@ def _model_rows(name: str, model: ExportedModel) -> list[tuple[str, str]]:
         ("features", f"{network.feature_dim:,} per image"),
         ("weights", f"the best of stage {code(model.trained.stage)}"),
         ("images", f"RGB, {data.size} x {data.size} pixels: resized to {data.resized_size}, center cropped"),
-        ("normalization", f"of values in [0, 1]: mean {_numbers(data.mean)}, standard deviation {_numbers(data.std)}"),
+        (
+            "normalization",
+            f"of values in [0, 1]: mean {_numbers(data.normalization[0])}, standard deviation {_numbers(data.normalization[1])}",
+        ),
         ("file", f"{code(model.file)}, {model.file_bytes:,} bytes, {model.precision}"),
         ("SHA-256 of the file", code(model.file_digest)),
         ("fingerprint of the backbone", code(model.fingerprint)),

@@ -1,6 +1,5 @@
 """Tables and sentences of a model card."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ from s2m2.console import duration
 from s2m2.data.catalog import ImageDatasets
 from s2m2.data.dataset import SPLITS, ImageDataset, Split
 from s2m2.data.standard_datasets import standard_dataset
+from s2m2.escaping import code, plain
 from s2m2.evaluation.results import TaskResults
 from s2m2.recipe import FinetuneConfig, PretrainConfig, Recipe, TrainingConfig
 from s2m2.recipe.training import MixConfig
@@ -21,16 +21,6 @@ from s2m2.runs.provenance import read_provenance, trained_on
 from s2m2.tasks.episodes import task_label
 
 STAGE_NAMES = {"pretrain": "pretraining", "finetune": "fine-tuning"}
-
-
-def code(text: str) -> str:
-    """A name by a user as Markdown code, in which nothing can pass for markup."""
-    return "`" + " ".join(text.replace("`", "'").split()) + "`"
-
-
-def plain(text: str) -> str:
-    """Words by a user as Markdown that shows them literally, on one line."""
-    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(text.split())).rstrip(".")
 
 
 def data_table(datasets: ImageDatasets) -> str:

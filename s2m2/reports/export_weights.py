@@ -149,8 +149,8 @@ def write_weights(
         "backbone": recipe.model.timm or recipe.model.backbone,
         "image_size": data.size,
         "resized_size": data.resized_size,
-        "mean": json.dumps(data.mean),
-        "std": json.dumps(data.std),
+        "mean": json.dumps(data.normalization[0]),
+        "std": json.dumps(data.normalization[1]),
         **{name: text for name in ("license", "data_license") if (text := getattr(config, name)) is not None},
     }
     created = datetime.now(UTC).isoformat(timespec="seconds")

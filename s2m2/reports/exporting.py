@@ -13,11 +13,11 @@ from s2m2.data.catalog import ImageDatasets, load_datasets
 from s2m2.data.dataset import SPLITS, user_cache
 from s2m2.data.learn2learn_datasets import DATASET_FOLDER
 from s2m2.errors import InputError
+from s2m2.escaping import code
 from s2m2.evaluation.results import TaskResults, newest_results, read_results
 from s2m2.io import create_folder, write_text
 from s2m2.recipe import DataConfig, EvaluateConfig, ExportConfig, Recipe
 from s2m2.reports.card import ExportedModel, model_card
-from s2m2.reports.card_parts import code
 from s2m2.reports.export_weights import (
     check_output,
     is_downloaded,

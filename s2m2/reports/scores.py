@@ -11,7 +11,7 @@ from rich.text import Text
 
 from s2m2.classifiers import CLASSIFIERS as CATALOG
 from s2m2.classifiers import load_class
-from s2m2.console import count
+from s2m2.console import count, literal
 from s2m2.evaluation.intervals import mean_and_interval
 from s2m2.evaluation.results import TaskResults, newest_results
 from s2m2.tasks.episodes import task_label
@@ -130,7 +130,7 @@ def score_table(results: Sequence[TaskResults]) -> RenderableType:
     columns = max(room // ((SCORE_AND_CLASSES if both else SCORE) + 3), 1)
     tables = [_table(grids, features[start : start + columns], both) for start in range(0, len(features), columns)]
     captions = [*(grid.caption for grid in grids), *dict.fromkeys(grid.brackets for grid in grids if both and grid.brackets)]
-    return Group(*tables, Text("\n".join(captions), style="table.caption"))
+    return Group(*tables, literal("\n".join(captions), style="table.caption"))
 
 
 def _table(grids: Sequence[ScoreGrid], features: Sequence[str], both: bool) -> Table:

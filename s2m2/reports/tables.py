@@ -8,12 +8,11 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
-from s2m2.console import count
+from s2m2.console import count, literal
+from s2m2.escaping import csv_cell, sentence
 from s2m2.evaluation.compare import TASK_FIELDS, Comparison
 from s2m2.evaluation.results import TaskResults
-from s2m2.io import csv_cell
 from s2m2.reports.scores import FEATURES, ScoreGrid
 from s2m2.tasks.episodes import task_label
 
@@ -43,8 +42,8 @@ def scores_markdown(grids: Iterable[ScoreGrid]) -> str:
     parts = []
     for grid in grids:
         header = ["task", "classifier", *(FEATURES.get(name, name) for name in grid.features)]
-        rows = [[row.task, row.label, *row.cells] for row in grid.rows]
-        parts.append(markdown_table(header, rows) + f"\n{grid.caption} {grid.brackets}".rstrip() + "\n")
+        rows = [[row.task, sentence(row.label), *row.cells] for row in grid.rows]
+        parts.append(markdown_table(header, rows) + f"\n{sentence(grid.caption)} {grid.brackets}".rstrip() + "\n")
     return "\n".join(parts)
 
 
@@ -64,7 +63,7 @@ def comparison_table(comparisons: Sequence[Comparison], names: tuple[str, str]) 
         lines += [f"A {100 * comparison.first.mean:.2f} {own_a}".rstrip(), f"B {100 * comparison.second.mean:.2f} {own_b}".rstrip()]
         table.add_row("\n".join(lines), *_numbers(comparison))
     origin = f"A and B: {names[0]}." if names[0] == names[1] else f"A: {names[0]}. B: {names[1]}."
-    return Group(table, Text(f"{origin}\n{comparison_caption(comparisons)}", style="table.caption"))
+    return Group(table, literal(f"{origin}\n{comparison_caption(comparisons)}", style="table.caption"))
 
 
 def comparison_markdown(comparisons: Sequence[Comparison]) -> str:
@@ -74,8 +73,8 @@ def comparison_markdown(comparisons: Sequence[Comparison]) -> str:
     for comparison in comparisons:
         pair = (comparison.first, comparison.second)
         means = (f"{100 * result.mean:.2f}" for result in pair)
-        rows.append([_task(comparison), *map(_description, pair), *means, *_numbers(comparison)])
-    return markdown_table(header, rows) + f"\n{comparison_caption(comparisons)}\n"
+        rows.append([_task(comparison), *(sentence(_description(one)) for one in pair), *means, *_numbers(comparison)])
+    return markdown_table(header, rows) + f"\n{sentence(comparison_caption(comparisons))}\n"
 
 
 def comparison_csv(comparisons: Sequence[Comparison]) -> str:

@@ -1,14 +1,12 @@
 """Files released by S2M2's authors: torch checkpoints, read without running anything in them, become run directories."""
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from s2m2.console import first_named
@@ -17,12 +15,12 @@ from s2m2.io import create_folder, reading, write_json, write_text
 from s2m2.models.released import ReleasedWeights, translate
 from s2m2.models.wide_resnet import DEFAULT_WIDTH
 from s2m2.recipe import DataConfig, EvaluateConfig, ImportConfig, ModelConfig, Recipe, recipe_to_yaml
-from s2m2.runs.checkpoint import Outcome, check_archive, save_outcome, save_tensors
+from s2m2.recipe.data import IMAGENET_MEAN, IMAGENET_STD
+from s2m2.runs.checkpoint import Outcome, save_outcome, save_tensors
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.provenance import record
+from s2m2.runs.torch_files import OLD_TORCH_MAGIC, ZIP_MAGIC, load_torch_file
 
-ZIP_MAGIC, OLD_TORCH_MAGIC = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""First bytes of a torch file, and of one written before torch 1.6."""
 STATES = ("state", "state_dict", "model_state_dict", "model")
 """Keys of the tensors of a network: the authors', and those of others."""
 RESIZE_RATIO = 1.15
@@ -75,16 +73,9 @@ def read_released(path: Path) -> ReleasedCheckpoint:
     first_bytes(path, 1)
     try:
         with reading(path):
-            if first_bytes(path, len(ZIP_MAGIC)) == ZIP_MAGIC:
-                check_archive(path)
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except InputError:
-        raise
-    except Exception as error:  # What torch raises for a damaged file depends on where it is damaged.
-        named = re.search(r"GLOBAL (\S+)", str(error))
-        if named is not None:
-            raise InputError(f"{path} is refused: it names {named[1]}; only tensors and plain values are read") from error
-        raise InputError(f"{path} is no torch file, or is damaged or cut short") from error
+            content = load_torch_file(path)
+    except InputError as error:
+        raise InputError(str(error) if str(error).startswith(str(path)) else f"{path} {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} holds a {type(content).__name__}, but must hold the tensors of a network by their names")
     if content and all(isinstance(value, Tensor) for value in content.values()):
@@ -188,7 +179,7 @@ def imported_recipe(config: ImportConfig, weights: ReleasedWeights) -> Recipe:
     scale = LARGE_SCALE if (weights.outputs or 0) > MANY_OUTPUTS else SCALE
     width = weights.width if weights.width != DEFAULT_WIDTH else None
     return Recipe(
-        data=DataConfig(path=config.dataset, image_size=config.image_size, resize_ratio=RESIZE_RATIO),
+        data=DataConfig(path=config.dataset, image_size=config.image_size, resize_ratio=RESIZE_RATIO, mean=IMAGENET_MEAN, std=IMAGENET_STD),
         model=ModelConfig(backbone="wrn28_10", width=width, dropout=0.5, head=weights.head, scale=scale),
         evaluate=EvaluateConfig(features=(config.stage,)),
     )

@@ -180,4 +180,4 @@ def read_backbone(recipe: Recipe, run: RunDirectory, stage: str) -> Backbone:
 
 def evaluation_key(data: DataConfig) -> str:
     """Identifies the preprocessing of evaluation, for fingerprints of features."""
-    return repr((data.image_size, data.resize_ratio, data.mean, data.std))
+    return repr((data.image_size, data.resize_ratio, *data.normalization))

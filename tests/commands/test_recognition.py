@@ -248,7 +248,7 @@ def test_images_that_cannot_be_learned_are_told_and_nothing_is_left(tmp_path: Pa
         (["birds", "--output", "new", "--classifier", "cosin"], "classifier cosin is unknown; did you mean cosine"),
         (["birds", "--output", "new", "--classifier", "{name: cosine, stepz: 3}"], "cosine has no setting stepz"),
         (["birds", "--output", "new", "--page", "p.pdf"], "--page is p.pdf, but must be a file that ends in .html, or null"),
-        (["birds", "--output", "new", "--backbone", "features"], "a model of features is fitted to a feature file, .npz or .safetensors"),
+        (["birds", "--output", "new", "--backbone", "features"], "a model of features is fitted to a feature file"),
         (["f.npz", "--output", "new"], "f.npz holds features; --backbone features fits a model to them"),
         (["f.npz", "--output", "new", "--backbone", "features"], "no feature file f.npz"),
         (["birds", "more", "--output", "new"], "takes IMAGES, but was given birds and more"),

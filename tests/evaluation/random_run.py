@@ -1,7 +1,7 @@
 """A run with random weights, finished in no time."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from torch import nn
@@ -22,7 +22,8 @@ INTERVAL = 0.0123
 def random_run(path: Path, recipe: Recipe, *stages: str) -> RunDirectory:
     """A run directory whose stages ended with random weights, each with its own."""
     run = RunDirectory(path)
-    write_text(run.recipe, recipe_to_yaml(recipe))
+    mean, std = recipe.data.normalization
+    write_text(run.recipe, recipe_to_yaml(replace(recipe, data=replace(recipe.data, mean=mean, std=std))))
     for stage in stages:
         network = build_backbone(recipe.model, recipe.data.size, generator_for(0, stage))
         objective = nn.ModuleDict({"class_head": CosineHead(network.feature_dim, 5, 2.0)})

@@ -69,8 +69,8 @@ NOT_FINITE[4, 1] = np.nan
         ({"features": FEATURES[0]}, "shape"),
         ({"features": FEATURES[:0], "labels": LABELS[:0]}, "not real numbers in rows and columns"),
         ({"features": FEATURES.astype(complex)}, "type complex128"),
-        ({"features": FEATURES.astype(object)}, "holds Python objects"),
-        ({"labels": LABELS.astype(object)}, "holds Python objects"),
+        ({"features": FEATURES.astype(object)}, r"objects, which are pickled and not read; save it with \.astype\(str\)"),
+        ({"labels": LABELS.astype(object)}, r"objects, which are pickled and not read; save it with \.astype\(str\)"),
         ({"labels": LABELS + 0.5}, "labels of shape"),
         ({"labels": np.zeros(6, dtype=int)}, "a single class"),
         ({"class_names": np.array(["a", "b"])}, "labels from 3 to 9, but 2 class_names"),
@@ -89,16 +89,16 @@ def test_an_unusable_file_is_named_in_one_line(tmp_path: Path, arrays: dict[str,
 
 def test_a_missing_array_a_missing_file_and_another_ending_are_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "f.npz", features=FEATURES)
-    with pytest.raises(InputError, match="has no array labels"):
+    with pytest.raises(InputError, match=r"has no labels: .* it holds features \(6 x 3 float64\)"):
         read_feature_file(tmp_path / "f.npz")
     with pytest.raises(InputError, match="no feature file"):
         read_feature_file(tmp_path / "none.npz")
-    (tmp_path / "f.plk").write_bytes(b"x")
-    with pytest.raises(InputError, match="s2m2 import"):
-        read_feature_file(tmp_path / "f.plk")
+    (tmp_path / "f.bin").write_bytes(b"x\0")
+    with pytest.raises(InputError, match="is no feature file"):
+        read_feature_file(tmp_path / "f.bin")
     with (tmp_path / "single.npz").open("wb") as file:
         np.save(file, FEATURES)
-    with pytest.raises(InputError, match="a single array"):
+    with pytest.raises(InputError, match=r"has features alone, 6 x 3 float64; .* labels.npy"):
         read_feature_file(tmp_path / "single.npz")
 
 

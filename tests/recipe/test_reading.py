@@ -16,6 +16,8 @@ CHANGED: dict[str, Any] = {
     "data.path": "datasets/birds",
     "data.validation_dataset": "datasets/val",
     "data.image_size": 84,
+    "data.mean": (0.485, 0.456, 0.406),
+    "data.std": (0.229, 0.224, 0.225),
     "data.resize_ratio": 1.2,
     "data.augment.scale": (0.2, 0.9),
     "data.augment.ratio": (0.8, 1.25),

@@ -1,5 +1,6 @@
 """Predictions of streams: what their rows say, memory, and the form that Ray Data takes."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,17 +83,17 @@ def test_a_model_of_features_names_the_rows_of_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "arrays", "says"),
     [
-        ("none.npz", None, "none.npz is no feature file, or is damaged"),
-        ("other.npz", {"x": np.zeros((2, 5))}, "other.npz is no feature file, or is damaged"),
+        ("none.npz", None, "no feature file"),
+        ("other.npz", {"x": np.zeros(5)}, "it holds x (5 float64)"),
         ("wide.npz", {"features": np.zeros((2, 6))}, "the model was fitted to 5 numbers an image"),
         ("infinite.npz", {"features": np.full((2, 5), np.inf)}, "not finite"),
-        ("photo.jpg", None, "its name must end in .npz or .safetensors"),
+        ("photo.jpg", None, "no feature file"),
     ],
 )
 def test_wrong_feature_files_are_named(tmp_path: Path, name: str, arrays: dict[str, np.ndarray] | None, says: str) -> None:
     if arrays is not None:
         np.savez(tmp_path / name, **arrays)  # type: ignore[arg-type]  # names of arrays
-    with pytest.raises(InputError, match=says.replace(".", r"\.")):
+    with pytest.raises(InputError, match=re.escape(says)):
         list(stored_rows([tmp_path / name], 5))
 
 
@@ -126,7 +127,7 @@ def test_feature_rows_are_read_one_after_the_other(tmp_path: Path) -> None:
 def test_a_damaged_feature_file_is_told(tmp_path: Path) -> None:
     np.savez(tmp_path / "f.npz", features=np.zeros((40, 5), dtype=np.float32))
     (tmp_path / "f.npz").write_bytes((tmp_path / "f.npz").read_bytes()[:300])
-    with pytest.raises(InputError, match=r"f\.npz is no feature file, or is damaged"):
+    with pytest.raises(InputError, match=r"f\.npz is no \.npz file, or is damaged"):
         list(stored_rows([tmp_path / "f.npz"], 5))
 
 

@@ -50,7 +50,9 @@ def test_quantized_features_are_within_half_a_level() -> None:
 
 def test_preprocessing_equals_the_evaluation_view_of_a_run() -> None:
     config = DataConfig(image_size=32, resize_ratio=1.15)
-    ours = Preprocessing(fit="squash", resized=config.resized_size, size=config.size, mean=config.mean, std=config.std)
+    ours = Preprocessing(
+        fit="squash", resized=config.resized_size, size=config.size, mean=config.normalization[0], std=config.normalization[1]
+    )
     for shape in ((40, 40), (36, 60), (90, 31)):
         image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
         torch.testing.assert_close(ours(image)[None], evaluation_view(torch.from_numpy(image)[None], config), rtol=0, atol=2e-5)

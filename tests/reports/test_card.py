@@ -8,11 +8,12 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard  # comes with timm
 
+from s2m2.escaping import code, plain
 from s2m2.evaluation.results import TaskResults
 from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, PretrainConfig, Recipe
 from s2m2.recipe.training import MixConfig
 from s2m2.reports.card import ExportedModel, model_card
-from s2m2.reports.card_parts import code, mix_words, plain, score_rows
+from s2m2.reports.card_parts import mix_words, score_rows
 from s2m2.runs.checkpoint import save_outcome
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.loading import LoadedBackbone, load

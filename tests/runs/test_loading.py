@@ -24,7 +24,7 @@ def test_features_are_those_of_the_weights_of_a_stage(tmp_path: Path, stage: str
     loaded = load(run.path, stage=stage)
     assert (loaded.stage, loaded.backbone.training, loaded.recipe.data) == (expected, False, RECIPE.data)
     resized = V.resize(images.permute(0, 3, 1, 2).float() / 255, [36, 36], antialias=True)
-    inputs = V.normalize(resized[:, :, 2:34, 2:34], list(RECIPE.data.mean), list(RECIPE.data.std))
+    inputs = V.normalize(resized[:, :, 2:34, 2:34], *map(list, RECIPE.data.normalization))
     torch.testing.assert_close(loaded.prepare(list(images.numpy())), inputs, rtol=1e-4, atol=1e-4)
     with torch.no_grad():
         features = build_backbone(RECIPE.model, 32, generator_for(0, expected)).eval()(inputs)
