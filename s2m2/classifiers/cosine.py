@@ -4,6 +4,7 @@ The logit of class c is scale * g_c * cos(x, v_c), where the direction v_c and t
 are divided by ||x|| + 1e-5 (Mangla et al., WACV 2020, section 3).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from s2m2.classifiers.base import FewShotTasks, InductiveClassifier, RandomState
+from s2m2.classifiers.task_streams import task_orders, task_uniforms
 from s2m2.recipe.ranges import FromZeroBelowOne, PositiveFloat, PositiveInt
 
 SHIFT = 1e-5
@@ -24,7 +26,6 @@ class CosineClassifier(InductiveClassifier):
 
     name = "cosine"
     title = "cosine classifier"
-    samples = True
 
     epochs: PositiveInt = 200
     """Passes over the support images; fixed in advance, never chosen by looking at the accuracy."""
@@ -47,18 +48,14 @@ class CosineClassifier(InductiveClassifier):
     def fit_tasks(self, tasks: FewShotTasks, generator: torch.Generator) -> "CosineWeights":
         """Fit to the support.
 
-        The directions start as a linear layer's weights, uniform in +-1 / sqrt(dim), and the norms as their lengths. The support
-        items of a task are shuffled once by its own permutation; then all tasks go through the same new orders, so that every
-        task has a new uniform order of its own in every epoch.
+        The directions start as a linear layer's weights, uniform in +-1 / sqrt(dim), and the norms as their lengths. Every task has
+        starting weights and, in every epoch, an order of its own, which follow from its key.
         """
-        (count, items, dim), ways, device = tasks.support.shape, tasks.ways, generator.device
-        orders = torch.rand(self.epochs, items, generator=generator, device=device).argsort(dim=1)
-        samples = torch.rand(count, ways * dim + items, generator=generator, device=device)
-        initial = samples[:, : ways * dim].mul_(2).sub_(1).mul_(dim**-0.5).unflatten(1, (ways, dim)).to(tasks.support)
-        shuffles = samples[:, ways * dim :].argsort(dim=1).to(tasks.support.device)
-        indices = (shuffles + items * torch.arange(count, device=tasks.support.device)[:, None]).flatten()
-        shuffled = tasks.support.flatten(0, 1).index_select(0, indices).unflatten(0, (count, items))
-        return fit_cosine(initial, shuffled, tasks.labels.gather(1, shuffles), orders, self)
+        keys, (items, dim) = tasks.random_keys(generator), tasks.support.shape[1:]
+        uniform = task_uniforms(keys, 0, tasks.ways * dim).to(tasks.support)
+        initial = uniform.mul_(2).sub_(1).mul_(dim**-0.5).unflatten(1, (tasks.ways, dim))
+        orders = task_orders(keys, tasks.ways * dim, items, self.epochs)
+        return fit_cosine(initial, tasks.support, tasks.labels, orders, self)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,27 +77,40 @@ def fit_cosine(
     initial: Float[Tensor, "task way dim"],
     support: Float[Tensor, "task item dim"],
     labels: Int64[Tensor, "task item"],
-    orders: Int64[Tensor, "epoch item"],
+    orders: Iterable[Int64[Tensor, "item task"]],
     settings: CosineClassifier,
 ) -> CosineWeights:
     """Fit a classifier to the support of every task, starting from the directions `initial` and the norms ||initial||.
 
     Args:
         labels: way of each support item.
-        orders: order of the items in each epoch, the same for all tasks; best on the CPU, so that nothing waits for a device. Items that
-            every task has shuffled by a permutation of its own beforehand have an order of their own in every epoch.
+        orders: for each epoch, the order of the items of every task.
     """
     lengths = torch.linalg.vector_norm(support, dim=-1) + SHIFT
     fit = _SpanFit(initial, support, lengths, labels, settings)
     gain = 1.0
-    for order, numbers in zip(orders.to(support.device), orders.tolist(), strict=True):
-        for start in range(0, len(numbers), settings.batch_size):
-            chosen = slice(start, start + settings.batch_size)
-            fit.step(order[chosen], numbers[chosen], gain)
+    for order in orders:
+        epoch = fit.in_order(order)
+        for start in range(0, len(order), settings.batch_size):
+            fit.step(epoch, slice(start, start + settings.batch_size), gain)
             gain = 1 - settings.dampening if settings.momentum else 1.0
     coefficients = fit.coefficients.permute(2, 0, 1)
     directions = torch.baddbmm(coefficients[..., -1:] * initial, coefficients[..., :-1] / lengths[:, None], support)
     return CosineWeights(directions=directions, norms=fit.norms.T, scale=settings.scale)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Epoch:
+    """The support items of every task in its order of an epoch."""
+
+    order: Int64[Tensor, "way item task"]
+    """The item at each place, the same for every way."""
+    gram: Float[Tensor, "item other task"]
+    """Products of the item at each place with all items, which stay where they are."""
+    start: Float[Tensor, "way item task"]
+    """Products of the item at each place with the starting directions."""
+    targets: Float[Tensor, "way item task"]
+    """1 where the item at a place belongs to a way, else 0."""
 
 
 class _SpanFit:
@@ -123,8 +133,8 @@ class _SpanFit:
     ) -> None:
         (tasks, ways, _), items = initial.shape, support.shape[1]
         self.settings = settings
-        gram = support @ support.mT / (lengths[:, None] * lengths[..., None])
-        self.gram = gram.permute(1, 2, 0).contiguous().unbind()
+        self.rows = (support @ support.mT / (lengths[:, None] * lengths[..., None])).flatten(0, 1)
+        self.first_rows = items * torch.arange(tasks, device=support.device)
         self.start = (initial @ support.mT / lengths[:, None]).permute(1, 2, 0).contiguous()
         self.targets = F.one_hot(labels, ways).permute(2, 1, 0).to(initial.dtype).contiguous()
         squares = initial.square().sum(-1).T.contiguous()
@@ -136,8 +146,15 @@ class _SpanFit:
         self.norms, self.norm_velocity = squares.sqrt(), torch.zeros_like(squares)
         self.work = torch.empty_like(self.coefficients)
 
-    def step(self, batch: Int64[Tensor, " batch"], numbers: list[int], gain: float) -> None:
-        """One step of gradient descent on a batch of items, given as a tensor and as numbers.
+    def in_order(self, order: Int64[Tensor, "item task"]) -> _Epoch:
+        """What the steps of an epoch take, in its order: once for all of them, whole rows of the Gram matrix at a time."""
+        every = order.expand(len(self.targets), -1, -1)
+        rows = self.rows.index_select(0, (order + self.first_rows).T.flatten())
+        gram = rows.unflatten(0, order.T.shape).permute(1, 2, 0).contiguous()
+        return _Epoch(order=every, gram=gram, start=self.start.gather(1, every), targets=self.targets.gather(1, every))
+
+    def step(self, epoch: _Epoch, batch: slice, gain: float) -> None:
+        """One step of gradient descent on the items at some places of the order.
 
         With r_bc = scale * (softmax_bc - onehot_bc) / batch size the gradients are
             dL/dg_c = sum_b r_bc cos_bc,
@@ -146,26 +163,26 @@ class _SpanFit:
         Args:
             gain: fraction of the gradient that enters the momentum.
         """
-        settings = self.settings
+        settings, targets = self.settings, epoch.targets[:, batch]
         inverse = torch.mul(self.coefficients, self.products, out=self.work).sum(1).rsqrt_()
-        cosines = self.products.index_select(1, batch).mul_(inverse[:, None])
+        cosines = self.products.gather(1, epoch.order[:, batch]).mul_(inverse[:, None])
         probabilities = torch.softmax(cosines * (self.norms * settings.scale)[:, None], dim=0)
-        residuals = probabilities.sub_(self.targets.index_select(1, batch)).mul_(settings.scale / len(numbers))
+        residuals = probabilities.sub_(targets).mul_(settings.scale / targets.shape[1])
         slopes = torch.mul(residuals, cosines).sum(1)
         inverse_norms = self.norms * inverse
         shrinkage = settings.weight_decay - inverse_norms * inverse * slopes
         self.velocity.mul_(settings.momentum).addcmul_(self.state, shrinkage[:, None], value=gain)
-        self._accelerate(batch, numbers, residuals.mul_((inverse_norms * gain)[:, None]))
+        self._accelerate(epoch, batch, residuals.mul_((inverse_norms * gain)[:, None]))
         self.state.add_(self.velocity, alpha=-settings.learning_rate)
         slopes.add_(self.norms, alpha=settings.weight_decay)
         self.norm_velocity.mul_(settings.momentum).add_(slopes, alpha=gain)
         self.norms.add_(self.norm_velocity, alpha=-settings.learning_rate)
 
-    def _accelerate(self, batch: Int64[Tensor, " batch"], numbers: list[int], weights: Float[Tensor, "way batch task"]) -> None:
+    def _accelerate(self, epoch: _Epoch, batch: slice, weights: Float[Tensor, "way batch task"]) -> None:
         """Add a combination of the features of a batch to the velocity of each class."""
         coefficients, products = self.velocity.unbind()
-        coefficients.index_add_(1, batch, weights)
-        products[:, -1] += (weights * self.start.index_select(1, batch)).sum(1)
+        coefficients.scatter_add_(1, epoch.order[:, batch], weights)
+        products[:, -1] += (weights * epoch.start[:, batch]).sum(1)
         support_products = products[:, :-1]
-        for number, weight in zip(numbers, weights.split(1, dim=1), strict=True):
-            support_products.addcmul_(weight, self.gram[number])
+        for row, weight in zip(epoch.gram[batch], weights.split(1, dim=1), strict=True):
+            support_products.addcmul_(weight, row)
