@@ -18,6 +18,10 @@ from s2m2.recipe.ranges import FromZeroBelowOne, PositiveFloat, PositiveInt
 
 SHIFT = 1e-5
 """Added to the length of a feature vector before dividing by it (S2M2)."""
+MAX_ROWS = 2**17
+"""Values of rows that are copied at once, which a processor's cache holds."""
+MIN_DECAY = 0.1
+"""Decay of the momentum at which the velocities are multiplied by it."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -77,7 +81,7 @@ def fit_cosine(
     initial: Float[Tensor, "task way dim"],
     support: Float[Tensor, "task item dim"],
     labels: Int64[Tensor, "task item"],
-    orders: Iterable[Int64[Tensor, "item task"]],
+    orders: Iterable[Int64[Tensor, "task item"]],
     settings: CosineClassifier,
 ) -> CosineWeights:
     """Fit a classifier to the support of every task, starting from the directions `initial` and the norms ||initial||.
@@ -91,7 +95,7 @@ def fit_cosine(
     gain = 1.0
     for order in orders:
         epoch = fit.in_order(order)
-        for start in range(0, len(order), settings.batch_size):
+        for start in range(0, support.shape[1], settings.batch_size):
             fit.step(epoch, slice(start, start + settings.batch_size), gain)
             gain = 1 - settings.dampening if settings.momentum else 1.0
     coefficients = fit.coefficients.permute(2, 0, 1)
@@ -103,14 +107,14 @@ def fit_cosine(
 class _Epoch:
     """The support items of every task in its order of an epoch."""
 
-    order: Int64[Tensor, "way item task"]
-    """The item at each place, the same for every way."""
+    places: Int64[Tensor, "item way task"]
+    """Where the item at each place stands in the arrays of coefficients and products, as a flat index."""
     gram: Float[Tensor, "item other task"]
     """Products of the item at each place with all items, which stay where they are."""
-    start: Float[Tensor, "way item task"]
-    """Products of the item at each place with the starting directions."""
-    targets: Float[Tensor, "way item task"]
-    """1 where the item at a place belongs to a way, else 0."""
+    start: Float[Tensor, "item way task"]
+    """Its products with the starting directions."""
+    targets: Float[Tensor, "item way task"]
+    """1 where it belongs to a way, else 0."""
 
 
 class _SpanFit:
@@ -133,25 +137,40 @@ class _SpanFit:
     ) -> None:
         (tasks, ways, _), items = initial.shape, support.shape[1]
         self.settings = settings
-        self.rows = (support @ support.mT / (lengths[:, None] * lengths[..., None])).flatten(0, 1)
-        self.first_rows = items * torch.arange(tasks, device=support.device)
-        self.start = (initial @ support.mT / lengths[:, None]).permute(1, 2, 0).contiguous()
-        self.targets = F.one_hot(labels, ways).permute(2, 1, 0).to(initial.dtype).contiguous()
+        gram = support @ support.mT / (lengths[:, None] * lengths[..., None])
+        start = support @ initial.mT / lengths[..., None]
+        self.rows = torch.cat([gram, start, F.one_hot(labels, ways).to(gram.dtype)], dim=2)
         squares = initial.square().sum(-1).T.contiguous()
         self.state, self.velocity = initial.new_zeros(2, 2, ways, items + 1, tasks)
         self.coefficients, self.products = self.state
         self.coefficients[:, -1] = 1
-        self.products[:, :-1] = self.start
+        self.products[:, :-1] = start.permute(2, 1, 0)
         self.products[:, -1] = squares
         self.norms, self.norm_velocity = squares.sqrt(), torch.zeros_like(squares)
+        self.decay = 1.0
+        way, task = torch.arange(ways, device=support.device), torch.arange(tasks, device=support.device)
+        self.first_row, self.first_place = items * task[:, None], way[:, None] * ((items + 1) * tasks) + task
+        # Fresh memory would cost several times the copies of an epoch.
+        self.together = max(MAX_ROWS // self.rows[0].numel(), 1) if support.device.type == "cpu" else tasks
+        self.some_rows = self.rows[: self.together].flatten(0, 1).clone()
+        self.ordered = gram.new_empty(self.rows[0].numel(), tasks)
+        self.places = torch.empty(items, ways, tasks, dtype=torch.int64, device=support.device)
         self.work = torch.empty_like(self.coefficients)
 
-    def in_order(self, order: Int64[Tensor, "item task"]) -> _Epoch:
-        """What the steps of an epoch take, in its order: once for all of them, whole rows of the Gram matrix at a time."""
-        every = order.expand(len(self.targets), -1, -1)
-        rows = self.rows.index_select(0, (order + self.first_rows).T.flatten())
-        gram = rows.unflatten(0, order.T.shape).permute(1, 2, 0).contiguous()
-        return _Epoch(order=every, gram=gram, start=self.start.gather(1, every), targets=self.targets.gather(1, every))
+    def in_order(self, order: Int64[Tensor, "task item"]) -> _Epoch:
+        """What the steps of an epoch take, in its order; valid until the next call.
+
+        Copied for all of them together, in whole rows of a task and then by a transposition, for which torch has fast loops.
+        """
+        ways, items = self.norms.shape[0], order.shape[1]
+        rows, chosen = self.rows.flatten(0, 1), (order + self.first_row).split(self.together)
+        for part, target in zip(chosen, self.ordered.split(self.together, dim=1), strict=True):
+            some = self.some_rows[: part.numel()]
+            torch.index_select(rows, 0, part.flatten(), out=some)
+            target.copy_(some.view(len(part), -1).T)
+        gram, start, targets = self.ordered.unflatten(0, (items, -1)).split([items, ways, ways], dim=1)
+        torch.add((order * len(order)).T[:, None], self.first_place, out=self.places)
+        return _Epoch(places=self.places, gram=gram, start=start, targets=targets)
 
     def step(self, epoch: _Epoch, batch: slice, gain: float) -> None:
         """One step of gradient descent on the items at some places of the order.
@@ -163,26 +182,36 @@ class _SpanFit:
         Args:
             gain: fraction of the gradient that enters the momentum.
         """
-        settings, targets = self.settings, epoch.targets[:, batch]
+        settings, targets, places = self.settings, epoch.targets[batch], epoch.places[batch].view(-1)
+        gain = self._decayed(gain)
         inverse = torch.mul(self.coefficients, self.products, out=self.work).sum(1).rsqrt_()
-        cosines = self.products.gather(1, epoch.order[:, batch]).mul_(inverse[:, None])
-        probabilities = torch.softmax(cosines * (self.norms * settings.scale)[:, None], dim=0)
-        residuals = probabilities.sub_(targets).mul_(settings.scale / targets.shape[1])
-        slopes = torch.mul(residuals, cosines).sum(1)
+        cosines = self.products.view(-1).index_select(0, places).view_as(targets).mul_(inverse)
+        probabilities = torch.softmax(cosines * (self.norms * settings.scale), dim=1)
+        residuals = probabilities.sub_(targets).mul_(settings.scale / len(targets))
+        slopes = torch.mul(residuals, cosines).sum(0)
         inverse_norms = self.norms * inverse
         shrinkage = settings.weight_decay - inverse_norms * inverse * slopes
-        self.velocity.mul_(settings.momentum).addcmul_(self.state, shrinkage[:, None], value=gain)
-        self._accelerate(epoch, batch, residuals.mul_((inverse_norms * gain)[:, None]))
-        self.state.add_(self.velocity, alpha=-settings.learning_rate)
+        self.velocity.addcmul_(self.state, shrinkage[:, None], value=gain)
+        self._accelerate(epoch, batch, places, residuals.mul_(inverse_norms * gain))
+        self.state.add_(self.velocity, alpha=-settings.learning_rate * self.decay)
         slopes.add_(self.norms, alpha=settings.weight_decay)
-        self.norm_velocity.mul_(settings.momentum).add_(slopes, alpha=gain)
-        self.norms.add_(self.norm_velocity, alpha=-settings.learning_rate)
+        self.norm_velocity.add_(slopes, alpha=gain)
+        self.norms.add_(self.norm_velocity, alpha=-settings.learning_rate * self.decay)
 
-    def _accelerate(self, epoch: _Epoch, batch: slice, weights: Float[Tensor, "way batch task"]) -> None:
+    def _decayed(self, gain: float) -> float:
+        """Let the momentum decay by a factor beside the velocities, which are multiplied by it only now and then; the gain over it."""
+        self.decay *= self.settings.momentum
+        if self.decay < MIN_DECAY:
+            self.velocity.mul_(self.decay)
+            self.norm_velocity.mul_(self.decay)
+            self.decay = 1.0
+        return gain / self.decay
+
+    def _accelerate(self, epoch: _Epoch, batch: slice, places: Int64[Tensor, " place"], weights: Float[Tensor, "batch way task"]) -> None:
         """Add a combination of the features of a batch to the velocity of each class."""
         coefficients, products = self.velocity.unbind()
-        coefficients.scatter_add_(1, epoch.order[:, batch], weights)
-        products[:, -1] += (weights * epoch.start[:, batch]).sum(1)
+        coefficients.view(-1).index_add_(0, places, weights.view(-1))
+        products[:, -1].add_((weights * epoch.start[batch]).sum(0))
         support_products = products[:, :-1]
-        for row, weight in zip(epoch.gram[batch], weights.split(1, dim=1), strict=True):
+        for row, weight in zip(epoch.gram[batch], weights[:, :, None], strict=True):
             support_products.addcmul_(weight, row)
