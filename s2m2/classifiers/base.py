@@ -47,6 +47,8 @@ class FewShotTasks:
     ways: int
     shots: int | None
     """Support items of every way; None: they differ between ways, or are in any order."""
+    keys: Int64[Tensor, " task"] | None = None
+    """Key of each task, from which all its random numbers follow (`task_streams`). None: sampled by whoever needs them."""
 
     def __post_init__(self) -> None:
         ways = torch.arange(self.ways, device=self.labels.device)
@@ -64,6 +66,13 @@ class FewShotTasks:
 
     def __len__(self) -> int:
         return len(self.support)
+
+    def random_keys(self, generator: torch.Generator) -> Int64[Tensor, " task"]:
+        """The keys of the tasks; where they have none, one for each from the generator, on the device of the features."""
+        if self.keys is not None:
+            return self.keys
+        sampled = torch.randint(2**63 - 1, (len(self),), generator=generator, device=generator.device)
+        return sampled.to(self.support.device)
 
     def one_hot(self) -> Float[Tensor, "task way item"]:
         """1 where an item belongs to a way, else 0."""
@@ -107,8 +116,13 @@ class ScoresTasks(Protocol):
     """What the evaluation calls: any `FewShotClassifier`, or a function of this signature.
 
     Entry c of the last axis of the scores is way c of a task; the largest is the prediction, and the softmax of the scores is the
-    probability. Each task is scored by itself. Random numbers come from `generator`, in such an order that the first tasks of a batch
-    get the same scores however many follow. The features stay as they are.
+    probability. Each task is scored by itself. Its random numbers follow from its key in `tasks.keys`, or, of tasks without keys, come
+    from `generator`, in such an order that the first tasks of a batch get the same scores however many follow. The features stay as they
+    are.
+
+    The evaluation gives keys: they are a function of its seed, the classifier's name and the task's position, so that neither jobs nor
+    threads, device or number of tasks change a score, and tasks are independent. Its generator is one for a whole job; who samples from
+    it sees to it that no two tasks get the same numbers.
     """
 
     def __call__(self, tasks: FewShotTasks, generator: torch.Generator) -> Float[Tensor, "task query way"]:
@@ -150,7 +164,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator, ABC):
     needs_covariances: ClassVar[bool] = False
     """These statistics are to include covariances."""
     samples: ClassVar[bool] = False
-    """It samples random numbers for all tasks of a call, which must therefore be the same tasks on every device."""
+    """It samples from the generator of a call itself, not by the keys of tasks; a call must therefore be of the same tasks on every
+    device. None of this package does."""
     job: ClassVar[JobSize] = JobSize()
     """Size of its jobs on a CPU, where each thread has a job of its own."""
 

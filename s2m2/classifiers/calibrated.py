@@ -54,7 +54,6 @@ class DistributionCalibration(InductiveClassifier):
     title = "distribution calibration"
     needs_base = True
     needs_covariances = True
-    samples = True
     job = JobSize(blocks=1)
 
     power: PositiveFloat = 0.5
@@ -111,8 +110,9 @@ class DistributionCalibration(InductiveClassifier):
         members = tasks.one_hot().sum(-1).long().gather(1, tasks.labels)
         counts = (self.samples_per_class // members).clamp(min=1)
         fits = []
-        for support, labels, count in zip(raised(tasks.support, self.power), tasks.labels, counts, strict=True):
-            features = torch.cat([support, self.sample(support, count, generator)])
+        streams = [torch.Generator().manual_seed(key) for key in tasks.random_keys(generator).tolist()]
+        for support, labels, count, stream in zip(raised(tasks.support, self.power), tasks.labels, counts, streams, strict=True):
+            features = torch.cat([support, self.sample(support, count, stream)])
             fits.append(fit_sampled_logistic(features, torch.cat([labels, labels.repeat_interleave(count)]), tasks.ways, C=self.C))
         return FittedCalibration(fits=tuple(fits), power=self.power)
 

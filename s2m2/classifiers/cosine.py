@@ -4,6 +4,7 @@ The logit of class c is scale * g_c * cos(x, v_c), where the direction v_c and t
 are divided by ||x|| + 1e-5 (Mangla et al., WACV 2020, section 3).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -12,10 +13,15 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from s2m2.classifiers.base import FewShotTasks, InductiveClassifier, RandomState
+from s2m2.classifiers.task_streams import task_orders, task_uniforms
 from s2m2.recipe.ranges import FromZeroBelowOne, PositiveFloat, PositiveInt
 
 SHIFT = 1e-5
 """Added to the length of a feature vector before dividing by it (S2M2)."""
+MAX_ROWS = 2**17
+"""Values of rows that are copied at once, which a processor's cache holds."""
+MIN_DECAY = 0.1
+"""Decay of the momentum at which the velocities are multiplied by it."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -24,7 +30,6 @@ class CosineClassifier(InductiveClassifier):
 
     name = "cosine"
     title = "cosine classifier"
-    samples = True
 
     epochs: PositiveInt = 200
     """Passes over the support images; fixed in advance, never chosen by looking at the accuracy."""
@@ -47,18 +52,14 @@ class CosineClassifier(InductiveClassifier):
     def fit_tasks(self, tasks: FewShotTasks, generator: torch.Generator) -> "CosineWeights":
         """Fit to the support.
 
-        The directions start as a linear layer's weights, uniform in +-1 / sqrt(dim), and the norms as their lengths. The support
-        items of a task are shuffled once by its own permutation; then all tasks go through the same new orders, so that every
-        task has a new uniform order of its own in every epoch.
+        The directions start as a linear layer's weights, uniform in +-1 / sqrt(dim), and the norms as their lengths. Every task has
+        starting weights and, in every epoch, an order of its own, which follow from its key.
         """
-        (count, items, dim), ways, device = tasks.support.shape, tasks.ways, generator.device
-        orders = torch.rand(self.epochs, items, generator=generator, device=device).argsort(dim=1)
-        samples = torch.rand(count, ways * dim + items, generator=generator, device=device)
-        initial = samples[:, : ways * dim].mul_(2).sub_(1).mul_(dim**-0.5).unflatten(1, (ways, dim)).to(tasks.support)
-        shuffles = samples[:, ways * dim :].argsort(dim=1).to(tasks.support.device)
-        indices = (shuffles + items * torch.arange(count, device=tasks.support.device)[:, None]).flatten()
-        shuffled = tasks.support.flatten(0, 1).index_select(0, indices).unflatten(0, (count, items))
-        return fit_cosine(initial, shuffled, tasks.labels.gather(1, shuffles), orders, self)
+        keys, (items, dim) = tasks.random_keys(generator), tasks.support.shape[1:]
+        uniform = task_uniforms(keys, 0, tasks.ways * dim).to(tasks.support)
+        initial = uniform.mul_(2).sub_(1).mul_(dim**-0.5).unflatten(1, (tasks.ways, dim))
+        orders = task_orders(keys, tasks.ways * dim, items, self.epochs)
+        return fit_cosine(initial, tasks.support, tasks.labels, orders, self)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,27 +81,40 @@ def fit_cosine(
     initial: Float[Tensor, "task way dim"],
     support: Float[Tensor, "task item dim"],
     labels: Int64[Tensor, "task item"],
-    orders: Int64[Tensor, "epoch item"],
+    orders: Iterable[Int64[Tensor, "task item"]],
     settings: CosineClassifier,
 ) -> CosineWeights:
     """Fit a classifier to the support of every task, starting from the directions `initial` and the norms ||initial||.
 
     Args:
         labels: way of each support item.
-        orders: order of the items in each epoch, the same for all tasks; best on the CPU, so that nothing waits for a device. Items that
-            every task has shuffled by a permutation of its own beforehand have an order of their own in every epoch.
+        orders: for each epoch, the order of the items of every task.
     """
     lengths = torch.linalg.vector_norm(support, dim=-1) + SHIFT
     fit = _SpanFit(initial, support, lengths, labels, settings)
     gain = 1.0
-    for order, numbers in zip(orders.to(support.device), orders.tolist(), strict=True):
-        for start in range(0, len(numbers), settings.batch_size):
-            chosen = slice(start, start + settings.batch_size)
-            fit.step(order[chosen], numbers[chosen], gain)
+    for order in orders:
+        epoch = fit.in_order(order)
+        for start in range(0, support.shape[1], settings.batch_size):
+            fit.step(epoch, slice(start, start + settings.batch_size), gain)
             gain = 1 - settings.dampening if settings.momentum else 1.0
     coefficients = fit.coefficients.permute(2, 0, 1)
     directions = torch.baddbmm(coefficients[..., -1:] * initial, coefficients[..., :-1] / lengths[:, None], support)
     return CosineWeights(directions=directions, norms=fit.norms.T, scale=settings.scale)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Epoch:
+    """The support items of every task in its order of an epoch."""
+
+    places: Int64[Tensor, "item way task"]
+    """Where the item at each place stands in the arrays of coefficients and products, as a flat index."""
+    gram: Float[Tensor, "item other task"]
+    """Products of the item at each place with all items, which stay where they are."""
+    start: Float[Tensor, "item way task"]
+    """Its products with the starting directions."""
+    targets: Float[Tensor, "item way task"]
+    """1 where it belongs to a way, else 0."""
 
 
 class _SpanFit:
@@ -124,20 +138,42 @@ class _SpanFit:
         (tasks, ways, _), items = initial.shape, support.shape[1]
         self.settings = settings
         gram = support @ support.mT / (lengths[:, None] * lengths[..., None])
-        self.gram = gram.permute(1, 2, 0).contiguous().unbind()
-        self.start = (initial @ support.mT / lengths[:, None]).permute(1, 2, 0).contiguous()
-        self.targets = F.one_hot(labels, ways).permute(2, 1, 0).to(initial.dtype).contiguous()
+        start = support @ initial.mT / lengths[..., None]
+        self.rows = torch.cat([gram, start, F.one_hot(labels, ways).to(gram.dtype)], dim=2)
         squares = initial.square().sum(-1).T.contiguous()
         self.state, self.velocity = initial.new_zeros(2, 2, ways, items + 1, tasks)
         self.coefficients, self.products = self.state
         self.coefficients[:, -1] = 1
-        self.products[:, :-1] = self.start
+        self.products[:, :-1] = start.permute(2, 1, 0)
         self.products[:, -1] = squares
         self.norms, self.norm_velocity = squares.sqrt(), torch.zeros_like(squares)
+        self.decay = 1.0
+        way, task = torch.arange(ways, device=support.device), torch.arange(tasks, device=support.device)
+        self.first_row, self.first_place = items * task[:, None], way[:, None] * ((items + 1) * tasks) + task
+        # Fresh memory would cost several times the copies of an epoch.
+        self.together = max(MAX_ROWS // self.rows[0].numel(), 1) if support.device.type == "cpu" else tasks
+        self.some_rows = self.rows[: self.together].flatten(0, 1).clone()
+        self.ordered = gram.new_empty(self.rows[0].numel(), tasks)
+        self.places = torch.empty(items, ways, tasks, dtype=torch.int64, device=support.device)
         self.work = torch.empty_like(self.coefficients)
 
-    def step(self, batch: Int64[Tensor, " batch"], numbers: list[int], gain: float) -> None:
-        """One step of gradient descent on a batch of items, given as a tensor and as numbers.
+    def in_order(self, order: Int64[Tensor, "task item"]) -> _Epoch:
+        """What the steps of an epoch take, in its order; valid until the next call.
+
+        Copied for all of them together, in whole rows of a task and then by a transposition, for which torch has fast loops.
+        """
+        ways, items = self.norms.shape[0], order.shape[1]
+        rows, chosen = self.rows.flatten(0, 1), (order + self.first_row).split(self.together)
+        for part, target in zip(chosen, self.ordered.split(self.together, dim=1), strict=True):
+            some = self.some_rows[: part.numel()]
+            torch.index_select(rows, 0, part.flatten(), out=some)
+            target.copy_(some.view(len(part), -1).T)
+        gram, start, targets = self.ordered.unflatten(0, (items, -1)).split([items, ways, ways], dim=1)
+        torch.add((order * len(order)).T[:, None], self.first_place, out=self.places)
+        return _Epoch(places=self.places, gram=gram, start=start, targets=targets)
+
+    def step(self, epoch: _Epoch, batch: slice, gain: float) -> None:
+        """One step of gradient descent on the items at some places of the order.
 
         With r_bc = scale * (softmax_bc - onehot_bc) / batch size the gradients are
             dL/dg_c = sum_b r_bc cos_bc,
@@ -146,26 +182,36 @@ class _SpanFit:
         Args:
             gain: fraction of the gradient that enters the momentum.
         """
-        settings = self.settings
+        settings, targets, places = self.settings, epoch.targets[batch], epoch.places[batch].view(-1)
+        gain = self._decayed(gain)
         inverse = torch.mul(self.coefficients, self.products, out=self.work).sum(1).rsqrt_()
-        cosines = self.products.index_select(1, batch).mul_(inverse[:, None])
-        probabilities = torch.softmax(cosines * (self.norms * settings.scale)[:, None], dim=0)
-        residuals = probabilities.sub_(self.targets.index_select(1, batch)).mul_(settings.scale / len(numbers))
-        slopes = torch.mul(residuals, cosines).sum(1)
+        cosines = self.products.view(-1).index_select(0, places).view_as(targets).mul_(inverse)
+        probabilities = torch.softmax(cosines * (self.norms * settings.scale), dim=1)
+        residuals = probabilities.sub_(targets).mul_(settings.scale / len(targets))
+        slopes = torch.mul(residuals, cosines).sum(0)
         inverse_norms = self.norms * inverse
         shrinkage = settings.weight_decay - inverse_norms * inverse * slopes
-        self.velocity.mul_(settings.momentum).addcmul_(self.state, shrinkage[:, None], value=gain)
-        self._accelerate(batch, numbers, residuals.mul_((inverse_norms * gain)[:, None]))
-        self.state.add_(self.velocity, alpha=-settings.learning_rate)
+        self.velocity.addcmul_(self.state, shrinkage[:, None], value=gain)
+        self._accelerate(epoch, batch, places, residuals.mul_(inverse_norms * gain))
+        self.state.add_(self.velocity, alpha=-settings.learning_rate * self.decay)
         slopes.add_(self.norms, alpha=settings.weight_decay)
-        self.norm_velocity.mul_(settings.momentum).add_(slopes, alpha=gain)
-        self.norms.add_(self.norm_velocity, alpha=-settings.learning_rate)
+        self.norm_velocity.add_(slopes, alpha=gain)
+        self.norms.add_(self.norm_velocity, alpha=-settings.learning_rate * self.decay)
 
-    def _accelerate(self, batch: Int64[Tensor, " batch"], numbers: list[int], weights: Float[Tensor, "way batch task"]) -> None:
+    def _decayed(self, gain: float) -> float:
+        """Let the momentum decay by a factor beside the velocities, which are multiplied by it only now and then; the gain over it."""
+        self.decay *= self.settings.momentum
+        if self.decay < MIN_DECAY:
+            self.velocity.mul_(self.decay)
+            self.norm_velocity.mul_(self.decay)
+            self.decay = 1.0
+        return gain / self.decay
+
+    def _accelerate(self, epoch: _Epoch, batch: slice, places: Int64[Tensor, " place"], weights: Float[Tensor, "batch way task"]) -> None:
         """Add a combination of the features of a batch to the velocity of each class."""
         coefficients, products = self.velocity.unbind()
-        coefficients.index_add_(1, batch, weights)
-        products[:, -1] += (weights * self.start.index_select(1, batch)).sum(1)
+        coefficients.view(-1).index_add_(0, places, weights.view(-1))
+        products[:, -1].add_((weights * epoch.start[batch]).sum(0))
         support_products = products[:, :-1]
-        for number, weight in zip(numbers, weights.split(1, dim=1), strict=True):
-            support_products.addcmul_(weight, self.gram[number])
+        for row, weight in zip(epoch.gram[batch], weights[:, :, None], strict=True):
+            support_products.addcmul_(weight, row)

@@ -20,13 +20,11 @@ PLAIN = (bool, int, float, str, type(None))
 class WrappedEstimator(InductiveClassifier):
     """An estimator with `fit` and `predict_proba`, of which a copy is fitted to each task, one after the other.
 
-    Scores are logarithms of its probabilities. An estimator with a `random_state` of None gets one for each task from the generator.
+    Scores are logarithms of its probabilities. An estimator with a `random_state` of None gets one for each task, by its key.
     """
 
     estimator: Any
     """It stays unfitted itself."""
-
-    samples = True
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -46,7 +44,7 @@ class WrappedEstimator(InductiveClassifier):
     def fit_tasks(self, tasks: FewShotTasks, generator: torch.Generator) -> "FittedEstimators":
         """Fit a copy to each task."""
         support, labels = tasks.support.cpu().numpy(), tasks.labels.cpu().numpy()
-        seeds = torch.randint(2**31 - 1, (len(tasks),), generator=generator, device=generator.device).tolist()
+        seeds = tasks.random_keys(generator).remainder(2**31 - 1).tolist()
         estimators = [self._copy(seed).fit(*task) for seed, *task in zip(seeds, support, labels, strict=True)]
         return FittedEstimators(estimators=tuple(estimators), ways=tasks.ways)
 

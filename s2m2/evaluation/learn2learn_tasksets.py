@@ -7,7 +7,7 @@ Both together are a `Taskset`, with items (data, labels).
 import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from s2m2.classifiers.base import MAX_GATHER, FewShotTasks, ScoresTasks
+from s2m2.classifiers.task_streams import task_keys
 from s2m2.data.chunks import check_images
 from s2m2.data.dataset import ImageDataset, Split
 from s2m2.data.learn2learn_datasets import import_learn2learn
@@ -160,10 +161,13 @@ def score_taskset(
     """
     accuracies = []
     sampled = taskset_tasks(taskset, shots=shots, backbone=backbone, tasks=tasks, seed=seed, device=device)
+    stream = ("head", stream_name(classifier, name), "taskset", shots)
     for number, block in enumerate(_blocks(sampled)):
-        generator = generator_for(seed, "head", stream_name(classifier, name), "taskset", shots, number)
+        generator, keys = generator_for(seed, *stream, number), task_keys(seed, stream, number, len(block))
         for part in _parts(block):
+            of_part, keys = keys.split([len(part), len(keys) - len(part)])
             joined = _joined([task.tasks for task in part])
+            joined = replace(joined, keys=of_part.to(joined.support.device))
             with torch.inference_mode(), one_thread():
                 scores = classifier(transform(joined) if transform is not None else joined, generator)
             true = torch.cat([task.query_ways for task in part])

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from s2m2.classifiers.base import BLOCKS, MAX_GATHER, FewShotTasks, ScoresTasks
+from s2m2.classifiers.task_streams import task_keys
 from s2m2.classifiers.transforms import TaskTransform
 from s2m2.random import generator_for
 from s2m2.tasks.episodes import EpisodeIndices, TaskSource, join_episodes
@@ -32,7 +33,7 @@ class Scorer:
 
     classifier: ScoresTasks
     stream: tuple[str | int, ...]
-    """Name of the classifier's random stream; a job adds its number."""
+    """Name of the classifier's random stream, of which every task has a key; for who samples by jobs, a job adds its number."""
     seed: int
     transform: TaskTransform | None = None
     support_features: Float[Tensor, "image dim"] | None = None
@@ -59,14 +60,15 @@ class TaskGatherer:
         self.support_features = features if support_features is None else support_features
         self.memory = {"support": features.new_empty(0, features.shape[1]), "query": features.new_empty(0, features.shape[1])}
 
-    def __call__(self, episodes: EpisodeIndices) -> FewShotTasks:
-        """The features of tasks."""
+    def __call__(self, episodes: EpisodeIndices, keys: Int64[Tensor, " task"] | None = None) -> FewShotTasks:
+        """The features of tasks, and their keys."""
         return FewShotTasks(
             support=self._gather("support", self.support_features, episodes.support),
             labels=episodes.support_ways.to(self.features.device),
             query=self._gather("query", self.features, episodes.query),
             ways=episodes.ways,
             shots=episodes.shots,
+            keys=keys.to(self.features.device) if keys is not None else None,
         )
 
     def _gather(
@@ -104,7 +106,7 @@ def map_tasks(
         with torch.inference_mode():
             generator = generator_for(scorer.seed, *scorer.stream, job)
             parts = _parts(source, job, scorer, features_there.shape[1])
-            return [reduce(part, _scores(part, thread.gather, scorer, generator)) for part in parts]
+            return [reduce(part, _scores(thread.gather(part, keys), scorer, generator)) for part, keys in parts]
 
     workers = torch.get_num_threads() if features_there.device.type == "cpu" else 1
     with one_thread(), ThreadPoolExecutor(workers, thread_name_prefix="tasks") as pool:
@@ -126,17 +128,17 @@ def part_size(episodes: EpisodeIndices, dim: int, max_gather: int) -> int:
     return max(max_gather // ((support + queries) * dim), 1)
 
 
-def _parts(source: TaskSource, job: int, scorer: Scorer, dim: int) -> Iterator[EpisodeIndices]:
-    """The tasks of a job, those of one size together as far as memory allows."""
-    blocks = range(job * scorer.blocks, min((job + 1) * scorer.blocks, source.blocks))
-    tasks = [episodes for number in blocks for episodes in source.block(number)]
-    for _, group in groupby(tasks, key=lambda episodes: episodes.size):
+def _parts(source: TaskSource, job: int, scorer: Scorer, dim: int) -> Iterator[tuple[EpisodeIndices, Int64[Tensor, " task"]]]:
+    """The tasks of a job and their keys, those of one size together as far as memory allows."""
+    blocks = {number: source.block(number) for number in range(job * scorer.blocks, min((job + 1) * scorer.blocks, source.blocks))}
+    keys = torch.cat([task_keys(scorer.seed, scorer.stream, number, sum(map(len, tasks))) for number, tasks in blocks.items()])
+    for _, group in groupby((episodes for tasks in blocks.values() for episodes in tasks), key=lambda episodes: episodes.size):
         episodes = join_episodes(list(group))
+        of_group, keys = keys.split([len(episodes), len(keys) - len(episodes)])
         size = part_size(episodes, dim, scorer.max_gather)
         for start in range(0, len(episodes), size):
-            yield episodes.part(start, start + size)
+            yield episodes.part(start, start + size), of_group[start : start + size]
 
 
-def _scores(episodes: EpisodeIndices, gather: TaskGatherer, scorer: Scorer, generator: torch.Generator) -> Float[Tensor, "task query way"]:
-    tasks = gather(episodes)
+def _scores(tasks: FewShotTasks, scorer: Scorer, generator: torch.Generator) -> Float[Tensor, "task query way"]:
     return scorer.classifier(scorer.transform(tasks) if scorer.transform is not None else tasks, generator)

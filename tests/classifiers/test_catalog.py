@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -14,7 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import s2m2.classifiers
 from s2m2.classifiers import CLASSIFIERS, check_spec, classifier_names, load_class
-from s2m2.classifiers.base import FewShotClassifier, FewShotTasks, JobSize
+from s2m2.classifiers.base import WHOLE_GPU, FewShotClassifier, FewShotTasks, JobSize
 from s2m2.classifiers.base_statistics import BaseStatistics
 from s2m2.classifiers.building import build_classifier
 from s2m2.classifiers.tim import TIM
@@ -50,7 +51,18 @@ def test_each_scores_every_query_for_every_class_and_leaves_the_features_alone(n
     assert scores.isfinite().all()
     assert torch.equal(tasks.support, before[0])
     assert torch.equal(tasks.query, before[1])
-    assert quick(name).samples == (not torch.equal(state, generator.get_state()))
+    uses_keys = name in ("cosine", "calibrated")
+    assert uses_keys == (not torch.equal(state, generator.get_state()))
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_random_numbers_of_a_task_follow_from_its_key_alone(name: str) -> None:
+    tasks = changed(TASKS, torch.relu)
+    keyed = replace(tasks, keys=torch.tensor([3, 5, 9]))
+    middle = replace(keyed, support=keyed.support[1:2], labels=keyed.labels[1:2], query=keyed.query[1:2], keys=torch.tensor([5]))
+    scores = quick(name)(keyed, generator_for(0))
+    torch.testing.assert_close(scores[1:2], quick(name)(middle, generator_for(1)), rtol=1e-3, atol=1e-4)
+    assert torch.equal(scores, quick(name)(tasks, generator_for(0))) == (name not in ("cosine", "calibrated"))
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
@@ -62,7 +74,7 @@ def test_each_states_its_name_settings_and_jobs(name: str) -> None:
     assert all(isinstance(value, bool | int | float | str | None) for value in classifier.settings().values())
     cpu, gpu = (classifier.job_on(torch.device(kind)) for kind in ("cpu", "cuda"))
     assert cpu == classifier.job
-    assert (gpu == cpu) == classifier.samples
+    assert gpu == WHOLE_GPU
     same = build_classifier({"name": name, **classifier.settings()}, base())
     assert same.settings() == classifier.settings()
 

@@ -23,7 +23,7 @@ def problem(tasks: int = 3, ways: int = 3, shots: int = 2, dim: int = 20, epochs
     initial = (torch.rand(tasks, ways, dim, generator=generator, dtype=torch.float64) * 2 - 1) / dim**0.5
     support = torch.rand(tasks, ways * shots, dim, generator=generator, dtype=torch.float64) ** 2
     labels = torch.stack([torch.randperm(ways * shots, generator=generator) % ways for _ in range(tasks)])
-    return initial, support, labels, torch.rand(epochs, ways * shots, generator=generator).argsort(dim=1)
+    return initial, support, labels, torch.rand(epochs, tasks, ways * shots, generator=generator).argsort(dim=2)
 
 
 def changed_settings(**changes: float) -> CosineClassifier:
@@ -35,7 +35,7 @@ def assert_equals_the_slow_twin(inputs: Problem, settings: CosineClassifier, tol
     weights = fit_cosine(initial, support, labels, orders, settings)
     logits = weights.scores(support)
     for task in range(len(initial)):
-        model = fit(initial[task], support[task], labels[task], orders, settings)
+        model = fit(initial[task], support[task], labels[task], orders[:, task], settings)
         for fast, slow in (
             (weights.directions[task], model.direction),
             (weights.norms[task], model.norm),
@@ -94,7 +94,7 @@ def test_one_step_of_unit_rate_moves_the_weights_by_the_gradient_of_autograd() -
 def test_a_task_is_fitted_alike_alone_and_in_a_batch() -> None:
     initial, support, labels, orders = problem(tasks=4)
     together = fit_cosine(initial, support, labels, orders, QUICK)
-    alone = fit_cosine(initial[2:3], support[2:3], labels[2:3], orders, QUICK)
+    alone = fit_cosine(initial[2:3], support[2:3], labels[2:3], orders[:, 2:3], QUICK)
     torch.testing.assert_close(together.directions[2], alone.directions[0])
     torch.testing.assert_close(together.norms[2], alone.norms[0])
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from s2m2.classifiers import CosineClassifier, NearestMean
+from s2m2.classifiers.task_streams import task_keys
 from s2m2.errors import InputError
 from s2m2.evaluation.accuracies import example_task, score_tasks
 from s2m2.evaluation.features import FeatureSet
@@ -46,8 +47,8 @@ def test_accuracies_of_the_nearest_mean_equal_a_plain_loop_over_tasks_and_querie
 
 def test_accuracies_of_the_cosine_classifier_equal_a_plain_loop_over_tasks_and_queries() -> None:
     dataset, episodes = features(), sample_tasks(features().labels, SPEC)
-    generator = generator_for(SPEC.seed, "head", "cosine", SPEC.ways, SPEC.shots, 0)
-    scores = iter(classify(TaskGatherer(dataset.features)(episodes), generator, QUICK))
+    keys = task_keys(SPEC.seed, ("head", "cosine", SPEC.ways, SPEC.shots), 0, SPEC.tasks)
+    scores = iter(classify(TaskGatherer(dataset.features)(episodes, keys), generator_for(0), QUICK))
     expected = accuracies(dataset, episodes, lambda support, query: next(scores))
     assert score_tasks(dataset, SPEC, QUICK).tolist() == pytest.approx(expected)
 

@@ -19,9 +19,6 @@ FEATURES = replace(made_up_features(), features=made_up_features().features.relu
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_scores_in_the_parts_of_a_gpu_are_those_in_the_parts_of_a_cpu(name: str) -> None:
     classifier = build_classifier(name, BaseStatistics.from_features(FEATURES.features, FEATURES.labels))
-    if classifier.samples:
-        assert classifier.job_on(GPU) == classifier.job_on(torch.device("cpu"))
-        return
     source, scores, values = sampler_for(FEATURES, replace(SPEC, tasks=12)), [], 18 * FEATURES.features.shape[1]
     for blocks, max_gather in ((classifier.job_on(GPU).blocks, classifier.job_on(GPU).max_gather), (1, 7 * values)):
         scorer = replace(scorer_for(name, classifier, SPEC, FEATURES, device=GPU), blocks=blocks, max_gather=max_gather)

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from threading import current_thread
 
@@ -7,12 +7,15 @@ import torch
 from torch import Tensor
 
 from s2m2.classifiers import CosineClassifier, NearestMean
-from s2m2.classifiers.base import FewShotTasks, ScoresTasks
+from s2m2.classifiers.base import FewShotClassifier, FewShotTasks, ScoresTasks
+from s2m2.classifiers.base_statistics import BaseStatistics
+from s2m2.classifiers.building import build_classifier
 from s2m2.evaluation.map_tasks import Scorer, TaskGatherer, map_tasks, part_size
 from s2m2.random import generator_for
 from s2m2.tasks import sampler
 from s2m2.tasks.episodes import EpisodeIndices, EpisodeSpec
 from s2m2.tasks.sampler import TaskSampler, sample_tasks
+from s2m2.tasks.saved_tasks import SavedTasks
 
 SPEC = EpisodeSpec(ways=3, shots=2, queries=4, tasks=60, seed=5)
 LABELS = torch.arange(6).repeat_interleave(12)
@@ -39,6 +42,17 @@ def noisy_nearest_mean(tasks: FewShotTasks, generator: torch.Generator) -> Tenso
     return NearestMean()(tasks, generator) + 8 * noise.unflatten(1, (-1, tasks.ways))
 
 
+def forest() -> FewShotClassifier:
+    """An estimator with random numbers of its own."""
+    return build_classifier({"name": "sklearn.ensemble:RandomForestClassifier", "n_estimators": 2})
+
+
+def calibration() -> FewShotClassifier:
+    """Distribution calibration with few samples, of features that may be negative."""
+    base = BaseStatistics.from_features(torch.randn(90, 8, generator=generator_for(0, "base")), torch.arange(3).repeat_interleave(30))
+    return build_classifier({"name": "calibrated", "power": 1.0, "samples_per_class": 20}, base)
+
+
 def scores_of(classifier: ScoresTasks, spec: EpisodeSpec = SPEC, **settings: int) -> Tensor:
     scorer = Scorer(classifier=classifier, stream=("classifier",), seed=spec.seed, **settings)
     return torch.cat(list(map_tasks(FEATURES, TaskSampler(LABELS, spec), scorer, lambda episodes, scores: scores.clone())))
@@ -51,6 +65,36 @@ def test_every_block_of_tasks_has_a_stream_of_its_own(threads: int) -> None:
         for block in range(4)
     ]
     torch.testing.assert_close(scores_of(noisy_nearest_mean, blocks=1), torch.cat(expected))
+
+
+@pytest.mark.parametrize("make", [lambda: CosineClassifier(epochs=4), forest, calibration], ids=["cosine", "forest", "calibrated"])
+def test_a_task_has_a_random_stream_of_its_own_whatever_jobs_parts_and_threads_there_are(
+    make: Callable[[], FewShotClassifier], threads: int
+) -> None:
+    expected = scores_of(make(), blocks=4)
+    for settings in ({"blocks": 1}, {"blocks": 3}, {"max_gather": 5 * 18 * 8}, {"max_gather": 1}):
+        torch.testing.assert_close(scores_of(make(), **settings), expected)
+    torch.set_num_threads(1)
+    torch.testing.assert_close(scores_of(make(), blocks=2), expected)
+    torch.testing.assert_close(scores_of(make(), replace(SPEC, tasks=37)), expected[:37])
+    assert not torch.allclose(scores_of(make(), replace(SPEC, seed=6)), expected, atol=1e-3)
+
+
+def test_no_two_tasks_of_an_evaluation_share_a_stream_and_tasks_of_a_file_have_those_of_the_sampled_ones(threads: int) -> None:
+    seen: list[Tensor] = []
+
+    def note(tasks: FewShotTasks, generator: torch.Generator) -> Tensor:
+        assert tasks.keys is not None
+        return tasks.keys[:, None, None].double().expand(-1, tasks.query.shape[1], tasks.ways)
+
+    spec = replace(SPEC, tasks=60)
+    sampler = TaskSampler(LABELS, spec)
+    alone = [episodes.part(task, task + 1) for number in range(4) for episodes in sampler.block(number) for task in range(len(episodes))]
+    scorer = Scorer(classifier=note, stream=("classifier",), seed=spec.seed)
+    for source in (sampler, SavedTasks(spec, alone, "")):
+        seen.append(torch.cat(list(map_tasks(FEATURES, source, scorer, lambda episodes, scores: scores[:, 0, 0].clone()))))
+    assert len(set(seen[0].tolist())) == 60
+    assert len(set(seen[1].tolist())) == 60
 
 
 def test_several_blocks_may_be_one_job(threads: int) -> None:

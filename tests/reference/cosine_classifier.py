@@ -1,5 +1,7 @@
 """The cosine classifier of one task, written with autograd and `torch.optim.SGD`, in float64 (S2M2, section 3.3)."""
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -43,15 +45,29 @@ def fit(initial: Tensor, support: Tensor, labels: Tensor, orders: Tensor, settin
 
 
 def classify(tasks: FewShotTasks, generator: torch.Generator, config: CosineClassifier) -> Tensor:
-    """Scores "task query way", one task after the other; the random numbers are those of the fast one, in its order."""
+    """Scores "task query way", one task after the other; the random numbers are those of the fast one, from the keys of the tasks."""
     _, items, dim = tasks.support.shape
-    orders = torch.rand(config.epochs, items, generator=generator).argsort(dim=1)
+    keys = tasks.keys if tasks.keys is not None else torch.randint(2**63 - 1, (len(tasks),), generator=generator)
     scores = []
-    for support, labels, query in each(tasks):
-        numbers = torch.rand(tasks.ways * dim + items, generator=generator)
-        initial = (2 * numbers[: tasks.ways * dim].reshape(tasks.ways, dim) - 1) / dim**0.5
-        shuffle = numbers[tasks.ways * dim :].argsort()
-        model = fit(initial, support[shuffle], labels[shuffle], orders, config)
+    for key, (support, labels, query) in zip(keys.tolist(), each(tasks), strict=True):
+        numbers = splitmix64(key)
+        initial = [[2 * (next(numbers) >> 40) / 2**24 - 1 for _ in range(dim)] for _ in range(tasks.ways)]
+        orders = []
+        for _ in range(config.epochs):
+            # The order of the numbers as signed ones.
+            places = [(next(numbers) + 2**63) % 2**64 for _ in range(items)]
+            orders.append(sorted(range(items), key=places.__getitem__))
+        model = fit(torch.tensor(initial, dtype=torch.float64) / dim**0.5, support, labels, torch.tensor(orders), config)
         with torch.no_grad():
             scores.append(model(query))
     return torch.stack(scores)
+
+
+def splitmix64(state: int) -> Iterator[int]:
+    """The outputs of SplitMix64 (Steele, Lea and Flood, 2014, figure 14 with the later multipliers), whole numbers below 2^64."""
+    state %= 2**64
+    while True:
+        state = (state + 0x9E3779B97F4A7C15) % 2**64
+        value = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        value = (value ^ (value >> 27)) * 0x94D049BB133111EB % 2**64
+        yield value ^ (value >> 31)

@@ -92,7 +92,7 @@ def ridge(penalty: float) -> Classifier:
 
 
 def calibrated(tasks: FewShotTasks, config: DistributionCalibration, generator: torch.Generator) -> Tensor:
-    """Log probabilities "task query way" of distribution calibration by scikit-learn, with the random numbers of the fast one in its order.
+    """Log probabilities "task query way" of distribution calibration by scikit-learn, with the random numbers of the fast one.
 
     Small enough tasks only: no task uses more than a page, 2,048 rows, of a class's noise.
     """
@@ -101,11 +101,13 @@ def calibrated(tasks: FewShotTasks, config: DistributionCalibration, generator: 
     assert base.class_factors is not None
     means, factors = base.class_means.double().numpy(), base.class_factors.double().numpy()
     scores = []
-    for support, labels, query in each(tasks):
+    keys = torch.randint(2**63 - 1, (len(tasks),), generator=generator).tolist()
+    for key, (support, labels, query) in zip(keys, each(tasks), strict=True):
+        stream = torch.Generator().manual_seed(key)
         rows, asked, classes = support.numpy() ** config.power, query.numpy() ** config.power, labels.numpy()
         counts = [config.samples_per_class // int((classes == way).sum()) for way in classes]
-        start = int(torch.randint(2048, (1,), generator=generator))
-        common = torch.randn(sum(counts), generator=generator).double().numpy()
+        start = int(torch.randint(2048, (1,), generator=stream))
+        common = torch.randn(sum(counts), generator=stream).double().numpy()
         used: dict[int, int] = {}
         features, ways = list(rows), list(classes)
         for item, way, count in zip(rows, classes, counts, strict=True):

@@ -1,0 +1,107 @@
+"""Are the tasks of an evaluation independent? The spread of mean accuracies over seeds, against the intervals that results state.
+
+Features and classes stay the same; a seed brings other tasks and other random numbers of the classifiers. Where tasks are independent,
+the variance of the mean over seeds is that which a result states, variance of a task / tasks, and their ratio is 1; where tasks share
+random numbers, it is larger. The ratio of S seeds has a 95% interval by the chi-square distribution with S - 1 degrees of freedom. The
+same for the difference of two classifiers on the same tasks.
+
+Features are made up: overlapping classes of 640 dimensions, none negative. Slow classifiers get fewer tasks.
+"""
+
+import argparse
+import platform
+import time
+from itertools import combinations
+
+import numpy as np
+import torch
+from scipy.stats import chi2
+
+from benchmarks.episode_throughput import feature_set_of
+from s2m2.classifiers import CLASSIFIERS, BaseStatistics, build_classifier
+from s2m2.evaluation.accuracies import score_tasks
+from s2m2.evaluation.features import FeatureSet
+from s2m2.random import generator_for
+from s2m2.tasks.episodes import EpisodeSpec
+
+DIM, CLASSES, IMAGES, SPREAD = 640, 20, 200, 4.0
+TASKS = {
+    "calibrated": 60,
+    "tim": 100,
+    "alpha_tim": 100,
+    "tim_fast": 200,
+    "alpha_tim_fast": 200,
+    "transductive_finetuning": 200,
+    "pt_map": 512,
+}
+"""Tasks of slow classifiers."""
+
+
+def made_up(purpose: str) -> FeatureSet:
+    """Classes around centers of their own."""
+    generator = generator_for(0, "task independence", purpose)
+    labels = torch.arange(CLASSES).repeat_interleave(IMAGES)
+    values = torch.randn(CLASSES, DIM, generator=generator)[labels] + SPREAD * torch.randn(len(labels), DIM, generator=generator)
+    return feature_set_of(values.relu(), labels)
+
+
+def ratio(values: np.ndarray) -> tuple[float, float, float]:
+    """Variance of the mean over seeds by the mean stated variance, with its interval.
+
+    Args:
+        values: "seed task", accuracies or differences of accuracies.
+    """
+    seeds, tasks = values.shape
+    stated = float((values.var(axis=1, ddof=1) / tasks).mean())
+    found = float(values.mean(axis=1).var(ddof=1)) / stated if stated else 1.0
+    low, high = (found * (seeds - 1) / float(chi2.ppf(level, seeds - 1)) for level in (0.975, 0.025))
+    return found, low, high
+
+
+def line(name: str, values: np.ndarray) -> str:
+    """One line of the report."""
+    found, low, high = ratio(values)
+    holds = "yes" if low <= 1 <= high else "no"
+    return f"| {name} | {values.shape[1]} | {100 * values.mean():.2f} | {found:.2f} | {low:.2f} to {high:.2f} | {holds} |"
+
+
+def main() -> None:
+    """Measure and print the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=40)
+    parser.add_argument("--tasks", type=int, default=2048, help="tasks of each seed, of the faster classifiers")
+    parser.add_argument("--shots", type=int, default=1)
+    parser.add_argument("--classifiers", nargs="+", default=list(CLASSIFIERS))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    features, base, began = made_up("novel"), made_up("base"), time.process_time()
+    statistics = BaseStatistics.from_features(base.features, base.labels)
+    accuracies = {}
+    for name in options.classifiers:
+        spec = [
+            EpisodeSpec(ways=5, shots=options.shots, queries=15, tasks=min(TASKS.get(name, options.tasks), options.tasks), seed=seed)
+            for seed in range(options.seeds)
+        ]
+        scores = [score_tasks(features, one, build_classifier(name, statistics, seed=one.seed)).numpy() for one in spec]
+        accuracies[name] = np.stack(scores)
+    header = "| {} | tasks a seed | {} | ratio | 95% interval | holds 1 |\n|---|---|---|---|---|---|"
+    print(
+        f"{options.seeds} seeds, 5-way {options.shots}-shot, torch {torch.__version__}, Python {platform.python_version()}, one thread, ",
+        end="",
+    )
+    print(f"{time.process_time() - began:.0f} s of CPU time.\n")
+    print(header.format("classifier", "accuracy (%)"))
+    print("\n".join(line(name, values) for name, values in accuracies.items()), flush=True)
+    pairs = {}
+    for first, second in combinations(accuracies, 2):
+        common = min(accuracies[first].shape[1], accuracies[second].shape[1])
+        pairs[f"{second} - {first}"] = accuracies[second][:, :common] - accuracies[first][:, :common]
+    bounds = [ratio(values)[1:] for values in pairs.values()]
+    inside = sum(low <= 1 <= high for low, high in bounds)
+    print(f"\nOf {len(pairs)} paired differences, the interval holds 1 for {inside}.\n")
+    print(header.format("difference", "mean (points)"))
+    print("\n".join(line(name, values) for name, values in pairs.items()))
+
+
+if __name__ == "__main__":
+    main()
