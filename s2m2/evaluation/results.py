@@ -145,6 +145,8 @@ def load_results(path: Path) -> TaskResults:
     Raises:
         InputError: the file is missing or damaged.
     """
+    if path.is_dir():
+        raise InputError(f"{path} holds no results: it is a folder")
     try:
         with reading(path):
             text = path.read_text(encoding="utf-8")
