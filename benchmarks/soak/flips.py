@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.soak.outcomes import outcome
+from benchmarks.soak.outcomes import DRAWN, outcome
 from benchmarks.soak.runner import call, fresh_copy
 from benchmarks.soak.states import States
 
@@ -58,7 +58,7 @@ TARGETS = (
         arguments=("compare", "run", "--classifiers", "ridge", "cosine_centroid", "--output", "t.csv"),
         result="t.csv",
     ),
-    Target(kind="stored tasks", files="tasks*", arguments=(*SCORE, "--evaluate.tasks_from", "tasks.npz"), result="run/results"),
+    Target(kind="stored tasks", files="tasks.npz", arguments=(*SCORE, "--evaluate.tasks_from", "tasks.npz"), result="run/results"),
     Target(
         kind="exported weights",
         files="export/checkpoints/**/*.safetensors",
@@ -112,17 +112,14 @@ def flip(states: States, target: Target, whole: dict[str, str], scratch: Path, g
         return "noticed", f"{where}: {ended.last_line}"
     own = file.relative_to(scratch / target.result).as_posix() if file.is_relative_to(scratch / target.result) else ""
     result = _result(scratch, target)
-    if all(
-        result.get(name) == whole.get(name) for name in (result.keys() | whole.keys()) - {own}
-    ):  # a file that nothing reads stays as it is
+    # A file that nothing reads stays as it is.
+    if all(result.get(name) == whole.get(name) for name in (result.keys() | whole.keys()) - {own}):
         return "same result", where
     return "defect", f"{where}: another result without a word, {ended.text[-500:]}"
 
 
 def _files(folder: Path, target: Target) -> list[Path]:
-    return sorted(
-        path for path in folder.glob(target.files) if path.is_file() and path.stat().st_size and path.suffix not in (".html", ".md")
-    )
+    return sorted(path for path in folder.glob(target.files) if path.is_file() and path.stat().st_size and path.suffix not in DRAWN)
 
 
 def _result(folder: Path, target: Target) -> dict[str, str]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from s2m2 import __version__
 from s2m2.errors import InputError
+from s2m2.io import unseal
 from s2m2.recipe import read_recipe
 from s2m2.recipe.parts import CLASSIFIERS, BackboneName
 from s2m2.recognition.calibrating import Calibration
@@ -119,6 +120,10 @@ def _read_about(folder: Path) -> dict[str, Any]:
         raise InputError(f"{file} is no model of s2m2")
     if version > FORMAT:
         raise InputError(f"{folder} was written by s2m2 {about.get('s2m2')}, this is {__version__}; a newer one reads it")
+    try:
+        about = unseal(about)
+    except ValueError as error:
+        raise InputError(f"{file} is damaged: {error}") from error
     if missing := [key for key in KEYS if key not in about]:
         raise InputError(f"{file} is damaged: it lacks {', '.join(missing)}")
     return dict(about)

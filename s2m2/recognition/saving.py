@@ -21,7 +21,7 @@ from torch import Tensor
 from s2m2 import __version__
 from s2m2.classifiers import load_class
 from s2m2.errors import InputError
-from s2m2.io import create_folder, expanded, replace_file, write_tensors, write_text
+from s2m2.io import create_folder, expanded, replace_file, seal, write_tensors, write_text
 from s2m2.recipe import recipe_to_yaml
 from s2m2.recipe.parts import CLASSIFIERS
 from s2m2.recognition.extractors import EMBEDDED, FEATURES, TIMM, split_timm
@@ -110,7 +110,7 @@ def _write(model: "ImageClassifier", folder: Path) -> None:
     from s2m2.recognition.folder_card import model_card
 
     write_text(folder / CARD, model_card(model))
-    write_text(folder / MODEL, json.dumps(about, indent=1, ensure_ascii=False))
+    write_text(folder / MODEL, json.dumps(seal(about), indent=1, ensure_ascii=False))
     _remove_others(folder, {*written, settings["backbone"].rpartition(":")[2]})
 
 
