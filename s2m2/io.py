@@ -1,13 +1,16 @@
-"""Atomic writes: a file or folder is there whole or not at all; equal content is equal bytes."""
+"""Atomic writes: a file or folder is there whole or not at all; equal content is equal bytes. And what is safe to read."""
 
 import json
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from s2m2.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,6 +57,16 @@ def create_folder(folder: Path) -> Iterator[Path]:
             with suppress(OSError):  # another program has put something there
                 parent.rmdir()
         raise
+
+
+def check_regular(path: Path) -> None:
+    """Raise `InputError` if a path leads to a pipe, a socket or a device: reading it might wait forever, or never end."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return  # opening it will name it
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(f"{path} is a pipe or a device, not a file")
 
 
 def sync_folder(folder: Path) -> None:

@@ -36,6 +36,7 @@ from s2m2.data.sources.stand_ins import (
     shown,
 )
 from s2m2.errors import InputError
+from s2m2.io import check_regular
 
 MAPPED_FROM = 1024
 """Length in bytes from which bytes stay in the file."""
@@ -61,6 +62,7 @@ def read_pickle(path: Path) -> object:
     Raises:
         InputError: the file cannot be read, is no pickle or is cut short, or holds anything else, of which nothing has run.
     """
+    check_regular(path)
     try:
         with path.open("rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
