@@ -156,7 +156,7 @@ def test_settings_lists_classifiers_and_the_settings_of_one(capsys: pytest.Captu
         (["--evaluate.classifiers", "{name: tim, steps: x}"], "--evaluate.classifiers: tim.steps is 'x', but must be a whole number"),
         (["--evaluate.classifiers", "{name: tim, step: 1}"], "--evaluate.classifiers: tim has no setting step; did you mean steps?"),
         (["--evaluate.classifiers", "no_such:Thing"], "--evaluate.classifiers: classifier no_such:Thing cannot be loaded: No module"),
-        (["--pretrain.batch_size", "100000"], "batch size of 100000"),
+        (["--pretrain.batch_size", "100000"], "fewer than the 100,000 of --pretrain.batch_size"),
         (["--finetune.mix.stages", "0", "17"], "--finetune.mix.stages has 17"),
         (["--pretrain.validation.ways", "90"], "90"),
         (["--runtime.accelerator", "cuda"], "--runtime.accelerator is cuda"),

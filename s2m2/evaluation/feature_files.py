@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
+from s2m2.archives import archive_fault
 from s2m2.data.sources.unpickling import read_pickle
 from s2m2.errors import InputError
 from s2m2.evaluation.features import FeatureSet, load_features, save_features
@@ -116,6 +117,8 @@ def _classes(labels: np.ndarray, class_names: Any) -> tuple[tuple[str, ...], np.
 
 def _read_npz(path: Path) -> FeatureSet:
     arrays: dict[str, np.ndarray] = {}
+    if fault := archive_fault(path):
+        raise InputError(fault)
     try:
         with path.open("rb") as file:
             stored = np.load(file, allow_pickle=False)

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from s2m2.archives import archive_fault
 from s2m2.errors import InputError
 from s2m2.recognition.classifier import Answers, ImageClassifier
 from s2m2.recognition.extractors import FEATURES
@@ -123,6 +124,8 @@ def stored_rows(files: Iterable[Path], dim: int) -> Iterator[FeatureRow]:
 def _read_features(file: Path) -> np.ndarray:
     try:
         if file.suffix == ".npz":
+            if fault := archive_fault(file):
+                raise ValueError(f"it {fault}")
             with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
                 values: np.ndarray = stored["features"]
             return values

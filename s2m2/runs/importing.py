@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from s2m2.data.torch_files import read_torch_file
 from s2m2.errors import InputError
 from s2m2.io import write_text
 from s2m2.models.released import ReleasedWeights, translate
@@ -70,7 +70,9 @@ def read_released(path: Path) -> ReleasedCheckpoint:
     """
     first_bytes(path, 1)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_torch_file(path)
+    except InputError:
+        raise
     except Exception as error:  # What torch raises for a damaged file depends on where it is damaged.
         named = re.search(r"GLOBAL (\S+)", str(error))
         if named is not None:
