@@ -1,4 +1,4 @@
-"""Atomic writes: a file or folder is there whole or not at all; equal content is equal bytes, and states its checksum."""
+"""Atomic writes: a file or folder is there whole or not at all; equal content is equal bytes, with a checksum. What is safe to read."""
 
 import errno
 import hashlib
@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -133,6 +134,16 @@ def create_folder(folder: Path) -> Iterator[Path]:
             with suppress(OSError):  # another program has put something there
                 parent.rmdir()
         raise
+
+
+def check_regular(path: Path) -> None:
+    """Raise `InputError` if a path leads to a pipe, a socket or a device: reading it might wait forever, or never end."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return  # opening it will name it
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(f"{path} is a pipe or a device, not a file")
 
 
 def sync_folder(folder: Path) -> None:

@@ -17,7 +17,7 @@ from jaxtyping import Int64, UInt8
 
 from s2m2.data.chunks import ATTRIBUTE, CheckedChunks
 from s2m2.errors import InputError
-from s2m2.io import expanded
+from s2m2.io import check_regular, expanded
 
 if TYPE_CHECKING:
     import torch
@@ -193,6 +193,8 @@ def open_dataset(folder: Path) -> ImageDataset:
         InputError: the folder is missing, incomplete or damaged, or another format wrote it.
     """
     description = dataset_file(folder)
+    for file in (description, folder / IMAGES_FILE, folder / LABELS_FILE):
+        check_regular(file)
     try:
         content = json.loads(description.read_text(encoding="utf-8"))
         if content["format"] not in (1, DATASET_FORMAT):

@@ -2,7 +2,6 @@
 
 import io
 import math
-import stat
 import threading
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from jaxtyping import Integer, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from s2m2.errors import InputError
+from s2m2.io import check_regular
 
 Box = tuple[int, int, int, int]
 """Left, upper, right and lower edge in pixels of the stored image; right and lower are the first pixels outside."""
@@ -236,16 +236,6 @@ def check_pixels(opened: Image.Image, max_megapixels: float) -> None:
     if opened.width * opened.height > max_megapixels * 1e6:
         size = f"{opened.width:,} x {opened.height:,} pixels"
         raise ValueError(f"its {size} are more than {max_megapixels:g} megapixels (--max_megapixels of s2m2 prepare and doctor)")
-
-
-def check_regular(path: Path) -> None:
-    """Raise `InputError` if a path leads to a pipe, a socket or a device: reading it might wait forever, or never end."""
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError):
-        return  # opening it will name it
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise InputError(f"{path} is a pipe or a device, not a file")
 
 
 def _turn(opened: Image.Image) -> AbstractContextManager[object]:

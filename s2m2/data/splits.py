@@ -11,7 +11,7 @@ from pathlib import Path
 from s2m2.console import first_named
 from s2m2.data.dataset import SPLITS, Split
 from s2m2.errors import InputError
-from s2m2.io import expanded
+from s2m2.io import check_regular, expanded
 from s2m2.random import seed_for
 
 ClassLists = Mapping[Split, Sequence[str]]
@@ -159,6 +159,7 @@ def read_split_file(path: Path) -> dict[Split, tuple[str, ...]]:
     Raises:
         InputError: the file cannot be read, or holds something else.
     """
+    check_regular(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -174,6 +175,7 @@ def read_split_folder(folder: Path) -> dict[Split, tuple[str, ...]]:
     """
     lists: dict[Split, tuple[str, ...]] = {}
     for split, file in TEXT_FILES.items():
+        check_regular(folder / file)
         try:
             lines = (folder / file).read_text(encoding="utf-8").splitlines()
         except (OSError, ValueError) as error:

@@ -312,7 +312,9 @@ def _restore(folder: Path) -> None:
 
 def _publish(partial: Path, folder: Path) -> None:
     """Give a finished dataset its name, replacing an earlier one."""
-    (partial / PROGRESS_FILE).unlink(missing_ok=True)
+    for file in partial.iterdir():
+        if file.name not in (DATASET_FILE, IMAGES_FILE, LABELS_FILE):
+            file.unlink()  # the note of progress, and one during which an earlier writer was killed
     for file in partial.iterdir():
         with file.open("rb") as written:
             os.fsync(written.fileno())

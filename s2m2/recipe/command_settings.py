@@ -177,7 +177,7 @@ class PrepareConfig:
     """Images that are not square. squash: resized to a square, as in S2M2; crop: resized by the short side, then center crop."""
     resize: Literal["bilinear", "fast"] = "bilinear"
     """How images become smaller. bilinear: decoded whole, then resized as published numbers mean it: by torchvision's bilinear Resize;
-    fast: JPEGs decoded at a fraction of their size, then bicubic, as in s2m2 0.1.0, up to three times as fast for large ones."""
+    fast: JPEGs decoded at a fraction of their size, then bicubic, as in s2m2 0.1.0; faster for photos of many megapixels."""
     max_megapixels: Megapixels = 50.0
     """Largest image, in millions of pixels, up to 175. Decoding takes up to 20 bytes of memory for each pixel, in every process."""
     gray_bits: GrayBits | None = None

@@ -10,8 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from s2m2.console import first_named
+from s2m2.data.torch_files import OLD_TORCH_MAGIC, ZIP_MAGIC, read_torch_file
 from s2m2.errors import InputError
-from s2m2.io import create_folder, reading, write_json, write_text
+from s2m2.io import create_folder, write_json, write_text
 from s2m2.models.released import ReleasedWeights, translate
 from s2m2.models.wide_resnet import DEFAULT_WIDTH
 from s2m2.recipe import DataConfig, EvaluateConfig, ImportConfig, ModelConfig, Recipe, recipe_to_yaml
@@ -19,7 +20,6 @@ from s2m2.recipe.data import IMAGENET_MEAN, IMAGENET_STD
 from s2m2.runs.checkpoint import Outcome, save_outcome, save_tensors
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.provenance import record
-from s2m2.runs.torch_files import OLD_TORCH_MAGIC, ZIP_MAGIC, load_torch_file
 
 STATES = ("state", "state_dict", "model_state_dict", "model")
 """Keys of the tensors of a network: the authors', and those of others."""
@@ -71,11 +71,7 @@ def read_released(path: Path) -> ReleasedCheckpoint:
         InputError: the file cannot be read, holds anything but tensors and plain values, or lacks what a released file has.
     """
     first_bytes(path, 1)
-    try:
-        with reading(path):
-            content = load_torch_file(path)
-    except InputError as error:
-        raise InputError(str(error) if str(error).startswith(str(path)) else f"{path} {error}") from error
+    content = read_torch_file(path)
     if not isinstance(content, dict):
         raise InputError(f"{path} holds a {type(content).__name__}, but must hold the tensors of a network by their names")
     if content and all(isinstance(value, Tensor) for value in content.values()):

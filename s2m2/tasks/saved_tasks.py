@@ -26,6 +26,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from s2m2.archives import archive_fault
 from s2m2.errors import InputError
 from s2m2.io import replace_file
 from s2m2.recipe.evaluation import ProtocolName
@@ -111,6 +112,8 @@ def load_tasks(path: Path, images: Int64[Tensor, " image"], labels: Int64[Tensor
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file:
+            if fault := archive_fault(path):
+                raise ValueError(f"it {fault}")
             stored = np.load(file, allow_pickle=False)
             if isinstance(stored, np.ndarray):
                 raise ValueError("it is a single array, not an archive of arrays")

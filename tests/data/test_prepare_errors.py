@@ -276,3 +276,28 @@ def test_names_that_are_unusual_but_right_are_no_error(root: Path) -> None:
     assert main(["prepare", str(root / "source"), "--output", str(output)]) == 0
     assert len(open_dataset(output).images) == 16
     assert open_dataset(output).class_names == (A, B, C, D, E)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
+@pytest.mark.parametrize("file", ["list.csv", "lists.json", "dataset/images.npy", "dataset/dataset.json", "."])
+@pytest.mark.parametrize("endless", [False, True])
+def test_a_pipe_or_a_device_in_place_of_a_file_is_one_line_at_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], file: str, endless: bool
+) -> None:
+    source = write_images(tmp_path / "source", {"a": 2, "b": 2, "c": 2})
+    path = source / file if file != "." else tmp_path / "pipe"
+    if file.startswith("dataset"):
+        path.parent.mkdir()
+        for name in ("dataset.json", "images.npy", "labels.npy"):
+            (path.parent / name).write_bytes(b"")
+        path.unlink()
+    path.symlink_to("/dev/zero") if endless else os.mkfifo(path)
+    prepared = ["prepare", str(path if file in ("list.csv", ".") else source), "--output", str(tmp_path / "out")]
+    if file == "lists.json":
+        prepared += ["--splits", str(path)]
+    if file.startswith("dataset"):
+        prepared = ["doctor", str(path.parent), "--output", "null", "--dataset", "own"]
+        if path.name == "dataset.json":
+            prepared = ["run", "--data.path", str(path.parent), "--run", str(tmp_path / "out")]
+    assert f"{path} is a pipe or a device, not a file" in complaint(prepared, capfd)
+    assert not (tmp_path / "out").exists()

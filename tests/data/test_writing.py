@@ -291,3 +291,25 @@ def test_what_is_written_is_noted_from_time_to_time(tmp_path: Path, monkeypatch:
         monkeypatch.setattr(writing, "PROGRESS_SECONDS", 0.0)
         writer.append(IMAGES[2:3])
         assert json.loads(note.read_text())["images"] == 3
+
+
+def test_what_a_writer_killed_during_a_note_left_is_not_published(tmp_path: Path) -> None:
+    stop(tmp_path / "dataset", 2)
+    (tmp_path / ".dataset.partial" / f".{writing.PROGRESS_FILE}.0123abcd.partial").write_text("half a no")
+    with writing_dataset(tmp_path / "dataset", contents(), fingerprint="the same") as writer:
+        assert writer.written == 2
+        writer.append(IMAGES[2:])
+        writer.finish()
+    assert sorted(path.name for path in (tmp_path / "dataset").iterdir()) == ["dataset.json", "images.npy", "labels.npy"]
+    write(tmp_path / "dataset", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
+
+
+def test_a_living_writers_folder_is_left_alone(tmp_path: Path) -> None:
+    with writing_dataset(tmp_path / "dataset", contents(), fingerprint="the same") as writer:
+        writer.append(IMAGES[:1])
+        with pytest.raises(InputError, match="another process is writing"):
+            write(tmp_path / "dataset")
+        write(tmp_path / "other")
+        writer.append(IMAGES[1:])
+        np.testing.assert_array_equal(writer.finish().images, IMAGES)

@@ -102,7 +102,7 @@ def test_the_figures_can_be_had_as_json(glyph_folder: Path, tmp_path: Path) -> N
     [
         (["--steps", "0"], "--steps is 0, but must be 1 or more"),
         (["--repeats", "none"], "--repeats"),
-        (["--pretrain.batch_size", "10000"], "too few for a batch size of 10000"),
+        (["--pretrain.batch_size", "10000"], "fewer than the 10,000 of --pretrain.batch_size"),
         (["--run", "somewhere"], "--run"),
     ],
 )

@@ -9,6 +9,7 @@ from s2m2.data.sources.listing import Listing, scan, with_untaken
 from s2m2.data.sources.unpickling import read_pickle
 from s2m2.data.splits import read_packaged_list
 from s2m2.errors import InputError
+from s2m2.io import check_regular
 
 __all__ = ["READERS", "Listing", "download_cifar100", "list_source", "read_pickle", "survey_source"]
 
@@ -40,6 +41,7 @@ def survey_source(source: Path, dataset: str = "auto", *, box: bool = False, rot
     """
     if dataset not in ("auto", *READERS):
         raise InputError(f"no dataset {dataset} to read; choose one of auto, {', '.join(READERS)}")
+    check_regular(source)
     if not source.exists():
         raise InputError(f"no such file or folder {source}" if source.suffix else f"no such folder {source}")
     if source.is_file() and dataset not in ("auto", "own"):

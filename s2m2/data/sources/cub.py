@@ -7,6 +7,7 @@ from s2m2.data.decode import Box, ImageFile, ListedImage
 from s2m2.data.sources.listing import FileFinder, Listing, listing_of, natural_key
 from s2m2.data.splits import read_packaged_list
 from s2m2.errors import InputError
+from s2m2.io import check_regular
 
 FOLDERS = (Path(), Path("CUB_200_2011"), Path("cubirds200", "CUB_200_2011"))
 """Folders of the archive; the last is learn2learn's."""
@@ -66,6 +67,7 @@ def _boxes(path: Path) -> dict[str, Box]:
 
 def _numbered(path: Path) -> dict[str, str]:
     """Lines without the number at their start, by this number."""
+    check_regular(path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:

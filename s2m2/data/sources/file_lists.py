@@ -16,6 +16,7 @@ from s2m2.data.sources.class_folders import SPLIT_NAMES
 from s2m2.data.sources.listing import FileFinder, Flaw, Listing, listing_of, natural_key
 from s2m2.data.sources.pickled import whole_numbers
 from s2m2.errors import InputError
+from s2m2.io import check_regular
 
 COLUMNS = ("filename", "label")
 KEYS = ("label_names", "image_names", "image_labels")
@@ -86,6 +87,7 @@ def read_list(file: Path) -> list[ListEntry]:
     reader = {".csv": _read_csv, ".json": _read_json}.get(file.suffix.lower())
     if reader is None:
         raise InputError(f"{file} is neither a folder nor a .csv or .json list of images")
+    check_regular(file)
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             entries = reader(file, lines)

@@ -113,7 +113,7 @@ def scan(folder: Path) -> Content:
     Raises:
         InputError: the folder cannot be read.
     """
-    folders, files, flaws = [], [], []
+    folders, files, special, flaws = [], [], [], []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -125,6 +125,8 @@ def scan(folder: Path) -> Content:
                     folders.append(entry.name)
                 elif entry.is_file():
                     files.append(entry.name)
+                else:
+                    special.append(entry.name)
     except OSError as error:
         raise InputError(f"cannot read {error.filename or folder}: {error.strerror or error}") from error
     images = [file for file in files if is_image_name(file)]
@@ -132,7 +134,7 @@ def scan(folder: Path) -> Content:
         folder=folder,
         folders=tuple(sorted(folders, key=natural_key)),
         images=tuple(sorted(images, key=natural_key)),
-        others=tuple(sorted(set(files).difference(images), key=natural_key)),
+        others=tuple(sorted({*files, *special}.difference(images), key=natural_key)),
         flaws=tuple(sorted(flaws, key=lambda flaw: natural_key(flaw.items[0]))),
     )
 

@@ -13,10 +13,12 @@ the length of the file. Python's own reader in a process with limits would have 
 mini-ImageNet 800 MB, where this one takes a tenth.
 """
 
+import io
 import mmap
 import pickle
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, ClassVar, cast
 
@@ -36,6 +38,7 @@ from s2m2.data.sources.stand_ins import (
     shown,
 )
 from s2m2.errors import InputError
+from s2m2.io import check_regular
 
 MAPPED_FROM = 1024
 """Length in bytes from which bytes stay in the file."""
@@ -61,12 +64,30 @@ def read_pickle(path: Path) -> object:
     Raises:
         InputError: the file cannot be read, is no pickle or is cut short, or holds anything else, of which nothing has run.
     """
+    check_regular(path)
+    with _faults(path), path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        content = _plain(_Reader(file, mapped).load(), {}, 0)
+        Budget(EXPANSION * len(mapped)).spend(_weight(content, {}))
+        return content
+
+
+def check_instructions(pickled: io.BytesIO, path: Path) -> None:
+    """Raise `InputError` if another reader would hash or nest what it should not; what the pickle names is left to that reader.
+
+    Args:
+        pickled: the pickle.
+        path: of the file that has it, for messages.
+    """
+    with _faults(path):
+        _plain(_Inspector(pickled, np.frombuffer(pickled.getbuffer(), dtype=np.uint8)).load(), {}, 0)
+
+
+@contextmanager
+def _faults(path: Path) -> Iterator[None]:
+    """What goes wrong while a pickle is read, as one line."""
     try:
-        with path.open("rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            content = _plain(_Reader(file, mapped).load(), {}, 0)
-            Budget(EXPANSION * len(mapped)).spend(_weight(content, {}))
-            return content
+        yield
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except RefusedError as error:
@@ -114,7 +135,7 @@ class _Reader(pickle._Unpickler):
         **dict.fromkeys((pickle.EXT1[0], pickle.EXT2[0], pickle.EXT4[0]), lambda _: no_call("a registered extension")),
     }
 
-    def __init__(self, file: IO[bytes], mapped: mmap.mmap) -> None:
+    def __init__(self, file: IO[bytes] | io.BytesIO, mapped: mmap.mmap | np.ndarray) -> None:
         # Instructions are read from the file, as pages of a map count as memory of the process.
         super().__init__(file, encoding="latin1")
         self._file, self._content = file, np.frombuffer(mapped, dtype=np.uint8)
@@ -180,6 +201,20 @@ class _Reader(pickle._Unpickler):
         if not isinstance(self.stack[-1], ArrayStandIn | TypeStandIn | MappedBytes):
             raise RefusedError(f"it sets attributes of a {type(self.stack[-1]).__name__}")
         self.stack[-1].__setstate__(state)
+
+
+class _Inspector(_Reader):
+    """Reads instructions alone: whatever a pickle names is a function that gives None, and persistent objects are None."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """A function that gives None, and an empty dict for dicts."""
+        return (lambda *_: {}) if name in ("OrderedDict", "defaultdict", "dict") else (lambda *_: None)
+
+    def persistent_load(self, pid: Any) -> Any:
+        """None, in place of a storage of numbers."""
+
+    def _build(self) -> None:
+        self.stack.pop()  # attributes, such as the versions of modules in a state
 
 
 def _counted(load: Callable[[Any], None], amount: int) -> Callable[[Any], None]:

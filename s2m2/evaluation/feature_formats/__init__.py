@@ -6,6 +6,7 @@ from pathlib import Path
 from zipfile import ZipFile, is_zipfile
 
 from s2m2.data.sources.unpickling import read_pickle
+from s2m2.data.torch_files import OLD_TORCH_MAGIC, ZIP_MAGIC, read_torch_file
 from s2m2.errors import InputError
 from s2m2.evaluation.feature_formats.containers import contents_of
 from s2m2.evaluation.feature_formats.contents import Contents, can_choose
@@ -13,17 +14,16 @@ from s2m2.evaluation.feature_formats.hdf5_files import read_hdf5
 from s2m2.evaluation.feature_formats.numpy_files import read_npy, read_npy_values, read_npz
 from s2m2.evaluation.feature_formats.safetensors_files import read_safetensors
 from s2m2.evaluation.feature_formats.text_tables import read_text_table
-from s2m2.runs.torch_files import OLD_TORCH_MAGIC, ZIP_MAGIC, load_torch_file
 
 HEAD = 64
 """First bytes that are looked at."""
 FORMATS: Mapping[str, tuple[tuple[str, ...], Callable[[Path], Contents]]] = {
     ".npz file": ((".npz",), read_npz),
     ".npy file": ((".npy",), read_npy),
-    "torch file": ((".pt", ".pth", ".tar", ".ckpt"), lambda path: contents_of(path, load_torch_file(path))),
+    "torch file": ((".pt", ".pth", ".tar", ".ckpt"), lambda path: contents_of(path, _without_path(path, read_torch_file))),
     "HDF5 file": ((".hdf5", ".h5", ".hdf"), read_hdf5),
     ".safetensors file": ((".safetensors",), read_safetensors),
-    "pickle": ((".plk", ".pkl", ".pickle"), lambda path: contents_of(path, _pickled(path))),
+    "pickle": ((".plk", ".pkl", ".pickle"), lambda path: contents_of(path, _without_path(path, read_pickle))),
     "table of text": ((".csv", ".tsv", ".txt"), read_text_table),
 }
 """Endings of names and reader of each format."""
@@ -95,8 +95,9 @@ def _zip_format(path: Path) -> str | None:
         return "torch file" if any(name.endswith("/data.pkl") for name in archive.namelist()) else ".npz file"
 
 
-def _pickled(path: Path) -> object:
+def _without_path(path: Path, read: Callable[[Path], object]) -> object:
+    """What a reader gives; its errors without the file, which the caller names."""
     try:
-        return read_pickle(path)
+        return read(path)
     except InputError as error:
         raise InputError(str(error).removeprefix(f"{path} ")) from error

@@ -9,8 +9,9 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.lib import format as npy
 
+from s2m2.archives import archive_fault
 from s2m2.errors import InputError
-from s2m2.evaluation.feature_formats.contents import Contents, StoredArray, check_declared
+from s2m2.evaluation.feature_formats.contents import Contents, StoredArray
 
 OBJECTS = ", which are pickled and not read; save it with .astype(str), .astype(int) or .astype(float)"
 PAIRS = (("features", "labels"), ("feats", "labels"), ("feat", "label"), ("embeddings", "labels"), ("X", "y"), ("x", "y"))
@@ -21,10 +22,10 @@ LABEL_FILES = ("labels.npy", "y.npy", "targets.npy")
 def read_npz(path: Path) -> Contents:
     """The arrays of an archive."""
     arrays, others = {}, []
+    if fault := archive_fault(path):
+        raise InputError(fault)
     with ZipFile(path) as archive:
-        members = archive.infolist()
-        check_declared(path, sum(member.file_size for member in members))
-        for member in members:
+        for member in archive.infolist():
             if not member.filename.endswith(".npy"):
                 others.append(member.filename)
                 continue

@@ -176,3 +176,10 @@ def test_options_and_names_that_do_not_fit_are_errors(tmp_path: Path) -> None:
         list_source(tmp_path, "imagenet")
     with pytest.raises(InputError, match=r"--source .*list\.csv is a file, but cub needs a folder"):
         list_source(tmp_path / "list.csv", "cub")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
+def test_a_pipe_with_the_name_of_an_image_is_left_out_and_named(tmp_path: Path) -> None:
+    touch(tmp_path, ["a/0.png", "b/0.png"])
+    os.mkfifo(tmp_path / "a" / "1.png")
+    assert list_source(tmp_path).left_out == {"others": (str(tmp_path / "a" / "1.png"),)}

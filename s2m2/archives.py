@@ -1,0 +1,43 @@
+"""What an archive unpacks to, told before any of it is unpacked: `.npz` files and the zip files of torch."""
+
+import math
+import os
+import zipfile
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+MAX_RATIO, FREE_BYTES = 100, 1 << 20
+"""Bytes that may come out of a byte of an archive, and besides. Features of images are packed to a tenth at most, zeros to a thousandth."""
+
+
+def archive_fault(path: Path) -> str | None:
+    """Why an archive is not to be unpacked; None where nothing speaks against it, or where it is none.
+
+    Its files are too much for its length, or an array in it says that it is larger than its file.
+    """
+    try:
+        if not zipfile.is_zipfile(path):
+            return None
+        with zipfile.ZipFile(path) as archive:
+            unpacked, length = sum(member.file_size for member in archive.infolist()), os.path.getsize(path)  # noqa: PTH202 (a descriptor too)
+            if unpacked > MAX_RATIO * length + FREE_BYTES:
+                return f"unpacks to {unpacked:,} bytes, more than {MAX_RATIO} times its length"
+            for member in archive.infolist():
+                if member.filename.endswith(".npy"):
+                    with archive.open(member) as file:
+                        stated = _stated_bytes(file)
+                    if stated > member.file_size:
+                        return f"has an array {member.filename.removesuffix('.npy')[:60]} of {stated:,} bytes in {member.file_size:,}"
+    except Exception:  # what reads it will name the damage
+        return None
+    return None
+
+
+def _stated_bytes(file: IO[bytes] | zipfile.ZipExtFile) -> int:
+    """Bytes of the array whose `.npy` file this is, by its header."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return math.prod(shape) * dtype.itemsize
