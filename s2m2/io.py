@@ -23,6 +23,8 @@ CHECKSUM = "checksum"
 """Key of the SHA-256 of everything else in a file."""
 FAILED_WRITES = ("PytorchStreamWriter", "inline_container", "I/O error", "IoError", "os error")
 """Words in errors of torch and safetensors where the system refuses a write; neither raises an `OSError`."""
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.partial(\.bare)?")
+"""Names that this module gives to what is not whole yet; unfinished datasets, which are continued, have others."""
 LEFTOVER_SECONDS = 3600.0
 """Age from which a temporary file or folder is one that a killed process left."""
 
@@ -104,9 +106,9 @@ def _first_line(error: Exception) -> str:
 def remove_leftovers(folder: Path, older_than: float = LEFTOVER_SECONDS) -> None:
     """Remove the temporary files and folders directly in `folder` that killed processes left, by their age in seconds."""
     with suppress(OSError):
-        for entry in folder.glob(".*.partial*"):
+        for entry in folder.iterdir():
             with suppress(OSError):
-                if time.time() - entry.lstat().st_mtime >= older_than:
+                if TEMPORARY.fullmatch(entry.name) and time.time() - entry.lstat().st_mtime >= older_than:
                     shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 

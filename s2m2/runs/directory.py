@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 from s2m2.errors import InputError
 from s2m2.io import write_text
 from s2m2.recipe import Recipe, differences, read_recipe, recipe_to_yaml
+from s2m2.recipe.reading import with_checksum
 
 PLACES = ("data.path", "data.download", "data.validation_dataset")
 """Settings that say where images are, not which."""
@@ -144,6 +145,11 @@ def require_run(run: RunDirectory) -> None:
         raise InputError(f"--run {run.path} is no run directory: {missing}")
 
 
+def write_recipe(run: RunDirectory, recipe: Recipe) -> None:
+    """Write the recipe of a run, with its checksum."""
+    write_text(run.recipe, with_checksum(recipe_to_yaml(recipe)))
+
+
 def open_run(path: Path, recipe: Recipe, *, same_images: bool = False) -> RunDirectory:
     """Start or continue the run of a recipe in a directory.
 
@@ -165,12 +171,12 @@ def open_run(path: Path, recipe: Recipe, *, same_images: bool = False) -> RunDir
             if not (same_images and setting in PLACES):
                 raise InputError(f"--run {path} holds a run with {setting} {old}, not {new}; name another directory with --run")
         if recipe.data != stored.data:
-            write_text(run.recipe, recipe_to_yaml(recipe if untrained else replace(stored, data=recipe.data)))
+            write_recipe(run, recipe if untrained else replace(stored, data=recipe.data))
     elif path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()):
         raise InputError(f"--run {path} is not empty and holds no run; name another directory")
     else:
         try:
-            write_text(run.recipe, recipe_to_yaml(recipe))
+            write_recipe(run, recipe)
         except OSError as error:
             raise InputError(f"--run {path} cannot be written: {error.strerror}") from error
     return run
