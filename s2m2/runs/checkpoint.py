@@ -114,8 +114,8 @@ def save_last(
         **({"average": {flat_key(name): value for name, value in average.state_dict().items()}} if average is not None else {}),
     }
     need = sum(value.nbytes for value in _tensors_of(state))
-    with replace_file(path, need) as temporary, temporary.open("wb") as file:  # a file of Python's says why it could not be written
-        torch.save(state, file)
+    with replace_file(path, need) as temporary:
+        torch.save(state, temporary)
 
 
 def _tensors_of(tree: Any) -> list[Tensor]:
