@@ -14,6 +14,8 @@ from s2m2.recipe.reading import with_checksum
 
 FREE_TO_CHANGE = ("evaluate", "analyze", "runtime")
 """Sections of the recipe that do not affect training, and so may differ between calls."""
+FREE_BEFORE_TRAINING = ("seed", "data", "pretrain", "finetune")
+"""Sections that an imported run may change as well, until it is trained here."""
 STAGES = ("pretrain", "finetune")
 """Training stages in their order."""
 
@@ -152,7 +154,7 @@ def open_run(path: Path, recipe: Recipe, *, moved: Sequence[str] = ()) -> RunDir
     """Start or continue the run of a recipe in a directory.
 
     A trained run keeps the settings that shaped its weights; `evaluate`, `analyze` and `runtime` may change. An imported run without
-    training here also takes other images; its recipe is updated.
+    training here keeps its network only; its recipe is updated.
 
     Args:
         moved: settings that may change as well, as the images are known to be those that the run is trained on; its recipe is updated.
@@ -165,10 +167,11 @@ def open_run(path: Path, recipe: Recipe, *, moved: Sequence[str] = ()) -> RunDir
         raise InputError(f"--run {path} is a file, not a directory")
     if run.recipe.is_file():
         stored, untrained = read_recipe(run.recipe), run.imported.is_file() and not run.metrics.is_file()
-        for setting, new, old in differences(recipe, stored, ignore=(*FREE_TO_CHANGE, "data") if untrained else FREE_TO_CHANGE):
-            if setting not in moved:
+        changed = list(differences(recipe, stored, ignore=FREE_TO_CHANGE))
+        for setting, new, old in changed:
+            if setting not in moved and not (untrained and setting.split(".")[0] in FREE_BEFORE_TRAINING):
                 raise InputError(f"--run {path} holds a run with {setting} {old}, not {new}; name another directory with --run")
-        if recipe.data != stored.data:
+        if changed:
             write_recipe(run, recipe if untrained else replace(stored, data=recipe.data))
     elif path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()):
         raise InputError(f"--run {path} is not empty and holds no run; name another directory")
