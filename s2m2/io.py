@@ -24,6 +24,8 @@ CHECKSUM = "checksum"
 """Key of the SHA-256 of everything else in a file."""
 FAILED_WRITES = ("PytorchStreamWriter", "inline_container", "I/O error", "IoError", "os error")
 """Words in errors of torch and safetensors where the system refuses a write; neither raises an `OSError`."""
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.partial(\.bare)?")
+"""Names that this module gives to what is not whole yet; unfinished datasets, which are continued, have others."""
 LEFTOVER_SECONDS = 3600.0
 """Age from which a temporary file or folder is one that a killed process left."""
 
@@ -52,21 +54,19 @@ def replace_file(path: Path, need: int | None = None) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)  # first, as it is a part of what fills the disk
         if isinstance(error, OSError) or any(words in str(error) for words in FAILED_WRITES):
-            raise _write_error(error, path, need) from error
+            raise _write_error(error, path, temporary, need) from error
         raise
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def _write_error(error: BaseException, path: Path, need: int | None) -> OSError:
+def _write_error(error: Exception, path: Path, temporary: Path, need: int | None) -> OSError:
     """An error of a write that names the file, the reason and the need."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, OSError):  # torch's error follows that of the file it writes into
-        cause = cause.__cause__ or cause.__context__
-    stated = re.search(r"os error (\d+)", str(error))  # as Rust says it
-    number = (cause.errno if isinstance(cause, OSError) else None) or (int(stated[1]) if stated else errno.EIO)
-    reason = str(cause) if isinstance(cause, OSError) and cause.errno is None else os.strerror(number)
+    stated = re.search(r"os error (\d+)", str(error))  # as Rust says it; torch says nothing
+    number = int(stated[1]) if stated else error.errno if isinstance(error, OSError) else _why_refused(temporary, need or 1)
+    reason = str(error) if number is None else os.strerror(number)
+    number = number or errno.EIO
     if need is not None:
         with suppress(OSError):
             free = shutil.disk_usage(path.parent).free
@@ -77,6 +77,17 @@ def _write_error(error: BaseException, path: Path, need: int | None) -> OSError:
 def expanded(path: str | Path) -> Path:
     """With the home folder for a leading `~`; a name such as `~old.jpg` stays what it is."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 (that of Path stops at a `~` of no user)
+
+
+def _why_refused(temporary: Path, need: int) -> int:
+    """Number of the error with which the system refuses a file of so many bytes."""
+    try:
+        with temporary.open("wb") as file:
+            if hasattr(os, "posix_fallocate"):  # not on macOS
+                os.posix_fallocate(file.fileno(), 0, need)
+    except OSError as error:
+        return error.errno or errno.EIO
+    return errno.EIO
 
 
 @contextmanager
@@ -102,12 +113,17 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def remove_leftovers(folder: Path, older_than: float = LEFTOVER_SECONDS) -> None:
-    """Remove the temporary files and folders directly in `folder` that killed processes left, by their age in seconds."""
+def remove_leftovers(folder: Path, older_than: float = LEFTOVER_SECONDS, of: str = "") -> None:
+    """Remove the temporary files and folders directly in `folder` that killed processes left, by their age in seconds.
+
+    Args:
+        of: name of the one file or folder whose leftovers are meant; empty: of all.
+    """
     with suppress(OSError):
-        for entry in folder.glob(".*.partial*"):
+        for entry in folder.iterdir():
             with suppress(OSError):
-                if time.time() - entry.lstat().st_mtime >= older_than:
+                meant = TEMPORARY.fullmatch(entry.name) and entry.name.startswith(f".{of}")
+                if meant and time.time() - entry.lstat().st_mtime >= older_than:
                     shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
@@ -118,6 +134,7 @@ def create_folder(folder: Path) -> Iterator[Path]:
     A kill leaves at most the temporary folder, never a partial `folder`. Missing parents are created, and removed again on an error.
     """
     missing = [parent for parent in folder.parents if not parent.exists()]
+    remove_leftovers(folder.parent, of=folder.name)
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         temporary.mkdir(parents=True)

@@ -39,7 +39,7 @@ from s2m2.runs.directory import STAGES, RunDirectory, default_path
 from s2m2.runs.image_settings import resolve_images
 from s2m2.runs.loading import LoadedBackbone, load
 from s2m2.runs.logging import check_loggers
-from s2m2.runs.provenance import hardware_of, record
+from s2m2.runs.provenance import hardware_of, read_provenance, record
 from s2m2.runs.session import Check, Session, alone, begin_session, first_process_alone
 from s2m2.runs.starting_weights import load_start
 from s2m2.runs.trained_images import check_images, has_begun
@@ -175,12 +175,14 @@ def report_if_possible(session: Session, drawing: Drawing | None = None) -> Path
 
 def _evaluate(session: Session) -> tuple[Sequence[TaskResults], Drawing]:
     began = time.monotonic()
-    seen = warning_of_seen(session.datasets, session.recipe.evaluate.split) if has_begun(session.run) else ""
-    if seen:
-        console.print(literal(f"warning: {seen}"), soft_wrap=True)
+    split, datasets = session.recipe.evaluate.split, session.datasets
+    warning = warning_of_seen(datasets, split) if has_begun(session.run) else ""
+    seen = read_provenance(session.run).get("seen", {}) | ({datasets.digest(split): warning} if warning else {})
+    if warning:
+        console.print(literal(f"warning: {warning}"), soft_wrap=True)
     results, drawing = score_session(session)
-    facts = {"seconds": round(time.monotonic() - began, 1), "hardware": hardware_of(session.fabric.device), "seen": seen}
-    record(session.run, evaluate=facts, data={"name": session.dataset.name, "digest": session.dataset.digest})
+    facts = {"seconds": round(time.monotonic() - began, 1), "hardware": hardware_of(session.fabric.device)}
+    record(session.run, evaluate=facts, seen=seen, data={"name": session.dataset.name, "digest": session.dataset.digest})
     return results, drawing
 
 

@@ -61,3 +61,15 @@ def test_the_budget_of_a_fast_recipe_is_that_of_its_arithmetic(path: Path) -> No
     (limit,) = re.findall(r"# Hardware: meant for one H100 and (.*?);", path.read_text(encoding="utf-8"))
     longest = {"20 minutes": 20, "40 minutes": 40, "an hour": 60, "less time than fast.yaml": stated_budget(path.with_name("fast.yaml"))}
     assert minutes < longest[limit]
+
+
+@pytest.mark.parametrize("path", [path for path in CONFIGS if path.stem == "paper"], ids=lambda path: path.parent.name)
+def test_the_papers_recipes_weigh_stage_1_as_the_authors_do_and_stage_2_as_the_paper(path: Path) -> None:
+    recipe = read_recipe(path)
+    assert (recipe.pretrain.classification_weight, recipe.pretrain.self_supervision_weight) == (0.5, 0.5)
+    stage_2 = recipe.finetune.auxiliary_weight, recipe.finetune.classification_weight, recipe.finetune.self_supervision_weight
+    assert stage_2 == (0.5, 1.0, 1.0)
+    assert (recipe.evaluate.tasks, recipe.evaluate.queries) == ((600, 15) if path.parent.name == "cub" else (10_000, 15))
+    if path.parent.name != "fc100":
+        header = path.read_text(encoding="utf-8")
+        assert all(words in header for words in ("0.5 L_class + 0.5 L_rot", "rotation head", "last epoch", "101, 201 and 301"))

@@ -1,5 +1,6 @@
 """Folders that are there whole or not at all."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,15 @@ def test_an_error_leaves_neither_folder_nor_those_above_it(tmp_path: Path, error
     with pytest.raises(error):
         fail()
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    for name in (".run.0a1b2c3d.partial", ".other.0a1b2c3d.partial", ".run.partial"):  # the last: a dataset that is continued
+        (tmp_path / name / "inside").mkdir(parents=True)
+        os.utime(tmp_path / name, (0, 0))
+    with create_folder(tmp_path / "run"):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {"run", ".other.0a1b2c3d.partial", ".run.partial"}
 
 
 def test_what_others_put_there_meanwhile_stays(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from s2m2.analysis.predictions import HeadMeasures, Memorization
 from s2m2.analysis.representation import LayerMeasures, Representation
 from s2m2.errors import InputError
-from s2m2.io import write_text
+from s2m2.io import read_json, seal, write_text
 from s2m2.runs.checkpoint import load_outcome
 from s2m2.runs.directory import RunDirectory
 
@@ -72,7 +72,7 @@ class Analysis:
 
 def save_analysis(path: Path, analysis: Analysis) -> None:
     """Write an analysis as JSON, whole or not at all."""
-    write_text(path, json.dumps({"format": ANALYSIS_FORMAT, **asdict(analysis)}, indent=1, allow_nan=False) + "\n")
+    write_text(path, json.dumps(seal({"format": ANALYSIS_FORMAT, **asdict(analysis)}), indent=1, allow_nan=False) + "\n")
 
 
 def load_analysis(path: Path) -> Analysis | None:
@@ -81,10 +81,8 @@ def load_analysis(path: Path) -> Analysis | None:
     Raises:
         InputError: the file is damaged or of another format.
     """
-    if not path.exists():
-        return None
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = read_json(path)
         number = stored.pop("format")
         if number == 1:
             stored = _renamed(stored)
@@ -94,6 +92,10 @@ def load_analysis(path: Path) -> Analysis | None:
         if not stored["stages"] or any(stage["name"] not in get_args(StageName) for stage in stored["stages"]):
             raise ValueError("not the stages of a run")
         return Analysis(**{**stored, "stages": tuple(_stage(stage) for stage in stored["stages"])})
+    except FileNotFoundError:
+        return None
+    except InputError:
+        raise
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path} is damaged ({error}); `s2m2 analyze` replaces it") from error
 

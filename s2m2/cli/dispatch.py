@@ -133,8 +133,9 @@ def _torch_failure(name: str, error: Exception) -> str:
     kind = type(error).__name__
     if is_out_of_memory(error):
         where = "device memory" if "CUDA" in str(error) or "MPS" in str(error) or kind == "OutOfMemoryError" else "memory"
-        asked = re.search(r"tr(?:ied|ying) to allocate ([\d.]+ ?[a-zA-Z]+)|[Uu]nable to allocate ([\d.]+ ?[a-zA-Z]+)", str(error))
-        need = f": {asked[1] or asked[2]} more were asked for" if asked else ""
+        asked = re.search(r"(?:tr(?:ied|ying)|[Uu]nable) to allocate ([\d.]+) ?([a-zA-Z]+)", str(error))
+        amount = f"{int(asked[1]) / 1e9:,.2f} GB" if asked and asked[2] == "bytes" else f"{asked[1]} {asked[2]}" if asked else ""
+        need = f": {amount} more were asked for" if amount else ""
         return f"out of {where}{need}; a smaller batch_size, or --runtime.precision bf16-mixed, needs less"
     if kind in ("DistBackendError", "DistNetworkError") or "gloo" in str(error):
         return f"another process of this run ended or cannot be reached; {COMMANDS[name].interrupted}"

@@ -178,7 +178,7 @@ def save_features(path: Path, features: FeatureSet) -> None:
         "class_names": json.dumps(features.class_names),
         "content": fingerprint_of(tensors, *features.class_names),
     }
-    with replace_file(path) as temporary:
+    with replace_file(path, need=sum(values.nbytes for values in tensors.values())) as temporary:
         save_file(tensors, temporary, metadata=metadata)
 
 

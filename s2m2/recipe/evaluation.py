@@ -8,10 +8,13 @@ from typing import Any, Literal
 from s2m2.errors import InputError
 from s2m2.recipe.parts import ClassifierSpec, check_classifier, parse_classifier
 from s2m2.recipe.ranges import (
+    Crops,
     IntFromTwo,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    Tasks,
+    TasksFromTwo,
     check,
     check_distinct,
     check_ranges,
@@ -54,7 +57,7 @@ class EvaluateConfig:
     """Query images per class, on average with protocol dirichlet; protocols s2m2 and variable ignore it."""
     dirichlet_concentration: PositiveFloat = 2.0
     """Concentration of the Dirichlet distribution of protocol dirichlet: the smaller, the less balanced. Default: alpha-TIM's."""
-    tasks: IntFromTwo = 10_000
+    tasks: TasksFromTwo = 10_000
     """Tasks averaged; 2 or more, for an interval."""
     seed: NonNegativeInt = 0
     """Seed of tasks and classifiers, separate from that of training, so that all runs are scored on the same tasks."""
@@ -71,13 +74,13 @@ class EvaluateConfig:
     these."""
     details: bool = True
     """Save classes, confusions, calibration, open-set metrics and hardest tasks next to accuracies; the interval over classes needs it."""
-    selection_tasks: PositiveInt = 600
+    selection_tasks: Tasks = 600
     """Validation tasks for the choice of temperature and rejection threshold; also the number of open-set tasks scored."""
     open_set_classes: NonNegativeInt = 5
     """Classes without support in each open-set task; 0: no open-set metrics."""
     features: tuple[FeaturesName, ...] = ("pretrain", "finetune")
     """Input of the classifiers: raw pixels, or the features of the best weights of a training stage."""
-    support_crops: NonNegativeInt = 0
+    support_crops: Crops = 0
     """Random crops per support image, augmented by data.augment, whose mean features represent it (EASY: 30); queries stay whole. 0: the
     whole image. pixels ignores it."""
     ensemble: tuple[Path, ...] = ()

@@ -1,5 +1,6 @@
 """Recipe files as plain trees: strict YAML, names of 0.1.0 brought up to date, unknown settings refused."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -10,6 +11,7 @@ import yaml
 
 from s2m2.arguments import path_argument
 from s2m2.errors import InputError, did_you_mean
+from s2m2.io import reading
 from s2m2.recipe.legacy import modernize
 from s2m2.recipe.ranges import annotations_of, check, need_words
 
@@ -87,6 +89,24 @@ for _tag in ("int", "float"):
 RecipeLoader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789"))
 
 
+CHECKSUM_LINE = "# checksum "
+"""Begins the last line of the recipe of a run."""
+OF_RUN = "recipe.yaml"
+"""Name of the recipe of a run; a copy under another name may be edited."""
+
+
+def with_checksum(text: str) -> str:
+    """The text of a recipe with its SHA-256 as a comment at its end."""
+    return f"{text}{CHECKSUM_LINE}{hashlib.sha256(text.encode()).hexdigest()}\n"
+
+
+def _check_unchanged(path: Path, text: str) -> None:
+    """Raise `InputError` if the recipe of a run is not the one that was written."""
+    content, found, stated = text.rpartition(CHECKSUM_LINE)
+    if path.name == OF_RUN and found and hashlib.sha256(content.encode()).hexdigest() != stated.strip():
+        raise InputError("has changed since it was written; if that was meant, remove its last line, the checksum")
+
+
 def read_tree(path: Path | str, kind: type) -> tuple[dict[str, Any], list[str]]:
     """The settings that a YAML file states, by today's names, and what was renamed.
 
@@ -99,8 +119,12 @@ def read_tree(path: Path | str, kind: type) -> tuple[dict[str, Any], list[str]]:
     path = path_argument("path", path)
     if not path.is_file():
         raise InputError(f"no recipe file {path}")
+    with reading(path):
+        content = path.read_bytes()
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), RecipeLoader)  # noqa: S506  # a SafeLoader
+        text = content.decode()
+        _check_unchanged(path, text)
+        tree = yaml.load(text, RecipeLoader)  # noqa: S506  # a SafeLoader
         if tree is None:
             return {}, []
         if not isinstance(tree, dict):

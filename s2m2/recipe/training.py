@@ -8,13 +8,14 @@ from s2m2.recipe.ranges import (
     AboveZeroToOne,
     FromZeroBelowOne,
     IntFromTwo,
+    LearningRate,
     MixtureSize,
     NonNegativeFloat,
     NonNegativeInt,
     OpenUnitInterval,
-    PositiveFloat,
     PositiveInt,
     StageIndex,
+    Tasks,
     check,
     check_ranges,
 )
@@ -28,7 +29,7 @@ class OptimizerConfig:
 
     name: Literal["adam", "adamw", "sgd"] = "sgd"
     """adam (S2M2), adamw, or sgd with Nesterov momentum."""
-    learning_rate: PositiveFloat = 0.1
+    learning_rate: LearningRate = 0.1
     """Learning rate, the peak of a schedule. S2M2: 0.001, with adam."""
     weight_decay: NonNegativeFloat = 5e-4
     """Weight decay of all weights except biases and normalization (adamw: decoupled; others: added to the gradient)."""
@@ -54,7 +55,7 @@ class ValidationConfig:
     """Labeled images per class."""
     queries: PositiveInt = 15
     """Query images per class."""
-    tasks: PositiveInt = 600
+    tasks: Tasks = 600
     """Tasks averaged; the same ones at every epoch."""
 
 

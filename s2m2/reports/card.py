@@ -12,11 +12,12 @@ from s2m2.escaping import code, plain
 from s2m2.evaluation.results import TaskResults
 from s2m2.recipe import Recipe
 from s2m2.reports.card_parts import data_table, fact_rows, recipe_sentences, score_rows, selection_sentence
-from s2m2.reports.html import SELECTION, template
+from s2m2.reports.html import selection_sentences, template
 from s2m2.reports.tables import markdown_table
 from s2m2.runs.checkpoint import load_outcome
 from s2m2.runs.directory import STAGES, RunDirectory
 from s2m2.runs.loading import LoadedBackbone
+from s2m2.runs.provenance import read_provenance
 
 HUB_LICENSES = (
     "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0",
@@ -88,7 +89,7 @@ def model_card(run: RunDirectory, model: ExportedModel) -> str:
         recipe=recipe_sentences(run, recipe, trained.stage),
         selection=selection_sentence(run, recipe, trained.stage, outcome),
         scores=markdown_table(*score_rows(model.results)) if model.results else "",
-        score_sentences=_score_sentences(model, foreign=foreign),
+        score_sentences=_score_sentences(model, read_provenance(run), foreign=foreign),
         older=_older_sentence(model.left_out),
         not_measured=_not_measured(model),
         facts=markdown_table(("", ""), fact_rows(run, recipe, trained.stage)),
@@ -185,7 +186,7 @@ def _license_sentence(license_name: str | None) -> str:
     return f"{plain(license_name)}." if license_name is not None else "not stated."
 
 
-def _score_sentences(model: ExportedModel, *, foreign: bool) -> list[str]:
+def _score_sentences(model: ExportedModel, provenance: Mapping[str, Any], *, foreign: bool) -> list[str]:
     sentences = [
         "Accuracy in percent: mean of the tasks ± half-width of its 95% interval over tasks (1.96 std / sqrt(tasks)). Over classes: "
         "half-width of the 95% interval over classes and their images."
@@ -193,7 +194,7 @@ def _score_sentences(model: ExportedModel, *, foreign: bool) -> list[str]:
     if foreign:
         sentences.append("Whether these classes were part of the training data is not known here.")
     else:
-        sentences += [SELECTION[split] for split in dict.fromkeys(result.split for result in model.results)]
+        sentences += [f"{plain(sentence)}." for sentence in selection_sentences(model.results, provenance)]
     if model.rounded:
         sentences.append(f"They were measured before the weights were rounded to {model.precision}.")
     return sentences

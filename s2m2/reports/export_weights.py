@@ -14,12 +14,12 @@ from s2m2 import __version__
 from s2m2.data.catalog import DRAWN
 from s2m2.data.learn2learn_datasets import CLASSES
 from s2m2.errors import InputError
-from s2m2.io import write_json, write_text
-from s2m2.recipe import ExportConfig, Recipe, recipe_to_yaml
+from s2m2.io import write_json
+from s2m2.recipe import ExportConfig, Recipe
 from s2m2.recipe.command_settings import Precision
 from s2m2.recipe.evaluation import FeaturesName
 from s2m2.runs.checkpoint import load_outcome, save_outcome, save_tensors
-from s2m2.runs.directory import RunDirectory
+from s2m2.runs.directory import RunDirectory, write_recipe
 
 
 def check_output(config: ExportConfig) -> None:
@@ -155,7 +155,7 @@ def write_weights(
     }
     created = datetime.now(UTC).isoformat(timespec="seconds")
     source = {"source": f"run {name}", "sha256": digest, "stage": stage, "precision": config.precision, "created": created}
-    write_text(export.recipe, recipe_to_yaml(recipe))
+    write_recipe(export, recipe)
     checksum = save_tensors(export.best(stage), tensors, metadata)
     write_json(export.imported, source)
     outcome = load_outcome(run.outcome(stage))

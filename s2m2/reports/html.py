@@ -100,7 +100,7 @@ def write_report(run: RunDirectory, datasets: ImageDatasets, example: DrawnTask 
         subtitle=_subtitle(run, recipe, provenance),
         headlines=[headline for grid in grids[:1] for headline in _headlines(grid)],
         grids=grids,
-        selection=_selection(results, provenance),
+        selection=selection_sentences(results, provenance),
         stages=_stages(run, recipe, rows),
         older=older,
         distributions=[plot for grid in latest for plot in distributions(grid)],
@@ -170,10 +170,10 @@ def _subtitle(run: RunDirectory, recipe: Recipe, provenance: Mapping[str, Any]) 
     return " · ".join(part for part in parts if part)
 
 
-def _selection(results: Sequence[TaskResults], provenance: Mapping[str, Any]) -> list[str]:
-    """What the scores mean, by their splits; of images that were trained on, a warning in place of that."""
-    seen = provenance.get("evaluate", {}).get("seen")
-    return [f"Warning: {seen}." if seen and split != "base" else SELECTION[split] for split in dict.fromkeys(one.split for one in results)]
+def selection_sentences(results: Sequence[TaskResults], provenance: Mapping[str, Any]) -> list[str]:
+    """What the scores mean, by their splits; where images were trained on, a warning in place of that."""
+    seen = provenance.get("seen", {})
+    return list(dict.fromkeys(f"Warning: {seen[one.data_digest]}." if one.data_digest in seen else SELECTION[one.split] for one in results))
 
 
 def _changes(recipe: Recipe) -> list[tuple[str, str, str]]:

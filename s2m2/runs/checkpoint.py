@@ -114,8 +114,8 @@ def save_last(
         **({"average": {flat_key(name): value for name, value in average.state_dict().items()}} if average is not None else {}),
     }
     need = sum(value.nbytes for value in _tensors_of(state))
-    with replace_file(path, need) as temporary, temporary.open("wb") as file:  # a file of Python's says why it could not be written
-        torch.save(state, file)
+    with replace_file(path, need) as temporary:
+        torch.save(state, temporary)
 
 
 def _tensors_of(tree: Any) -> list[Tensor]:
@@ -253,7 +253,9 @@ def load_best(path: Path, backbone: nn.Module, objective: nn.Module | None = Non
         if objective is not None:
             _load_flat(objective, {name: value for name, value in tensors.items() if not name.startswith("backbone.")})
     except RuntimeError as error:
-        raise InputError(f"{path} does not hold weights of this network ({_first_line(error)})") from error
+        differences = str(error).strip().splitlines()[1:]  # after a heading, one a line
+        first = differences[0].strip() if differences else _first_line(error)
+        raise InputError(f"{path} does not hold weights of this network ({first})") from error
 
 
 def load_head(path: Path, name: str, head: nn.Module) -> None:

@@ -1,6 +1,6 @@
 """`RunDirectory`: the file names of a run, its recipe, and the lock of its training."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +10,12 @@ from filelock import FileLock, Timeout
 from s2m2.errors import InputError
 from s2m2.io import write_text
 from s2m2.recipe import Recipe, differences, read_recipe, recipe_to_yaml
+from s2m2.recipe.reading import with_checksum
 
-PLACES = ("data.path", "data.download", "data.validation_dataset")
-"""Settings that say where images are, not which."""
 FREE_TO_CHANGE = ("evaluate", "analyze", "runtime")
 """Sections of the recipe that do not affect training, and so may differ between calls."""
+FREE_BEFORE_TRAINING = ("seed", "data", "pretrain", "finetune")
+"""Sections that an imported run may change as well, until it is trained here."""
 STAGES = ("pretrain", "finetune")
 """Training stages in their order."""
 
@@ -144,14 +145,19 @@ def require_run(run: RunDirectory) -> None:
         raise InputError(f"--run {run.path} is no run directory: {missing}")
 
 
-def open_run(path: Path, recipe: Recipe, *, same_images: bool = False) -> RunDirectory:
+def write_recipe(run: RunDirectory, recipe: Recipe) -> None:
+    """Write the recipe of a run, with its checksum."""
+    write_text(run.recipe, with_checksum(recipe_to_yaml(recipe)))
+
+
+def open_run(path: Path, recipe: Recipe, *, moved: Sequence[str] = ()) -> RunDirectory:
     """Start or continue the run of a recipe in a directory.
 
     A trained run keeps the settings that shaped its weights; `evaluate`, `analyze` and `runtime` may change. An imported run without
-    training here also takes other images; its recipe is updated.
+    training here keeps its network only; its recipe is updated.
 
     Args:
-        same_images: the images are known to be those that the run is trained on, so they may lie elsewhere; its recipe is updated.
+        moved: settings that may change as well, as the images are known to be those that the run is trained on; its recipe is updated.
 
     Raises:
         InputError: the directory holds a run of another recipe (the first different setting is named), or other files.
@@ -161,16 +167,17 @@ def open_run(path: Path, recipe: Recipe, *, same_images: bool = False) -> RunDir
         raise InputError(f"--run {path} is a file, not a directory")
     if run.recipe.is_file():
         stored, untrained = read_recipe(run.recipe), run.imported.is_file() and not run.metrics.is_file()
-        for setting, new, old in differences(recipe, stored, ignore=(*FREE_TO_CHANGE, "data") if untrained else FREE_TO_CHANGE):
-            if not (same_images and setting in PLACES):
+        changed = list(differences(recipe, stored, ignore=FREE_TO_CHANGE))
+        for setting, new, old in changed:
+            if setting not in moved and not (untrained and setting.split(".")[0] in FREE_BEFORE_TRAINING):
                 raise InputError(f"--run {path} holds a run with {setting} {old}, not {new}; name another directory with --run")
-        if recipe.data != stored.data:
-            write_text(run.recipe, recipe_to_yaml(recipe if untrained else replace(stored, data=recipe.data)))
+        if changed:
+            write_recipe(run, recipe if untrained else replace(stored, data=recipe.data))
     elif path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()):
         raise InputError(f"--run {path} is not empty and holds no run; name another directory")
     else:
         try:
-            write_text(run.recipe, recipe_to_yaml(recipe))
+            write_recipe(run, recipe)
         except OSError as error:
             raise InputError(f"--run {path} cannot be written: {error.strerror}") from error
     return run

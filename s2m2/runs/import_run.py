@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from s2m2.errors import InputError
-from s2m2.io import create_folder, write_json, write_text
-from s2m2.recipe import EvaluateConfig, FinetuneConfig, ImportConfig, Recipe, recipe_to_yaml
+from s2m2.io import create_folder, write_json
+from s2m2.recipe import EvaluateConfig, FinetuneConfig, ImportConfig, Recipe
 from s2m2.runs.checkpoint import Outcome, load_outcome, read_tensors, save_outcome, save_tensors
-from s2m2.runs.directory import RunDirectory
+from s2m2.runs.directory import RunDirectory, write_recipe
 from s2m2.runs.importing import check_new
 from s2m2.runs.loading import load
 from s2m2.runs.provenance import record
@@ -41,7 +41,7 @@ def import_run(config: ImportConfig) -> str:
     try:
         with create_folder(config.output) as folder:
             run = RunDirectory(folder)
-            write_text(run.recipe, recipe_to_yaml(_recipe(trained.recipe, config)))
+            write_recipe(run, _recipe(trained.recipe, config))
             record(run, imported=source)
             words = {"stage": config.stage, "epoch": outcome.best_epoch, "source": name, **classes}
             checksum = save_tensors(run.best(config.stage), tensors, words)

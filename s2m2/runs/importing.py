@@ -12,13 +12,13 @@ from torch import Tensor
 from s2m2.console import first_named
 from s2m2.data.torch_files import OLD_TORCH_MAGIC, ZIP_MAGIC, read_torch_file
 from s2m2.errors import InputError
-from s2m2.io import create_folder, write_json, write_text
+from s2m2.io import create_folder, write_json
 from s2m2.models.released import ReleasedWeights, translate
 from s2m2.models.wide_resnet import DEFAULT_WIDTH
-from s2m2.recipe import DataConfig, EvaluateConfig, ImportConfig, ModelConfig, Recipe, recipe_to_yaml
+from s2m2.recipe import DataConfig, EvaluateConfig, ImportConfig, ModelConfig, Recipe
 from s2m2.recipe.data import IMAGENET_MEAN, IMAGENET_STD
 from s2m2.runs.checkpoint import Outcome, save_outcome, save_tensors
-from s2m2.runs.directory import RunDirectory
+from s2m2.runs.directory import RunDirectory, write_recipe
 from s2m2.runs.provenance import record
 
 STATES = ("state", "state_dict", "model_state_dict", "model")
@@ -159,7 +159,7 @@ def import_checkpoint(config: ImportConfig) -> Imported:
 
 
 def _write_run(run: RunDirectory, config: ImportConfig, weights: ReleasedWeights, source: Imported) -> None:
-    write_text(run.recipe, recipe_to_yaml(imported_recipe(config, weights)))
+    write_recipe(run, imported_recipe(config, weights))
     record(run, imported=asdict(source))
     about = {"stage": source.stage, "epoch": source.epoch, "source": source.source, "sha256": source.sha256}
     parts = {"backbone": weights.backbone, "heads.classifier": weights.class_head, "heads.rotation": weights.rotation_head}

@@ -1,6 +1,5 @@
 """Provenance of a run: versions, hardware, data, command, times."""
 
-import json
 import os
 import platform
 import sys
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 
 from s2m2.errors import InputError
-from s2m2.io import write_text
+from s2m2.io import read_json, write_json
 from s2m2.runs.directory import RunDirectory
 
 PACKAGES = ("s2m2", "torch", "torchvision", "numpy", "lightning-fabric")
@@ -36,15 +35,23 @@ def record(run: RunDirectory, **facts: Any) -> dict[str, Any]:
         **facts,
     )
     provenance.setdefault("started", provenance["updated"])
-    write_text(run.provenance, json.dumps(provenance, indent=2) + "\n")
+    write_json(run.provenance, provenance)
     return provenance
 
 
 def read_provenance(run: RunDirectory) -> dict[str, Any]:
-    """The facts recorded so far."""
+    """The facts recorded so far.
+
+    Raises:
+        InputError: the file is damaged, or cannot be read now.
+    """
     try:
-        return dict(json.loads(run.provenance.read_text(encoding="utf-8"))) if run.provenance.exists() else {}
-    except (ValueError, TypeError) as error:
+        return read_json(run.provenance)
+    except FileNotFoundError:
+        return {}
+    except InputError:
+        raise
+    except ValueError as error:
         raise InputError(f"{run.provenance} is damaged ({error}); delete it to start a new record") from error
 
 

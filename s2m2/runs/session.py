@@ -14,7 +14,7 @@ from s2m2.io import remove_leftovers
 from s2m2.recipe import Recipe
 from s2m2.runs.directory import RunDirectory, open_run, opening_lock, training_lock
 from s2m2.runs.provenance import record
-from s2m2.runs.trained_images import check_images, record_images, trained_digest
+from s2m2.runs.trained_images import check_images, places, record_images
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,7 +69,7 @@ def _open_alone(recipe: Recipe, run: RunDirectory, datasets: ImageDatasets, *, t
             if not locked:
                 raise InputError(f"--run {run.path} is being opened by another process; start again when that is done")
             check_images(recipe.data, datasets, run)  # once more, as another start may have come first
-            open_run(run.path, recipe, same_images=trained_digest(run) is not None)
+            open_run(run.path, recipe, moved=places(run))
             for folder in (run.path, run.features, run.results):
                 remove_leftovers(folder)
             if trains:

@@ -71,6 +71,12 @@ def trained_digest(run: RunDirectory) -> str | None:
     return str(digest) if digest is not None else None
 
 
+def places(run: RunDirectory) -> tuple[str, ...]:
+    """Settings that only say where the images of a run are, as it knows them by content."""
+    everything = ("data.path", "data.download", "data.validation_dataset")
+    return everything if read_images(run) is not None else everything[:2] if trained_digest(run) is not None else ()
+
+
 def check_images(data: DataConfig, datasets: ImageDatasets, run: RunDirectory) -> None:
     """Raise `InputError` if a run was trained on other images than these; both digests are stated, and what differs."""
     images = read_images(run)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from s2m2.analysis.geometry import min_soft_nearest_neighbor_loss
 from s2m2.analysis.measurements import Analysis, changed_stages, load_analysis
@@ -15,7 +15,7 @@ from s2m2.data.batches import split_base
 from s2m2.data.dataset import open_dataset
 from s2m2.models import CosineHead
 from s2m2.recipe import read_recipe
-from s2m2.runs.checkpoint import load_head
+from s2m2.runs.checkpoint import Outcome, load_head, save_outcome, save_tensors
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.loading import read_backbone
 from tests.data.one_dataset import one_dataset
@@ -144,7 +144,10 @@ def test_an_imported_run_has_neither_initial_weights_nor_a_class_head_that_fits(
 
 def test_a_network_that_has_collapsed_is_a_result(tmp_path: Path, glyph_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = run_of(tmp_path, outputs=200)
-    save_file({name: torch.zeros_like(value) for name, value in load_file(run.best("finetune")).items()}, run.best("finetune"))
+    zeros = {name: torch.zeros_like(value) for name, value in load_file(run.best("finetune")).items()}
+    save_outcome(
+        run.outcome("finetune"), Outcome(epochs=1, best_epoch=1, imported="zeros", weights=save_tensors(run.best("finetune"), zeros, {}))
+    )
     with without_report():
         (stage,) = analyze(run, "--data.path", str(glyph_folder), *SMALL).stages
     last = stage.base.layers[-1]

@@ -54,6 +54,16 @@ def test_results_survive_their_file(tmp_path: Path) -> None:
     assert load_results(path) == RESULTS
 
 
+def test_a_file_is_json_even_where_an_interval_is_infinite(tmp_path: Path) -> None:
+    def no_constant(name: str) -> None:
+        raise AssertionError(name)
+
+    path = save_results(tmp_path, replace(RESULTS, tasks=1, per_task=(0.5,)))
+    stated = json.loads(path.read_text(encoding="utf-8"), parse_constant=no_constant)
+    assert (stated["mean"], stated["interval"], stated["class_interval"]) == (0.5, None, None)
+    assert load_results(path).interval == math.inf
+
+
 def test_the_file_states_every_key_of_its_format(tmp_path: Path) -> None:
     stated = json.loads(save_results(tmp_path, RESULTS).read_text(encoding="utf-8"))
     keys = {"dataset", "split", "classifier", "ways", "shots", "queries", "tasks", "seed", "mean", "interval", "per_task"}

@@ -80,16 +80,17 @@ WRONG: list[tuple[str, Callable[..., object], dict[str, list[Any]]]] = [
         "label_smoothing": [1.0], "classification_weight": [-1.0], "self_supervision_weight": [-1.0],
     }),
     ("pretrain.validation.", validation, {
-        "classifier": ["nearest"], "every": [0], "ways": [1], "shots": [0], "queries": [0], "tasks": [0],
+        "classifier": ["nearest"], "every": [0], "ways": [1], "shots": [0], "queries": [0], "tasks": [0, 10**12],
     }),
     ("finetune.", FinetuneConfig, {"epochs": [-1], "auxiliary_weight": [-1.0], "auxiliary_stride": [0, 65]}),
     ("finetune.optimizer.", optimizer, {
-        "learning_rate": [0.0, NAN], "weight_decay": [-1.0], "momentum": [-0.1, 1.0], "warmup": [0.0, 1.0],
+        "learning_rate": [0.0, NAN, 1e308], "weight_decay": [-1.0], "momentum": [-0.1, 1.0], "warmup": [0.0, 1.0],
     }),
     ("finetune.mix.", mix, {"stages": [(), (-2,)], "alpha": [-1.0], "prob": [0.0, 1.1], "num_images": [1, 9]}),
     ("evaluate.", EvaluateConfig, {
-        "ways": [(), (1,), (5, 5)], "shots": [(), (0,), (1, 1)], "dirichlet_concentration": [0.0], "queries": [0], "tasks": [1],
-        "seed": [-1], "selection_tasks": [0], "open_set_classes": [-1], "support_crops": [-1], "features": [(), ("pixels", "pixels")],
+        "ways": [(), (1,), (5, 5)], "shots": [(), (0,), (1, 1)], "dirichlet_concentration": [0.0], "queries": [0], "tasks": [1, 10**15],
+        "seed": [-1], "selection_tasks": [0, 10**12],
+        "open_set_classes": [-1], "support_crops": [-1, 10**9], "features": [(), ("pixels", "pixels")],
         "protocols": [(), ("fixed", "fixed")], "ensemble": [(Path("a"), Path("a"))],
         "classifiers": [(), ("cosine", "cosine"), ("cosinus",), ({"epochs": 3},), ({"name": "cosine"}, "cosine")],
     }),

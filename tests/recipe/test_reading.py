@@ -147,3 +147,12 @@ def test_a_later_file_lies_over_an_earlier_one(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_text("pretrain: {epochs: 5}")
     recipe = read_recipe(tmp_path / "a.yaml", tmp_path / "b.yaml")
     assert (recipe.pretrain.epochs, recipe.pretrain.optimizer.learning_rate) == (5, 0.001)
+
+
+def test_weights_of_stage_1_that_held_in_stage_2_too_still_do() -> None:
+    tree = {"pretrain": {"classification_weight": 0.5}, "finetune": {"auxiliary_weight": 0.5}}
+    renewed, notes = modernize(tree)
+    assert renewed["finetune"] == {"auxiliary_weight": 0.5, "classification_weight": 0.5}
+    assert notes == ["pretrain.classification_weight 0.5, which held in stage 2 too, is now finetune.classification_weight there"]
+    assert modernize(renewed) == (renewed, [])
+    assert modernize({"pretrain": {"classification_weight": 0.5}})[1] == []

@@ -16,6 +16,7 @@ from s2m2.recipe import DataConfig, EvaluateConfig, ModelConfig, Recipe, Runtime
 from s2m2.reports.export_weights import missing_datasets
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.loading import load
+from s2m2.runs.provenance import record
 from tests.evaluation.random_run import random_run
 from tests.reports.made_up import made_up_results
 
@@ -126,7 +127,7 @@ def test_images_that_are_gone_or_changed_are_not_counted(run: RunDirectory, glyp
     assert "| base |" not in text
     assert "warning: the card counts no images" in capsys.readouterr().out
     run.recipe.write_text(recipe)
-    run.provenance.write_text(json.dumps({**json.loads(run.provenance.read_text()), "data": {"name": "x", "digest": "another"}}))
+    record(run, data={"name": "x", "digest": "another"})
     text = export(run, run.path.with_name("changed"))
     assert "| base |" not in text
     assert f"the dataset `{glyph_folder.name}` held other images than those that were scored" in text

@@ -4,7 +4,6 @@ import json
 import pickle
 from copy import deepcopy
 from pathlib import Path
-from typing import IO
 
 import pytest
 import torch
@@ -207,8 +206,8 @@ def test_an_error_while_writing_leaves_the_old_checkpoint_and_nothing_else(tmp_p
     save_last(path, *networks(), Progress(step=1))
     whole = path.read_bytes()
 
-    def half_written(state: object, target: IO[bytes]) -> None:
-        target.write(b"half")
+    def half_written(state: object, target: Path) -> None:
+        target.write_bytes(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(torch, "save", half_written)

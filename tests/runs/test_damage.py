@@ -5,6 +5,8 @@ import json
 import os
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +14,12 @@ import pytest
 import torch
 
 from s2m2 import io
+from s2m2.cli import main
 from s2m2.errors import InputError
 from s2m2.evaluation.features import FeatureSet, load_features, save_features
+from s2m2.evaluation.results import load_results, save_results
 from s2m2.io import read_json, reading, remove_leftovers, replace_file, write_json, write_tensors
+from s2m2.recipe import Recipe, read_recipe
 from s2m2.runs.checkpoint import (
     Outcome,
     Progress,
@@ -27,6 +32,9 @@ from s2m2.runs.checkpoint import (
     save_outcome,
     settle_best,
 )
+from s2m2.runs.directory import RunDirectory, write_recipe
+from tests.integration.tiny import tiny_flags
+from tests.reports.made_up import made_up_results
 from tests.runs.test_checkpoint import moved_networks, networks
 
 FLIPS = 60
@@ -58,6 +66,34 @@ def write_best(path: Path) -> None:
     save_best(path, backbone, head, {"stage": "pretrain", "epoch": 3})
 
 
+def write_images(path: Path) -> None:
+    write_json(path, {role: {"name": "birds", "digest": 8 * "0123abcd", "size": [84, 84], "splits": {}} for role in ("base", "validation")})
+
+
+def images_of(path: Path) -> object:
+    try:
+        content = read_json(path)
+        return {role: content[role] for role in ("base", "validation")}
+    except (ValueError, LookupError) as error:
+        raise error if isinstance(error, InputError) else InputError(f"damaged: {error}") from error
+
+
+def write_results(path: Path) -> None:
+    saved = save_results(path.parent / "saved", made_up_results("finetune", "cosine", 1, 0.6, tasks=40))
+    saved.rename(path)
+
+
+def write_run_recipe(path: Path) -> None:
+    write_recipe(RunDirectory(path.parent), Recipe(seed=17))
+
+
+def recipe_of(path: Path) -> Recipe:
+    try:
+        return read_recipe(path)
+    except InputError as error:
+        raise error if "cannot be read now" in str(error) else InputError(f"damaged: {error}") from error
+
+
 def write_outcome(path: Path) -> None:
     save_outcome(path, Outcome(epochs=12, best_epoch=7, best_score=0.123456, seconds=1234.5))
 
@@ -71,6 +107,9 @@ KINDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], object]]] = {
     "last.pt": (write_last, state_of),
     "best.safetensors": (write_best, weights_of),
     "outcome.json": (write_outcome, load_outcome),
+    "trained_images.json": (write_images, images_of),
+    "result.json": (write_results, load_results),
+    "recipe.yaml": (write_run_recipe, recipe_of),
 }
 
 
@@ -87,7 +126,7 @@ def test_no_flipped_bit_is_used_silently(tmp_path: Path, name: str) -> None:
         try:
             found = read(path)
         except InputError as error:
-            refused += "damaged" in str(error) and "\n" not in str(error)
+            refused += any(word in str(error) for word in ("damaged", "holds no results")) and "\n" not in str(error)
         else:
             assert found == expected  # a bit that means nothing, such as the date in an archive
     assert refused > FLIPS / 2
@@ -134,6 +173,27 @@ def test_what_cannot_be_read_now_is_not_called_damaged(tmp_path: Path, monkeypat
             read(path)
     assert not any(word in str(caught.value) for word in ("damaged", "delete", "remove"))
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 3.2 GiB for an array"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 32 bytes"),
+        RuntimeError("std::bad_alloc"),
+    ],
+)
+def test_a_full_memory_is_one_line(
+    glyph_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    def full(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr("s2m2.pipeline.fresh_networks", full)
+    assert main(["pretrain", *tiny_flags(glyph_folder, tmp_path / "run")]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("s2m2 pretrain: out of memory")
+    assert message.count("\n") == 1
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
@@ -227,22 +287,41 @@ def test_a_refused_write_names_the_file_and_the_need_whatever_library_writes(tmp
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists() or os.geteuid() != 0, reason="mounting needs rights")
+FULL_DISK = """
+import subprocess, sys
+from pathlib import Path
+import torch
+from s2m2.runs.checkpoint import Progress, save_last
+
+disk = Path(sys.argv[1])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", disk], check=True)
+small, large = torch.nn.Linear(9, 9), torch.nn.Linear(300, 300)
+optimizer = torch.optim.SGD(small.parameters())
+save_last(disk / "last.pt", small, small, optimizer, Progress(step=1))
+whole = (disk / "last.pt").read_bytes()
+try:
+    save_last(disk / "last.pt", large, large, optimizer, Progress(step=2))
+except OSError as error:
+    print(error.filename, error.strerror)
+assert (disk / "last.pt").read_bytes() == whole
+print([path.name for path in disk.iterdir()])
+"""
+
+
 def test_a_disk_that_fills_up_leaves_the_old_checkpoint(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if os.system(f"mount -t tmpfs -o size=200k tmpfs {disk}") != 0:
+    # A file system of 200 kB, in a name space of its own: it ends with its process.
+    alone = ["unshare", "--mount", "--map-root-user"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no file system can be mounted here")
-    try:
-        save_last(disk / "last.pt", *networks(), Progress(step=1))
-        whole = (disk / "last.pt").read_bytes()
-        with pytest.raises(OSError, match="No space left on device") as caught:
-            save_last(disk / "last.pt", tmp_networks := torch.nn.Linear(300, 300), tmp_networks, networks()[2], Progress(step=2))
-        assert caught.value.filename == str(disk / "last.pt")
-        assert (disk / "last.pt").read_bytes() == whole
-        assert [path.name for path in disk.iterdir()] == ["last.pt"]
-    finally:
-        os.system(f"umount {disk}")
+    call = [*alone, sys.executable, "-c", FULL_DISK, str(tmp_path)]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=120, check=False)
+    if "mount:" in done.stderr:
+        pytest.skip("no file system can be mounted here")
+    assert done.returncode == 0, done.stderr
+    message, files = done.stdout.splitlines()
+    assert message.startswith(f"{tmp_path / 'last.pt'} No space left on device; 0.7 MB are needed, ")
+    assert files == "['last.pt']"
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_error_that_is_no_refused_write_passes(tmp_path: Path) -> None:

@@ -2,12 +2,20 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
+from lightning_fabric import Fabric
 
 from s2m2.cli import main
+from s2m2.data.catalog import ImageDatasets
+from s2m2.data.dataset import ImageDataset
+from s2m2.errors import InputError
+from s2m2.recipe import Recipe, read_recipe
 from s2m2.runs.directory import RunDirectory, training_lock
+from s2m2.runs.session import begin_session
 from tests.integration.tiny import tiny_flags
 
 HOLD = """
@@ -51,3 +59,38 @@ def test_the_lock_is_free_again_at_the_end(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     with training_lock(run) as held:
         assert held
+
+
+def test_of_two_starts_at_once_one_decides_the_recipe(small_glyphs: ImageDataset, tmp_path: Path) -> None:
+    datasets = ImageDatasets(base=small_glyphs, validation=small_glyphs, novel=small_glyphs)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    refusals: list[str] = []
+    for round_ in range(10):
+        run, together = RunDirectory(tmp_path / str(round_)), Barrier(4)
+
+        def start(seed: int, run: RunDirectory = run, together: Barrier = together) -> int | None:
+            together.wait()
+            try:
+                return begin_session(Recipe(seed=seed), run, fabric, datasets, trains=True).recipe.seed
+            except InputError as error:
+                refusals.append(str(error))
+                return None
+
+        with ThreadPoolExecutor(4) as pool:
+            winners = [seed for seed in pool.map(start, range(4)) if seed is not None]
+        assert all("holds a run with seed" in text or "is being trained by another process" in text for text in refusals)
+        assert [read_recipe(run.recipe).seed] == winners
+        assert not run.opening_lock.exists()
+
+
+def test_a_new_directory_is_removed_again_where_it_cannot_be_opened(
+    small_glyphs: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("s2m2.runs.directory.write_text", refused)
+    datasets = ImageDatasets(base=small_glyphs, validation=small_glyphs, novel=small_glyphs)
+    with pytest.raises(InputError, match="cannot be written: No space left on device"):
+        begin_session(Recipe(), RunDirectory(tmp_path / "run"), Fabric(accelerator="cpu", devices=1), datasets, trains=True)
+    assert not list(tmp_path.iterdir())

@@ -51,6 +51,21 @@ def test_another_number_of_classes_gets_a_new_classifier_and_keeps_the_rest(
         assert all(torch.equal(value, before[name]) for name, value in backbone_after(start, "finetune").items())
 
 
+def test_settings_of_training_are_free_until_it_begins_here(
+    start: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = [*flags(tmp_path / "data", start.path), "--seed", "5", "--finetune.validation.shots", "2", "--finetune.epochs"]
+    with without_report():
+        assert main(["finetune", *changed, "1", "--model.width", "8"]) == 2
+        error = capsys.readouterr().err
+        assert "does not hold weights of this network (size mismatch for " in error
+        assert error.count("\n") == 1
+        assert main(["finetune", *changed, "1"]) == 0
+        assert (read_recipe(start.recipe).seed, read_recipe(start.recipe).finetune.validation.shots) == (5, 2)
+        assert main(["finetune", *changed, "2"]) == 2
+    assert "finetune.epochs 1, not 2" in capsys.readouterr().err
+
+
 def test_the_same_number_of_other_classes_gets_a_new_classifier_too(
     start: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

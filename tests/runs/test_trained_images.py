@@ -134,6 +134,10 @@ def test_novel_images_that_were_trained_on_are_named(trained: RunDirectory, tmp_
     page = trained.report.read_text()
     assert warning in page
     assert "used neither for training" not in page
+    assert main(["export", str(trained.path), "--output", str(tmp_path / "export")]) == 0
+    card = (tmp_path / "export" / "README.md").read_text()
+    assert "40 of 80 images of noise were trained on" in card
+    assert "used neither for training" not in card
 
 
 def test_other_images_of_equal_classes_are_no_cause_for_a_warning(tmp_path: Path) -> None:

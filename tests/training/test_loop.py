@@ -16,9 +16,10 @@ from s2m2.data.dataset import ImageDataset, LabeledImages, open_dataset
 from s2m2.models import Backbone, build_backbone, initialize
 from s2m2.random import generator_for
 from s2m2.recipe import DataConfig, FinetuneConfig, ModelConfig, OptimizerConfig, PretrainConfig, Recipe, TrainingConfig, ValidationConfig
-from s2m2.runs.checkpoint import Outcome, load_best, load_outcome
+from s2m2.runs.checkpoint import Outcome, load_best, load_outcome, read_tensors
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.logging import read_metrics
+from s2m2.training import loop
 from s2m2.training.loop import Score, train_stage
 from s2m2.training.objectives import Objective, finetune_objective, pretrain_objective
 from s2m2.training.step import StageSettings, TrainingStep
@@ -118,6 +119,77 @@ def test_a_killed_stage_continues_to_the_same_weights_bit_for_bit(
     rows = read_metrics(tmp_path / "killed" / "metrics.jsonl")
     validated = [row["step"] for row in rows if row["kind"] == "validation"]
     assert validated == ([0] if isinstance(config, FinetuneConfig) else []) + [8, 16]
+
+
+def die_at(monkeypatch: pytest.MonkeyPatch, commit: int, *, after: bool) -> None:
+    """A kill around the n-th file that gets its name, before or after it does."""
+    original, left = Path.replace, [commit]
+
+    def replace_or_die(self: Path, target: Path) -> Path:
+        left[0] -= 1
+        if left[0] == 0 and not after:
+            raise Killed
+        moved = original(self, target)
+        if left[0] == 0:
+            raise Killed
+        return moved
+
+    monkeypatch.setattr(Path, "replace", replace_or_die)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_kill_around_any_write_leaves_best_weights_and_outcome_of_one_epoch(
+    tmp_path: Path, small_glyphs: ImageDataset, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    config, scores = replace(CONFIG, epochs=3), [0.3, 0.6, 0.5]
+    whole, _ = train(tmp_path / "whole", small_glyphs, config, scores=scores)
+    best = read_tensors(RunDirectory(tmp_path / "whole").best("pretrain"))[0]
+    assert whole.best_epoch == 2
+    commit, killed = 0, True
+    while killed:
+        commit += 1
+        folder = tmp_path / f"killed {commit}"
+        run = RunDirectory(folder)
+        with monkeypatch.context() as patched:
+            die_at(patched, commit, after=after)
+            try:
+                train(folder, small_glyphs, config, scores=scores)
+                killed = False
+            except Killed:
+                pass
+        done = load_last_progress(run)
+        outcome, _ = train(folder, small_glyphs, config, scores=[0.3, 0.6, 0.5][done:])
+        assert replace(outcome, seconds=0.0) == replace(whole, seconds=0.0)
+        assert load_outcome(run.outcome("pretrain")) == outcome
+        assert read_tensors(run.best("pretrain"))[1]["epoch"] == "2"
+        assert equal(best, read_tensors(run.best("pretrain"))[0])
+        assert {path.name for path in run.best("pretrain").parent.iterdir()} == {"best.safetensors", "last.pt", "outcome.json"}
+    assert commit > 8
+
+
+def load_last_progress(run: RunDirectory) -> int:
+    """Validations that the last checkpoint knows; steps are 8 an epoch."""
+    last = run.last("pretrain")
+    return int(torch.load(last, weights_only=True)["progress"]["step"]) // 8 if last.exists() else 0
+
+
+def test_lost_best_weights_do_not_live_on(tmp_path: Path, small_glyphs: ImageDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, original, calls = RunDirectory(tmp_path), loop.save_last, []
+
+    def second_dies(*arguments: Any) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise Killed
+        original(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "save_last", second_dies)
+        with pytest.raises(Killed):
+            train(tmp_path, small_glyphs, CONFIG, scores=[0.5, 0.9])
+    assert run.coming("pretrain").exists()  # the weights of 0.9, which no checkpoint knows
+    outcome, _ = train(tmp_path, small_glyphs, CONFIG, scores=[0.4])  # this time the same epoch is worse
+    assert (outcome.best_epoch, outcome.best_score) == (1, 0.5)
+    assert read_tensors(run.best("pretrain"))[1]["epoch"] == "1"
 
 
 def test_a_finished_stage_is_left_as_it_is(tmp_path: Path, small_glyphs: ImageDataset) -> None:
