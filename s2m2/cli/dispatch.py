@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import import_module
@@ -13,7 +14,7 @@ from s2m2.cli.help import print_help, print_overview
 from s2m2.cli.parsing import HELP_FLAGS, Call, UsageError, parse_recipe, parse_settings
 from s2m2.cli.setting_list import write
 from s2m2.cli.subcommands import COMMANDS, FEATURE_FILE_TARGET
-from s2m2.console import encodable, first_named
+from s2m2.console import duration, encodable, first_named, told
 from s2m2.errors import InputError, did_you_mean, is_out_of_memory
 from s2m2.recipe import FeatureFileConfig, ProfileConfig, recipe_to_yaml
 
@@ -122,7 +123,9 @@ def _evaluate_features(call: Call, options: FeatureFileConfig, arguments: Sequen
 def _call(target: str, *arguments: Any, **settings: Any) -> int | None:
     """Import a function, and with it what it needs, and call it; it may return an exit code."""
     module, _, function = target.partition(":")
-    code: int | None = getattr(import_module(module), function)(*arguments, **settings)
+    start, name = time.monotonic(), function.split("_")[0]
+    with told(lambda: f"{name}: at work for {duration(time.monotonic() - start)}", shown=name != "serve" and _is_first_process()):
+        code: int | None = getattr(import_module(module), function)(*arguments, **settings)
     return code
 
 

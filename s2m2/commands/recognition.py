@@ -16,7 +16,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from s2m2 import __version__
-from s2m2.console import console, count, literal, progress_bar
+from s2m2.console import console, count, literal, progress_bar, working
 from s2m2.errors import InputError
 from s2m2.evaluation.feature_files import read_feature_file
 from s2m2.evaluation.feature_formats import READ_ENDINGS
@@ -56,7 +56,7 @@ def fit_command(config: FitConfig) -> None:
         model = _model_to_extend(config) if config.add else _new_model(config)
         known = len(model.classes_) if config.add else 0
         images, labels = _labeled(config.images, model.backbone == FEATURES)
-        with console.status(f"reading {literal(str(config.images))}"):
+        with working(f"reading {config.images}"):
             model.partial_fit(images, labels) if config.add else model.fit(images, labels)
         for note in model.notes_:
             _say(note)
@@ -181,7 +181,7 @@ def _write_predictions(
     if file.done:
         _say(f"going on after {count(file.tally.images, 'image')} that are named already")
     photos = file.remaining(photos, lambda photo: photo.name if model.backbone == FEATURES else str(photo))
-    with progress_bar("naming", None, "images", done=file.tally.images, lines=True) as advance:
+    with progress_bar("naming", None, "images", done=file.tally.images) as advance:
         return file.write(_named(model, photos, config.coverage, page), advance, empty=empty)
 
 
@@ -193,7 +193,7 @@ def _print_predictions(batches: Iterator[Predictions]) -> Tally:
     table.add_column("sure", justify="right", no_wrap=True)
     table.add_column("or", no_wrap=True, overflow="ellipsis", max_width=NAME_WIDTH)
     tally = Tally()
-    with progress_bar("naming", None, "images", lines=True) as advance:
+    with progress_bar("naming", None, "images") as advance:
         for batch in batches:
             for row in islice(rows_of(batch), max(SHOWN - tally.images, 0)):
                 table.add_row(literal(_tail(row["file"])), *_cells(row))

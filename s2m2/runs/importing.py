@@ -159,9 +159,7 @@ def imported_recipe(config: ImportConfig, weights: ReleasedWeights) -> Recipe:
     scale = LARGE_SCALE if (weights.outputs or 0) > MANY_OUTPUTS else SCALE
     width = weights.width if weights.width != DEFAULT_WIDTH else None
     return Recipe(
-        data=DataConfig(
-            path=config.dataset, image_size=config.image_size, resize_ratio=RESIZE_RATIO, mean=IMAGENET_MEAN, std=IMAGENET_STD
-        ),
+        data=DataConfig(path=config.dataset, image_size=config.image_size, resize_ratio=RESIZE_RATIO, mean=IMAGENET_MEAN, std=IMAGENET_STD),
         model=ModelConfig(backbone="wrn28_10", width=width, dropout=0.5, scale=scale),
         evaluate=EvaluateConfig(features=(config.stage,)),
     )

@@ -1,8 +1,7 @@
 """A run with random weights, finished in no time."""
 
 import json
-from dataclasses import asdict
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from torch import nn
