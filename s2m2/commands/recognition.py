@@ -21,6 +21,7 @@ from s2m2.errors import InputError
 from s2m2.evaluation.feature_files import read_feature_file
 from s2m2.evaluation.feature_formats import READ_ENDINGS
 from s2m2.recipe import FitConfig, PredictConfig
+from s2m2.recipe.model_folder import MODEL, check_model_output
 from s2m2.recognition.bulk import Predictions, predictions, rows_of, stored_rows
 from s2m2.recognition.classifier import ImageClassifier
 from s2m2.recognition.extractors import FEATURES
@@ -28,7 +29,6 @@ from s2m2.recognition.locking import model_lock
 from s2m2.recognition.prediction_files import check_parquet
 from s2m2.recognition.prediction_page import DoubtfulRows
 from s2m2.recognition.resuming import ResumableFile, Tally
-from s2m2.recognition.saving import MODEL, check_output
 from s2m2.recognition.sharding import shard_of
 from s2m2.recognition.sources import check_photos, list_photos
 
@@ -50,7 +50,7 @@ def fit_command(config: FitConfig) -> None:
     """
     _expect_large_images()
     start = time.perf_counter()
-    check_output(config.output, add=config.add, overwrite=config.overwrite)
+    check_model_output(config.output, add=config.add, overwrite=config.overwrite)
     # From before the model is read until it is saved: what `serve` learns in between would be lost.
     with model_lock(config.output) if (config.output / MODEL).is_file() else nullcontext():
         model = _model_to_extend(config) if config.add else _new_model(config)
