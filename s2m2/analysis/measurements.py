@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from s2m2.analysis.predictions import HeadMeasures, Memorization
 from s2m2.analysis.representation import LayerMeasures, Representation
 from s2m2.errors import InputError
+from s2m2.evaluation.stated_types import check_types
 from s2m2.io import write_text
 from s2m2.runs.checkpoint import load_outcome
 from s2m2.runs.directory import RunDirectory
@@ -93,7 +94,9 @@ def load_analysis(path: Path) -> Analysis | None:
         datetime.fromisoformat(stored["created"])
         if not stored["stages"] or any(stage["name"] not in get_args(StageName) for stage in stored["stages"]):
             raise ValueError("not the stages of a run")
-        return Analysis(**{**stored, "stages": tuple(_stage(stage) for stage in stored["stages"])})
+        analysis = Analysis(**{**stored, "stages": tuple(_stage(stage) for stage in stored["stages"])})
+        check_types(analysis)
+        return analysis
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path} is damaged ({error}); `s2m2 analyze` replaces it") from error
 

@@ -1,5 +1,6 @@
 """JSON files of results, datasets, models and stages with any content: read, or refused by name."""
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -9,17 +10,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
+from s2m2.analysis.measurements import load_analysis, save_analysis
 from s2m2.data.dataset import open_dataset
 from s2m2.evaluation.api import evaluate
 from s2m2.evaluation.results import load_results, newest_results, read_results
 from s2m2.recognition import ImageClassifier
+from s2m2.reports.analysis_tables import analysis_tables
 from s2m2.reports.scores import score_grids
 from s2m2.reports.tables import scores_csv, scores_markdown
 from s2m2.runs.checkpoint import Outcome, load_outcome, save_outcome
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.provenance import read_provenance
 from tests.fuzz.mutations import accepts_or_refuses, contents, documents, write_document
+from tests.reports.made_up_analysis import made_up_analysis
 
 FEATURES, LABELS = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) % 6
 RESULTS = json.loads(evaluate(FEATURES, LABELS, "nearest_mean", tasks=3, queries=2).results.to_json())
@@ -48,6 +53,19 @@ def test_results_of_other_values(folder: Path, document: object) -> None:
 def test_results_of_other_bytes(folder: Path, content: bytes) -> None:
     (folder / "one.json").write_bytes(content)
     accepts_or_refuses(lambda: load_results(folder / "one.json"))
+
+
+@given(data=st.data())
+def test_analyses(folder: Path, data: st.DataObject) -> None:
+    save_analysis(folder / "analysis.json", made_up_analysis())
+    write_document(folder / "analysis.json", data.draw(documents(json.loads((folder / "analysis.json").read_text()))))
+
+    def tables() -> None:
+        analysis = load_analysis(folder / "analysis.json")
+        assert analysis is not None
+        Console(file=io.StringIO()).print(analysis_tables(analysis))
+
+    accepts_or_refuses(tables)
 
 
 @given(data=st.data())
