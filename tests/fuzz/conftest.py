@@ -11,7 +11,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 set_hypothesis_home_dir(tempfile.mkdtemp(prefix="hypothesis"))  # nothing in the working directory
 COMMON = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 settings.register_profile("short", settings(max_examples=60, derandomize=True, **COMMON))
-settings.register_profile("long", settings(max_examples=3_000, print_blob=True, **COMMON))
+settings.register_profile("long", settings(max_examples=1_000, print_blob=True, **COMMON))
 settings.load_profile("short")
 
 
