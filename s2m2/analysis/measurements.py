@@ -96,6 +96,9 @@ def load_analysis(path: Path) -> Analysis | None:
             raise ValueError("not the stages of a run")
         analysis = Analysis(**{**stored, "stages": tuple(_stage(stage) for stage in stored["stages"])})
         check_types(analysis)
+        parts = [part for stage in analysis.stages for part in (stage.base, stage.novel) if part is not None]
+        if len({len(part.layers) for part in parts}) != 1 or not parts[0].layers:
+            raise ValueError("stages of different networks")
         return analysis
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path} is damaged ({error}); `s2m2 analyze` replaces it") from error
