@@ -99,6 +99,8 @@ def load_analysis(path: Path) -> Analysis | None:
         parts = [part for stage in analysis.stages for part in (stage.base, stage.novel) if part is not None]
         if len({len(part.layers) for part in parts}) != 1 or not parts[0].layers:
             raise ValueError("stages of different networks")
+        if not isinstance(analysis.settings["temperature"], int | float | None):
+            raise ValueError("temperature is no number")
         return analysis
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path} is damaged ({error}); `s2m2 analyze` replaces it") from error
