@@ -1,5 +1,6 @@
 """Terminal output: the console of all commands, one style of progress bar, and silence for calls from Python."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,21 +25,20 @@ from rich.text import Text
 from s2m2.escaping import encodable as encodable
 
 
-class LiteralConsole(Console):
-    """Shows strings as they are, in tables too: no markup, no emoji by name, and escapes for control characters and for what the stream
-    cannot show, `±` in ASCII say.
-    """
+class Terminal(Console):
+    """Prints whatever names and numbers there are: no markup, and escapes for what the stream cannot show, `±` in ASCII say."""
 
-    def __init__(self) -> None:
-        super().__init__(highlight=False, markup=False, emoji=False)
+    last_print = 0.0
+    """Time of the last output, of `time.monotonic`."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         """As rich does it."""
         tolerate(self.file)
         super().print(*objects, **options)
+        self.last_print = time.monotonic()
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """A string as text."""
+        """A string as text, in tables too: with escapes for control characters."""
         return super().render_str(encodable(text), **options)
 
 
@@ -48,11 +48,13 @@ def tolerate(stream: Any) -> None:
         stream.reconfigure(errors="backslashreplace")
 
 
-console = LiteralConsole()
+console = Terminal(highlight=False, markup=False, emoji=False)
 """Standard output of all commands. Errors go to standard error instead."""
 
 LINE_SECONDS = 30.0
 """Between two lines of progress where there is no terminal."""
+MIN_WAIT = 0.01
+"""Seconds between two looks whether it is time."""
 
 Advance = Callable[[int], None]
 """Advances a progress bar by a number of items."""
@@ -83,21 +85,16 @@ class RateColumn(ProgressColumn):
 
 
 @contextmanager
-def progress_bar(
-    description: str, total: int | None, unit: str, *, shown: bool = True, done: int = 0, lines: bool = False
-) -> Iterator[Advance]:
+def progress_bar(description: str, total: int | None, unit: str, *, shown: bool = True, done: int = 0) -> Iterator[Advance]:
     """A bar with count, rate, elapsed and remaining time; it disappears at the end, so that only results stay on screen.
 
     Args:
         total: None: not known.
         unit: name of the items, in the plural.
-        shown: False shows nothing (processes other than the first). Files, pipes and `quiet` show nothing either.
+        shown: False shows nothing (processes other than the first). `quiet` shows nothing either; files and pipes get a line every
+            `LINE_SECONDS`.
         done: items done by earlier starts of a resumed run.
-        lines: into files and pipes, print a line every `LINE_SECONDS`.
     """
-    if lines and shown and not console.is_terminal:
-        yield _line_printer(description, total, unit, done)
-        return
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -109,23 +106,58 @@ def progress_bar(
     )
     with Progress(*columns, console=console, transient=True, disable=not _is_visible(shown)) as progress:
         task = progress.add_task(encodable(description), total=total, completed=done)
-        yield lambda count: progress.advance(task, count)
+        with told(_line_of(progress, unit, done), shown=shown):
+            yield lambda count: progress.advance(task, count)
 
 
-def _line_printer(description: str, total: int | None, unit: str, done: int) -> Advance:
-    """What a bar tells, as a line now and then."""
-    start = last = time.monotonic()
-    before = done
+def _line_of(progress: Progress, unit: str, done: int) -> Callable[[], str]:
+    """What a bar tells, as a line."""
+    start = time.monotonic()
 
-    def advance(count: int) -> None:
-        nonlocal done, last
-        done += count
-        if time.monotonic() - last >= LINE_SECONDS:
-            last = time.monotonic()
-            whole, rate = f" of {total:,}" if total is not None else "", (done - before) / (last - start)
-            console.print(literal(f"{description}: {done:,}{whole} {unit}, {rate:,.0f} {unit}/s"), soft_wrap=True)
+    def line() -> str:
+        task = progress.tasks[0]
+        whole, rate = f" of {task.total:,.0f}" if task.total is not None else "", (task.completed - done) / (time.monotonic() - start)
+        status = task.fields.get("status")
+        return f"{task.description}: {task.completed:,.0f}{whole} {unit}, {rate:,.0f} {unit}/s{f', {status}' if status else ''}"
 
-    return advance
+    return line
+
+
+_telling: list[Callable[[], str]] = []
+"""What goes on, the innermost last."""
+
+
+@contextmanager
+def told(line: Callable[[], str], *, shown: bool = True) -> Iterator[None]:
+    """Into files and pipes, print a line whenever nothing was printed for `LINE_SECONDS`, that of the innermost work.
+
+    Args:
+        line: what to print.
+        shown: False prints nothing.
+    """
+    if not shown or console.is_terminal or console.quiet:
+        yield
+        return
+    ended, outermost = threading.Event(), not _telling
+    _telling.append(line)
+    if outermost:
+        console.last_print = time.monotonic()
+        threading.Thread(target=_tell_until, args=(ended,), daemon=True, name="progress lines").start()
+    try:
+        yield
+    finally:
+        ended.set()
+        _telling.remove(line)
+
+
+def _tell_until(ended: threading.Event) -> None:
+    while not ended.wait(max(console.last_print + LINE_SECONDS - time.monotonic(), MIN_WAIT)):
+        lines = _telling[-1:]
+        if lines and time.monotonic() - console.last_print >= LINE_SECONDS:
+            try:
+                console.print(literal(lines[0]()), soft_wrap=True)
+            except (OSError, ValueError):  # standard output is gone, which the work itself will notice or not need
+                return
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +189,21 @@ def progress_line(description: str, total: int, unit: str, *, shown: bool = True
     )
     with Progress(*columns, console=console, transient=True, expand=True, disable=not _is_visible(shown)) as progress:
         task = progress.add_task(encodable(description), total=total, completed=done, status="")
-        yield ProgressLine(progress=progress, task=task)
+        with told(_line_of(progress, unit, done), shown=shown):
+            yield ProgressLine(progress=progress, task=task)
+
+
+@contextmanager
+def working(description: str) -> Iterator[None]:
+    """A spinner during work of unknown length; into files and pipes, a line at its start and then as `told` says."""
+    if console.is_terminal:
+        with console.status(literal(description)):
+            yield
+        return
+    start = time.monotonic()
+    console.print(literal(description), soft_wrap=True)
+    with told(lambda: f"{description}: {duration(time.monotonic() - start)}"):
+        yield
 
 
 def _is_visible(shown: bool) -> bool:

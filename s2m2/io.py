@@ -172,6 +172,21 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def refuse_links(folder: Path, flag: str) -> None:
+    """Raise `InputError` if a link in a folder leads out of it: whoever made the folder would choose what is overwritten.
+
+    The folder itself may be a link, and links within it may lead to other places in it.
+    """
+    inside = folder.resolve()
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            entry = Path(parent, name)
+            if entry.is_symlink() and not entry.resolve().is_relative_to(inside):
+                raise InputError(
+                    f"{flag} {folder}: {entry.relative_to(folder)} is a link to {entry.readlink()}; nothing is written through it"
+                )
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, as UTF-8; bytes of file names that are not UTF-8 become escapes."""
     with replace_file(path) as temporary:

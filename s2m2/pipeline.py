@@ -28,9 +28,11 @@ from s2m2.evaluation.run_evaluation import check_tasks, evaluate_features_of_run
 from s2m2.evaluation.run_features import EXTRACTION_BATCH, RunFeatures, check_ensemble, check_features
 from s2m2.evaluation.seen_images import warning_of_seen
 from s2m2.evaluation.validation_tasks import ValidationTasks, check_validation
+from s2m2.io import refuse_links
 from s2m2.models import Backbone, build_backbone, initialize
 from s2m2.random import generator_for
 from s2m2.recipe import FinetuneConfig, PretrainConfig, Recipe, ValidationConfig
+from s2m2.recipe.confinement import SAVES, confined
 from s2m2.recipe.overrides import AnyRecipe, as_recipe
 from s2m2.reports.html import write_report
 from s2m2.reports.images import DrawnTask
@@ -139,9 +141,13 @@ def run(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bo
 def _request(recipe: AnyRecipe, path: Path | str | None, settings: Mapping[str, Any]) -> tuple[Recipe, Path]:
     """The recipe with all settings, and the run directory."""
     folder = path_argument("path", path) if path is not None else default_path(recipe if isinstance(recipe, str | Path) else None)
-    if recipe is None and RunDirectory(folder).recipe.is_file():
+    own = recipe is None and RunDirectory(folder).recipe.is_file()
+    if own:
         recipe = RunDirectory(folder).recipe
-    return as_recipe(recipe, **settings), folder
+    whole = as_recipe(recipe, **settings)
+    if isinstance(recipe, str | Path) and not {SAVES, "evaluate"} & settings.keys():
+        whole, _ = confined(whole, folder, own=own)
+    return whole, folder
 
 
 def _finish(session: Session, began: float, *, scores: bool = False) -> Run:
@@ -198,6 +204,7 @@ def open_session(recipe: Recipe, path: Path, *checks: Check, trains: bool = Fals
     Raises:
         InputError: the device, the images or the directory cannot be used, another process trains the run, or a check fails.
     """
+    refuse_links(path, "--run")
     fabric = build_fabric(recipe.runtime)
     datasets = load_datasets(recipe.data, recipe.evaluate)
     # From here on the recipe states what the network sees, so that the run keeps it whatever the defaults of a dataset become.

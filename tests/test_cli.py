@@ -294,6 +294,7 @@ def test_a_flag_of_another_command_is_taken_with_a_line_that_says_what_becomes_o
     if begun:
         (tmp_path / "runs" / "quick").mkdir(parents=True)
         (tmp_path / "runs" / "quick" / "recipe.yaml").write_text("seed: 0\n")
+    (tmp_path / "a.npz").touch()
     text = printed(capsys, *arguments)
     assert text.startswith(says)
     assert text.count("\n") == bool(says)

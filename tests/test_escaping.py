@@ -6,7 +6,7 @@ import io
 import pytest
 from rich.table import Table
 
-from s2m2.console import LiteralConsole
+from s2m2.console import Terminal
 from s2m2.escaping import FORMULA_STARTS, code, csv_cell, plain, plain_cell, sentence
 from s2m2.reports.tables import csv_text
 
@@ -26,7 +26,7 @@ def test_control_characters_are_escaped_in_csv() -> None:
 
 
 def test_the_console_obeys_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    console = LiteralConsole()
+    console = Terminal(highlight=False, markup=False, emoji=False)
     console.print("[red]a[/] :car: \x1b[31mb\x07")
     table = Table("[bold]name")
     table.add_row("[link=http://x]c[/link]\x1b]8;;http://x\x07")

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from s2m2.analysis.predictions import HeadMeasures, Memorization
 from s2m2.analysis.representation import LayerMeasures, Representation
 from s2m2.errors import InputError
+from s2m2.evaluation.stated_types import check_types
 from s2m2.io import read_json, seal, write_text
 from s2m2.runs.checkpoint import load_outcome
 from s2m2.runs.directory import RunDirectory
@@ -91,7 +92,14 @@ def load_analysis(path: Path) -> Analysis | None:
         datetime.fromisoformat(stored["created"])
         if not stored["stages"] or any(stage["name"] not in get_args(StageName) for stage in stored["stages"]):
             raise ValueError("not the stages of a run")
-        return Analysis(**{**stored, "stages": tuple(_stage(stage) for stage in stored["stages"])})
+        analysis = Analysis(**{**stored, "stages": tuple(_stage(stage) for stage in stored["stages"])})
+        check_types(analysis)
+        parts = [part for stage in analysis.stages for part in (stage.base, stage.novel) if part is not None]
+        if len({len(part.layers) for part in parts}) != 1 or not parts[0].layers:
+            raise ValueError("stages of different networks")
+        if not isinstance(analysis.settings["temperature"], int | float | None):
+            raise ValueError("temperature is no number")
+        return analysis
     except FileNotFoundError:
         return None
     except InputError:

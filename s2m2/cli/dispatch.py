@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import import_module
@@ -12,9 +13,10 @@ from typing import Any
 from s2m2 import __version__
 from s2m2.cli.help import print_help, print_overview
 from s2m2.cli.parsing import HELP_FLAGS, Call, UsageError, parse_recipe, parse_settings
+from s2m2.cli.preflight import check_recipe, check_settings
 from s2m2.cli.setting_list import write
 from s2m2.cli.subcommands import COMMANDS, FEATURE_FILE_TARGET
-from s2m2.console import encodable, first_named, tolerate
+from s2m2.console import duration, encodable, first_named, told, tolerate
 from s2m2.errors import InputError, did_you_mean, is_out_of_memory
 from s2m2.recipe import FeatureFileConfig, ProfileConfig, recipe_to_yaml
 
@@ -79,7 +81,9 @@ def _serve(name: str, arguments: Sequence[str]) -> int | None:
             raise UsageError(f"takes one SECTION, but was given {' and '.join(arguments)}")
         return _call(command.target, *(word.removeprefix("--") for word in arguments))
     if not command.sections:
-        return _call(command.target, parse_settings(name, command, arguments))
+        settings = parse_settings(name, command, arguments)
+        check_settings(settings)
+        return _call(command.target, settings)
     call = parse_recipe(name, command, arguments)
     for warning in call.warnings:
         _complain(name, f"warning: {warning}", 0)
@@ -87,11 +91,14 @@ def _serve(name: str, arguments: Sequence[str]) -> int | None:
         write(recipe_to_yaml(call.recipe).rstrip())
         return None
     of_file = isinstance(call.options, FeatureFileConfig) and call.options != FeatureFileConfig()
+    if isinstance(call.options, FeatureFileConfig) and of_file:
+        _check_features(call.options, arguments)
+    check_recipe(name, call.recipe, call.run, call.options)
     _tell_of_unused(name, call, has_run=command.has_run and not of_file)
     if isinstance(call.options, ProfileConfig):
         return _call(command.target, call.recipe, **asdict(call.options))
-    if isinstance(call.options, FeatureFileConfig) and of_file:
-        return _evaluate_features(call, call.options, arguments)
+    if isinstance(call.options, FeatureFileConfig) and call.options.features is not None:
+        return _evaluate_features(call, call.options, call.options.features)
     return _call(command.target, call.recipe, call.run)
 
 
@@ -107,24 +114,28 @@ def _tell_of_unused(name: str, call: Call, *, has_run: bool) -> None:
     write(f"{name}: no use for {first_named(call.unused)}{kept}")
 
 
-def _evaluate_features(call: Call, options: FeatureFileConfig, arguments: Sequence[str]) -> int | None:
-    """`evaluate --features`: features of a file in place of a run."""
+def _check_features(options: FeatureFileConfig, arguments: Sequence[str]) -> None:
+    """Raise `UsageError` unless the flags are those of `evaluate --features`."""
     if options.features is None:
         flag = next(name for name, value in asdict(options).items() if value is not None)
         raise UsageError(f"--{flag} goes with --features; a run has a directory and classes of its own")
     if any(word.partition("=")[0] in ("--run", "--run-dir") for word in arguments):
         raise UsageError("takes --run or --features, not both: features of a file have no run")
+
+
+def _evaluate_features(call: Call, options: FeatureFileConfig, features: Path) -> int | None:
+    """`evaluate --features`: features of a file in place of a run."""
     beside = {"base": options.base_features, "validation": options.validation_features}
-    output = options.output or Path(f"{options.features.stem}-results")
-    return _call(
-        FEATURE_FILE_TARGET, call.recipe, options.features, output, **{key: file for key, file in beside.items() if file is not None}
-    )
+    output = options.output or Path(f"{features.stem}-results")
+    return _call(FEATURE_FILE_TARGET, call.recipe, features, output, **{key: file for key, file in beside.items() if file is not None})
 
 
 def _call(target: str, *arguments: Any, **settings: Any) -> int | None:
     """Import a function, and with it what it needs, and call it; it may return an exit code."""
     module, _, function = target.partition(":")
-    code: int | None = getattr(import_module(module), function)(*arguments, **settings)
+    start, name = time.monotonic(), function.split("_")[0]
+    with told(lambda: f"{name}: at work for {duration(time.monotonic() - start)}", shown=name != "serve" and _is_first_process()):
+        code: int | None = getattr(import_module(module), function)(*arguments, **settings)
     return code
 
 

@@ -11,6 +11,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from s2m2.cli.subcommands import SECTIONS, Command
 from s2m2.errors import InputError, did_you_mean
 from s2m2.recipe import Recipe, build_recipe, one_line, parse_tree, read_recipe, recipe_parser
+from s2m2.recipe.confinement import SAVES, confined
 from s2m2.recipe.legacy import renamed_advice
 from s2m2.recipe.reading import read_tree
 from s2m2.runs.directory import default_path
@@ -79,9 +80,13 @@ def parse_recipe(name: str, command: Command, arguments: Sequence[str]) -> Call:
     parsed, warnings = _layer(parser, run_files, files)
     parsed = _parse(parser, command.config, [word for pair in pairs if pair[0] != "--config" for word in pair], parsed)
     options = None if command.config is None else _build(command.config, parsed)
+    recipe = build_recipe(parsed)
+    if not any(f"--{SAVES}".startswith(flag) for flag, _ in pairs):
+        recipe, note = confined(recipe, run, own=resumes)
+        warnings += [note] if note else []
     others = tuple(f"--{section}." for section in SECTIONS if section not in command.sections)
     return Call(
-        recipe=build_recipe(parsed),
+        recipe=recipe,
         run=run,
         options=options,
         prints="--print_config" in flags,

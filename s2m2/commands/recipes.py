@@ -15,7 +15,7 @@ from s2m2.errors import InputError
 from s2m2.evaluation.file_evaluation import prepare_file
 from s2m2.evaluation.results import newest_results, read_results
 from s2m2.evaluation.score_all import score_all, warn_of_balance
-from s2m2.io import write_text
+from s2m2.io import refuse_links, write_text
 from s2m2.pipeline import base_images, check_finetuning, check_pretraining, compile_where_asked, fresh_networks
 from s2m2.recipe import Recipe, TrainingConfig
 from s2m2.reports.analysis_tables import analysis_tables
@@ -88,6 +88,7 @@ def evaluate_feature_file(recipe: Recipe, path: Path, output: Path, *, base: Pat
         InputError: a file cannot be used, a task or classifier needs more than there is, or the directory cannot be made.
     """
     folder, config = RunDirectory(output), recipe.evaluate
+    refuse_links(output, "--output")
     for place in (folder.path, folder.results):
         if place.exists() and not place.is_dir():
             raise InputError(f"--output {output} needs the directory {place}, but that is a file")

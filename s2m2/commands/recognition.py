@@ -16,12 +16,13 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from s2m2 import __version__
-from s2m2.console import console, count, literal, progress_bar
+from s2m2.console import console, count, literal, progress_bar, working
 from s2m2.errors import InputError
 from s2m2.evaluation.feature_files import read_feature_file
 from s2m2.evaluation.feature_formats import READ_ENDINGS
 from s2m2.io import expanded
 from s2m2.recipe import FitConfig, PredictConfig
+from s2m2.recipe.model_folder import MODEL, check_model_output
 from s2m2.recognition.bulk import Predictions, predictions, rows_of, stored_rows
 from s2m2.recognition.classifier import ImageClassifier
 from s2m2.recognition.extractors import FEATURES
@@ -29,7 +30,6 @@ from s2m2.recognition.locking import model_lock
 from s2m2.recognition.prediction_files import check_parquet
 from s2m2.recognition.prediction_page import DoubtfulRows
 from s2m2.recognition.resuming import ResumableFile, Tally
-from s2m2.recognition.saving import MODEL, check_output
 from s2m2.recognition.sharding import shard_of
 from s2m2.recognition.sources import check_photos, list_photos
 
@@ -51,13 +51,13 @@ def fit_command(config: FitConfig) -> None:
     """
     _expect_large_images()
     start = time.perf_counter()
-    check_output(config.output, add=config.add, overwrite=config.overwrite)
+    check_model_output(config.output, add=config.add, overwrite=config.overwrite)
     # From before the model is read until it is saved: what `serve` learns in between would be lost.
     with model_lock(config.output) if (config.output / MODEL).is_file() else nullcontext():
         model = _model_to_extend(config) if config.add else _new_model(config)
         known = len(model.classes_) if config.add else 0
         images, labels = _labeled(config.images, model.backbone == FEATURES)
-        with console.status(f"reading {literal(str(config.images))}"):
+        with working(f"reading {config.images}"):
             model.partial_fit(images, labels) if config.add else model.fit(images, labels)
         for note in model.notes_:
             _say(note)
@@ -182,7 +182,7 @@ def _write_predictions(
     if file.done:
         _say(f"going on after {count(file.tally.images, 'image')} that are named already")
     photos = file.remaining(photos, lambda photo: photo.name if model.backbone == FEATURES else str(photo))
-    with progress_bar("naming", None, "images", done=file.tally.images, lines=True) as advance:
+    with progress_bar("naming", None, "images", done=file.tally.images) as advance:
         return file.write(_named(model, photos, config.coverage, page), advance, empty=empty)
 
 
@@ -194,7 +194,7 @@ def _print_predictions(batches: Iterator[Predictions]) -> Tally:
     table.add_column("sure", justify="right", no_wrap=True)
     table.add_column("or", no_wrap=True, overflow="ellipsis", max_width=NAME_WIDTH)
     tally = Tally()
-    with progress_bar("naming", None, "images", lines=True) as advance:
+    with progress_bar("naming", None, "images") as advance:
         for batch in batches:
             for row in islice(rows_of(batch), max(SHOWN - tally.images, 0)):
                 table.add_row(literal(_tail(row["file"])), *_cells(row))

@@ -4,7 +4,7 @@ import os
 import shlex
 from pathlib import Path
 
-from s2m2.console import console, count, literal
+from s2m2.console import console, count, literal, working
 from s2m2.errors import InputError
 from s2m2.escaping import csv_cell
 from s2m2.io import write_text
@@ -29,7 +29,7 @@ def suggest_command(config: SuggestConfig) -> None:
     model = ImageClassifier.load(config.model, device=config.device)
     model.batch_size = config.batch_size
     check_photos(config.photos)
-    with console.status("reading"):
+    with working("reading"):
         suggestions = suggest(model, list_photos(config.photos), config.count)
     for one in suggestions:
         _say(f"{one.photo}: {one.reason}; perhaps {one.label} ({one.probability:.0%}); stands for {count(one.similar, 'image')}")

@@ -11,6 +11,7 @@ from typing import Any
 from s2m2.errors import InputError
 from s2m2.evaluation.details import Details, current_keys
 from s2m2.evaluation.intervals import ClassError, class_error, mean_and_interval
+from s2m2.evaluation.stated_types import check_types
 from s2m2.io import reading, seal, unseal, write_text
 from s2m2.runs.directory import RunDirectory
 
@@ -127,7 +128,9 @@ class TaskResults:
             values = {item.name: stated[item.name] for item in fields(cls) if item.name in stated}
             details = Details.from_stated(values["details"]) if values.get("details") is not None else None
             tuples = {"per_task": tuple(values["per_task"]), "transforms": tuple(values.get("transforms", ()))}
-            return cls(**{**values, **tuples, "details": details})
+            results = cls(**{**values, **tuples, "details": details})
+            check_types(results)
+            return results
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not the results of an evaluation: {error}") from error
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from s2m2.errors import InputError
+from s2m2.io import refuse_links
 
 LOCK = ".model.lock"
 """In the folder of a model that a process may change."""
@@ -19,8 +20,9 @@ def model_lock(folder: Path) -> Iterator[None]:
     What does not exist, and a folder on a disk without locks or that cannot be written, is not locked.
 
     Raises:
-        InputError: another process has it.
+        InputError: another process has it, or a link in the folder leads out of it.
     """
+    refuse_links(folder, "model")
     lock = FileLock(folder / LOCK, timeout=0)
     locked = folder.is_dir() and _acquired(lock, folder)
     try:

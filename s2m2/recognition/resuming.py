@@ -185,6 +185,8 @@ class ResumableFile:
     def _keep(self, part: "_Part") -> None:
         """Make a part one of the written ones: its rows, then the note that makes them count."""
         if not self.done:
+            if self.folder.is_symlink():
+                raise InputError(f"{self.folder} is a link; nothing is written through it")
             self.folder.mkdir(exist_ok=True)
             write_text(self.folder / CALL, json.dumps(self.call, indent=1))
         file = f"part-{len(self.done) + 1:05d}{self.suffix}"

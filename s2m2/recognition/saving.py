@@ -6,7 +6,6 @@ kill, a full disk or a half copied folder is noticed, never used.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +22,7 @@ from s2m2.classifiers import load_class
 from s2m2.errors import InputError
 from s2m2.io import create_folder, expanded, replace_file, seal, write_tensors, write_text
 from s2m2.recipe import recipe_to_yaml
+from s2m2.recipe.model_folder import MODEL as MODEL
 from s2m2.recipe.parts import CLASSIFIERS
 from s2m2.recognition.extractors import EMBEDDED, FEATURES, TIMM, split_timm
 from s2m2.reports.export_weights import shareable
@@ -33,29 +33,11 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Version of the folder's layout."""
-MODEL, CARD, BACKBONE, WEIGHTS = "model.json", "README.md", "backbone", "weights"
+CARD, BACKBONE, WEIGHTS = "README.md", "backbone", "weights"
 """Names in the folder: the images' features are in `images-<digest>.safetensors`, a run that is the backbone in `backbone-<digest>`
 (`backbone` in older models), a file of timm's weights in `weights-<digest>.safetensors`."""
 STEM_LENGTH = 12
 """Digits of a digest in a file name."""
-
-
-def check_output(folder: Path, *, add: bool, overwrite: bool) -> None:
-    """Find out before any work whether `s2m2 fit` can write its model there.
-
-    Raises:
-        InputError: it cannot; the message names the flag that would change that.
-    """
-    if (folder / MODEL).is_file():
-        if not add and not overwrite:
-            raise InputError(f"--output {folder} holds a model already; --add true adds the images to it, --overwrite true replaces it")
-    elif add:
-        raise InputError(f"--add: there is no model in --output {folder}")
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"--output {folder} exists and is no model; name another folder")
-    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise InputError(f"--output {folder} cannot be written: {above} is {'read-only for you' if above.is_dir() else 'no folder'}")
 
 
 def save_model(model: "ImageClassifier", folder: Path, *, overwrite: bool = False) -> None:

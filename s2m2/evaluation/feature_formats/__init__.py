@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from zipfile import ZipFile, is_zipfile
+from zipfile import ZipFile
 
 from s2m2.data.sources.unpickling import read_pickle
 from s2m2.data.torch_files import OLD_TORCH_MAGIC, ZIP_MAGIC, read_torch_file
@@ -89,10 +89,13 @@ def format_of(path: Path) -> str | None:
 
 
 def _zip_format(path: Path) -> str | None:
-    if not is_zipfile(path):
+    try:
+        with ZipFile(path) as archive:
+            return "torch file" if any(name.endswith("/data.pkl") for name in archive.namelist()) else ".npz file"
+    except OSError:
+        raise
+    except Exception:  # the kind depends on where the archive is damaged
         return None
-    with ZipFile(path) as archive:
-        return "torch file" if any(name.endswith("/data.pkl") for name in archive.namelist()) else ".npz file"
 
 
 def _without_path(path: Path, read: Callable[[Path], object]) -> object:
