@@ -10,7 +10,7 @@ from typing import Any
 from s2m2.errors import InputError
 from s2m2.evaluation.details import Details, current_keys
 from s2m2.evaluation.intervals import ClassError, class_error, mean_and_interval
-from s2m2.io import write_text
+from s2m2.io import json_text, write_text
 from s2m2.runs.directory import RunDirectory
 
 NOT_IN_NAME = ("per_task", "created", "hardware", "details")
@@ -103,11 +103,11 @@ class TaskResults:
         return f"{self.split}-{self.features}-{self.classifier}-{task}-{hashlib.sha256(shaped.encode()).hexdigest()[:8]}.json"
 
     def to_json(self) -> str:
-        """All fields and derived values; the accuracies of the tasks come last."""
+        """All fields and derived values, null where one is infinite; the accuracies of the tasks come last."""
         stated = asdict(self)
         per_task = stated.pop("per_task")
         derived = {"mean": self.mean, "interval": self.interval, "class_interval": self.class_interval}
-        return json.dumps({**stated, **derived, "per_task": per_task}) + "\n"
+        return json_text({**stated, **derived, "per_task": per_task}) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "TaskResults":
