@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch._C import _LinAlgError as LinAlgError
 
 from s2m2.classifiers.settings import default_settings
 from s2m2.errors import InputError
@@ -54,7 +53,7 @@ def naming_the_cause(classifier: Any, support: Float[Tensor, "task item dim"]) -
     try:
         yield
     except (OverflowError, RuntimeError) as error:
-        if isinstance(error, OverflowError | LinAlgError) or OVERFLOW in str(error):
+        if isinstance(error, OverflowError | torch.linalg.LinAlgError) or OVERFLOW in str(error):  # type: ignore[attr-defined]
             raise _not_finite(classifier, support) from error
         raise
 

@@ -67,7 +67,7 @@ class LaplacianShot(TransductiveClassifier):
         neighbors = nearest_neighbors(query, self.neighbors - 1)
         if self.rectify:
             query = shifted_queries(support, query)
-            means = rectified_means(support, members, query, scale=RECTIFICATION_SCALE, max_queries=0)
+            means = rectified_means(support, members, query, scale=RECTIFICATION_SCALE, max_queries=0).to(query.dtype).to(query.device)
         else:
             means = replace(tasks, support=support).class_means()
         unary = query.square().sum(-1, keepdim=True) - closeness_from_origin(query, means)

@@ -128,6 +128,8 @@ def maximize_information(tasks: FewShotTasks, settings: TIM | AlphaTIM, order: f
         order: of the entropies; 1 is Shannon's.
     """
     items, members = F.normalize(torch.cat([tasks.support, tasks.query], dim=1), dim=-1), tasks.one_hot()
+    # Distances and steps do not change with the origin; about their middle, items with a large part in common keep their digits.
+    items -= items.mean(1, keepdim=True)
     count = members.shape[2]
     weights = members / members.sum(-1, keepdim=True)
     within_span = settings.classwise and items.shape[1] <= items.shape[2]
