@@ -70,7 +70,7 @@ class TaskResults:
 
     @property
     def interval(self) -> float:
-        """Half width of its 95% interval over tasks, a fraction; infinite for a single task."""
+        """Half width of its 95% interval over tasks, for these classes again, a fraction; infinite for a single task."""
         return mean_and_interval(self.per_task)[1]
 
     @property
@@ -106,7 +106,7 @@ class TaskResults:
         """All fields and derived values, null where one is infinite; the accuracies of the tasks come last."""
         stated = asdict(self)
         per_task = stated.pop("per_task")
-        derived = {"mean": self.mean, "interval": self.interval, "class_interval": self.class_interval}
+        derived = {"mean": self.mean, "class_interval": self.class_interval, "interval": self.interval}
         return json_text({**stated, **derived, "per_task": per_task}) + "\n"
 
     @classmethod

@@ -52,7 +52,7 @@ def test_logistic_gives_the_answer_of_scikit_learns_newton_for_unscaled_features
             model.fit((support - mean) @ axes, labels)
         theirs = torch.from_numpy(model.decision_function((query - mean) @ axes))
         difference = (ours - ours.mean(1, keepdim=True)) - (theirs - theirs.mean(1, keepdim=True))
-        assert float(difference.abs().max()) < 1e-4 * float(theirs.abs().max())
+        assert float(difference.abs().max()) < 1e-3 * float(theirs.abs().max())
 
 
 @pytest.mark.parametrize("shots", [1, 5])
