@@ -26,13 +26,13 @@ from s2m2.tasks.episodes import EpisodeSpec
 
 DIM, CLASSES, IMAGES, SPREAD = 640, 20, 200, 4.0
 TASKS = {
-    "calibrated": 60,
-    "tim": 100,
-    "alpha_tim": 100,
-    "tim_fast": 200,
-    "alpha_tim_fast": 200,
-    "transductive_finetuning": 200,
-    "pt_map": 512,
+    "calibrated": 8,
+    "tim": 16,
+    "alpha_tim": 16,
+    "tim_fast": 40,
+    "alpha_tim_fast": 40,
+    "transductive_finetuning": 40,
+    "pt_map": 128,
 }
 """Tasks of slow classifiers."""
 
@@ -69,7 +69,7 @@ def main() -> None:
     """Measure and print the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=40)
-    parser.add_argument("--tasks", type=int, default=2048, help="tasks of each seed, of the faster classifiers")
+    parser.add_argument("--tasks", type=int, default=1024, help="tasks of each seed, of the faster classifiers")
     parser.add_argument("--shots", type=int, default=1)
     parser.add_argument("--classifiers", nargs="+", default=list(CLASSIFIERS))
     options = parser.parse_args()

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -193,9 +194,27 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
+def json_text(value: Any, **layout: Any) -> str:
+    """A value as JSON that every program reads: numbers that are infinite or NaN, which JSON does not have, become null.
+
+    Args:
+        layout: arguments of `json.dumps`.
+    """
+    return json.dumps(_finite(value), allow_nan=False, **layout)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def seal(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a JSON file with its checksum, which comes first."""
-    return {CHECKSUM: _checksum(content), **content}
+    """The content of a JSON file with its checksum, which comes first; numbers that are infinite or NaN become null."""
+    finite = _finite(content)
+    return {CHECKSUM: _checksum(finite), **finite}
 
 
 def unseal(sealed: Any) -> dict[str, Any]:
@@ -219,7 +238,7 @@ def _checksum(content: Mapping[str, Any]) -> str:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file atomically, with its checksum."""
-    write_text(path, json.dumps(seal(content), indent=2) + "\n")
+    write_text(path, json.dumps(seal(content), indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

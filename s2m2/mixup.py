@@ -340,10 +340,11 @@ def soft_cross_entropy(logits: Float[Tensor, "batch class"], targets: Float[Tens
 
 
 def soft_binary_cross_entropy(logits: Float[Tensor, "batch class"], targets: Float[Tensor, "batch class"]) -> Float[Tensor, ""]:
-    """- 1/2 sum over classes of t_c log p_c + (1 - t_c) log(1 - p_c), mean over the batch, p the softmax of the logits.
+    """Mean over batch and classes of -(t_c log p_c + (1 - t_c) log(1 - p_c)), p the softmax of the logits.
 
-    Verma et al. train with a binary cross entropy of every class. Halved, it equals `soft_cross_entropy` for two classes, where both
-    say the same; for more it also pushes wrong classes down one by one.
+    Verma et al. train with a binary cross entropy of every class, of which their code takes the mean over the classes as well, as
+    `torch.nn.BCELoss` does. For two classes it equals `soft_cross_entropy`, as both say the same; for more it also pushes wrong classes
+    down one by one. With C classes it is 2 / C as large as half the sum over classes, which this was up to 0.1.0.
     """
     if logits.shape[1] == 1:  # one class: both losses are 0
         return soft_cross_entropy(logits, targets)
@@ -353,4 +354,4 @@ def soft_binary_cross_entropy(logits: Float[Tensor, "batch class"], targets: Flo
     rest = logits.scatter(1, top, -torch.inf).logsumexp(dim=1, keepdim=True) - logits.logsumexp(dim=1, keepdim=True)
     others = torch.log(-torch.expm1(logarithms.scatter(1, top, -1.0))).scatter(1, top, rest)
     targets = targets.to(logits.dtype)
-    return -(targets * logarithms + (1 - targets) * others).sum(dim=1).mean() / 2
+    return -(targets * logarithms + (1 - targets) * others).mean()

@@ -1,12 +1,13 @@
 """Folders that are there whole or not at all."""
 
+import math
 import os
 from pathlib import Path
 
 import pytest
 
 from s2m2.escaping import csv_cell
-from s2m2.io import create_folder
+from s2m2.io import create_folder, json_text
 
 
 def test_a_folder_appears_at_the_end_with_all_that_was_written(tmp_path: Path) -> None:
@@ -68,3 +69,9 @@ def test_a_folder_that_has_come_meanwhile_is_not_replaced(tmp_path: Path) -> Non
 )
 def test_a_csv_cell_begins_no_formula(text: str, cell: str) -> None:
     assert csv_cell(text) == cell
+
+
+def test_what_is_not_finite_is_null_in_json_at_any_depth() -> None:
+    value = {"a": math.inf, "b": [1.5, -math.inf, {"c": math.nan}], "d": (2, "inf", None, True)}
+    assert json_text(value) == '{"a": null, "b": [1.5, null, {"c": null}], "d": [2, "inf", null, true]}'
+    assert json_text({"a": math.inf}, indent=1) == '{\n "a": null\n}'

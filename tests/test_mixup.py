@@ -115,10 +115,17 @@ def test_the_binary_loss_stays_finite_and_exact_where_a_class_is_certain() -> No
     targets = torch.tensor([[0.0, 1.0, 0.0]])
     loss = soft_binary_cross_entropy(logits, targets)
     loss.backward()
-    # -1/2 (log p_1 + log(1 - p_0)) with p_1 = exp(-40) and 1 - p_0 = exp(-40), to float32's digits.
-    torch.testing.assert_close(loss.detach(), torch.tensor(40.0))
+    # -1/3 (log p_1 + log(1 - p_0)) with p_1 = exp(-40) and 1 - p_0 = exp(-40), to float32's digits.
+    torch.testing.assert_close(loss.detach(), torch.tensor(80.0 / 3))
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
+
+
+def test_the_binary_loss_is_torchs_over_64_classes() -> None:
+    logits = torch.randn(20, 64, generator=generator_for(0, "logits"), dtype=torch.float64)
+    targets = torch.rand(20, 64, generator=generator_for(0, "targets"), dtype=torch.float64).softmax(1)
+    expected = torch.nn.BCELoss()(logits.softmax(1), targets)
+    torch.testing.assert_close(soft_binary_cross_entropy(logits, targets), expected)
 
 
 def test_a_single_class_has_no_loss() -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from s2m2.arguments import described
 from s2m2.classifiers.base_statistics import check_base_dim
+from s2m2.classifiers.finite import check_features, check_scores, naming_the_cause
 from s2m2.classifiers.settings import check_settings, setting_names
 from s2m2.errors import InputError
 from s2m2.random import generator_for
@@ -197,9 +198,6 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator, ABC):
         """
         settings = {name: getattr(self, name) for name in setting_names(type(self))}
         check_settings(self.name, type(self), settings)
-        for name, value in settings.items():
-            if isinstance(value, float) and not np.isfinite(value):
-                raise InputError(f"{self.name}.{name} is {value}, but must be finite")
         check_random_state(f"{self.name}.random_state", getattr(self, "random_state", 0))
 
     def fit(self, X: Any, y: Any) -> "FewShotClassifier":
@@ -210,7 +208,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator, ABC):
             y: a label for each, whole numbers or text, two different ones at least; classes may have different numbers of items.
 
         Raises:
-            InputError: a setting is wrong, X or y is no array of the right shape and kind, X is not finite, or y has one class only.
+            InputError: a setting is wrong, X or y is no array of the right shape and kind, X is not finite or its squares are not, or y has
+            one class only.
         """
         self.validate()
         X, y = self._checked(_array(X, "X"), _array(y, "y"))
@@ -231,7 +230,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator, ABC):
             ways=len(counts),
             shots=int(counts[0]) if (counts == counts[0]).all() else None,
         )
-        with torch.no_grad():
+        check_features(support, "X")
+        with torch.no_grad(), naming_the_cause(self, support):
             self._fit_support()
         return self
 
@@ -248,8 +248,12 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator, ABC):
         """Scores of each query, one for each class in the order of `classes_`; their softmax are the probabilities."""
         check_is_fitted(self, "support_")
         X = self._checked(_array(X, "X"), reset=False)
-        with torch.no_grad():
-            return self._query_scores(torch.tensor(X, dtype=self.support_.support.dtype)[None])[0]
+        query = torch.tensor(X, dtype=self.support_.support.dtype)[None]
+        check_features(query, "X")
+        with torch.no_grad(), naming_the_cause(self, self.support_.support):
+            scores = self._query_scores(query)
+        check_scores(scores, self, self.support_.support)
+        return scores[0]
 
     def _checked(self, *arrays: Any, reset: bool = True) -> Any:
         """X, or X and y, after scikit-learn's checks of them."""

@@ -35,7 +35,7 @@ class BDCSPN(TransductiveClassifier):
         return True
 
     def __call__(self, tasks: FewShotTasks, generator: torch.Generator) -> Float[Tensor, "task query way"]:
-        """Rectify, and return the scaled cosines of the shifted queries."""
+        """Rectify, and return the scaled cosines of the shifted queries, less their average over the classes."""
         support = F.normalize(tasks.support, dim=-1)
         query = shifted_queries(support, F.normalize(tasks.query, dim=-1))
         means = rectified_means(support, tasks.one_hot(), query, scale=self.scale, max_queries=self.pseudo_labels)

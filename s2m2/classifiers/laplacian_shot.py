@@ -14,6 +14,8 @@ from s2m2.classifiers.prototypes import closeness, rectified_means, shifted_quer
 from s2m2.errors import InputError
 from s2m2.recipe.ranges import IntFromTwo, NonNegativeFloat, PositiveInt
 
+ONE_SHOT, MORE_SHOTS = 0.7, 0.3
+"""Weights of the agreement of neighbors; see `LaplacianShot.weight`."""
 RECTIFICATION_SCALE = 10.0
 """Multiplier of the cosines in the rectification, as in BD-CSPN."""
 
@@ -31,9 +33,9 @@ class LaplacianShot(TransductiveClassifier):
     needs_base = True
     job = MANY_STEPS
 
-    weight: NonNegativeFloat = 0.7
-    """Weight of the agreement of neighbors; lambda of the paper. 0.7 is what validation on mini-ImageNet chooses at one shot; the authors
-    search 0.1 to 1.5, and at five shots 0.1 to 0.3 are chosen where queries are balanced."""
+    weight: NonNegativeFloat | None = None
+    """Weight of the agreement of neighbors; lambda of the paper. None: what validation chooses on mini-ImageNet and CUB, of 0.1 to 1.5, for
+    balanced queries 0.7 at one shot and 0.3 at more (0.1 on tieredImageNet); without rectification, for unbalanced ones, 0.7."""
     neighbors: IntFromTwo = 3
     """Nearest queries that a query is tied to; it counts itself as the first of them, as the authors' code does."""
     steps: PositiveInt = 20
@@ -67,11 +69,12 @@ class LaplacianShot(TransductiveClassifier):
         neighbors = nearest_neighbors(query, self.neighbors - 1)
         if self.rectify:
             query = shifted_queries(support, query)
-            means = rectified_means(support, members, query, scale=RECTIFICATION_SCALE, max_queries=0)
+            means = rectified_means(support, members, query, scale=RECTIFICATION_SCALE, max_queries=0).to(query.dtype).to(query.device)
         else:
             means = replace(tasks, support=support).class_means()
         unary = query.square().sum(-1, keepdim=True) - closeness_from_origin(query, means)
-        return bound_updates(unary.mT.contiguous(), neighbors, self).mT
+        weight = self.weight if self.weight is not None else weight_for(tasks.shots, balanced=self.rectify)
+        return bound_updates(unary.mT.contiguous(), neighbors, weight, self).mT
 
     def base_mean(self) -> Float[Tensor, " dim"] | None:
         """Mean to subtract; None where features are not centered.
@@ -107,8 +110,15 @@ def nearest_neighbors(query: Float[Tensor, "task query dim"], count: int) -> Flo
     return torch.zeros_like(nearness).scatter_(-1, nearest, 1.0).mT
 
 
+def weight_for(shots: int | None, *, balanced: bool) -> float:
+    """Lambda that validation chose on mini-ImageNet for a number of shots (of alpha-TIM's authors, Veilleux et al., NeurIPS 2021, who
+    tuned it for balanced and unbalanced queries).
+    """
+    return ONE_SHOT if shots == 1 or not balanced else MORE_SHOTS
+
+
 def bound_updates(
-    unary: Float[Tensor, "task way query"], neighbors: Float[Tensor, "task neighbor query"], settings: LaplacianShot
+    unary: Float[Tensor, "task way query"], neighbors: Float[Tensor, "task neighbor query"], weight: float, settings: LaplacianShot
 ) -> Float[Tensor, "task way query"]:
     """Logits -a + lambda W y of the last of the updates y = softmax(-a + lambda W y) (Ziko et al., eq. 9).
 
@@ -120,10 +130,10 @@ def bound_updates(
     energy = unary.new_full((len(unary), 1, 1), torch.inf)
     running: Bool[Tensor, "task 1 1"] = torch.ones_like(energy, dtype=torch.bool)
     for number in range(settings.steps):
-        logits = torch.where(running, torch.add(-unary, agreement, alpha=settings.weight), logits)
+        logits = torch.where(running, torch.add(-unary, agreement, alpha=weight), logits)
         probabilities = torch.softmax(logits, dim=1)
         agreement = probabilities @ neighbors
-        terms = torch.xlogy(probabilities, probabilities) + probabilities * (unary - settings.weight * agreement)
+        terms = torch.xlogy(probabilities, probabilities) + probabilities * (unary - weight * agreement)
         previous, energy = energy, terms.sum((1, 2), keepdim=True)
         if number > 1:
             running = running & ((energy - previous).abs() > settings.tolerance * previous.abs())

@@ -21,7 +21,11 @@ from torch import Tensor
 from s2m2.classifiers.span import part_length
 
 TOLERANCE = 1e-8
-"""A task has converged when no entry of Y - P - a is larger; P and a are probabilities. Every step keeps 1' a = 0."""
+"""A task has converged when no entry of Y - P - a is larger, or than this fraction of the largest of a: with a large C or large features P
+nearly is Y, and a is small. P and a are probabilities. Every step keeps 1' a = 0."""
+STRONG, STRONGER = 1e4, 1e3
+"""C times the largest squared feature from which a task is fitted to a smaller C first, and by how much C then grows at once: W K stays
+where a Newton step keeps its digits."""
 MAX_STEPS = 100
 """Newton steps; six to ten are usual."""
 MAX_HALVINGS = 40
@@ -79,20 +83,42 @@ class _Point:
             logits=self.logits.lerp(other.logits, fraction[:, None, None]),
         )
 
+    def margins(self, targets: Float64[Tensor, "task item way"]) -> Float64[Tensor, "task item way"]:
+        """Logits less that of the true way, so that what is small keeps its digits."""
+        return self.logits - (self.logits * targets).sum(-1, keepdim=True)
+
     def loss(self, targets: Float64[Tensor, "task item way"]) -> Float64[Tensor, " task"]:
         """The loss, divided by C."""
         penalty = (self.residuals * (self.logits - self.intercepts[:, None])).sum((1, 2)) / 2
-        return penalty + self.logits.logsumexp(-1).sum(-1) - (self.logits * targets).sum((1, 2))
+        others = self.margins(targets).masked_fill(targets > 0, -torch.inf).logsumexp(-1)
+        return penalty + F.softplus(others, threshold=700).sum(-1)
+
+    def errors(self, targets: Float64[Tensor, "task item way"]) -> Float64[Tensor, "task item way"]:
+        """Y - P, at the true way as the sum of the other probabilities."""
+        others = self.logits.softmax(-1) * (1 - targets)
+        return targets * others.sum(-1, keepdim=True) - others
 
     def converged(self, targets: Float64[Tensor, "task item way"]) -> Bool[Tensor, " task"]:
         """Which tasks are at the minimum."""
-        return (targets - self.logits.softmax(-1) - self.residuals).abs().amax((1, 2)) <= TOLERANCE
+        largest = self.residuals.abs().amax((1, 2)).clamp(max=1)
+        return (self.errors(targets) - self.residuals).abs().amax((1, 2)) <= TOLERANCE * largest
 
 
 def _fit(gram: Float64[Tensor, "task item item"], targets: Float64[Tensor, "task item way"], intercept: bool) -> _Point:
     """The minimum of every task. `gram` is multiplied by C; a task that has converged stays as it is."""
     zeros = torch.zeros_like(targets)
     point = _Point(residuals=zeros, intercepts=zeros[:, 0], logits=zeros)
+    strength = gram.diagonal(dim1=1, dim2=2).amax(1) / STRONG
+    while bool((strength > 1).any()):
+        weaker = strength.clamp(min=1)[:, None, None]
+        point = _descend(replace(point, residuals=point.residuals * weaker), gram / weaker, targets, intercept)
+        point = replace(point, residuals=point.residuals / weaker)
+        strength = strength / STRONGER
+    return _descend(point, gram, targets, intercept)
+
+
+def _descend(point: _Point, gram: Float64[Tensor, "task item item"], targets: Float64[Tensor, "task item way"], intercept: bool) -> _Point:
+    """The minimum of every task, from a point on."""
     converged = point.converged(targets)
     for _ in range(MAX_STEPS):
         aim = _newton_point(point, gram, targets, intercept)
@@ -121,8 +147,8 @@ def _newton_point(
 ) -> _Point:
     """The minimum of the loss's second-order approximation at a point."""
     probabilities = point.logits.softmax(-1)
-    weighted = probabilities * point.logits
-    slopes = targets - probabilities + weighted - probabilities * weighted.sum(-1, keepdim=True)
+    weighted = probabilities * point.margins(targets)
+    slopes = point.errors(targets) + weighted - probabilities * weighted.sum(-1, keepdim=True)
     hessian = _DampedHessian(gram, probabilities)
     logits = gram @ slopes
     residuals = slopes - hessian(logits)

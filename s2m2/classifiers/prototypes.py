@@ -2,8 +2,10 @@
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
+
+from s2m2.classifiers.span import where_float64_is
 
 
 def closeness(items: Float[Tensor, "task item dim"], means: Float[Tensor, "task way dim"]) -> Float[Tensor, "task item way"]:
@@ -17,9 +19,23 @@ def closeness(items: Float[Tensor, "task item dim"], means: Float[Tensor, "task 
     return torch.baddbmm(constants[:, None], items, offsets.mT, beta=-1, alpha=2)
 
 
+def direction_offsets(means: Float[Tensor, "task way dim"]) -> Float64[Tensor, "task way dim"]:
+    """Means divided by their lengths, less the mean of that over all of them.
+
+    In float64: where all means have a large part in common, their directions differ in the last digits only.
+    """
+    directions = F.normalize(where_float64_is(means).double(), dim=-1)
+    return directions - directions.mean(1, keepdim=True)
+
+
 def cosines(items: Float[Tensor, "task item dim"], means: Float[Tensor, "task way dim"]) -> Float[Tensor, "task item way"]:
-    """Cosine of the angle between each item and each mean; 0 where one of them is 0."""
-    return F.normalize(items, dim=-1) @ F.normalize(means, dim=-1).mT
+    """Cosine of the angle between each item and each mean, less the average over all means; 0 for an item of zeros.
+
+    The term that all ways of an item share changes no probability, and takes the digits where all cosines are near 1.
+    """
+    # On MPS the type must change before the device does.
+    offsets = direction_offsets(means).to(items.dtype).to(items.device)
+    return F.normalize(items, dim=-1) @ offsets.mT
 
 
 def shifted_queries(support: Float[Tensor, "task shot dim"], query: Float[Tensor, "task query dim"]) -> Float[Tensor, "task query dim"]:
@@ -34,7 +50,7 @@ def rectified_means(
     *,
     scale: float,
     max_queries: int,
-) -> Float[Tensor, "task way dim"]:
+) -> Float64[Tensor, "task way dim"]:
     """Class means over the support and the queries predicted to be of the class (Liu et al., ECCV 2020, section 3.2).
 
     Each item that belongs to class n, or is predicted to, counts with the weight exp(scale * cos(x, P_n)) / sum_c exp(scale * cos(x,
@@ -45,12 +61,25 @@ def rectified_means(
         query: already shifted.
         max_queries: predicted queries of a class to take, the most confident ones; 0: all.
     """
-    means = members / members.sum(-1, keepdim=True) @ support
-    weights = torch.softmax(scale * cosines(torch.cat([support, query], dim=1), means), dim=-1).mT
+    center = support.mean(1, keepdim=True)
+    means = _about(center, members / members.sum(-1, keepdim=True), support)
+    # Weights that differ little keep their order in float64 only.
+    closest = where_float64_is(cosines(torch.cat([support, query], dim=1), means)).double()
+    weights = torch.softmax(scale * closest, dim=-1).mT
     of_support, of_query = weights.split([support.shape[1], query.shape[1]], dim=2)
+    members = members.to(weights)
     chosen = F.one_hot(of_query.argmax(1), weights.shape[1]).mT.to(weights)
     if 0 < max_queries < query.shape[1]:
         best = (of_query * chosen).topk(max_queries, dim=-1).indices
         chosen = chosen * torch.zeros_like(chosen).scatter_(-1, best, 1.0)
-    total = (of_support * members) @ support + (of_query * chosen) @ query
-    return total / (members.sum(-1, keepdim=True) + chosen.sum(-1, keepdim=True))
+    counts = members.sum(-1, keepdim=True) + chosen.sum(-1, keepdim=True)
+    weights = torch.cat([of_support * members, of_query * chosen], dim=2) / counts
+    return _about(center, weights.to(support.dtype).to(support.device), torch.cat([support, query], dim=1))
+
+
+def _about(
+    center: Float[Tensor, "task 1 dim"], weights: Float[Tensor, "task way item"], items: Float[Tensor, "task item dim"]
+) -> Float64[Tensor, "task way dim"]:
+    """Weighted sums of items, in float64, of which products in the precision of the items see what differs from the center only."""
+    offsets = where_float64_is(weights @ (items - center)).double()
+    return offsets + where_float64_is(weights.sum(-1, keepdim=True)).double() * where_float64_is(center).double()

@@ -1,7 +1,7 @@
 """Types and ranges of the classifiers' settings. A wrong one is an `InputError` that names classifier and setting."""
 
 from collections.abc import Callable, Iterable, Mapping
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any, get_type_hints
 
 from s2m2.errors import InputError, did_you_mean
@@ -14,6 +14,12 @@ RUNTIME = ("base", "random_state")
 def setting_names(cls: Callable[..., Any]) -> tuple[str, ...]:
     """Settings of a few-shot classifier, in the order of its constructor."""
     return tuple(name for name in signature(cls).parameters if name not in RUNTIME)
+
+
+def default_settings(cls: Callable[..., Any]) -> dict[str, Any]:
+    """Settings of a few-shot classifier that have a default, and these; none for a plain function."""
+    parameters = signature(cls).parameters
+    return {name: parameters[name].default for name in setting_names(cls) if parameters[name].default is not Parameter.empty}
 
 
 def check_names(classifier: str, names: Iterable[str], settings: Iterable[str]) -> None:

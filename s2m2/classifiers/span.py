@@ -51,10 +51,14 @@ def support_span(support: Float[Tensor, "task item dim"], *, centered: bool) -> 
 
     Where an intercept is fitted without penalty, the origin makes no difference to the classifier; the mean keeps most digits.
     """
-    origin = support.mean(1, keepdim=True) if centered else None
-    offsets = support - origin if origin is not None else support
     # In float32 the rounding of a product of large features exceeds the penalty, and a matrix with negative eigenvalues has no factors.
-    exact = where_float64_is(offsets).double()
+    # The mean too: about a rounded one the items do not quite add up to 0.
+    exact = where_float64_is(support).double()
+    origin, offsets = None, support
+    if centered:
+        mean = exact.mean(1, keepdim=True)
+        exact = exact - mean
+        origin, offsets = (values.to(support.dtype).to(support.device) for values in (mean, exact))
     gram = exact @ exact.mT
     # Rounding leaves the product a little asymmetric, and solvers that read one half of it would end beside the minimum.
     return SupportSpan(offsets=offsets, origin=origin, gram=(gram + gram.mT) / 2)

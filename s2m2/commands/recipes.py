@@ -1,6 +1,5 @@
 """Commands on a recipe: `run`, `pretrain`, `finetune`, `evaluate`, `analyze`, `profile`. They call, and print the results."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from s2m2.errors import InputError
 from s2m2.evaluation.file_evaluation import prepare_file
 from s2m2.evaluation.results import newest_results, read_results
 from s2m2.evaluation.score_all import score_all, warn_of_balance
-from s2m2.io import refuse_links, write_text
+from s2m2.io import json_text, refuse_links, write_text
 from s2m2.pipeline import base_images, check_finetuning, check_pretraining, compile_where_asked, fresh_networks
 from s2m2.recipe import Recipe, TrainingConfig
 from s2m2.reports.analysis_tables import analysis_tables
@@ -125,7 +124,7 @@ def profile_command(recipe: Recipe, *, steps: int, repeats: int, output: Path | 
     for profile in profiles:
         console.print(speed_line(profile))
     if output is not None:
-        write_text(output, json.dumps([profile_metrics(profile) for profile in profiles], indent=2) + "\n")
+        write_text(output, json_text([profile_metrics(profile) for profile in profiles], indent=2) + "\n")
 
 
 def _profile(recipe: Recipe, config: TrainingConfig, dataset: ImageDataset, fabric: Fabric, *, steps: int, repeats: int) -> StepProfile:

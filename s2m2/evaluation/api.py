@@ -79,8 +79,13 @@ class EvaluationResult:
 
     def _cells(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         classes = f"{100 * self.ci95_classes:.2f}" if self.ci95_classes is not None else ""
-        values = (self.results.classifier, f"{100 * self.mean:.2f}", f"{100 * self.ci95:.2f}", classes)
-        return ("classifier", "accuracy (%)", "± over tasks", "± over classes"), values
+        again = f"{100 * self.ci95:.2f}" if np.isfinite(self.ci95) else ""
+        return ("classifier", "accuracy (%)", "± over classes", "± these classes again"), (
+            self.results.classifier,
+            f"{100 * self.mean:.2f}",
+            classes,
+            again,
+        )
 
 
 def evaluate(
@@ -144,7 +149,7 @@ def compare(a: EvaluationResult | TaskResults, b: EvaluationResult | TaskResults
     """Paired comparison of two results on the same tasks: the gain of b over a.
 
     `difference` is the mean gain, `class_interval` and `class_p_value` say whether it holds for other classes of the kind, `interval` and
-    `p_value` whether it holds for these classes. All are fractions.
+    `p_value` whether it holds for these classes again. All are fractions.
 
     Raises:
         InputError: one is no result, or they are of different tasks; the first difference is named.

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import ttest_rel
 
 from s2m2.errors import InputError
-from s2m2.evaluation.intervals import ClassError, class_error, mean_and_interval
+from s2m2.evaluation.intervals import FEW_CLASSES, ClassError, class_error, mean_and_interval
 from s2m2.evaluation.results import TaskResults, load_results, newest_results, read_results
 from s2m2.recipe.command_settings import CompareConfig
 from s2m2.runs.directory import RunDirectory
@@ -29,9 +29,10 @@ class Comparison:
     difference: float
     """Mean over tasks."""
     interval: float
-    """Half width of its 95% interval over tasks, 1.96 std / sqrt(tasks): is one better on these classes?"""
+    """Half width of its 95% interval for these classes again, 1.96 std / sqrt(tasks): is one better on these very classes?"""
     p_value: float
-    """Of the paired t-test over tasks, two-sided."""
+    """Of the paired t-test over tasks, two-sided, for these classes again. It says nothing of new classes: where neither of two is better
+    for classes of the kind, it is below 0.05 most of the time (`benchmarks/paired_p_values.py`)."""
     over_classes: ClassError | None
     """The same question for other classes of this kind and other images; None where the results do not state their classes."""
 
@@ -42,7 +43,7 @@ class Comparison:
 
     @property
     def class_p_value(self) -> float | None:
-        """Two-sided, by Student's t over classes."""
+        """Two-sided, by Student's t over classes; with few of these it may miss a difference."""
         return self.over_classes.p_value(self.difference) if self.over_classes is not None else None
 
     def table(self) -> str:
@@ -50,8 +51,9 @@ class Comparison:
         lines = [f"{name}  {one.classifier:<24} {100 * one.mean:6.2f}" for name, one in (("A", self.first), ("B", self.second))]
         lines.append(f"B - A {'':<22}{100 * self.difference:+7.2f} points")
         if self.class_interval is not None and self.class_p_value is not None:
-            lines.append(f"  over classes  ± {100 * self.class_interval:.2f}, p = {self.class_p_value:.2g}")
-        lines.append(f"  over tasks    ± {100 * self.interval:.2f}, p = {self.p_value:.2g}")
+            few = ", of few classes" if self.over_classes is not None and self.over_classes.classes < FEW_CLASSES else ""
+            lines.append(f"  over classes         ± {100 * self.class_interval:.2f}, p = {self.class_p_value:.2g}{few}")
+        lines.append(f"  these classes again  ± {100 * self.interval:.2f}, p = {self.p_value:.2g}")
         return "\n".join(lines)
 
     __repr__ = __str__ = table
@@ -96,7 +98,7 @@ def compare_results(first: TaskResults, second: TaskResults) -> Comparison:
         difference=mean,
         interval=interval,
         p_value=_paired_p_value(first, second, differences),
-        over_classes=_over_classes(first, second, differences),
+        over_classes=difference_over_classes(first, second, differences),
     )
 
 
@@ -106,7 +108,8 @@ def _paired_p_value(first: TaskResults, second: TaskResults, differences: list[f
     return float(ttest_rel(second.per_task, first.per_task).pvalue)
 
 
-def _over_classes(first: TaskResults, second: TaskResults, differences: list[float]) -> ClassError | None:
+def difference_over_classes(first: TaskResults, second: TaskResults, differences: list[float]) -> ClassError | None:
+    """Standard error of the mean difference of two results over other classes of the kind; None where they do not state their classes."""
     one, other = first.class_tallies, second.class_tallies
     if one is None or other is None or one[0] != other[0]:
         return None

@@ -1,5 +1,6 @@
 """`Details`: what results state besides the accuracy of each task. Plain numbers and names, stored as JSON."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -155,11 +156,18 @@ def current_keys(cls: type, stated: Mapping[str, Any]) -> dict[str, Any]:
 def _reliability(stated: Mapping[str, Any]) -> Reliability:
     stated = current_keys(Reliability, stated)
     bins = tuple((float(count), float(confidence), float(right)) for count, confidence, right in stated["bins"])
-    return Reliability(error=stated["error"], nll=stated["nll"], bins=bins)
+    return Reliability(error=stated["error"], nll=_or_infinite(stated["nll"]), bins=bins)
 
 
 def _open_set(stated: Mapping[str, Any]) -> OpenSetDetails:
-    return OpenSetDetails(**{**stated, "score": OpenScore(**current_keys(OpenScore, stated["score"]))})
+    score = current_keys(OpenScore, stated["score"])
+    score["auroc_interval"] = _or_infinite(score["auroc_interval"])
+    return OpenSetDetails(**{**stated, "score": OpenScore(**score)})
+
+
+def _or_infinite(value: float | None) -> float:
+    """A number that JSON has as null where it is infinite."""
+    return math.inf if value is None else value
 
 
 def _hard_task(stated: Mapping[str, Any]) -> HardTaskDetails:

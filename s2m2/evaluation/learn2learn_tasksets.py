@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from s2m2.classifiers.base import MAX_GATHER, FewShotTasks, ScoresTasks
+from s2m2.classifiers.finite import scored
 from s2m2.classifiers.task_streams import task_keys
 from s2m2.data.chunks import check_images
 from s2m2.data.dataset import ImageDataset, Split
@@ -169,7 +170,7 @@ def score_taskset(
             joined = _joined([task.tasks for task in part])
             joined = replace(joined, keys=of_part.to(joined.support.device))
             with torch.inference_mode(), one_thread():
-                scores = classifier(transform(joined) if transform is not None else joined, generator)
+                scores = scored(classifier, transform(joined) if transform is not None else joined, generator)
             true = torch.cat([task.query_ways for task in part])
             accuracies.append((scores.argmax(-1).cpu() == true.cpu()).double().mean(1))
             if progress is not None:

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from s2m2.classifiers.base import BLOCKS, MAX_GATHER, FewShotTasks, ScoresTasks
+from s2m2.classifiers.finite import scored
 from s2m2.classifiers.task_streams import task_keys
 from s2m2.classifiers.transforms import TaskTransform
 from s2m2.random import generator_for
@@ -95,7 +96,7 @@ def map_tasks(
     device than the CPU there is one. Neither their number nor their pace changes a result.
 
     Raises:
-        InputError: a task needs more than there is.
+        InputError: a task needs more than there is, or scores are not finite.
     """
     features_there, thread = features.to(device), local()
     support = scorer.support_features.to(device) if scorer.support_features is not None else None
@@ -141,4 +142,4 @@ def _parts(source: TaskSource, job: int, scorer: Scorer, dim: int) -> Iterator[t
 
 
 def _scores(tasks: FewShotTasks, scorer: Scorer, generator: torch.Generator) -> Float[Tensor, "task query way"]:
-    return scorer.classifier(scorer.transform(tasks) if scorer.transform is not None else tasks, generator)
+    return scored(scorer.classifier, scorer.transform(tasks) if scorer.transform is not None else tasks, generator)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from s2m2.classifiers import BaseStatistics, FewShotClassifier, build_classifier, check_spec, load_class
+from s2m2.classifiers.finite import check_features
 from s2m2.classifiers.transforms import TaskTransform, build_transforms
 from s2m2.errors import InputError
 from s2m2.evaluation.features import FeatureSet
@@ -60,7 +61,13 @@ def _naming_the_flag() -> Iterator[None]:
 def transform_features(
     names: Sequence[Any], base: FeatureSet | None, *sets: FeatureSet | None
 ) -> tuple[tuple[FeatureSet | None, ...], FeatureSet | None, Any]:
-    """Feature sets after the transforms that treat all features alike, the base features after them, and the transform left for tasks."""
+    """Feature sets after the transforms that treat all features alike, the base features after them, and the transform left for tasks.
+
+    Raises:
+        InputError: features are not finite or too large, before or after.
+    """
+    for one in (base, *sets):
+        _check_features(one, "the features")
     transforms = build_transforms(names, base.features if base is not None else None)
 
     def changed(one: FeatureSet | None) -> FeatureSet | None:
@@ -72,7 +79,16 @@ def transform_features(
     changed_base = None
     if base is not None and transforms.base is not None:
         changed_base = replace(base, features=transforms.base, support_features=None)
-    return tuple(map(changed, sets)), changed_base, transforms.remaining
+    results = tuple(map(changed, sets))
+    for one in (changed_base, *results):
+        _check_features(one, "after --evaluate.transforms the features")
+    return results, changed_base, transforms.remaining
+
+
+def _check_features(features: FeatureSet | None, what: str) -> None:
+    for values in (features.features, features.support_features) if features is not None else ():
+        if values is not None:
+            check_features(values, what)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -12,7 +11,7 @@ from s2m2.errors import InputError
 from s2m2.evaluation.details import Details, current_keys
 from s2m2.evaluation.intervals import ClassError, class_error, mean_and_interval
 from s2m2.evaluation.stated_types import check_types
-from s2m2.io import reading, seal, unseal, write_text
+from s2m2.io import json_text, reading, seal, unseal, write_text
 from s2m2.runs.directory import RunDirectory
 
 NOT_IN_NAME = ("per_task", "created", "hardware", "details")
@@ -72,7 +71,7 @@ class TaskResults:
 
     @property
     def interval(self) -> float:
-        """Half width of its 95% interval over tasks, a fraction; infinite for a single task."""
+        """Half width of its 95% interval over tasks, for these classes again, a fraction; infinite for a single task."""
         return mean_and_interval(self.per_task)[1]
 
     @property
@@ -108,9 +107,8 @@ class TaskResults:
         """All fields and derived values, null where one is not finite, and their checksum; the accuracies of the tasks come last."""
         stated = asdict(self)
         per_task = stated.pop("per_task")
-        derived = {"mean": self.mean, "interval": self.interval, "class_interval": self.class_interval}
-        finite = {name: value if value is not None and math.isfinite(value) else None for name, value in derived.items()}
-        return json.dumps(seal({**stated, **finite, "per_task": per_task})) + "\n"
+        derived = {"mean": self.mean, "class_interval": self.class_interval, "interval": self.interval}
+        return json_text(seal({**stated, **derived, "per_task": per_task})) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "TaskResults":

@@ -53,7 +53,7 @@ CLASSIFIER_DEFAULTS: dict[str, dict[str, Any]] = {
     "calibrated": {"power": 0.5, "neighbours": 2, "spread": 0.21, "samples": 750, "inverse_penalty": 1.0},
     "soft_kmeans": {"steps": 1, "scale": 1.0},
     "bd_cspn": {"scale": 10.0, "pseudo_labels": 8},
-    "laplacian_shot": {"weight": 0.7, "neighbours": 3, "steps": 20, "tolerance": 1e-6, "rectify": True, "centre": True},
+    "laplacian_shot": {"neighbours": 3, "steps": 20, "tolerance": 1e-6, "rectify": True, "centre": True},
     "tim": {
         "scale": 15.0, "supervised": 0.1, "marginal": 1.0, "conditional": 0.1, "steps": 1000, "learning_rate": 1e-4, "adam": "classwise",
     },
@@ -64,7 +64,7 @@ CLASSIFIER_DEFAULTS: dict[str, dict[str, Any]] = {
     "pt_map": {"power": 0.5, "centre": True, "scale": 10.0, "rate": 0.2, "steps": 20, "tolerance": 1e-6, "iterations": 1000},
     "transductive_finetuning": {"epochs": 25, "learning_rate": 5e-5, "scale": 1.0},
 }  # fmt: skip
-"""Sections of `evaluate` in 0.1.0, with the defaults of then."""
+"""Sections of `evaluate` in 0.1.0, with the defaults of then that are still the defaults."""
 
 
 def modernize(tree: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

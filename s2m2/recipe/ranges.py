@@ -3,6 +3,7 @@
 A range is an annotation, `Annotated[int, <number type of jsonargparse>, <what is allowed, in words>]`: an `int` for type checkers.
 """
 
+import math
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
@@ -145,6 +146,7 @@ def check_value(value: Any, annotation: Any, label: str, *, optional: bool = Fal
         check_ranges(value, label.removeprefix("--"))
     elif annotation in NUMBERS:
         _check_number(value, annotation, label)
+        _check_finite(value, label)
 
 
 def _require(condition: bool, label: str, value: object, need: str) -> None:
@@ -173,3 +175,9 @@ def _check_range(value: Any, annotation: Any, label: str, *, optional: bool) -> 
         kind(base(value))
     except ValueError:
         _require(False, label, value, need + (", or null" if optional else ""))
+    _check_finite(value, label)
+
+
+def _check_finite(value: Any, label: str) -> None:
+    """No setting may be infinite or NaN: what is computed with it would not be finite either."""
+    _require(not isinstance(value, Real) or math.isfinite(value), label, value, "finite")

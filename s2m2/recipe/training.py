@@ -80,7 +80,7 @@ class MixConfig:
     """Source of the partners. batch: the same batch; class: images of the same class in it (an ablation); second_batch: a batch sampled
     for it, at the cost of a second pass up to the mixed stage."""
     loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
-    """Loss on the mixed labels: cross_entropy (S2M2), or binary cross entropy of every class."""
+    """Loss on the mixed labels: cross_entropy (S2M2), or binary cross entropy of every class (its mean)."""
 
     def check_at(self, section: str, batch_size: int) -> None:
         """Raise `InputError` for settings that contradict each other; `section` is their path, such as `finetune.mix`."""

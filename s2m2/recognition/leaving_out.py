@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
 from s2m2.classifiers.base import FewShotClassifier, FewShotTasks
+from s2m2.classifiers.finite import scored
 from s2m2.random import generator_for
 
 MAX_FOLDS = 10
@@ -59,7 +60,7 @@ class LeftOut:
 def score_queries(tasks: FewShotTasks, classifier: FewShotClassifier, generator: torch.Generator) -> QueryScores:
     """Scores of all queries of some tasks, one task after the other."""
     with torch.no_grad():
-        scores = classifier(tasks, generator)
+        scores = scored(classifier, tasks, generator)
         return QueryScores(scores=scores.flatten(0, 1).double(), closeness=closeness(tasks).flatten())
 
 

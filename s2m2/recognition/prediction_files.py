@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from s2m2.errors import InputError
 from s2m2.escaping import csv_cell
+from s2m2.io import json_text
 from s2m2.recognition.bulk import Predictions, rows_of
 from s2m2.recognition.class_names import Label
 
@@ -101,7 +101,7 @@ class _JsonLines:
     def write(self, part: Predictions) -> None:
         for row, values in _plain_rows(part, len(self.names)):
             fields = {name: row[name] for name in COLUMNS} | dict(zip(self.names, values, strict=True))
-            self.file.write(json.dumps(fields, ensure_ascii=False) + "\n")
+            self.file.write(json_text(fields, ensure_ascii=False) + "\n")
 
     def close(self) -> None:
         self.file.close()

@@ -188,8 +188,8 @@ def _license_sentence(license_name: str | None) -> str:
 
 def _score_sentences(model: ExportedModel, provenance: Mapping[str, Any], *, foreign: bool) -> list[str]:
     sentences = [
-        "Accuracy in percent: mean of the tasks ± half-width of its 95% interval over tasks (1.96 std / sqrt(tasks)). Over classes: "
-        "half-width of the 95% interval over classes and their images."
+        "Accuracy in percent: mean of the tasks ± half-width of its 95% interval over classes and their images, for other classes of the "
+        "kind. These classes again: half-width of the 95% interval over tasks (1.96 std / sqrt(tasks))."
     ]
     if foreign:
         sentences.append("Whether these classes were part of the training data is not known here.")

@@ -1,5 +1,6 @@
 """Tables and sentences of a model card."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -107,11 +108,11 @@ def score_rows(results: Sequence[TaskResults]) -> tuple[tuple[str, ...], list[tu
         for row in grid.rows:
             differing = row.remark.removesuffix(", ".join(next(one for one in row.results if one is not None).transforms)).rstrip(", ")
             rows += [_score_row(result, differing) for result in row.results if result is not None]
-    return (*header, "accuracy", "over classes"), rows
+    return (*header, "accuracy", "these classes again"), rows
 
 
 def _score_row(result: TaskResults, differing: str) -> tuple[str, ...]:
-    class_interval = result.class_interval
+    lead = f"{100 * result.mean:.2f}" if result.class_interval is None else percent(result)
     return (
         f"{result.split}, {code(result.dataset)}",
         task_label(result.ways, result.shots),
@@ -121,8 +122,8 @@ def _score_row(result: TaskResults, differing: str) -> tuple[str, ...]:
         result.features,
         result.classifier + (f" ({differing})" if differing else ""),
         " ".join(result.transforms) or "none",
-        percent(result),
-        f"± {100 * class_interval:.2f}" if class_interval is not None else "not known",
+        lead,
+        f"± {100 * result.interval:.2f}" if math.isfinite(result.interval) else "not known",
     )
 
 

@@ -195,10 +195,11 @@ def _headlines(grid: ScoreGrid) -> list[Headline]:
         if last.features == "finetune" and before is not None:
             gain, half = paired_change(before, last)
             note += f"; {100 * gain:+.2f} ± {100 * half:.2f} points over pretraining, paired by task"
-        class_interval = last.class_interval
+        half_width, class_interval = last.interval, last.class_interval
         if class_interval is not None:
-            note += f"; ± {100 * class_interval:.2f} over classes and images"
-        headlines.append(Headline(label=row.task, score=f"{100 * last.mean:.2f}", interval=f"{100 * last.interval:.2f}", note=note))
+            note += f"; over classes and images, ± {100 * last.interval:.2f} for these classes again"
+            half_width = class_interval
+        headlines.append(Headline(label=row.task, score=f"{100 * last.mean:.2f}", interval=f"{100 * half_width:.2f}", note=note))
     return headlines[:MAX_HEADLINES]
 
 

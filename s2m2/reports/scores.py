@@ -1,6 +1,7 @@
 """The scores of a run: one row per kind of task and classifier, one column per kind of features, and the table for the terminal."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,8 @@ from rich.text import Text
 from s2m2.classifiers import CLASSIFIERS as CATALOG
 from s2m2.classifiers import load_class
 from s2m2.console import count, literal
-from s2m2.evaluation.intervals import mean_and_interval
+from s2m2.evaluation.compare import difference_over_classes
+from s2m2.evaluation.intervals import FEW_CLASSES, ClassError, mean_and_interval
 from s2m2.evaluation.results import TaskResults, newest_results
 from s2m2.tasks.episodes import task_label
 
@@ -24,7 +26,7 @@ CLASSIFIERS: Mapping[str, str] = {name: load_class(name).title for name in CATAL
 """Few-shot classifiers in the order of the catalog, and their names in reports."""
 WIDTH = 80
 """Characters of a terminal that a table must fit."""
-SCORE, SCORE_AND_CLASSES, MIN_CLASSIFIER = len("64.93 ± 0.18"), len("64.93 ± 0.18 (3.20)"), 20
+SCORE, SCORE_AND_CLASSES, MIN_CLASSIFIER = len("64.93 ± 13.20"), len("64.93 ± 13.20 (0.18)"), 20
 """Widths in characters of a cell without and with its second interval, and of the column of classifiers."""
 
 
@@ -43,7 +45,7 @@ class ScoreRow:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """Scores in percent, with the interval over classes in brackets where it is known."""
+        """Scores in percent with both intervals, see `percent_both`."""
         return tuple(percent_both(result) if result is not None else "" for result in self.results)
 
     @property
@@ -70,26 +72,43 @@ class ScoreGrid:
     """Names of the columns."""
     rows: tuple[ScoreRow, ...]
     caption: str
-    """Meaning of the numbers, except those in brackets."""
+    """Meaning of the numbers, except their intervals."""
 
     @property
-    def brackets(self) -> str:
-        """Meaning of the numbers in brackets; empty where there are none."""
-        results = (result for row in self.rows for result in row.results)
-        if all(result is None or result.class_interval is None for result in results):
-            return ""
-        return "In brackets: half-width of the 95% interval over classes and their images."
+    def meaning(self) -> str:
+        """Meaning of the intervals."""
+        results = [result for row in self.rows for result in row.results if result is not None]
+        known = [result.class_error for result in results if result.class_error is not None]
+        words = (
+            f"±: half-width of the 95% interval over classes and their images, for other classes of the kind{few_classes(known)}. "
+            if known
+            else ""
+        )
+        return words + "In brackets: that for these classes again (1.96 std / sqrt(tasks))."
+
+
+def few_classes(errors: Sequence[ClassError]) -> str:
+    """What to say of intervals and p-values over few classes; empty where there are many."""
+    fewest = min((error.classes for error in errors), default=FEW_CLASSES)
+    return f" (of {fewest} classes only: wide, and may miss a difference)" if fewest < FEW_CLASSES else ""
 
 
 def percent(result: TaskResults) -> str:
-    """Mean and half-width of its 95% interval in percent: `64.93 ± 0.18`."""
-    return f"{100 * result.mean:.2f} ± {100 * result.interval:.2f}"
+    """Mean and half-width of the 95% interval over classes in percent, `64.93 ± 3.20`; `64.93 (0.18)`, that for these classes again,
+    where it is not known.
+    """
+    class_interval = result.class_interval
+    return f"{100 * result.mean:.2f}" + (f" ± {100 * class_interval:.2f}" if class_interval is not None else _again(result))
 
 
 def percent_both(result: TaskResults) -> str:
-    """The same with the half-width of the interval over classes and images: `64.93 ± 0.18 (3.20)`."""
-    class_interval = result.class_interval
-    return percent(result) + (f" ({100 * class_interval:.2f})" if class_interval is not None else "")
+    """Mean and both half-widths, that over classes first: `64.93 ± 3.20 (0.18)`."""
+    return percent(result) + (_again(result) if result.class_interval is not None else "")
+
+
+def _again(result: TaskResults) -> str:
+    """The half-width for these classes again; nothing where one task says nothing of it."""
+    return f" ({100 * result.interval:.2f})" if math.isfinite(result.interval) else ""
 
 
 def score_grids(results: Iterable[TaskResults]) -> tuple[ScoreGrid, ...]:
@@ -111,17 +130,22 @@ def latest_of_kind(grids: Iterable[ScoreGrid]) -> tuple[ScoreGrid, ...]:
 
 
 def paired_change(before: TaskResults, after: TaskResults) -> tuple[float, float]:
-    """Mean gain over the same tasks and the half-width of its 95% interval, as fractions.
+    """Mean gain over the same tasks and the half-width of its 95% interval over classes, as fractions; where that is not known, of the
+    one for these classes again.
 
     On the same tasks, the interval of the differences is the correct one, and narrower than the two intervals suggest.
     """
-    return mean_and_interval([late - early for early, late in zip(before.per_task, after.per_task, strict=True)])
+    differences = [late - early for early, late in zip(before.per_task, after.per_task, strict=True)]
+    mean, interval = mean_and_interval(differences)
+    error = difference_over_classes(before, after, differences)
+    return mean, error.interval if error is not None else interval
 
 
 def score_table(results: Sequence[TaskResults]) -> RenderableType:
     """The scores for the terminal, in percent, a section per kind of task, within 80 characters.
 
-    The half-width of the interval over classes follows in brackets if it fits. Columns that do not fit become further tables.
+    The half-width of the interval over classes comes first, that for these classes again follows in brackets if it fits. Columns that do
+    not fit become further tables.
     """
     grids = score_grids(results)
     features = _ordered((name for grid in grids for name in grid.features), FEATURES)
@@ -129,7 +153,7 @@ def score_table(results: Sequence[TaskResults]) -> RenderableType:
     both = any(result.details is not None for result in results) and len(features) * (SCORE_AND_CLASSES + 3) <= room
     columns = max(room // ((SCORE_AND_CLASSES if both else SCORE) + 3), 1)
     tables = [_table(grids, features[start : start + columns], both) for start in range(0, len(features), columns)]
-    captions = [*(grid.caption for grid in grids), *dict.fromkeys(grid.brackets for grid in grids if both and grid.brackets)]
+    captions = [*(grid.caption for grid in grids), *dict.fromkeys(grid.meaning for grid in grids)]
     return Group(*tables, literal("\n".join(captions), style="table.caption"))
 
 
@@ -188,10 +212,7 @@ def _caption(one: TaskResults) -> str:
         "stored": queries if one.queries else "queries as in the file",
     }.get(one.protocol, "all other images of their classes as queries")
     origin = f"of file {one.tasks_digest[:8]}" if one.tasks_digest else f"(seed {one.seed})"
-    return (
-        f"Accuracy (%) on {one.split} classes of {one.dataset}: mean of {count(one.tasks, 'task')} {origin}, {kind}, "
-        "± half-width of its 95% interval (1.96 std / sqrt(tasks))."
-    )
+    return f"Accuracy (%) on {one.split} classes of {one.dataset}: mean of {count(one.tasks, 'task')} {origin}, {kind}."
 
 
 def _text(settings: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from s2m2.console import count, literal
 from s2m2.escaping import csv_cell, sentence
 from s2m2.evaluation.compare import TASK_FIELDS, Comparison
 from s2m2.evaluation.results import TaskResults
-from s2m2.reports.scores import FEATURES, ScoreGrid
+from s2m2.reports.scores import FEATURES, ScoreGrid, few_classes
 from s2m2.tasks.episodes import task_label
 
 
@@ -43,7 +44,7 @@ def scores_markdown(grids: Iterable[ScoreGrid]) -> str:
     for grid in grids:
         header = ["task", "classifier", *(FEATURES.get(name, name) for name in grid.features)]
         rows = [[row.task, sentence(row.label), *row.cells] for row in grid.rows]
-        parts.append(markdown_table(header, rows) + f"\n{sentence(grid.caption)} {grid.brackets}".rstrip() + "\n")
+        parts.append(markdown_table(header, rows) + f"\n{sentence(grid.caption)} {grid.meaning}\n")
     return "\n".join(parts)
 
 
@@ -55,7 +56,7 @@ def comparison_table(comparisons: Sequence[Comparison], names: tuple[str, str]) 
     """
     table = Table(title="Paired comparison", title_style="bold", show_lines=True)
     table.add_column("tasks, A and B", overflow="fold")
-    for header in ("B - A", "p, tasks", "± classes", "p, classes"):
+    for header in ("B - A ± classes", "p, classes", "± again", "p, again"):
         table.add_column(header, justify="right", no_wrap=True)
     for comparison in comparisons:
         own_a, own_b, common = _distinction(comparison)
@@ -68,7 +69,17 @@ def comparison_table(comparisons: Sequence[Comparison], names: tuple[str, str]) 
 
 def comparison_markdown(comparisons: Sequence[Comparison]) -> str:
     """The same as Markdown."""
-    header = ("tasks", "A", "B", "A (%)", "B (%)", "B - A (points)", "p over tasks", "± over classes", "p over classes")
+    header = (
+        "tasks",
+        "A",
+        "B",
+        "A (%)",
+        "B (%)",
+        "B - A ± over classes (points)",
+        "p over classes",
+        "± these classes again",
+        "p, these classes again",
+    )
     rows = []
     for comparison in comparisons:
         pair = (comparison.first, comparison.second)
@@ -88,8 +99,9 @@ def comparison_caption(comparisons: Sequence[Comparison]) -> str:
     several = f" The {len(comparisons)} p-values are not adjusted for multiple comparisons." if len(comparisons) > 1 else ""
     return (
         f"Percentage points over the same tasks (seed {one.seed}) of {one.split} classes of {one.dataset}. B - A: mean difference ± "
-        "half-width of its 95% interval (1.96 std / sqrt(tasks)); p, tasks: paired t-test, for these classes. The last two columns "
-        f"generalize to other classes and images: jackknife over classes.{several}"
+        "half-width of its 95% interval over classes and their images, with its p-value, for other classes of the kind: jackknife over "
+        f"classes{few_classes([each.over_classes for each in comparisons if each.over_classes is not None])}. Again: the same for these "
+        f"classes again (1.96 std / sqrt(tasks); paired t-test), which says nothing of new classes.{several}"
     )
 
 
@@ -103,8 +115,8 @@ def _result_line(result: TaskResults) -> dict[str, Any]:
         "transforms": " ".join(result.transforms),
         "settings": json.dumps(result.settings, sort_keys=True, default=str),
         "accuracy": result.mean,
-        "interval_over_tasks": result.interval,
         "interval_over_classes": result.class_interval,
+        "interval_these_classes_again": result.interval if math.isfinite(result.interval) else None,
         "calibration_error": calibration.before.error if calibration is not None else None,
         "nll": calibration.before.nll if calibration is not None else None,
         "temperature": calibration.temperature if calibration is not None else None,
@@ -128,20 +140,20 @@ def _comparison_line(comparison: Comparison) -> dict[str, Any]:
         line |= {f"{name}_accuracy": one.mean, f"{name}_fingerprint": one.fingerprint}
     return line | {
         "difference": comparison.difference,
-        "interval_over_tasks": comparison.interval,
-        "p_over_tasks": comparison.p_value,
         "interval_over_classes": comparison.class_interval,
         "p_over_classes": comparison.class_p_value,
+        "interval_these_classes_again": comparison.interval,
+        "p_these_classes_again": comparison.p_value,
     }
 
 
 def _numbers(comparison: Comparison) -> tuple[str, str, str, str]:
     class_interval, class_p = comparison.class_interval, comparison.class_p_value
     return (
-        f"{100 * comparison.difference:+.2f} ± {100 * comparison.interval:.2f}",
-        _p(comparison.p_value),
-        f"± {100 * class_interval:.2f}" if class_interval is not None else "",
+        f"{100 * comparison.difference:+.2f}" + (f" ± {100 * class_interval:.2f}" if class_interval is not None else ""),
         _p(class_p) if class_p is not None else "",
+        f"± {100 * comparison.interval:.2f}",
+        _p(comparison.p_value),
     )
 
 

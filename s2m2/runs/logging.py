@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import json
 import logging
+import math
 import os
 import time
 import urllib.parse
@@ -26,7 +27,7 @@ import yaml
 
 from s2m2.console import console
 from s2m2.errors import InputError
-from s2m2.io import write_text
+from s2m2.io import json_text, write_text
 from s2m2.recipe.runtime import LoggerName
 from s2m2.recipe.tree import leaves
 from s2m2.runs.directory import RunDirectory
@@ -86,7 +87,7 @@ class MetricLog:
         """Log metrics at a step: means of the steps since the last call (train), or scores of the weights after it (validation)."""
         if self.file is None:
             return
-        self.file.write(json.dumps({"stage": self.stage, "kind": kind, "step": step, "epoch": round(epoch, 4), **values}) + "\n")
+        self.file.write(json_text({"stage": self.stage, "kind": kind, "step": step, "epoch": round(epoch, 4), **values}) + "\n")
         self.file.flush()
         for name in list(self.sinks):
             self._try(name, lambda sink: sink.write(kind, step, epoch, values))
@@ -101,7 +102,7 @@ class MetricLog:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All logged rows in order, without a last line that a kill has cut short."""
+    """All logged rows in order, without a last line that a kill has cut short; null, a loss that was not finite, is NaN."""
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:
@@ -109,7 +110,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             continue
         if isinstance(row, dict) and set(POSITION) <= row.keys():
-            rows.append(row)
+            rows.append({name: math.nan if value is None else value for name, value in row.items()})
     return rows
 
 
@@ -117,7 +118,7 @@ def _rewind(path: Path, stage: str, step: int) -> list[dict[str, Any]]:
     """Remove the rows that come again, and return the others."""
     rows = read_metrics(path)
     valid = [row for row in rows if row["stage"] != stage or (row["step"] <= step and step > 0)]
-    write_text(path, "".join(json.dumps(row) + "\n" for row in valid))
+    write_text(path, "".join(json_text(row) + "\n" for row in valid))
     return valid
 
 

@@ -21,8 +21,17 @@ CHANGES = [{}, {"rectify": False}, {"weight": 2.0, "neighbors": 5, "tolerance": 
 def test_it_equals_plain_loops(tasks: FewShotTasks, settings: dict[str, float]) -> None:
     mean = torch.rand(tasks.query.shape[2], generator=generator_for(0)).double() / 2
     base = BaseStatistics(mean=mean, class_means=mean[None])
+    settings = {"weight": 0.7, **settings}
     classifier = LaplacianShot(**settings, base=base)
     assert_equals_twin(classifier, partial(reference.laplacian_shot, base_mean=mean.numpy(), **settings), tasks)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "rectify", "weight"), [(ONE_SHOT, True, 0.7), (EVEN, True, 0.3), (EVEN, False, 0.7), (UNEQUAL, True, 0.3)]
+)
+def test_the_weight_is_the_authors_for_the_number_of_shots(tasks: FewShotTasks, rectify: bool, weight: float) -> None:
+    default, stated = (LaplacianShot(weight=given, rectify=rectify, center=False) for given in (None, weight))
+    assert torch.equal(scores_of(default, tasks), scores_of(stated, tasks))
 
 
 def test_a_task_ends_by_itself_whatever_others_do() -> None:

@@ -35,10 +35,13 @@ def test_two_classifiers_of_a_run_are_compared_on_the_features_of_its_last_stage
     first, second = made_up_results("finetune", "cosine", 1, 0.65), made_up_results("finetune", "nearest_mean", 1, 0.64)
     expected = compare_results(first, second)
     assert float(rows[0]["difference"]) == pytest.approx(expected.difference)
-    assert float(rows[0]["p_over_tasks"]) == pytest.approx(expected.p_value)
+    assert float(rows[0]["p_these_classes_again"]) == pytest.approx(expected.p_value)
     assert float(rows[0]["interval_over_classes"]) == pytest.approx(expected.class_interval)
     printed = capsys.readouterr().out
-    assert f"{100 * expected.difference:+.2f} ± {100 * expected.interval:.2f}" in printed
+    assert expected.class_interval is not None
+    assert f"{100 * expected.difference:+.2f} ± {100 * expected.class_interval:.2f}" in printed
+    assert list(rows[0])[-4:] == ["interval_over_classes", "p_over_classes", "interval_these_classes_again", "p_these_classes_again"]
+    assert "for other classes of the kind" in " ".join(printed.split())
     assert max(map(len, printed.splitlines()[:-1])) <= 80
 
 

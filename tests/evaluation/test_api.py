@@ -85,7 +85,7 @@ def test_two_results_are_compared_in_pairs() -> None:
     assert comparison.difference == pytest.approx(other.mean - one.mean)
     assert comparison.class_interval is not None
     lines = str(comparison).splitlines()
-    assert [line.split()[1] for line in lines[3:]] == ["classes", "tasks"]
+    assert [line.split()[1] for line in lines[3:]] == ["classes", "classes"]
     assert f"{100 * comparison.class_interval:.2f}" in lines[3]
     assert "over classes" in comparison._repr_html_()
     assert compare(one, evaluate(X + 1, Y, "nearest_mean", **SIZE)).first is one.results  # other features, same labels

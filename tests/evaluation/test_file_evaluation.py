@@ -32,7 +32,7 @@ def test_results_go_into_a_directory_named_after_the_file(apart: Path, monkeypat
     assert not (apart.parent / "runs").exists()
     (row,) = csv.DictReader((apart.parent / "apart-results" / "scores.csv").read_text(encoding="utf-8").splitlines())
     assert (row["dataset"], row["features"], row["classifier"], float(row["accuracy"])) == ("apart", "file", "nearest_mean", 1.0)
-    assert "| 5-way 1-shot | nearest_mean | 100.00 ± 0.00 |" in (apart.parent / "apart-results" / "scores.md").read_text(encoding="utf-8")
+    assert "| 5-way 1-shot | nearest_mean | 100.00 (0.00) |" in (apart.parent / "apart-results" / "scores.md").read_text(encoding="utf-8")
 
 
 def test_settings_may_come_from_a_recipe(apart: Path) -> None:

@@ -146,3 +146,22 @@ def test_results_of_version_0_1_are_read() -> None:
     assert "head" not in stated
     assert "unknown" not in stated["details"]
     assert TaskResults.from_json(results.to_json()) == results
+
+
+def test_an_infinite_value_is_null_in_the_file_and_comes_back(tmp_path: Path) -> None:
+    details = made_up_results("finetune", "cosine", 1, 0.6).details
+    assert details is not None
+    assert details.open_set is not None
+    calibration = replace(details.calibration, before=replace(details.calibration.before, nll=math.inf))
+    open_set = replace(details.open_set, score=replace(details.open_set.score, auroc_interval=math.inf))
+    one = replace(RESULTS, tasks=1, per_task=(0.4,), details=replace(details, calibration=calibration, open_set=open_set))
+    path = save_results(tmp_path, one)
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    stated = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+    assert stated["interval"] is None
+    assert stated["details"]["calibration"]["before"]["nll"] is None
+    assert load_results(path) == one
+    assert load_results(path).interval == math.inf

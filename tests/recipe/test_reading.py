@@ -47,7 +47,7 @@ CHANGED: dict[str, Any] = {
         {"name": "calibrated", "neighbors": 3},
         {"name": "tim_fast", "steps": 500},
         "alpha_tim",
-        {"name": "laplacian_shot", "center": False},
+        {"name": "laplacian_shot", "weight": 0.7, "center": False},
         {"name": "logistic", "C": 10.0},
     ),
     "analyze.images": 12,

@@ -51,11 +51,11 @@ def cross_entropy(logits: Tensor, shares: Sequence[Sequence[float]]) -> Tensor:
 
 
 def binary_cross_entropy(logits: Tensor, shares: Sequence[Sequence[float]]) -> Tensor:
-    """Half the sum over classes of the binary cross entropy of the softmax, term by term."""
+    """Mean over classes of the binary cross entropy of the softmax, term by term."""
     total = torch.zeros((), dtype=logits.dtype)
     for row, row_shares in zip(logits, shares, strict=True):
         normalizer = sum(torch.exp(logit) for logit in row)
         for logit, share in zip(row, row_shares, strict=True):
             probability = torch.exp(logit) / normalizer
-            total = total - (share * torch.log(probability) + (1 - share) * torch.log(1 - probability)) / 2
+            total = total - (share * torch.log(probability) + (1 - share) * torch.log(1 - probability)) / len(row)
     return total / len(logits)

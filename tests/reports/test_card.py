@@ -123,8 +123,9 @@ def test_every_score_has_a_row_with_what_tells_it_from_others(run: RunDirectory,
     assert len({row[:-2] for row in rows}) == len(results)
     assert {row[header.index("transforms")] for row in rows} == {"none", "power unit", "unit"}
     assert {row[header.index("classifier")] for row in rows} == {"cosine", "cosine (scale=2.0)", "cosine (scale=3.0)"}
-    assert {row[-2] for row in rows} == {f"{100 * one.mean:.2f} ± {100 * one.interval:.2f}"}
-    assert sum(row[-1] == "not known" for row in rows) == sum(result.class_interval is None for result in results) == 2
+    assert {row[-1] for row in rows} == {f"± {100 * one.interval:.2f}"}
+    assert {row[-2] for row in rows} == {f"{100 * one.mean:.2f}", f"{100 * one.mean:.2f} ± {100 * one.class_interval:.2f}"}
+    assert sum("±" not in row[-2] for row in rows) == sum(result.class_interval is None for result in results) == 2
     text = model_card(run, replace(model, results=results, precision="float16", rounded=True, left_out=3))
     assert len(table_under(text, "Scores")) == 2 + len(results)
     assert "* The interval over classes of 2 of the 8 scores." in text

@@ -149,7 +149,7 @@ def test_the_scores_of_the_card_are_those_of_the_results(finished: RunDirectory,
     stated = [json.loads(path.read_text()) for path in finished.results.glob("novel-finetune-*.json")]
     expected = set()
     for one in stated:
-        score = f"{100 * one['mean']:.2f} ± {100 * one['interval']:.2f} | ± {100 * one['class_interval']:.2f}"
+        score = f"{100 * one['mean']:.2f} ± {100 * one['class_interval']:.2f} | ± {100 * one['interval']:.2f}"
         kind = f"{one['ways']}-way {one['shots']}-shot | {one['protocol']} | {one['queries']} | {one['tasks']}, {one['seed']}"
         expected.add(f"| novel, `glyphs` | {kind} | finetune | {one['classifier']} | none | {score} |")
     assert len(expected) == 2

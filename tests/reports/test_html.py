@@ -79,7 +79,7 @@ def test_the_report_contains_the_scores_with_their_intervals(run, page):
     for result in results:
         assert percent(result) in page.words
     headline = load_results(next(run.results.glob("novel-finetune-cosine-5way-1shot-*.json")))
-    assert f"{100 * headline.mean:.2f} ± {100 * headline.interval:.2f} %" in page.words
+    assert f"{100 * headline.mean:.2f} ± {100 * headline.class_interval:.2f} %" in page.words
 
 
 def test_the_report_says_how_the_stages_ended_and_what_selected_the_weights(page):

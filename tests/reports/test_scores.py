@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from s2m2.evaluation.compare import compare_results
 from s2m2.evaluation.results import TaskResults, newest_results
 from s2m2.reports.scores import latest_of_kind, paired_change, percent, percent_both, score_grids, score_table
 from s2m2.tasks.episodes import task_label
@@ -16,14 +17,15 @@ GOLDEN = """\
 ┃ classifier           ┃    pretrained ┃    fine-tuned ┃
 ┡━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━┩
 │ 5-way 1-shot         │               │               │
-│ cosine               │ 55.00 ± 12.65 │ 65.00 ± 12.65 │
-│ nearest_mean         │               │ 50.00 ± 12.65 │
+│ cosine               │ 55.00 (12.65) │ 65.00 (12.65) │
+│ nearest_mean         │               │ 50.00 (12.65) │
 ├──────────────────────┼───────────────┼───────────────┤
 │ 5-way 5-shot         │               │               │
-│ cosine               │ 75.00 ± 12.65 │               │
+│ cosine               │ 75.00 (12.65) │               │
 └──────────────────────┴───────────────┴───────────────┘
 Accuracy (%) on novel classes of glyphs: mean of 4 tasks (seed 0), 15 queries
-per class, ± half-width of its 95% interval (1.96 std / sqrt(tasks))."""
+per class.
+In brackets: that for these classes again (1.96 std / sqrt(tasks))."""
 
 
 def four_tasks(features: str, classifier: str, shots: int, mean: float, split: str = "novel") -> TaskResults:
@@ -79,15 +81,16 @@ def test_more_features_than_fit_become_further_tables():
     text = printed([four_tasks(name, "cosine", 1, 0.5) for name in names])
     assert max(map(len, text.splitlines())) <= 80
     assert text.count("Few-shot accuracy") >= 2
-    assert text.count("50.00 ± 12.65") == 5
+    assert text.count("50.00 (12.65)") == 5
 
 
-def test_the_second_interval_stands_in_brackets_where_it_is_known():
+def test_the_interval_over_classes_leads_and_that_for_these_classes_again_stands_in_brackets():
     result = made_up_results("finetune", "cosine", 1, 0.65)
     text = printed([result])
-    assert percent_both(result) == f"{percent(result)} ({100 * result.class_interval:.2f})"
+    assert percent(result) == f"{100 * result.mean:.2f} ± {100 * result.class_interval:.2f}"
+    assert percent_both(result) == f"{percent(result)} ({100 * result.interval:.2f})"
     assert percent_both(result) in text
-    assert "In brackets" in text
+    assert "In brackets: that for these classes again" in " ".join(text.split())
 
 
 def test_settings_transforms_and_protocols_make_rows_of_their_own():
@@ -129,12 +132,12 @@ def test_results_of_different_splits_never_share_a_row():
 
 def test_a_later_result_for_the_same_cell_replaces_the_earlier_one():
     grid = score_grids([four_tasks("pretrain", "cosine", 1, 0.5), four_tasks("pretrain", "cosine", 1, 0.6)])[0]
-    assert [row.cells for row in grid.rows] == [("60.00 ± 12.65",)]
+    assert [row.cells for row in grid.rows] == [("60.00 (12.65)",)]
 
 
 def test_a_cell_says_what_its_result_says():
     result = made_up_results("finetune", "cosine", 1, 0.65)
-    assert percent(result) == f"{100 * result.mean:.2f} ± {100 * result.interval:.2f}"
+    assert percent(result) == f"{100 * result.mean:.2f} ± {100 * result.class_interval:.2f}"
 
 
 def test_the_change_over_the_same_tasks_has_the_interval_of_the_differences():
@@ -144,7 +147,10 @@ def test_the_change_over_the_same_tasks_has_the_interval_of_the_differences():
     assert half == pytest.approx(0.0, abs=1e-12)
     early, late = made_up_results("pretrain", "cosine", 1, 0.5), made_up_results("finetune", "cosine", 1, 0.6)
     gains = np.subtract(late.per_task, early.per_task)
-    assert paired_change(early, late) == pytest.approx((gains.mean(), 1.96 * gains.std(ddof=1) / np.sqrt(gains.size)))
+    comparison = compare_results(early, late)
+    assert paired_change(early, late) == pytest.approx((gains.mean(), comparison.class_interval))
+    bare = [replace(one, details=None) for one in (early, late)]
+    assert paired_change(*bare) == pytest.approx((gains.mean(), 1.96 * gains.std(ddof=1) / np.sqrt(gains.size)))
 
 
 def test_tasks_of_files_have_words_of_their_own_and_each_file_has_a_grid():
@@ -153,8 +159,8 @@ def test_tasks_of_files_have_words_of_their_own_and_each_file_has_a_grid():
     grids = score_grids([one, other])
     assert [grid.rows[0].results for grid in grids] == [(other,), (one,)]
     assert latest_of_kind(grids) == grids
-    assert "4 tasks of file b2b2b2b2, queries as in the file," in grids[0].caption
-    assert "4 tasks of file a1a1a1a1, 15 queries per class," in grids[1].caption
+    assert "4 tasks of file b2b2b2b2, queries as in the file." in grids[0].caption
+    assert "4 tasks of file a1a1a1a1, 15 queries per class." in grids[1].caption
 
 
 def test_kinds_of_tasks_in_words():
@@ -166,4 +172,4 @@ def test_kinds_of_tasks_in_words():
 
 def test_one_query_is_singular():
     (grid,) = score_grids([replace(four_tasks("finetune", "cosine", 1, 0.5), queries=1)])
-    assert ", 1 query per class," in grid.caption
+    assert ", 1 query per class." in grid.caption
