@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from s2m2.archives import archive_fault
-from s2m2.data.sources.unpickling import MAX_DEPTH, check_instructions
+from s2m2.data.sources.unpickling import check_instructions
 from s2m2.errors import InputError, is_out_of_memory
 from s2m2.io import check_regular, reading
 
@@ -87,9 +87,16 @@ def _check_tensors(path: Path, content: Any) -> None:
         raise InputError(f"{path} is refused: its tensors are {stated:,} bytes, far more than the file")
 
 
-def _tensors(content: Any, depth: int = 0) -> Iterator[Tensor]:
-    if isinstance(content, Tensor):
-        yield content
-    elif isinstance(content, dict | list | tuple) and depth < MAX_DEPTH:
-        for child in content.values() if isinstance(content, dict) else content:
-            yield from _tensors(child, depth + 1)
+def _tensors(content: Any) -> Iterator[Tensor]:
+    """Every tensor in nested containers, as often as it is named there; a container that is named twice is looked into once, as a few of
+    them in each other would be looked into without end.
+    """
+    seen: set[int] = set()
+    waiting = [content]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Tensor):
+            yield one
+        elif isinstance(one, dict | list | tuple) and id(one) not in seen:
+            seen.add(id(one))
+            waiting += one.values() if isinstance(one, dict) else one
