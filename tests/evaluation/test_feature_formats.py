@@ -110,7 +110,7 @@ def test_every_format_is_scored_and_imported(tmp_path: Path, kind: str) -> None:
         (
             "f.pt",
             lambda path: torch.save({"features": torch.zeros(9, 4).to_sparse(), "labels": torch.arange(9)}, path),
-            r"sparse or quantized",
+            r"a tensor without its numbers",
         ),
         ("f.npz", lambda path: np.savez(path, features=FEATURES, labels=TEXTS.astype(object)), r"save it with \.astype\(str\)"),
         (
@@ -172,13 +172,13 @@ def filled_hdf5(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "write", "says"),
     [
-        ("f.npz", zeros_npz, r"is refused: its arrays are 1\.0 GiB, but the file itself is 1,019"),
-        ("f.npz", endless_npz, "damaged"),
-        ("f.pt", zeros_torch, "is refused: unpacked it is .* bytes"),
+        ("f.npz", zeros_npz, "unpacks to .* bytes, more than 100 times its length"),
+        ("f.npz", endless_npz, "has an array"),
+        ("f.pt", zeros_torch, "is refused: it unpacks to .* bytes"),
         (
             "f.pt",
             lambda path: torch.save({"features": torch.zeros(1).expand(2**40, 2**10), "labels": torch.arange(9)}, path),
-            r"is refused: its arrays are 4,096\.0 TiB",
+            r"is refused: a tensor of 1,125,899,906,842,624 numbers is stored as fewer",
         ),
         ("f.h5", filled_hdf5, r"is refused: its arrays are 4\.0 TiB"),
     ],
@@ -207,7 +207,7 @@ def torch_file(path: Path, program: bytes) -> None:
 )
 def test_keys_that_could_not_be_hashed_are_refused(tmp_path: Path, program: bytes) -> None:
     torch_file(tmp_path / "f.pt", program)
-    with pytest.raises(InputError, match="tuples in tuples without end"):
+    with pytest.raises(InputError, match="is refused|is no pickle"):
         read_feature_file(tmp_path / "f.pt")
     (tmp_path / "old.tar").write_bytes(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." + program)
     assert main(["import", str(tmp_path / "old.tar"), "--output", str(tmp_path / "run")]) == 2
