@@ -50,7 +50,8 @@ def check_recipe(name: str, recipe: Recipe, run: Path, options: Any) -> None:
             if not file.is_file():
                 raise InputError(f"no feature file {file}")
         return
-    if name in NEED_A_RUN and not (run / "recipe.yaml").is_file():
+    of_pixels = name == "evaluate" and "pixels" in recipe.evaluate.features  # which need no trained network
+    if name in NEED_A_RUN and not of_pixels and not (run / "recipe.yaml").is_file():
         missing = "it has no recipe.yaml" if run.exists() else "there is no such directory"
         raise InputError(f"--run {run} is no run directory: {missing}")
     data = recipe.data

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
 def test_a_file_of_the_older_format_is_read(tmp_path: Path) -> None:
     analysis, path = made_up_analysis(), tmp_path / "analysis.json"
     save_analysis(path, analysis)
-    text = path.read_text().replace('"format": 2', '"format": 1')
+    text = re.sub(r'"checksum": "\w+",', "", path.read_text()).replace('"format": 2', '"format": 1')
     for older, key in OLDER_KEYS.items():
         assert f'"{key}":' in text
         text = text.replace(f'"{key}":', f'"{older}":')

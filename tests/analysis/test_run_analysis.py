@@ -111,9 +111,11 @@ def test_a_run_that_has_not_finished_training_is_one_line_and_nothing_is_written
             (path / "recipe.yaml").write_text(f"data:\n  path: {glyph_folder}\n")
         before = sorted(tmp_path.rglob("*"))
         assert main(["analyze", "--run", str(path)]) == 2
-        assert capsys.readouterr().err.strip().splitlines() == [
-            f"s2m2 analyze: no finished training in {path}; give the directory of a trained run with --run"
-        ]
+        reason = {
+            "nowhere": f"--run {path} is no run directory: there is no such directory",
+            "young": f"no finished training in {path}; give the directory of a trained run with --run",
+        }
+        assert capsys.readouterr().err.strip().splitlines() == [f"s2m2 analyze: {reason[path.name]}"]
         assert sorted(tmp_path.rglob("*")) == before
 
 

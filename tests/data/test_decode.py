@@ -302,7 +302,7 @@ def test_what_a_network_sees_is_torchvisions_resize_and_center_crop_of_the_whole
     seen = (evaluation_view(stored, data)[0].permute(1, 2, 0) * 255).round().to(torch.uint8)
     np.testing.assert_array_equal(seen.numpy(), expected)
     normalized = DataConfig(image_size=size, resize_ratio=1.15)
-    reference = Normalize(normalized.mean, normalized.std)(ToTensor()(expected.copy()))
+    reference = Normalize(*normalized.normalization)(ToTensor()(expected.copy()))
     assert (evaluation_view(stored, normalized)[0] - reference).abs().max() < 1e-6
 
 

@@ -207,7 +207,7 @@ def torch_file(path: Path, program: bytes) -> None:
 )
 def test_keys_that_could_not_be_hashed_are_refused(tmp_path: Path, program: bytes) -> None:
     torch_file(tmp_path / "f.pt", program)
-    with pytest.raises(InputError, match="is refused|is no pickle"):
+    with pytest.raises(InputError, match=r"is refused|is no pickle"):
         read_feature_file(tmp_path / "f.pt")
     (tmp_path / "old.tar").write_bytes(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." + program)
     assert main(["import", str(tmp_path / "old.tar"), "--output", str(tmp_path / "run")]) == 2

@@ -1,5 +1,6 @@
 """A file of results whose fields have other types is refused by the name of the field."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +38,7 @@ def as_users_have_it() -> Iterator[None]:
     ],
 )
 def test_the_wrong_field_is_named(tmp_path: Path, change: str, name: str) -> None:
-    text = RESULTS.to_json().rstrip().removesuffix("}")
+    text = re.sub(r'"checksum": "\w+", ', "", RESULTS.to_json()).rstrip().removesuffix("}")
     (tmp_path / "r.json").write_text(f"{text}, {change}}}")  # the later of two keys counts
     with pytest.raises(InputError, match=f"r.json holds no results: {name}"):
         load_results(tmp_path / "r.json")

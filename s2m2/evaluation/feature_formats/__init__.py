@@ -14,6 +14,7 @@ from s2m2.evaluation.feature_formats.hdf5_files import read_hdf5
 from s2m2.evaluation.feature_formats.numpy_files import read_npy, read_npy_values, read_npz
 from s2m2.evaluation.feature_formats.safetensors_files import read_safetensors
 from s2m2.evaluation.feature_formats.text_tables import read_text_table
+from s2m2.io import check_regular
 
 HEAD = 64
 """First bytes that are looked at."""
@@ -70,6 +71,7 @@ def guarded(name: str) -> Iterator[None]:
 
 def format_of(path: Path) -> str | None:
     """The format of a file, a key of `FORMATS`, by its first bytes; None: none of them."""
+    check_regular(path)
     with path.open("rb") as file:
         head = file.read(HEAD)
     if head.startswith(ZIP_MAGIC):
