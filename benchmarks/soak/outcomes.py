@@ -28,6 +28,7 @@ VOLATILE = {
     "s2m2",
     "sha256",
     "checksum",
+    "notes",
     "digest",
     "files",
     "time",
@@ -53,10 +54,13 @@ def outcome(folder: Path) -> dict[str, str]:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Temporary files and folders that a finished call has no reason to leave."""
+    """Temporary files and folders in outputs, which a finished call has no reason to leave. Beside them, what a killed call was writing is
+    removed by a later one once it is old enough to belong to no living process.
+    """
     return sorted(
         path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
+        for path in folder.glob("*/**/*")
+        if not path.relative_to(folder).parts[0].startswith(".")
         if path.name.endswith((".partial", ".tmp", ".temporary")) or (path.name.startswith(".") and not path.name.endswith(".lock"))
     )
 
