@@ -35,7 +35,7 @@ LEFTOVER_SECONDS = 3600.0
 def replace_file(path: Path, need: int | None = None) -> Iterator[Path]:
     """A temporary path beside `path`: the file written there is synced and renamed to `path` at the end, or removed on an error.
 
-    A kill leaves at most the temporary file, never a partial `path`. A missing folder is created.
+    A kill leaves at most the temporary file, which a later writer of `path` removes, never a partial `path`. A missing folder is created.
 
     Args:
         need: bytes of the file, if they are known; an error states them.
@@ -43,6 +43,7 @@ def replace_file(path: Path, need: int | None = None) -> Iterator[Path]:
     Raises:
         OSError: the system refuses; the error names `path`, whatever library wrote the file.
     """
+    remove_leftovers(path.parent, of=path.name)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +124,7 @@ def remove_leftovers(folder: Path, older_than: float = LEFTOVER_SECONDS, of: str
     with suppress(OSError):
         for entry in folder.iterdir():
             with suppress(OSError):
-                meant = TEMPORARY.fullmatch(entry.name) and entry.name.startswith(f".{of}")
+                meant = TEMPORARY.fullmatch(entry.name) and entry.name.startswith(f".{of}." if of else ".")
                 if meant and time.time() - entry.lstat().st_mtime >= older_than:
                     shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 

@@ -1,12 +1,13 @@
 """Words that several places print."""
 
+import io
 import re
 import time
 
 import pytest
 
 from s2m2.cli import dispatch
-from s2m2.console import duration, encodable, progress_bar, progress_line, quiet, working
+from s2m2.console import Terminal, duration, encodable, progress_bar, progress_line, quiet, working
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(8.44, "8.4 s"), (185.2, "3 min 05 s"), (7620.0, "2 h 07 min"), (59.96, "1 min 00 s")])
@@ -47,3 +48,10 @@ def test_a_command_is_never_silent_for_long(capsys: pytest.CaptureFixture[str], 
 
 def test_control_characters_are_escaped_and_line_breaks_stay() -> None:
     assert encodable("a\x1b[31mb\x9bc\td\ne") == "a\\x1b[31mb\\x9bc\\x09d\ne"
+
+
+def test_a_stream_that_lacks_a_character_gets_its_escape() -> None:
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding="ascii", write_through=True)
+    Terminal(file=stream, markup=False).print("64.93 ± 3.20")
+    assert written.getvalue() == b"64.93 \\xb1 3.20\n"

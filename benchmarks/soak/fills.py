@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.soak.kills import REFUSED, Scenario, written
-from benchmarks.soak.outcomes import leftovers
+from benchmarks.soak.outcomes import grow_old, leftovers
 from benchmarks.soak.runner import call, fresh_copy
 from benchmarks.soak.states import States
 
@@ -74,6 +74,7 @@ def fill(
         if ended.code != REFUSED:  # it found room enough
             return False, None
         _resize(disk, ROOM)
+        grow_old(folder)
         finished = call(scenario.arguments, folder)
         if finished.is_defect or finished.code not in ((0, REFUSED) if scenario.may_refuse else (scenario.code,)):
             return True, f"{where}: with room it ended with {finished.code}: {finished.text[-2000:]}"

@@ -6,11 +6,11 @@ They check all of this again, and more.
 import glob
 import os
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from s2m2.errors import InputError
+from s2m2.io import expanded
 from s2m2.recipe import (
     CompareConfig,
     DoctorConfig,
@@ -70,7 +70,7 @@ def _source(path: Path) -> None:
 
 
 def _model(path: Path) -> None:
-    if not _expanded(path).is_dir():
+    if not expanded(path).is_dir():
         raise InputError(f"there is no model folder {path}")
 
 
@@ -126,12 +126,6 @@ CHECKS: Mapping[type, Callable[[Any], None]] = {
 
 def _exists(path: str | Path) -> bool:
     try:
-        return _expanded(path).exists()
+        return expanded(path).exists()
     except (OSError, ValueError):  # a name that no file can have, of which the command says more
         return True
-
-
-def _expanded(path: str | Path) -> Path:
-    with suppress(RuntimeError):  # a user who is not there
-        return Path(path).expanduser()
-    return Path(path)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from s2m2.archives import archive_fault
+from s2m2.archives import archive_fault, check_archive
 from s2m2.data.sources.unpickling import check_instructions
 from s2m2.errors import InputError, is_out_of_memory
 from s2m2.io import check_regular, reading
@@ -38,7 +38,7 @@ def read_torch_file(path: Path) -> Any:
     check_regular(path)
     try:
         with reading(path):
-            _check_archive(path)
+            _check_content(path)
             with warnings.catch_warnings(action="ignore"):  # of sparse tensors, which are refused below
                 content = torch.load(path, map_location="cpu", weights_only=True)
     except (InputError, OSError):
@@ -53,7 +53,7 @@ def read_torch_file(path: Path) -> Any:
     return content
 
 
-def _check_archive(path: Path) -> None:
+def _check_content(path: Path) -> None:
     """Raise `InputError` for what unpacks without end, was damaged, or hashes or nests what torch should not meet."""
     with path.open("rb") as file:
         if not file.read(len(ZIP_MAGIC)).startswith(ZIP_MAGIC):
@@ -69,8 +69,7 @@ def _check_archive(path: Path) -> None:
         for member in archive.infolist():
             if member.filename.endswith("/data.pkl"):
                 check_instructions(io.BytesIO(archive.read(member)), path)
-        if archive.testzip() is not None:
-            raise InputError(f"{path} is no torch file, or is damaged or cut short")
+    check_archive(path)
 
 
 def _check_tensors(path: Path, content: Any) -> None:

@@ -79,12 +79,11 @@ class ScoreGrid:
         """Meaning of the intervals."""
         results = [result for row in self.rows for result in row.results if result is not None]
         known = [result.class_error for result in results if result.class_error is not None]
-        words = (
-            f"±: half-width of the 95% interval over classes and their images, for other classes of the kind{few_classes(known)}. "
-            if known
-            else ""
-        )
-        return words + "In brackets: that for these classes again (1.96 std / sqrt(tasks))."
+        again = "for these classes again (1.96 std / sqrt(tasks))."
+        if not known:
+            return f"In brackets: half-width of the 95% interval {again}"
+        over_classes = f"half-width of the 95% interval over classes and their images, for other classes of the kind{few_classes(known)}"
+        return f"±: {over_classes}. In brackets: that {again}"
 
 
 def few_classes(errors: Sequence[ClassError]) -> str:

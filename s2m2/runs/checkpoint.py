@@ -9,7 +9,6 @@ are read through the same map (`flat_key`).
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from s2m2.archives import check_archive
 from s2m2.errors import InputError, is_out_of_memory
 from s2m2.io import CHECKSUM, check_tensors, read_json, reading, replace_file, stated_checksum, sync_folder, write_json, write_tensors
 
@@ -156,14 +156,6 @@ def load_last(
         if is_out_of_memory(error):
             raise  # the file is sound
         raise InputError(f"{path} is not a checkpoint of this network and optimizer ({_first_line(error)})") from error
-
-
-def check_archive(path: Path) -> None:
-    """Raise an error unless every file in a torch archive has the checksum that the archive states; torch itself compares none."""
-    with zipfile.ZipFile(path) as archive:
-        broken = archive.testzip()
-    if broken is not None:
-        raise ValueError(f"{broken} is not what its checksum says")
 
 
 def _weights_of_010(state: Mapping[str, Any]) -> dict[str, Tensor]:

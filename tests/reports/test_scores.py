@@ -25,7 +25,8 @@ GOLDEN = """\
 └──────────────────────┴───────────────┴───────────────┘
 Accuracy (%) on novel classes of glyphs: mean of 4 tasks (seed 0), 15 queries
 per class.
-In brackets: that for these classes again (1.96 std / sqrt(tasks))."""
+In brackets: half-width of the 95% interval for these classes again (1.96 std /
+sqrt(tasks))."""
 
 
 def four_tasks(features: str, classifier: str, shots: int, mean: float, split: str = "novel") -> TaskResults:
