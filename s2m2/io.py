@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 CHECKSUM = "checksum"
 """Key of the SHA-256 of everything else in a file."""
-FAILED_WRITES = ("PytorchStreamWriter", "inline_container", "I/O error", "IoError", "os error")
-"""Words in errors of torch and safetensors where the system refuses a write; neither raises an `OSError`."""
+FAILED_WRITES = ("I/O error", "IoError", "os error")
+"""Words in errors of safetensors where the system refuses a write; it raises no `OSError`."""
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.partial(\.bare)?")
 """Names that this module gives to what is not whole yet; unfinished datasets, which are continued, have others."""
 LEFTOVER_SECONDS = 3600.0
@@ -38,7 +38,7 @@ def replace_file(path: Path, need: int | None = None) -> Iterator[Path]:
     A kill leaves at most the temporary file, which a later writer of `path` removes, never a partial `path`. A missing folder is created.
 
     Args:
-        need: bytes of the file, if they are known; an error states them.
+        need: bytes of tensors that torch or safetensors writes there; an error states them.
 
     Raises:
         OSError: the system refuses; the error names `path`, whatever library wrote the file.
@@ -55,12 +55,19 @@ def replace_file(path: Path, need: int | None = None) -> Iterator[Path]:
     except Exception as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)  # first, as it is a part of what fills the disk
-        if isinstance(error, OSError) or any(words in str(error) for words in FAILED_WRITES):
+        if _is_write_error(error, need):
             raise _write_error(error, path, temporary, need) from error
         raise
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _is_write_error(error: Exception, need: int | None) -> bool:
+    """Whether the system refused a write. torch says so by a RuntimeError of many wordings, and where it saves has no other reason."""
+    if type(error) is RuntimeError and need is not None:  # only libraries of tensors state their need
+        return not is_out_of_memory(error)
+    return isinstance(error, OSError) or any(words in str(error) for words in FAILED_WRITES)
 
 
 def _write_error(error: Exception, path: Path, temporary: Path, need: int | None) -> OSError:
@@ -82,11 +89,11 @@ def expanded(path: str | Path) -> Path:
 
 
 def _why_refused(temporary: Path, need: int) -> int:
-    """Number of the error with which the system refuses a file of so many bytes."""
+    """Number of the error with which the system refuses a file of so many bytes of tensors, and their names."""
     try:
         with temporary.open("wb") as file:
             if hasattr(os, "posix_fallocate"):  # not on macOS
-                os.posix_fallocate(file.fileno(), 0, need)
+                os.posix_fallocate(file.fileno(), 0, need + need // 8 + 2**16)
     except OSError as error:
         return error.errno or errno.EIO
     return errno.EIO

@@ -96,6 +96,8 @@ VALUES = (
 """Words for flags and arguments."""
 STANDALONE = [name for name in COMMANDS if name != "serve"]
 """Commands that end by themselves."""
+SHORT = {"run": ("recipe.yaml",), "pretrain": ("recipe.yaml",)}
+"""Commands that train for minutes without a recipe, and a short one for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +124,7 @@ def random_attack(states: States, flags: dict[str, list[str]], generator: random
     for flag in generator.sample(flags[name], min(generator.choice((1, 1, 2, 3)), len(flags[name]))):
         words += [flag, generator.choice(VALUES)] if generator.random() < 0.9 else [flag]
     words = [word.replace("\0", "") for word in words]  # no program can be given one
-    return Attack(what=f"words {words}", arguments=(name, *words), prepare=lambda folder: None)
+    return Attack(what=f"words {words}", arguments=(name, *SHORT.get(name, ()), *words), prepare=lambda folder: None)
 
 
 def attack(states: States, one: Attack, scratch: Path) -> tuple[int, str | None]:
