@@ -5,7 +5,7 @@ Everything that can be checked is checked first: a refused call writes nothing.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ from s2m2.training.devices import build_fabric
 from s2m2.training.distributed import gather_images, join_interleaved
 from s2m2.training.loop import Score, Validate, train_stage
 from s2m2.training.objectives import Gather, Objective, finetune_objective, pretrain_objective
+from s2m2.training.precision import precision_words, resolve_precision
 from s2m2.training.step import StageSettings
 
 Drawing = Callable[[], DrawnTask]
@@ -295,12 +296,15 @@ def _train(session: Session, config: PretrainConfig | FinetuneConfig, backbone: 
     compile_where_asked(recipe, fabric, backbone, objective)
     settings, images = StageSettings.of(recipe, config), base_images(recipe, session.dataset)
     validate = validator(recipe, session.datasets.validation, config.validation, fabric)
-    hardware = hardware_of(fabric.device, fabric.world_size)
+    hardware, precision = hardware_of(fabric.device, fabric.world_size), resolve_precision(recipe.runtime, fabric.device.type)
     with alone(fabric, run):
-        say(f"{config.stage}: {len(images.indices):,} images, on {hardware}, {recipe.runtime.precision}")
+        say(f"{config.stage}: {len(images.indices):,} images, on {hardware}, {precision_words(recipe.runtime, precision)}")
         outcome = train_stage(fabric, run, backbone, objective, images, settings, validate)
     if fabric.is_global_zero:
-        record(run, **{config.stage: {**asdict(outcome), "hardware": hardware}, "runtime": asdict(recipe.runtime)})
+        record(
+            run,
+            **{config.stage: {**asdict(outcome), "hardware": hardware}, "runtime": asdict(replace(recipe.runtime, precision=precision))},
+        )
     if outcome.best_epoch == 0:
         say(f"{config.stage}: no epoch beat the initial weights of the stage, so these are kept")
     ended = f"stopped early after {outcome.epochs} epochs" if outcome.stopped_early else f"{outcome.epochs} epochs"

@@ -147,7 +147,7 @@ def _torch_failure(name: str, error: Exception) -> str:
         asked = re.search(r"(?:tr(?:ied|ying)|[Uu]nable) to allocate ([\d.]+) ?([a-zA-Z]+)", str(error))
         amount = f"{int(asked[1]) / 1e9:,.2f} GB" if asked and asked[2] == "bytes" else f"{asked[1]} {asked[2]}" if asked else ""
         need = f": {amount} more were asked for" if amount else ""
-        return f"out of {where}{need}; a smaller batch_size, or --runtime.precision bf16-mixed, needs less"
+        return f"out of {where}{need}; a smaller batch_size, or --runtime.precision bf16-mixed where it is not on, needs less"
     if kind in ("DistBackendError", "DistNetworkError") or "gloo" in str(error):
         return f"another process of this run ended or cannot be reached; {COMMANDS[name].interrupted}"
     raise error

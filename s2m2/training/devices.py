@@ -4,7 +4,6 @@ Processes are started by `torchrun`, by SLURM's `srun`, or on one machine by Fab
 """
 
 import ctypes
-import logging
 import os
 import platform
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from s2m2.console import count
 from s2m2.errors import InputError
 from s2m2.recipe import RuntimeConfig
+from s2m2.training.precision import resolve_precision, silence_fabric
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's `mallopt`."""
@@ -50,12 +50,13 @@ def build_fabric(config: RuntimeConfig) -> Fabric:
         keep_freed_memory()
     if kind == "cuda":
         state_float32()
+    silence_fabric()
     strategy = DDPStrategy(gradient_as_bucket_view=True, **NO_BUFFER_SYNC) if config.devices * config.nodes > 1 else "auto"
     fabric = Fabric(
         accelerator=kind,
         devices=config.devices,
         num_nodes=config.nodes,
-        precision=config.precision,
+        precision=resolve_precision(config, kind),
         strategy=strategy,
         plugins=cluster_environment(),
     )
@@ -70,11 +71,6 @@ def state_float32() -> None:
     advice to use TF32 there is not shown.
     """
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
-    logging.getLogger("lightning_fabric.utilities.rank_zero").addFilter(_not_about_tf32)
-
-
-def _not_about_tf32(record: logging.LogRecord) -> bool:
-    return "set_float32_matmul_precision" not in record.getMessage()
 
 
 def keep_freed_memory() -> None:

@@ -51,6 +51,7 @@ CHANGED: dict[str, Any] = {
         {"name": "logistic", "C": 10.0},
     ),
     "analyze.images": 12,
+    "runtime.precision": "32-true",
 }
 
 
