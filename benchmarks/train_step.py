@@ -3,7 +3,7 @@
 (a) forward, backward and update on a batch on the device. (b) the step of `s2m2.training`: the same with reading, augmentation
 and all sampling. (c) `benchmarks.conventional`: Pillow and torchvision in the workers of a DataLoader, float32, eager. (a) and (b) rotate
 an image once at random, (c) stacks all four rotations, so images a second are given as base images and as passes through the network.
-Images are random, of 64 classes.
+In bfloat16 on a CPU also (d): the loop (b) in float32. Images are random, of 64 classes.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.conventional import Conventional, Images
 from benchmarks.float32 import products_like_convolutions
-from benchmarks.train_step_report import PASSES, SIDES, Row, report, speed_line
+from benchmarks.train_step_report import PASSES, SIDES, Row, compares_float32, report, speed_line
 from s2m2.data.dataset import LabeledImages
 from s2m2.io import write_text
 from s2m2.models import BUILDERS, Backbone, build_backbone, initialize
@@ -31,6 +31,7 @@ from s2m2.recipe.training import ObjectiveName
 from s2m2.training.compiling import compile_networks
 from s2m2.training.devices import build_fabric
 from s2m2.training.objectives import Objective, finetune_objective, pretrain_objective
+from s2m2.training.precision import resolve_precision
 from s2m2.training.profiling import Block, alternate, bare_step, block_of
 from s2m2.training.step import StageSettings, TrainingStep, prepare
 
@@ -39,13 +40,13 @@ CPU_SIZES = {"conv4": (32, 8), "resnet12": (8, 1), "resnet18": (8, 1), "wrn28_10
 """Images of a step and steps of a repeat on a CPU; on a GPU 256 and 20."""
 
 
-def recipe_of(backbone: str, objective: str, batch_size: int, rotations: str) -> tuple[Recipe, TrainingConfig]:
+def recipe_of(backbone: str, objective: str, batch_size: int, rotations: str, width: int | None) -> tuple[Recipe, TrainingConfig]:
     """The recipe of one row, and the stage of it that is measured."""
     optimizer = OptimizerConfig(learning_rate=0.01)
     pretraining: ObjectiveName = "rotation" if objective == "finetune" else objective  # type: ignore[assignment]
     recipe = Recipe(
         data=DataConfig(image_size=SIZE, resize_ratio=1.15, augment=AugmentConfig(flip=0.5)),
-        model=ModelConfig(backbone=backbone),
+        model=ModelConfig(backbone=backbone, width=width),
         pretrain=PretrainConfig(objective=pretraining, rotations=rotations, batch_size=batch_size, optimizer=optimizer, epochs=10_000),  # type: ignore[arg-type]
         finetune=FinetuneConfig(batch_size=batch_size, optimizer=optimizer, epochs=10_000),
     )
@@ -119,6 +120,12 @@ def conventional_block(conventional: Conventional, steps: int, total: int) -> Bl
     return ready
 
 
+def in_training(step: TrainingStep) -> TrainingStep:
+    """The step, with its networks in training mode."""
+    step.networks.train()
+    return step
+
+
 def sizes(backbone: str, options: argparse.Namespace, device: torch.device) -> tuple[int, int]:
     """Images of a step and steps of a repeat, as many from each worker of the conventional pipeline: their batches come in bursts."""
     batch_size, steps = CPU_SIZES[backbone] if device.type == "cpu" else (256, 20)
@@ -130,16 +137,15 @@ def measure(backbone: str, objective: str, options: argparse.Namespace, fabric: 
     """One row: all sides in turn."""
     device = fabric.device
     batch_size, steps = sizes(backbone, options, device)
-    recipe, config = recipe_of(backbone, objective, batch_size, "one")
-    conventional_recipe, conventional_config = recipe_of(backbone, objective, batch_size, "all")
+    recipe, config = recipe_of(backbone, objective, batch_size, "one", options.width)
+    conventional_recipe, conventional_config = recipe_of(backbone, objective, batch_size, "all", options.width)
     settings = StageSettings(config=config, data=recipe.data, seed=0, channels_last=True, checkpoint_seconds=1e9, validate_start=False)
     modules = networks(recipe, config)
     if options.compile:
         torch.compiler.reset()  # graphs of all rows count against one limit, as they belong to code that networks share
         torch.compiler.config.fail_on_recompile_limit_hit = True  # instead of a silent fallback to eager
         compile_networks(*modules)
-    step = TrainingStep(fabric, prepare(fabric, *modules, settings), images, settings)
-    step.networks.train()
+    step = in_training(TrainingStep(fabric, prepare(fabric, *modules, settings), images, settings))
     bare = bare_step(step)
     loaded = Images(images.images, images.labels, recipe.data, step.views)
     conventional = Conventional(loaded, *networks(conventional_recipe, conventional_config), conventional_config, device, options.workers)
@@ -150,6 +156,11 @@ def measure(backbone: str, objective: str, options: argparse.Namespace, fabric: 
         "conventional": conventional_block(conventional, steps, step.total),
         "matrix": matrix,
     }
+    if compares_float32(options):
+        slow = build_fabric(RuntimeConfig(accelerator="cpu", precision="32-true", threads=options.threads))
+        blocks["float32"] = block_of(
+            in_training(TrainingStep(slow, prepare(slow, *networks(recipe, config), settings), images, settings)), steps, step.total
+        )
     taken = alternate(blocks, options.repeats, device)
     with FlopCounterMode(display=False) as counter, torch.compiler.set_stance("force_eager"):
         bare(0)
@@ -173,9 +184,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--backbones", nargs="+", default=["conv4", "resnet12", "wrn28_10"], choices=list(BUILDERS))
     parser.add_argument("--objectives", nargs="+", default=list(PASSES), choices=list(PASSES))
     parser.add_argument("--device", default="cuda" if cuda else "cpu", choices=["cpu", "cuda"])
-    parser.add_argument(
-        "--precision", default="bf16-mixed" if cuda else "32-true", choices=["32-true", "bf16-mixed"], help="of (a) and (b)"
-    )
+    parser.add_argument("--precision", choices=["32-true", "bf16-mixed"], help="of (a) and (b); by default what training chooses")
+    parser.add_argument("--width", type=int, help="channels of the first stage; by default the backbone's own")
     parser.add_argument("--compile", action="store_true", help="compile the networks of (a) and (b)")
     parser.add_argument("--batch-size", type=int, default=0, help="base images of a step; 0: as fits the backbone and device")
     parser.add_argument("--steps", type=int, default=0, help="steps of a repeat, rounded up to as many from each worker; 0: as fits")
@@ -183,7 +193,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 8), help="DataLoader workers of (c)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads of torch")
     parser.add_argument("--output", type=Path, help="file of the report, whole after every row; by default it is only printed")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    options.precision = options.precision or resolve_precision(RuntimeConfig(), options.device)
+    return options
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

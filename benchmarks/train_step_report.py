@@ -33,6 +33,11 @@ class Row:
     memory: dict[str, float]
 
 
+def compares_float32(options: argparse.Namespace) -> bool:
+    """Whether the loop is measured in float32 too: on a CPU in bfloat16."""
+    return options.device == "cpu" and "bf16" in options.precision
+
+
 def walls(row: Row, name: str) -> list[float]:
     """Wall seconds of a side in each repeat."""
     return [taken.wall for taken in row.taken[name]]
@@ -54,6 +59,8 @@ def speed_line(row: Row, device: torch.device) -> str:
     if device.type == "cpu":
         of_bare += " | " + ratio([taken.cpu for taken in row.taken["bare"]], [taken.cpu for taken in row.taken["loop"]], "{:.1%}")
     of_conventional = ratio(walls(row, "conventional"), walls(row, "loop"), "{:.2f}")
+    if "float32" in row.taken:
+        of_conventional += " | " + ratio(walls(row, "float32"), walls(row, "loop"), "{:.2f}")
     names = f"{row.backbone} | {row.objective} | {row.batch_size}"
     return f"| {names} | {words} | {of_bare} | {of_conventional} | {passes} |"
 
@@ -74,19 +81,21 @@ def report(rows: list[Row], options: argparse.Namespace, device: torch.device, l
     on_cpu = device.type == "cpu"  # the host of a GPU spins while it waits, so its time says nothing
     if on_cpu:
         speeds.append("the same by CPU time")
+    fourth = "; (d) is the loop in float32" if compares_float32(options) else ""
+    width = "" if options.width is None else f" Backbones have {options.width} channels in the first stage."
     works = ("backbone", "objective", "GFLOP a step", "GFLOP/s (a)", "GFLOP/s, matrix", "(a) of it", "(b) of it")
     lines = [
         f"# Training step, {datetime.now(UTC):%Y-%m-%d}\n",
         f"{hardware(device)}; {torch.get_num_threads()} torch thread(s), torch {torch.__version__}, Python {platform.python_version()}.",
         f"(a) and (b) in {options.precision}, channels-last, {'compiled' if options.compile else 'not compiled'}; (c) in float32, with",
-        f"{options.workers} DataLoader workers. {float32_words(device)}".rstrip(),
+        f"{options.workers} DataLoader workers{fourth}.{width} {float32_words(device)}".rstrip(),
         f"Load average over a minute: {load[0]:.1f} before, {load[1]:.1f} after the run.\n",
         f"Medians of {options.repeats} repeats after one that is not counted; all sides in turn in every repeat, in reverse order in",
         "every other, each after one step that is not timed, (c) after as many as its workers make ahead. Ratios are medians of those",
         "within a repeat, least and greatest in brackets.",
         *["CPU time is that of this process, all threads together, which other work on the machine changes less than wall time."] * on_cpu,
         "\nBase images a second, and passes of images through the network a second, (a) / (b) / (c):\n",
-        *heading(*speeds, "(b) times (c)", "passes/s"),
+        *heading(*speeds, "(b) times (c)", *["(b) times (d)"] * compares_float32(options), "passes/s"),
         *(speed_line(row, device) for row in rows),
         f"\nArithmetic, against a matrix product {product_words(options, device)} in the same repeat; and the most memory that a step",
         "takes above what lies there between steps (weights, momentum, images), in MiB. DataLoader workers come on top and are not",

@@ -87,6 +87,17 @@ def test_cpu_time_is_reported_for_a_cpu_only(device: torch.device, expected: boo
     assert len({line.count("|") for line in speeds}) == 1  # every column has its name
 
 
+def test_in_bfloat16_on_a_cpu_the_loop_is_compared_with_the_loop_in_float32(tmp_path: Path) -> None:
+    words = [*TINY, "--precision", "bf16-mixed", "--width", "8", "--objectives", "rotation", "--workers", "0", "--threads", "1"]
+    train_step.main([*words, "--output", str(tmp_path / "report.md")])
+    text = (tmp_path / "report.md").read_text()
+    assert "(b) times (d)" in text
+    assert "Backbones have 8 channels in the first stage." in text
+    assert "--width 8" in text
+    speeds = [line for line in text.splitlines() if line.startswith("|")][:3]
+    assert len({line.count("|") for line in speeds}) == 1
+
+
 @pytest.mark.usefixtures("no_gpu_needed", "float32")
 @pytest.mark.parametrize(
     ("device", "precision", "words"),
