@@ -78,7 +78,7 @@ def predict_command(config: PredictConfig) -> int:
         check_parquet()
     _expect_large_images()
     shard = shard_of(config.shard)
-    model = ImageClassifier.load(config.model, device=config.device or shard.device)
+    model = ImageClassifier.load(config.model, device=config.device or shard.device, trust_code=config.trust_code)
     model.batch_size = config.batch_size
     model.unknown = model.unknown if config.unknown is None else config.unknown
     check_photos(config.photos)
@@ -116,7 +116,7 @@ def _model_to_extend(config: FitConfig) -> ImageClassifier:
     Raises:
         InputError: a flag asks for another model than that.
     """
-    model = ImageClassifier.load(config.output, device=config.device)
+    model = ImageClassifier.load(config.output, device=config.device, trust_code=config.trust_code)
     for flag, name in SETTINGS.items():
         asked, own = getattr(config, flag), getattr(model, name)
         if asked is not None and (flag == "reference" or asked != own):

@@ -49,7 +49,8 @@ def serve_command(config: ServeConfig) -> None:
     access_for(config.host, config.port, token)  # before anything takes time
     folder = expanded(config.model)
     with listen(config.host, config.port) as listening, model_lock(folder):
-        model = ImageClassifier.load(folder, device=config.device)  # inside the lock: nobody changes it between reading and serving
+        # Inside the lock: nobody changes it between reading and serving.
+        model = ImageClassifier.load(folder, device=config.device, trust_code=config.trust_code)
         port = listening.getsockname()[1]
         access = access_for(config.host, port, token, config.allowed_hosts)
         shared = SharedModel(folder, model)

@@ -26,7 +26,7 @@ def suggest_command(config: SuggestConfig) -> None:
         if config.output.exists() and not config.overwrite:
             raise InputError(f"--output {config.output} is there already; --overwrite true replaces it")
         check_writable(config.output)
-    model = ImageClassifier.load(config.model, device=config.device)
+    model = ImageClassifier.load(config.model, device=config.device, trust_code=config.trust_code)
     model.batch_size = config.batch_size
     check_photos(config.photos)
     with working("reading"):

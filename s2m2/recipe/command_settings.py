@@ -70,10 +70,13 @@ class FitConfig:
     """Images in one pass of the backbone."""
     seed: NonNegativeInt | None = None
     """Seed of the classifier and of the calibration. null: 0."""
+    trust_code: bool = False
+    """With --add: allow a model whose classifier or backbone is code of others. That code runs, so trust who made the model."""
 
     def __post_init__(self) -> None:
         check_ranges(self, "")
         check(not (self.add and self.overwrite), "add", "true", "without --overwrite")
+        check(self.add or not self.trust_code, "trust_code", "true", "with --add only; a new model is your own")
         check_page(self.page)
 
 
@@ -109,6 +112,8 @@ class PredictConfig:
     """Where the backbone runs, such as cpu or cuda:1. null: a GPU if there is one."""
     batch_size: PositiveInt = 64
     """Images in one pass of the backbone."""
+    trust_code: bool = False
+    """Allow a model whose classifier or backbone is code of others. That code runs, so trust who made the model."""
 
     def __post_init__(self) -> None:
         check_ranges(self, "")
@@ -142,6 +147,8 @@ class SuggestConfig:
     """Where the backbone runs, such as cpu or cuda:1. null: a GPU if there is one."""
     batch_size: PositiveInt = 64
     """Images in one pass of the backbone."""
+    trust_code: bool = False
+    """Allow a model whose classifier or backbone is code of others. That code runs, so trust who made the model."""
 
     def __post_init__(self) -> None:
         check_ranges(self, "")
@@ -405,6 +412,8 @@ class ServeConfig:
     """Requests at once; further ones are answered with 503 and come back later."""
     timeout: PositiveFloat = 30.0
     """Seconds for a request."""
+    trust_code: bool = False
+    """Allow a model whose classifier or backbone is code of others. That code runs, so trust who made the model."""
 
     def __post_init__(self) -> None:
         check_ranges(self, "")

@@ -168,8 +168,8 @@ class BatchPredictor:
         >>> images.map_batches(BatchPredictor, fn_constructor_args=["models/birds"], concurrency=2, batch_size=64)
     """
 
-    def __init__(self, folder: str | Path, coverage: float = COVERAGE, device: str | None = None) -> None:
-        self.model, self.coverage = ImageClassifier.load(folder, device=device), coverage
+    def __init__(self, folder: str | Path, coverage: float = COVERAGE, device: str | None = None, *, trust_code: bool = False) -> None:
+        self.model, self.coverage = ImageClassifier.load(folder, device=device, trust_code=trust_code), coverage
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """`predict_batch` of this model."""

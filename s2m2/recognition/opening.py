@@ -28,7 +28,7 @@ from s2m2.runs.directory import RunDirectory
 COPIED = re.compile(rf"{BACKBONE}(-[0-9a-f]+)?")
 """Folder of a run that is the backbone."""
 COPIED_WEIGHTS = re.compile(rf"{WEIGHTS}-[0-9a-f]+\.safetensors")
-TRUST = "if you trust who made the model, ImageClassifier.load(..., trust_code=True) opens it"
+TRUST = "if you trust who made the model, --trust_code true, or ImageClassifier.load(..., trust_code=True), opens it"
 KEYS = ("settings", "labels", "names", "digests", "changes", "calibration", "files", "classes", "notes", "fingerprint")
 """Of `model.json`, beside its version."""
 SETTINGS = ("backbone", "classifier", "unknown", "batch_size", "random_state")

@@ -86,6 +86,34 @@ def test_without_an_output_a_table_is_printed(tmp_path: Path, model: str, capsys
     assert max(map(len, text.splitlines()[:8])) <= 80
 
 
+def test_code_of_others_runs_where_a_flag_allows_it_and_nowhere_else(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "code").mkdir()
+    marker = tmp_path / "it ran"
+    (tmp_path / "code" / "others_part.py").write_text(
+        f"from pathlib import Path\nfrom s2m2.classifiers import Ridge\nPath({str(marker)!r}).touch()\nclass Mine(Ridge): pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path / "code"))
+    labeled_folder(tmp_path / "birds")
+    photo_folder(tmp_path / "photos")
+    assert main(["fit", "birds", "--output", "model", "--classifier", "others_part:Mine"]) == 0
+    marker.unlink()
+    del sys.modules["others_part"]
+    capfd.readouterr()
+    for words in (["predict", "model", "photos"], ["suggest", "model", "photos"], ["fit", "photos", "--output", "model", "--add", "true"]):
+        line = complaint(words, capfd)
+        assert "names the classifier 'others_part:Mine', which is no part of s2m2; if you trust who made the model, --trust_code " in line
+    assert not marker.exists()
+    assert main(["predict", "model", "photos", "--trust_code", "true"]) == 0
+    assert main(["suggest", "model", "photos", "--trust_code", "true"]) == 0
+    assert main(["fit", "birds", "--output", "model", "--add", "true", "--trust_code", "true"]) == 0
+    assert marker.exists()
+    assert "--trust_code is true, but must be with --add only" in complaint(
+        ["fit", "birds", "--output", "new", "--trust_code", "true"], capfd
+    )
+
+
 def test_names_come_from_files_folders_patterns_and_standard_input(tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     photo_folder(tmp_path / "photos" / "deep")
     photo_folder(tmp_path / "-odd, [names]: ä")

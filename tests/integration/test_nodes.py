@@ -17,6 +17,7 @@ from tests.integration.tiny import SCORED_BRIEFLY, flat_state, tiny_flags
 
 # Plain gradient descent, and few enough steps that rounding, in which one process differs from two, stays rounding.
 SETTINGS = {
+    "runtime__precision": "32-true",
     "pretrain__objective": "supervised",
     "pretrain__epochs": "1",
     "pretrain__optimizer__name": "sgd",
