@@ -69,7 +69,9 @@ def main() -> None:
     """Measure and print the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=40)
+    parser.add_argument("--first-seed", type=int, default=0, help="another one repeats the measurement with other tasks")
     parser.add_argument("--tasks", type=int, default=1024, help="tasks of each seed, of the faster classifiers")
+    parser.add_argument("--slow-tasks", type=int, default=1, help="multiplier of the numbers of tasks of slow classifiers")
     parser.add_argument("--shots", type=int, default=1)
     parser.add_argument("--classifiers", nargs="+", default=list(CLASSIFIERS))
     options = parser.parse_args()
@@ -78,18 +80,18 @@ def main() -> None:
     statistics = BaseStatistics.from_features(base.features, base.labels)
     accuracies = {}
     for name in options.classifiers:
+        tasks = min(options.slow_tasks * TASKS.get(name, options.tasks), options.tasks)
         spec = [
-            EpisodeSpec(ways=5, shots=options.shots, queries=15, tasks=min(TASKS.get(name, options.tasks), options.tasks), seed=seed)
-            for seed in range(options.seeds)
+            EpisodeSpec(ways=5, shots=options.shots, queries=15, tasks=tasks, seed=seed)
+            for seed in range(options.first_seed, options.first_seed + options.seeds)
         ]
         scores = [score_tasks(features, one, build_classifier(name, statistics, seed=one.seed)).numpy() for one in spec]
         accuracies[name] = np.stack(scores)
     header = "| {} | tasks a seed | {} | ratio | 95% interval | holds 1 |\n|---|---|---|---|---|---|"
     print(
-        f"{options.seeds} seeds, 5-way {options.shots}-shot, torch {torch.__version__}, Python {platform.python_version()}, one thread, ",
-        end="",
+        f"Seeds {options.first_seed} to {options.first_seed + options.seeds - 1}, 5-way {options.shots}-shot, torch {torch.__version__}, "
+        f"Python {platform.python_version()}, one thread, {time.process_time() - began:.0f} s of CPU time.\n"
     )
-    print(f"{time.process_time() - began:.0f} s of CPU time.\n")
     print(header.format("classifier", "accuracy (%)"))
     print("\n".join(line(name, values) for name, values in accuracies.items()), flush=True)
     pairs = {}
