@@ -6,6 +6,9 @@ import time
 
 import pytest
 
+from s2m2.cli.preflight import DRAWN_NAMES
+from s2m2.data.catalog import DRAWN
+
 CALLS = {
     "fit nosuchfolder --output m": "no such folder nosuchfolder",
     "fit . --output . --add true": "--add: there is no model in --output .",
@@ -17,6 +20,7 @@ CALLS = {
     "serve nosuchmodel": "there is no model folder nosuchmodel",
     "prepare nosuch --output y": "no such folder nosuch",
     "doctor a/nosuch": "no such folder a/nosuch",
+    "doctor nosuch": "no such folder nosuch",
     "compare a b": "there is nothing at a",
     "import nosuch.tar --output y": "cannot read nosuch.tar",
     "export nosuch --output y": "--run nosuch is no run directory",
@@ -26,6 +30,8 @@ CALLS = {
     "run nosuch.yaml": "no recipe file nosuch.yaml",
     "run --pretrain.epochs three": "--pretrain.epochs is three",
     "run --data.path a/nosuch": "--data.path a/nosuch",
+    "run --data.path nosuch": "no dataset nosuch: neither a folder",
+    "run --data.path cifar_fs": "--data.download learn2learn obtains it",
 }
 SCRIPT = """
 import sys
@@ -52,3 +58,7 @@ def test_a_missing_folder_is_told_at_once() -> None:
         subprocess.run([sys.executable, "-m", "s2m2", "fit", "nosuchfolder", "--output", "m"], capture_output=True, check=False)
         times.append(time.perf_counter() - start)
     assert min(times) < 1.5
+
+
+def test_the_names_of_drawn_datasets_are_those_of_the_catalog() -> None:
+    assert set(DRAWN_NAMES) == set(DRAWN)

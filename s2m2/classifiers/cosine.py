@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
@@ -18,8 +17,6 @@ from s2m2.recipe.ranges import FromZeroBelowOne, PositiveFloat, PositiveInt
 
 SHIFT = 1e-5
 """Added to the length of a feature vector before dividing by it (S2M2)."""
-MAX_ROWS = 2**17
-"""Values of rows that are copied at once, which a processor's cache holds."""
 MIN_DECAY = 0.1
 """Decay of the momentum at which the velocities are multiplied by it."""
 
@@ -94,9 +91,9 @@ def fit_cosine(
     fit = _SpanFit(initial, support, lengths, labels, settings)
     gain = 1.0
     for order in orders:
-        epoch = fit.in_order(order)
-        for start in range(0, support.shape[1], settings.batch_size):
-            fit.step(epoch, slice(start, start + settings.batch_size), gain)
+        fit.reorder(order)
+        for batch in fit.batches:
+            fit.step(batch, gain)
             gain = 1 - settings.dampening if settings.momentum else 1.0
     coefficients = fit.coefficients.permute(2, 0, 1)
     directions = torch.baddbmm(coefficients[..., -1:] * initial, coefficients[..., :-1] / lengths[:, None], support)
@@ -104,17 +101,17 @@ def fit_cosine(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Epoch:
-    """The support items of every task in its order of an epoch."""
+class _Batch:
+    """The support items of a step, one of each task at each position: views of arrays that `_SpanFit.reorder` fills for an epoch."""
 
-    places: Int64[Tensor, "item way task"]
-    """Where the item at each place stands in the arrays of coefficients and products, as a flat index."""
-    gram: Float[Tensor, "item other task"]
-    """Products of the item at each place with all items, which stay where they are."""
-    start: Float[Tensor, "item way task"]
-    """Its products with the starting directions."""
+    places: Int64[Tensor, " place"]
+    """Where they stand in the arrays of coefficients and products, "item way task" as flat indices."""
     targets: Float[Tensor, "item way task"]
-    """1 where it belongs to a way, else 0."""
+    """1 where an item belongs to a way, else 0."""
+    gram: tuple[Float[Tensor, "other task"], ...]
+    """For each position its products with all items, which stay where they are."""
+    start: Float[Tensor, "item way task"]
+    """Products with the starting directions."""
 
 
 class _SpanFit:
@@ -136,44 +133,55 @@ class _SpanFit:
         settings: CosineClassifier,
     ) -> None:
         (tasks, ways, _), items = initial.shape, support.shape[1]
-        self.settings = settings
-        gram = support @ support.mT / (lengths[:, None] * lengths[..., None])
-        start = support @ initial.mT / lengths[..., None]
-        self.rows = torch.cat([gram, start, F.one_hot(labels, ways).to(gram.dtype)], dim=2)
-        squares = initial.square().sum(-1).T.contiguous()
+        self.settings, self.labels, self.decay = settings, labels, 1.0
+        gram = (support @ support.mT / (lengths[:, None] * lengths[..., None])).permute(1, 2, 0)
+        start = (support @ initial.mT / lengths[..., None]).permute(1, 2, 0)
+        self.norms = torch.linalg.vector_norm(initial, dim=-1).T.contiguous()
+        self.norm_velocity = torch.zeros_like(self.norms)
         self.state, self.velocity = initial.new_zeros(2, 2, ways, items + 1, tasks)
         self.coefficients, self.products = self.state
         self.coefficients[:, -1] = 1
-        self.products[:, :-1] = start.permute(2, 1, 0)
-        self.products[:, -1] = squares
-        self.norms, self.norm_velocity = squares.sqrt(), torch.zeros_like(squares)
-        self.decay = 1.0
-        way, task = torch.arange(ways, device=support.device), torch.arange(tasks, device=support.device)
-        self.first_row, self.first_place = items * task[:, None], way[:, None] * ((items + 1) * tasks) + task
-        # Fresh memory would cost several times the copies of an epoch.
-        self.together = max(MAX_ROWS // self.rows[0].numel(), 1) if support.device.type == "cpu" else tasks
-        self.some_rows = self.rows[: self.together].flatten(0, 1).clone()
-        self.ordered = gram.new_empty(self.rows[0].numel(), tasks)
-        self.places = torch.empty(items, ways, tasks, dtype=torch.int64, device=support.device)
+        self.products[:, :-1] = start.transpose(0, 1)
+        self.products[:, -1] = self.norms.square()
         self.work = torch.empty_like(self.coefficients)
+        self.flat_products, self.flat_velocity = self.products.view(-1), self.velocity[0].view(-1)
+        self._prepare_orders(torch.cat([gram, start], dim=1))
 
-    def in_order(self, order: Int64[Tensor, "task item"]) -> _Epoch:
-        """What the steps of an epoch take, in its order; valid until the next call.
+    def _prepare_orders(self, rows: Float[Tensor, "item column task"]) -> None:
+        """Memory of what the steps of an epoch take, in its order, and every view of it: fresh ones would cost more than the steps.
 
-        Copied for all of them together, in whole rows of a task and then by a transposition, for which torch has fast loops.
+        Args:
+            rows: for each item its products with all items and with the starting directions.
         """
-        ways, items = self.norms.shape[0], order.shape[1]
-        rows, chosen = self.rows.flatten(0, 1), (order + self.first_row).split(self.together)
-        for part, target in zip(chosen, self.ordered.split(self.together, dim=1), strict=True):
-            some = self.some_rows[: part.numel()]
-            torch.index_select(rows, 0, part.flatten(), out=some)
-            target.copy_(some.view(len(part), -1).T)
-        gram, start, targets = self.ordered.unflatten(0, (items, -1)).split([items, ways, ways], dim=1)
-        torch.add((order * len(order)).T[:, None], self.first_place, out=self.places)
-        return _Epoch(places=self.places, gram=gram, start=start, targets=targets)
+        (items, columns, tasks), ways, size = rows.shape, len(self.norms), self.settings.batch_size
+        self.ordered = rows.new_empty(columns, items, tasks)
+        self.targets = rows.new_empty(items, ways, tasks)
+        self.places = torch.empty(items, ways, tasks, dtype=torch.int64, device=rows.device)
+        self.columns = [(rows.view(-1)[column * tasks :], target.view(-1)) for column, target in enumerate(self.ordered)]
+        self.way, self.task = torch.arange(ways, device=rows.device)[:, None], torch.arange(tasks, device=rows.device)
+        self.first_place = self.way * ((items + 1) * tasks) + self.task
+        gram, start = self.ordered[:items].unbind(1), self.ordered[items:].transpose(0, 1)
+        self.batches = [
+            _Batch(places=places.view(-1), targets=targets, gram=gram[number * size : (number + 1) * size], start=of_start)
+            for number, (places, targets, of_start) in enumerate(
+                zip(self.places.split(size), self.targets.split(size), start.split(size), strict=True)
+            )
+        ]
 
-    def step(self, epoch: _Epoch, batch: slice, gain: float) -> None:
-        """One step of gradient descent on the items at some places of the order.
+    def reorder(self, order: Int64[Tensor, "task item"]) -> None:
+        """Bring what the steps of an epoch take into its order.
+
+        Each column of products is copied by the same indices, and lies in the cache meanwhile.
+        """
+        torch.eq(self.labels.gather(1, order).T[:, None], self.way, out=self.targets)
+        first = order.T.contiguous() * len(order)
+        torch.add(first[:, None], self.first_place, out=self.places)
+        sources = first.mul_(len(self.ordered)).add_(self.task).view(-1)
+        for column, target in self.columns:
+            torch.index_select(column, 0, sources, out=target)
+
+    def step(self, batch: _Batch, gain: float) -> None:
+        """One step of gradient descent on the items of a batch.
 
         With r_bc = scale * (softmax_bc - onehot_bc) / batch size the gradients are
             dL/dg_c = sum_b r_bc cos_bc,
@@ -182,17 +190,17 @@ class _SpanFit:
         Args:
             gain: fraction of the gradient that enters the momentum.
         """
-        settings, targets, places = self.settings, epoch.targets[batch], epoch.places[batch].view(-1)
+        settings, factor = self.settings, self.settings.scale / len(batch.gram)
         gain = self._decayed(gain)
         inverse = torch.mul(self.coefficients, self.products, out=self.work).sum(1).rsqrt_()
-        cosines = self.products.view(-1).index_select(0, places).view_as(targets).mul_(inverse)
-        probabilities = torch.softmax(cosines * (self.norms * settings.scale), dim=1)
-        residuals = probabilities.sub_(targets).mul_(settings.scale / len(targets))
-        slopes = torch.mul(residuals, cosines).sum(0)
         inverse_norms = self.norms * inverse
+        products = self.flat_products.index_select(0, batch.places).view_as(batch.targets)
+        # r without its factor, which costs less on what is summed over the batch.
+        residuals = torch.softmax(products * (inverse_norms * settings.scale), dim=1).sub_(batch.targets)
+        slopes = products.mul_(residuals).sum(0).mul_(inverse).mul_(factor)
         shrinkage = settings.weight_decay - inverse_norms * inverse * slopes
         self.velocity.addcmul_(self.state, shrinkage[:, None], value=gain)
-        self._accelerate(epoch, batch, places, residuals.mul_(inverse_norms * gain))
+        self._accelerate(batch, residuals.mul_(inverse_norms.mul_(gain * factor)))
         self.state.add_(self.velocity, alpha=-settings.learning_rate * self.decay)
         slopes.add_(self.norms, alpha=settings.weight_decay)
         self.norm_velocity.add_(slopes, alpha=gain)
@@ -207,11 +215,11 @@ class _SpanFit:
             self.decay = 1.0
         return gain / self.decay
 
-    def _accelerate(self, epoch: _Epoch, batch: slice, places: Int64[Tensor, " place"], weights: Float[Tensor, "batch way task"]) -> None:
+    def _accelerate(self, batch: _Batch, weights: Float[Tensor, "item way task"]) -> None:
         """Add a combination of the features of a batch to the velocity of each class."""
-        coefficients, products = self.velocity.unbind()
-        coefficients.view(-1).index_add_(0, places, weights.view(-1))
-        products[:, -1].add_((weights * epoch.start[batch]).sum(0))
+        self.flat_velocity.index_add_(0, batch.places, weights.view(-1))
+        products = self.velocity[1]
+        products[:, -1].add_((weights * batch.start).sum(0))
         support_products = products[:, :-1]
-        for row, weight in zip(epoch.gram[batch], weights[:, :, None], strict=True):
+        for row, weight in zip(batch.gram, weights[:, :, None], strict=True):
             support_products.addcmul_(weight, row)

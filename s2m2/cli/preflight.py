@@ -29,6 +29,8 @@ from s2m2.recipe.model_folder import check_model_output
 NEED_A_RUN = ("evaluate", "analyze")
 """Commands that work on a run that is there."""
 STDIN = "-"
+DRAWN_NAMES = ("glyphs",)
+"""Names of `data.catalog.DRAWN`, whose import takes half a second."""
 
 
 def check_settings(config: Any) -> None:
@@ -55,8 +57,18 @@ def check_recipe(name: str, recipe: Recipe, run: Path, options: Any) -> None:
         missing = "it has no recipe.yaml" if run.exists() else "there is no such directory"
         raise InputError(f"--run {run} is no run directory: {missing}")
     data = recipe.data
-    if data.download is None and os.sep in data.path and not _exists(data.path):
-        raise InputError(f"--data.path {data.path}: there is no such folder")
+    if data.download is None and data.path not in DRAWN_NAMES and not _exists(data.path):
+        raise InputError(f"--data.path {data.path}: {_no_dataset(data.path)}")
+
+
+def _no_dataset(path: str) -> str:
+    """Why there is no dataset at a path; bare names might mean one that can be downloaded."""
+    if os.sep in path:
+        return "there is no such folder"
+    from s2m2.data.learn2learn_datasets import CLASSES  # which imports no torch
+
+    hint = "; --data.download learn2learn obtains it" if path in CLASSES else ""
+    return f"no dataset {path}: neither a folder that `s2m2 prepare` wrote nor one of {', '.join(DRAWN_NAMES)}{hint}"
 
 
 def _fit(config: FitConfig) -> None:
@@ -107,7 +119,7 @@ def _prepare(config: PrepareConfig) -> None:
 
 
 def _doctor(config: DoctorConfig) -> None:
-    if os.sep in config.data and not _exists(config.data):
+    if config.data not in DRAWN_NAMES and not _exists(config.data):
         raise InputError(f"no such folder {config.data}")
 
 
