@@ -38,16 +38,15 @@ from s2m2.reports.html import write_report
 from s2m2.reports.images import DrawnTask
 from s2m2.runs.checkpoint import Outcome, load_outcome
 from s2m2.runs.directory import STAGES, RunDirectory, default_path
-from s2m2.runs.expectation import beside
 from s2m2.runs.image_settings import resolve_images
 from s2m2.runs.loading import LoadedBackbone, load
 from s2m2.runs.logging import check_loggers
-from s2m2.runs.named_weights import copy_weights, results_path, trained_folder
+from s2m2.runs.named_weights import run_for_results, trained_folder
 from s2m2.runs.provenance import hardware_of, read_provenance, record
 from s2m2.runs.session import Check, Session, alone, begin_session, first_process_alone
 from s2m2.runs.starting_weights import load_start
 from s2m2.runs.trained_images import check_images, has_begun
-from s2m2.runs.watch import check_expected, watch_run
+from s2m2.runs.watch import expected_file, watch_run
 from s2m2.training.checks import check_stage
 from s2m2.training.compiling import compile_networks, uncompiled
 from s2m2.training.devices import build_fabric
@@ -93,7 +92,7 @@ def pretrain(
     """Stage 1: train a backbone on base classes with self-supervision. Arguments as for `run`."""
     with quiet(not switch("verbose", verbose)):
         began = time.monotonic()
-        session = open_session(*_request(recipe, path, settings), check_pretraining, trains=True, expected=_expected(recipe, expected))
+        session = open_session(*_request(recipe, path, settings), check_pretraining, trains=True, expected=expected_file(recipe, expected))
         pretrain_stage(session)
         return _finish(session, began)
 
@@ -107,7 +106,7 @@ def finetune(
         chosen, folder = _request(recipe, path, settings)
         if chosen.finetune.epochs == 0:
             raise InputError("--finetune.epochs is 0, so there is nothing to fine-tune")
-        session = open_session(chosen, folder, check_pretrained, check_finetuning, trains=True, expected=_expected(recipe, expected))
+        session = open_session(chosen, folder, check_pretrained, check_finetuning, trains=True, expected=expected_file(recipe, expected))
         finetune_stage(session)
         return _finish(session, began)
 
@@ -146,7 +145,7 @@ def run(
     with quiet(not switch("verbose", verbose)):
         began = time.monotonic()
         checks = (check_size_for_run, check_pretraining, check_finetuning, check_tasks, check_ensemble)
-        session = open_session(*_request(recipe, path, settings), *checks, trains=True, expected=_expected(recipe, expected))
+        session = open_session(*_request(recipe, path, settings), *checks, trains=True, expected=expected_file(recipe, expected))
         pretrain_stage(session)
         if session.recipe.finetune.epochs:
             finetune_stage(session)
@@ -163,15 +162,6 @@ def _request(recipe: AnyRecipe, path: Path | str | None, settings: Mapping[str, 
     if isinstance(recipe, str | Path) and not {SAVES, "evaluate"} & settings.keys():
         whole, _ = confined(whole, folder, own=own)
     return whole, folder
-
-
-def _expected(recipe: AnyRecipe, expected: Path | str | None) -> Path | None:
-    """The file of what to expect of a recipe; that beside a recipe file need not be there."""
-    if expected is not None:
-        named = path_argument("expected", expected)
-        check_expected(named)
-        return named
-    return beside(path_argument("recipe", recipe)) if isinstance(recipe, str | Path) else None
 
 
 def _finish(session: Session, began: float, *, scores: bool = False) -> Run:
@@ -239,20 +229,10 @@ def open_session(recipe: Recipe, path: Path, *checks: Check, trains: bool = Fals
         check(recipe, datasets, RunDirectory(path))
     if note and fabric.is_global_zero:
         console.print(literal(note), soft_wrap=True)
-    session = begin_session(recipe, _run_for_results(path, fabric), fabric, datasets, trains=trains)
-    finished = all(load_outcome(session.run.outcome(config.stage)) for config in (recipe.pretrain, recipe.finetune) if config.epochs)
-    if not trains or finished or not fabric.is_global_zero:
+    session = begin_session(recipe, run_for_results(path, writes=fabric.is_global_zero), fabric, datasets, trains=trains)
+    if not trains or not fabric.is_global_zero:
         return session
     return replace(session, watch=watch_run(recipe, datasets, session.run, expected))
-
-
-def _run_for_results(path: Path, fabric: Fabric) -> RunDirectory:
-    """The run directory; for a folder of named weights, which stays as it is, a copy of it among the user's runs."""
-    target = results_path(path)
-    if target != path and fabric.is_global_zero:
-        copied = "copied to" if copy_weights(path, target) else "in"
-        console.print(literal(f"weights {path.name}: {copied} {target}, where results go"), soft_wrap=True)
-    return RunDirectory(target)
 
 
 def check_size_for_run(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory) -> None:

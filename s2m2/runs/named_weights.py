@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from s2m2.arguments import path_argument
+from s2m2.console import console, literal
 from s2m2.errors import InputError, did_you_mean
 from s2m2.io import create_folder, reading
 from s2m2.runs.directory import STAGES, RunDirectory
@@ -106,18 +107,31 @@ def results_path(folder: Path) -> Path:
     return Path("runs", folder.resolve().name) if kept else folder
 
 
-def copy_weights(folder: Path, target: Path) -> bool:
-    """Make a run of the weights of a folder, for results, unless there is one already; False then.
+def run_for_results(folder: Path, *, writes: bool) -> RunDirectory:
+    """The run that takes results of a folder: itself, or a copy of named weights among the runs of the user, which a line names.
+
+    Args:
+        writes: make the copy, as the first process does.
 
     Raises:
-        InputError: the target holds something else, or cannot be written.
+        InputError: there is something else where the copy goes, or it cannot be written.
     """
+    target = results_path(folder)
+    if target != folder and writes:
+        copied = "copied to" if _copy_weights(folder, target) else "in"
+        console.print(literal(f"weights {target.name}: {copied} {target}, where results go"), soft_wrap=True)
+    return RunDirectory(target)
+
+
+def _copy_weights(folder: Path, target: Path) -> bool:
+    """Copy what a run needs, unless it is there already; False then."""
     if target.exists() or target.is_symlink():
         if digest_of(target) != digest_of(folder):
             raise InputError(f"results of {folder} go to {target}, which holds something else; move that, or change the working directory")
         return False
     source, file = RunDirectory(folder), weights_file(folder)
-    assert file is not None, "checked when its stage was looked up"
+    if file is None:
+        raise InputError(f"{folder} is only part of an export: it has no weights")
     try:
         with create_folder(target) as temporary:
             for one in (source.recipe, source.imported, file, file.with_name("outcome.json")):

@@ -1,18 +1,21 @@
 """`Watch`: a run beside its expectation while it trains: whether it applies, what to expect, and one warning where the run is behind."""
 
+import os
 import shutil
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from s2m2.arguments import path_argument
 from s2m2.console import console, count, duration, first_named, literal
 from s2m2.data.catalog import ImageDatasets
 from s2m2.errors import InputError
 from s2m2.io import replace_file
 from s2m2.recipe import Recipe
+from s2m2.runs.checkpoint import load_outcome
 from s2m2.runs.directory import RunDirectory
-from s2m2.runs.expectation import Expectation, digests_of, read_expectation
+from s2m2.runs.expectation import Expectation, beside, digests_of, read_expectation
 from s2m2.runs.trained_images import SHOWN, describe
 
 COMPARED = ("s2m2", "torch")
@@ -66,9 +69,11 @@ def watch_run(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory, source
         source: file beside the recipe; None, or a file that is not there: that of the run.
     """
     try:
+        if _is_finished(recipe, run):
+            return None
         own = run.expected.is_file()
         file = run.expected if own else source
-        if file is None or not (file.exists() or file.is_symlink()):
+        if file is None or not os.path.lexists(file):
             return None
         expectation = read_expectation(file)
         reason = _mismatch(expectation, recipe, datasets, run)
@@ -86,10 +91,23 @@ def watch_run(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory, source
         return None
 
 
-def check_expected(file: Path | None) -> None:
-    """Raise `InputError` if a file that a caller names is not there."""
-    if file is not None and not file.is_file():
-        raise InputError(f"expected is {file}, but there is no such file")
+def expected_file(recipe: Any, expected: Path | str | None) -> Path | None:
+    """The file of what to expect of a recipe: the one that a caller names, or that beside a recipe file, which need not be there.
+
+    Raises:
+        InputError: the named one is not there.
+    """
+    if expected is None:
+        return beside(path_argument("recipe", recipe)) if isinstance(recipe, str | Path) else None
+    named = path_argument("expected", expected)
+    if not os.path.lexists(named):
+        raise InputError(f"expected is {named}, but there is no such file")
+    return named
+
+
+def _is_finished(recipe: Recipe, run: RunDirectory) -> bool:
+    stages = [config.stage for config in (recipe.pretrain, recipe.finetune) if config.epochs]
+    return all(load_outcome(run.outcome(stage)) is not None for stage in stages)
 
 
 def _mismatch(expectation: Expectation, recipe: Recipe, datasets: ImageDatasets, run: RunDirectory) -> str:
