@@ -41,7 +41,7 @@ from s2m2.runs.directory import STAGES, RunDirectory, default_path
 from s2m2.runs.image_settings import resolve_images
 from s2m2.runs.loading import LoadedBackbone, load
 from s2m2.runs.logging import check_loggers
-from s2m2.runs.named_weights import run_for_results, trained_folder
+from s2m2.runs.named_weights import SHA256, run_for_results, trained_folder
 from s2m2.runs.provenance import hardware_of, read_provenance, record
 from s2m2.runs.session import Check, Session, alone, begin_session, first_process_alone
 from s2m2.runs.starting_weights import load_start
@@ -267,6 +267,8 @@ def check_pretrained(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory)
     if run.imported.is_file() and load_outcome(run.outcome("finetune")) is not None:
         again = f"s2m2 import {run.path} --stage pretrain --output START"
         raise InputError(f"--run {run.path} has weights of stage 2 only; `{again}` makes a run that starts from them")
+    if str(run.path) in SHA256 and not run.recipe.is_file():
+        raise InputError(f"{run.path} is the name of weights; `s2m2 import {run.path} --stage pretrain --output START` makes a run of them")
     raise InputError(f"--run {run.path} has no finished pretraining to fine-tune; `s2m2 pretrain` does it")
 
 

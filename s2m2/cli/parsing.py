@@ -57,8 +57,8 @@ def command_parser(name: str, command: Command) -> ArgumentParser:
     build = recipe_parser if command.sections else partial(ArgumentParser, exit_on_error=False, allow_abbrev=False)
     parser = build(prog=f"s2m2 {name}", add_help=False)
     if command.has_run:
-        named = f" Or the name of weights in the repository ({list_of_names()}): results go to runs/NAME." if command.trained else ""
-        text = f"Run directory; by default runs/NAME of the recipe. torchrun needs the second flag.{named}"
+        named = f", or weights of the repository by name ({list_of_names()}), with results in runs/NAME" if command.trained else ""
+        text = f"Run directory{named}; by default runs/NAME of the recipe. torchrun needs the second flag."
         parser.add_argument("--run", "--run-dir", type=str, metavar="DIR", help=text)
     if command.sections:
         parser.add_argument("--config", type=str, metavar="FILE", help="Another recipe file, laid over RECIPE; may be repeated.")

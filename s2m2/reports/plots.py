@@ -309,6 +309,8 @@ def _validation(rows: Sequence[Mapping[str, Any]], stage: str, outcome: Outcome 
         f"Validation accuracy of {stage} goes from {scores[0]:.1%} to {scores[-1]:.1%}; "
         f"the best, {scores[best]:.1%}, is after epoch {epochs[best]:g}."
     )
+    if expected is not None and (shared := [row for row in rows if row["epoch"] in expected.epochs]):
+        words += f" Expected of the recipe after epoch {shared[-1]['epoch']:g}: {expected.epochs[int(shared[-1]['epoch'])].score:.1%}."
     return Plot(title="Accuracy on validation classes", description=words, figure=figure)
 
 
@@ -318,7 +320,7 @@ def _expected_curve(axes: Axes, expected: ExpectedStage) -> None:
     scores = np.array([expected.epochs[epoch].score for epoch in epochs])
     margins = np.array([expected.margin(epoch) for epoch in epochs])
     axes.plot(epochs, scores, color=COLORS["muted"], linestyle=(0, (1, 1)), linewidth=1.4, label="expected of the recipe")
-    axes.plot(epochs, scores - margins, color=COLORS["line"], linewidth=1, label="behind below this")
+    axes.plot(epochs, scores - margins, color=COLORS["gray"], linewidth=0.8, label="behind below this")
 
 
 def _accuracies(train: Sequence[Mapping[str, Any]], stage: str) -> Plot:

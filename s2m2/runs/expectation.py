@@ -136,9 +136,9 @@ class Expectation:
         """
         now, defaults = settings_that_matter(recipe), settings_that_matter(Recipe())
         return [
-            f"{name} is {value}, not {self.settings.get(name, defaults[name])}"
+            f"{name} is {value}, not {stated}"
             for name, value in now.items()
-            if value != self.settings.get(name, defaults[name])
+            if value != (stated := self.settings.get(name, defaults.get(name)))
         ]
 
 

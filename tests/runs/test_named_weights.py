@@ -203,6 +203,14 @@ def test_a_near_name_is_suggested(registered: Path, call: tuple[str, ...], capsy
     assert f"did you mean {NAME}?" in complaint(capsys, *call)
 
 
+def test_fine_tuning_a_name_tells_the_command_that_makes_a_run_of_it(
+    registered: Path, glyph_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = complaint(capsys, "finetune", "--run", NAME, "--data.path", str(glyph_folder), "--runtime.accelerator", "cpu")
+    assert f"`s2m2 import {NAME} --stage pretrain --output START` makes a run of them" in error
+    assert not Path(NAME).exists()
+
+
 def test_load_suggests_a_near_name(registered: Path) -> None:
     with pytest.raises(InputError, match=rf"did you mean {NAME}\?"):
         s2m2.load("glyphs_conv")
@@ -226,7 +234,7 @@ def test_a_folder_of_the_name_never_stands_for_other_weights(registered: Path, t
 
 
 def test_the_help_lists_the_names(registered: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", "--help.all"]) == 0
+    assert main(["evaluate", "--help"]) == 0
     assert NAME in capsys.readouterr().out.replace("\n", " ")
     with pytest.raises(InputError, match=rf"a name of weights \([^)]*{NAME}\)"):
         s2m2.ImageClassifier(backbone="nothing of the kind").fit([np.zeros((9, 9, 3), np.uint8)] * 2, ["a", "b"])
