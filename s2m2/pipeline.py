@@ -41,10 +41,12 @@ from s2m2.runs.directory import STAGES, RunDirectory, default_path
 from s2m2.runs.image_settings import resolve_images
 from s2m2.runs.loading import LoadedBackbone, load
 from s2m2.runs.logging import check_loggers
+from s2m2.runs.named_weights import SHA256, run_for_results, trained_folder
 from s2m2.runs.provenance import hardware_of, read_provenance, record
 from s2m2.runs.session import Check, Session, alone, begin_session, first_process_alone
 from s2m2.runs.starting_weights import load_start
 from s2m2.runs.trained_images import check_images, has_begun
+from s2m2.runs.watch import expected_file, watch_run
 from s2m2.training.checks import check_stage
 from s2m2.training.compiling import compile_networks, uncompiled
 from s2m2.training.devices import build_fabric
@@ -85,42 +87,54 @@ class Run:
         return [{name: getattr(result, name) for name in names} for result in self.results]
 
 
-def pretrain(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bool = False, **settings: Any) -> Run:
+def pretrain(
+    recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bool = False, expected: Path | str | None = None, **settings: Any
+) -> Run:
     """Stage 1: train a backbone on base classes with self-supervision. Arguments as for `run`."""
     with quiet(not switch("verbose", verbose)):
         began = time.monotonic()
-        session = open_session(*_request(recipe, path, settings), check_pretraining, trains=True)
+        session = open_session(*_request(recipe, path, settings), check_pretraining, trains=True, expected=expected_file(recipe, expected))
         pretrain_stage(session)
         return _finish(session, began)
 
 
-def finetune(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bool = False, **settings: Any) -> Run:
+def finetune(
+    recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bool = False, expected: Path | str | None = None, **settings: Any
+) -> Run:
     """Stage 2: fine-tune the best weights of stage 1 with manifold mixup. Arguments as for `run`."""
     with quiet(not switch("verbose", verbose)):
         began = time.monotonic()
         chosen, folder = _request(recipe, path, settings)
         if chosen.finetune.epochs == 0:
             raise InputError("--finetune.epochs is 0, so there is nothing to fine-tune")
-        session = open_session(chosen, folder, check_pretrained, check_finetuning, trains=True)
+        session = open_session(chosen, folder, check_pretrained, check_finetuning, trains=True, expected=expected_file(recipe, expected))
         finetune_stage(session)
         return _finish(session, began)
 
 
 def evaluate_run(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bool = False, **settings: Any) -> Run:
-    """Few-shot scores of a trained run, saved and reported. Arguments as for `run`."""
+    """Few-shot scores of a trained run, saved and reported. Arguments as for `run`.
+
+    `path` may also be the name of weights in the repository, as for `load`; their results go to `runs/NAME`.
+    """
     with quiet(not switch("verbose", verbose)):
         began = time.monotonic()
+        path = path if path is None else trained_folder(path, "path")
         session = open_session(*_request(recipe, path, settings), check_features, check_tasks, check_ensemble)
         return _finish(session, began, scores=True)
 
 
-def run(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bool = False, **settings: Any) -> Run:
+def run(
+    recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bool = False, expected: Path | str | None = None, **settings: Any
+) -> Run:
     """Pretrain, fine-tune, evaluate and report; finished stages are skipped, an interrupted one resumes.
 
     Args:
         recipe: a YAML file, a `Recipe`, a mapping of settings, or None: the recipe of the run at `path`, or the embedded quick one.
         path: run directory; by default `runs/NAME` of a recipe file, else `runs/quick`.
         verbose: print progress, as the command line does.
+        expected: file of what the recipe should give, with which the training is compared; by default `NAME.expected.json` beside a
+            recipe file `NAME.yaml`. Without one, that of an earlier start in the run directory.
         settings: settings that override the recipe, as nested mappings (`pretrain={"epochs": 2}`) or by dotted names
             (`**{"pretrain.epochs": 2}`). `backbone="module:object"` is short for `model.backbone`, and `classifier="module:object"`
             (or a list of names) for `evaluate.classifiers`.
@@ -132,7 +146,7 @@ def run(recipe: AnyRecipe = None, path: Path | str | None = None, *, verbose: bo
     with quiet(not switch("verbose", verbose)):
         began = time.monotonic()
         checks = (check_size_for_run, check_pretraining, check_finetuning, check_tasks, check_ensemble)
-        session = open_session(*_request(recipe, path, settings), *checks, trains=True)
+        session = open_session(*_request(recipe, path, settings), *checks, trains=True, expected=expected_file(recipe, expected))
         pretrain_stage(session)
         if session.recipe.finetune.epochs:
             finetune_stage(session)
@@ -196,11 +210,12 @@ def _evaluate(session: Session) -> tuple[Sequence[TaskResults], Drawing]:
 # Sessions
 
 
-def open_session(recipe: Recipe, path: Path, *checks: Check, trains: bool = False) -> Session:
+def open_session(recipe: Recipe, path: Path, *checks: Check, trains: bool = False, expected: Path | None = None) -> Session:
     """Check everything that can be checked, then open the run directory: a call that fails leaves no trace.
 
     Args:
         trains: the session trains the run, so no other process may.
+        expected: file of what to expect of the recipe; it need not be there.
 
     Raises:
         InputError: the device, the images or the directory cannot be used, another process trains the run, or a check fails.
@@ -215,7 +230,11 @@ def open_session(recipe: Recipe, path: Path, *checks: Check, trains: bool = Fals
         check(recipe, datasets, RunDirectory(path))
     if note and fabric.is_global_zero:
         console.print(literal(note), soft_wrap=True)
-    return begin_session(recipe, RunDirectory(path), fabric, datasets, trains=trains)
+    session = begin_session(recipe, run_for_results(path, writes=fabric.is_global_zero), fabric, datasets, trains=trains)
+    if not trains or not fabric.is_global_zero:
+        return session
+    chosen = replace(recipe.runtime, precision=resolve_precision(recipe.runtime, fabric.device.type))
+    return replace(session, watch=watch_run(replace(recipe, runtime=chosen), datasets, session.run, expected))
 
 
 def check_size_for_run(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory) -> None:
@@ -250,6 +269,8 @@ def check_pretrained(recipe: Recipe, datasets: ImageDatasets, run: RunDirectory)
     if run.imported.is_file() and load_outcome(run.outcome("finetune")) is not None:
         again = f"s2m2 import {run.path} --stage pretrain --output START"
         raise InputError(f"--run {run.path} has weights of stage 2 only; `{again}` makes a run that starts from them")
+    if str(run.path) in SHA256 and not run.recipe.is_file():
+        raise InputError(f"{run.path} is the name of weights; `s2m2 import {run.path} --stage pretrain --output START` makes a run of them")
     raise InputError(f"--run {run.path} has no finished pretraining to fine-tune; `s2m2 pretrain` does it")
 
 
@@ -299,12 +320,10 @@ def _train(session: Session, config: PretrainConfig | FinetuneConfig, backbone: 
     hardware, precision = hardware_of(fabric.device, fabric.world_size), resolve_precision(recipe.runtime, fabric.device.type)
     with alone(fabric, run):
         say(f"{config.stage}: {len(images.indices):,} images, on {hardware}, {precision_words(recipe.runtime, precision)}")
-        outcome = train_stage(fabric, run, backbone, objective, images, settings, validate)
+        outcome = train_stage(fabric, run, backbone, objective, images, settings, validate, session.watch)
     if fabric.is_global_zero:
-        record(
-            run,
-            **{config.stage: {**asdict(outcome), "hardware": hardware}, "runtime": asdict(replace(recipe.runtime, precision=precision))},
-        )
+        runtime = replace(recipe.runtime, precision=precision)
+        record(run, **{config.stage: {**asdict(outcome), "hardware": hardware}, "runtime": asdict(runtime)})
     if outcome.best_epoch == 0:
         say(f"{config.stage}: no epoch beat the initial weights of the stage, so these are kept")
     ended = f"stopped early after {outcome.epochs} epochs" if outcome.stopped_early else f"{outcome.epochs} epochs"

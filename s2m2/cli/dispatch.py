@@ -21,6 +21,8 @@ from s2m2.errors import InputError, did_you_mean, is_out_of_memory
 from s2m2.recipe import FeatureFileConfig, ProfileConfig, recipe_to_yaml
 
 INPUT_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
+TRAINING = ("run", "pretrain", "finetune")
+"""Commands that compare a training with what is expected of its recipe file."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,6 +101,8 @@ def _serve(name: str, arguments: Sequence[str]) -> int | None:
         return _call(command.target, call.recipe, **asdict(call.options))
     if isinstance(call.options, FeatureFileConfig) and call.options.features is not None:
         return _evaluate_features(call, call.options, call.options.features)
+    if call.expected is not None and name in TRAINING:
+        return _call(command.target, call.recipe, call.run, expected=call.expected)
     return _call(command.target, call.recipe, call.run)
 
 

@@ -1,5 +1,6 @@
 """From the words of a call to settings: a recipe may stand anywhere, a list takes spaces, and a wrong flag gets a suggestion."""
 
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -15,6 +16,8 @@ from s2m2.recipe.confinement import SAVES, confined
 from s2m2.recipe.legacy import renamed_advice
 from s2m2.recipe.reading import read_tree
 from s2m2.runs.directory import default_path
+from s2m2.runs.expectation import beside
+from s2m2.runs.named_weights import list_of_names, trained_folder
 
 END = "--"
 """Ends the flags: what follows is positional, whatever it begins with."""
@@ -45,6 +48,8 @@ class Call:
     unused: tuple[str, ...]
     """Flags of sections of the recipe that the command does not look at."""
     warnings: tuple[str, ...]
+    expected: Path | None
+    """File beside the recipe of what to expect of it; None where there is none."""
 
 
 def command_parser(name: str, command: Command) -> ArgumentParser:
@@ -52,7 +57,8 @@ def command_parser(name: str, command: Command) -> ArgumentParser:
     build = recipe_parser if command.sections else partial(ArgumentParser, exit_on_error=False, allow_abbrev=False)
     parser = build(prog=f"s2m2 {name}", add_help=False)
     if command.has_run:
-        text = "Run directory; by default runs/NAME of the recipe. torchrun needs the second flag."
+        named = f", or weights of the repository by name ({list_of_names()}), with results in runs/NAME" if command.trained else ""
+        text = f"Run directory{named}; by default runs/NAME of the recipe. torchrun needs the second flag."
         parser.add_argument("--run", "--run-dir", type=str, metavar="DIR", help=text)
     if command.sections:
         parser.add_argument("--config", type=str, metavar="FILE", help="Another recipe file, laid over RECIPE; may be repeated.")
@@ -73,7 +79,7 @@ def parse_recipe(name: str, command: Command, arguments: Sequence[str]) -> Call:
     if len(positional) > 1:
         raise UsageError(f"takes one RECIPE, but was given {' and '.join(positional)}")
     pairs = _pairs(flags)
-    run = _run_path(pairs, positional)
+    run = _run_path(pairs, positional, by_name="run" in command.trained)
     resumes = command.has_run and not positional and "--features" not in flags and (run / "recipe.yaml").is_file()
     run_files = [run / "recipe.yaml"] if resumes else []
     files = [Path(word) for word in [*positional, *(value for flag, value in pairs if flag == "--config")]]
@@ -92,6 +98,7 @@ def parse_recipe(name: str, command: Command, arguments: Sequence[str]) -> Call:
         prints="--print_config" in flags,
         unused=tuple(flag for flag, _ in pairs if flag.startswith(others)),
         warnings=tuple(warnings),
+        expected=next((beside(Path(word)) for word in positional if os.path.lexists(beside(Path(word)))), None),
     )
 
 
@@ -109,7 +116,11 @@ def parse_settings(name: str, command: Command, arguments: Sequence[str]) -> Any
         names = " and ".join(setting.upper() for setting in command.positional)
         raise UsageError(f"takes {names}, but was given {' and '.join(positional)}")
     leading = [word for setting, value in zip(command.positional, single, strict=False) for word in (f"--{setting}", value)]
-    parsed = _parse(parser, command.config, [*leading, *flags])
+    words = [*leading, *flags]
+    for index, flag in enumerate(words[:-1]):
+        if flag.removeprefix("--") in command.trained and flag.startswith("--"):
+            words[index + 1] = str(trained_folder(words[index + 1], flag))
+    parsed = _parse(parser, command.config, words)
     if several:  # as they are: names of files may hold what a list in a flag gives a meaning
         parsed[command.several] = (*several, *parsed[command.several])
     return _build(command.config, parsed)
@@ -206,9 +217,12 @@ def _layer(parser: ArgumentParser, run_files: Sequence[Path], files: Sequence[Pa
     return parsed, warnings
 
 
-def _run_path(pairs: Sequence[tuple[str, str]], positional: Sequence[str]) -> Path:
+def _run_path(pairs: Sequence[tuple[str, str]], positional: Sequence[str], *, by_name: bool) -> Path:
+    """The run directory of a call; `by_name`: weights may be named in its place."""
     named = [value for flag, value in pairs if flag in ("--run", "--run-dir")]
-    return Path(named[-1]) if named else default_path(*positional)
+    if not named:
+        return default_path(*positional)
+    return trained_folder(named[-1]) if by_name else Path(named[-1])
 
 
 def _parse(parser: ArgumentParser, config: type | None, flags: Sequence[str], namespace: Any = None) -> Any:

@@ -25,6 +25,7 @@ from s2m2.recipe import (
     SuggestConfig,
 )
 from s2m2.recipe.model_folder import check_model_output
+from s2m2.runs.named_weights import meant
 
 NEED_A_RUN = ("evaluate", "analyze")
 """Commands that work on a run that is there."""
@@ -55,7 +56,7 @@ def check_recipe(name: str, recipe: Recipe, run: Path, options: Any) -> None:
     of_pixels = name == "evaluate" and "pixels" in recipe.evaluate.features  # which need no trained network
     if name in NEED_A_RUN and not of_pixels and not (run / "recipe.yaml").is_file():
         missing = "it has no recipe.yaml" if run.exists() else "there is no such directory"
-        raise InputError(f"--run {run} is no run directory: {missing}")
+        raise InputError(f"--run {run} is no run directory: {missing}{meant(run)}")
     data = recipe.data
     if data.download is None and data.path not in DRAWN_NAMES and not _exists(data.path):
         raise InputError(f"--data.path {data.path}: {_no_dataset(data.path)}")
@@ -99,12 +100,12 @@ def _photos(photos: Iterable[str]) -> None:
 
 def _export(config: ExportConfig) -> None:
     if not config.run.exists():
-        raise InputError(f"--run {config.run} is no run directory: there is no such directory")
+        raise InputError(f"--run {config.run} is no run directory: there is no such directory{meant(config.run)}")
 
 
 def _import(config: ImportConfig) -> None:
     if not config.source.exists():
-        raise InputError(f"cannot read {config.source}: No such file or directory")
+        raise InputError(f"cannot read {config.source}: No such file or directory{meant(config.source)}")
 
 
 def _compare(config: CompareConfig) -> None:

@@ -43,6 +43,8 @@ class Command:
     """Sections of the recipe that its help shows; none if it takes no recipe."""
     has_run: bool = False
     """It works on a run directory, `--run`."""
+    trained: tuple[str, ...] = ()
+    """Settings that name a trained network: a folder, or weights by their name."""
     common: tuple[str, ...] = ()
     """Settings of the recipe that its short help shows."""
     alone: bool = False
@@ -122,6 +124,7 @@ COMMANDS = {
             ("s2m2 evaluate --features novel.npz", "any features, without a run"),
         ),
         target="s2m2.commands.recipes:evaluate",
+        trained=("run",),
         config=FeatureFileConfig,
         sections=("data", "evaluate", "runtime"),
         has_run=True,
@@ -179,6 +182,7 @@ COMMANDS = {
         usage=RUN_USAGE.format("analyze"),
         examples=(("s2m2 analyze --run runs/quick", "every finished stage of a run"),),
         target="s2m2.commands.recipes:analyze",
+        trained=("run",),
         sections=("data", "analyze", "runtime"),
         has_run=True,
         common=("data.path", "analyze.classes", "analyze.images", "analyze.predictions", "analyze.epsilons", "analyze.seed"),
@@ -208,6 +212,7 @@ COMMANDS = {
         usage="s2m2 export --run DIR --output DIR [--SETTING VALUE ...]",
         examples=(("s2m2 export --run runs/quick --output quick-weights", "the last finished stage"),),
         target="s2m2.commands.weights:export_command",
+        trained=("run",),
         config=ExportConfig,
         positional=("run",),
         interrupted=NOTHING,
@@ -217,6 +222,7 @@ COMMANDS = {
         usage="s2m2 import FILE --output PATH [--SETTING VALUE ...]",
         examples=(("s2m2 import best.tar --output runs/released", "a checkpoint"),),
         target="s2m2.commands.weights:import_command",
+        trained=("source",),
         config=ImportConfig,
         positional=("source",),
         interrupted="the same command begins again, with another output",

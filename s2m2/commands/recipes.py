@@ -29,14 +29,14 @@ from s2m2.training.profiling import StepProfile, profile_metrics, profile_step, 
 from s2m2.training.step import Mark, StageSettings, TrainingStep, prepare
 
 
-def pretrain(recipe: Recipe, path: Path) -> None:
+def pretrain(recipe: Recipe, path: Path, expected: Path | None = None) -> None:
     """Stage 1."""
-    print_run(pipeline.pretrain(recipe, path, verbose=True))
+    print_run(pipeline.pretrain(recipe, path, verbose=True, expected=expected))
 
 
-def finetune(recipe: Recipe, path: Path) -> None:
+def finetune(recipe: Recipe, path: Path, expected: Path | None = None) -> None:
     """Stage 2, from the best weights of stage 1."""
-    print_run(pipeline.finetune(recipe, path, verbose=True))
+    print_run(pipeline.finetune(recipe, path, verbose=True, expected=expected))
 
 
 def evaluate(recipe: Recipe, path: Path) -> None:
@@ -44,9 +44,9 @@ def evaluate(recipe: Recipe, path: Path) -> None:
     print_run(pipeline.evaluate_run(recipe, path, verbose=True))
 
 
-def run(recipe: Recipe, path: Path) -> None:
+def run(recipe: Recipe, path: Path, expected: Path | None = None) -> None:
     """All three stages."""
-    finished = pipeline.run(recipe, path, verbose=True)
+    finished = pipeline.run(recipe, path, verbose=True, expected=expected)
     print_run(finished)
     if finished.results:
         console.print(f"{finished.seconds:.0f} s in all")

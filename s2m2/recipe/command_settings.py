@@ -47,7 +47,8 @@ class FitConfig:
     """Folder of the model."""
     backbone: str | None = None
     """Frozen network that sees the images. null: efficientnet_lite0, which is embedded and needs no download; timm:MODEL;
-    timm:MODEL:FILE.safetensors; the directory of a run or an export; features: none, as IMAGES holds features."""
+    timm:MODEL:FILE.safetensors; the directory of a run or an export; a name of weights in the repository, which `s2m2 evaluate --help`
+    lists; features: none, as IMAGES holds features."""
     classifier: str | dict[str, Any] | None = None
     """Few-shot classifier on the features, as a name or with settings; `s2m2 settings evaluate.classifiers` lists them. One that looks at
     all images together, such as tim, is refused. null: auto, which is that of S2M2, cosine, and for more than 1,000 images

@@ -42,7 +42,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
 
     Args:
         backbone: frozen network that gives the features: `efficientnet_lite0` (embedded, needs no download), `timm:MODEL`,
-            `timm:MODEL:FILE.safetensors`, the directory of a run or an export, or `features` where X holds features of your own.
+            `timm:MODEL:FILE.safetensors`, the directory of a run or an export, the name of weights in the repository, or `features`
+            where X holds features of your own.
         classifier: an inductive few-shot classifier on the features: a name, a mapping with settings, or an instance. auto: `cosine` of
             S2M2 with a scale of 10; for more than 1,000 images, which it takes too long to fit to, `cosine_centroid`.
         unknown: fraction of images of your classes that may be turned away as "none of these"; 0 turns none away.

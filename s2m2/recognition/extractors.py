@@ -1,4 +1,4 @@
-"""Frozen networks that turn images into features: the embedded one, any model of timm, or a run or export of this package."""
+"""Frozen networks that turn images into features: the embedded one, any model of timm, a run, an export, or named weights."""
 
 import hashlib
 import importlib.util
@@ -22,6 +22,7 @@ from s2m2.random import generator_for
 from s2m2.recognition.preprocessing import Preprocessing
 from s2m2.runs.checkpoint import fingerprint_of
 from s2m2.runs.loading import LoadedBackbone, load
+from s2m2.runs.named_weights import SHA256, list_of_names
 
 EMBEDDED = "efficientnet_lite0"
 """The backbone that needs no download: EfficientNet-Lite0, trained on ImageNet (Apache-2.0), 4.7 million parameters, 1,280 features."""
@@ -95,7 +96,8 @@ def extractor_for(backbone: str | Path) -> Extractor:
     """The extractor of a name.
 
     Args:
-        backbone: `efficientnet_lite0`; `timm:NAME` or `timm:NAME:FILE.safetensors`; or the directory of a run or an export.
+        backbone: `efficientnet_lite0`; `timm:NAME` or `timm:NAME:FILE.safetensors`; the directory of a run or an export; or, as text,
+            a name of weights in the repository.
 
     Raises:
         InputError: there is no such backbone, or its weights cannot be read or do not fit.
@@ -105,11 +107,14 @@ def extractor_for(backbone: str | Path) -> Extractor:
         return _embedded()
     if name.startswith(TIMM):
         return _timm(name, *split_timm(name))
+    if name in SHA256 and isinstance(backbone, str):
+        return _run(name, name)
     if expanded(name).is_dir():
-        return _run(name)
+        return _run(name, expanded(name))
+    near = did_you_mean(name, [EMBEDDED, FEATURES, *SHA256])
     raise InputError(
-        f"backbone {name} is unknown{did_you_mean(name, [EMBEDDED, FEATURES])}; it is {EMBEDDED}, timm:MODEL, the directory of a run or an "
-        f"export, or {FEATURES} for features of your own"
+        f"backbone {name} is unknown{near}; it is {EMBEDDED}, timm:MODEL, the directory of a run or an export, a name of weights "
+        f"({list_of_names()}), or {FEATURES} for features of your own"
     )
 
 
@@ -200,8 +205,8 @@ def _timm(name: str, model_name: str, file: Path | None) -> Extractor:
     return _extractor(name, model, preprocessing, int(model.num_features), seen)
 
 
-def _run(name: str) -> Extractor:
-    loaded = load(name)
+def _run(name: str, source: str | Path) -> Extractor:
+    loaded = load(source)
     data = loaded.recipe.data
     mean, std = data.normalization
     preprocessing = Preprocessing(fit="squash", resized=data.resized_size, size=data.size, mean=mean, std=std)

@@ -48,7 +48,7 @@ class ExportedModel:
     license: str | None
     data_license: str | None
     results: tuple[TaskResults, ...]
-    """Scores of the weights before they were stored in `precision`."""
+    """Scores of the weights, or of what they were before they were stored in `precision` (`rounded`)."""
     left_out: int
     """Results of the stage in the run that belong to other weights, or to several networks."""
     datasets: ImageDatasets | None

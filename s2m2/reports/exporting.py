@@ -65,8 +65,12 @@ class CardDatasets:
     """The same for the person who exports."""
 
 
-def export_run(config: ExportConfig) -> Export:
+def export_run(config: ExportConfig, scored: RunDirectory | None = None) -> Export:
     """Write weights, recipe and model card of a run into a new folder.
+
+    Args:
+        scored: an earlier export of the same weights in the same precision, with results of its own. Its results stand on the card, in
+            place of those of the run, which are of the weights before rounding.
 
     Raises:
         InputError: the run has no such weights, they do not fit the precision, or the folder exists or cannot be written.
@@ -75,7 +79,8 @@ def export_run(config: ExportConfig) -> Export:
     trained, run = _load(config), RunDirectory(config.run)
     stored, about = read_tensors(run.best(trained.stage))
     config = resolve_settings(config, stored, about)
-    tensors, (results, left_out) = rounded(stored, config), card_results(run, trained)
+    tensors = rounded(stored, config)
+    results, left_out = card_results(run, trained) if scored is None else card_results(scored, load(scored.path, stage=trained.stage))
     # Everything that the card reads of the run is read before the folder is created: errors in it are not those of --output.
     read_provenance(run)
     read_metrics(run.metrics)
@@ -103,7 +108,7 @@ def export_run(config: ExportConfig) -> Export:
                 left_out=left_out,
                 datasets=images.datasets,
                 uncounted=images.note,
-                rounded=fingerprint != fingerprint_of(trained.backbone.state_dict()),
+                rounded=scored is None and fingerprint != fingerprint_of(trained.backbone.state_dict()),
                 missing=missing,
             )
             write_text(folder / CARD, model_card(run, model))

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from s2m2.console import count, duration
 from s2m2.data.catalog import ImageDatasets
+from s2m2.errors import InputError
 from s2m2.evaluation.results import TaskResults, newest_results, read_results
 from s2m2.io import write_text
 from s2m2.recipe import Recipe, TrainingConfig, differences, read_recipe
@@ -23,6 +24,7 @@ from s2m2.reports.tables import scores_csv, scores_markdown
 from s2m2.reports.trust import closeup, left_out, reliability_plots, trust_rows
 from s2m2.runs.checkpoint import Outcome, load_outcome
 from s2m2.runs.directory import RunDirectory
+from s2m2.runs.expectation import ExpectedStage, read_expectation
 from s2m2.runs.logging import read_metrics
 from s2m2.runs.provenance import read_provenance, trained_on
 
@@ -204,13 +206,21 @@ def _headlines(grid: ScoreGrid) -> list[Headline]:
 
 
 def _stages(run: RunDirectory, recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> list[Stage]:
-    stages = []
+    stages, expected = [], _expected_stages(run)
     for config in (recipe.pretrain, recipe.finetune):
         outcome = load_outcome(run.outcome(config.stage))
-        plots = training_plots(rows, config.stage, outcome)
+        plots = training_plots(rows, config.stage, outcome, expected.get(config.stage))
         if plots or outcome is not None:
             stages.append(Stage(title=TITLES[config.stage], sentence=stopping_sentence(config, outcome), plots=plots))
     return stages
+
+
+def _expected_stages(run: RunDirectory) -> Mapping[str, ExpectedStage]:
+    """What the recipe should give; nothing where that is not known, or its file is damaged, of which the training has warned."""
+    try:
+        return read_expectation(run.expected).stages
+    except InputError:
+        return {}
 
 
 def _facts(datasets: ImageDatasets, provenance: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -26,6 +26,7 @@ from s2m2.evaluation.results import TaskResults, read_results
 from s2m2.reports.scores import CLASSIFIERS, FEATURES, ScoreGrid, ScoreRow, latest_of_kind, score_grids
 from s2m2.runs.checkpoint import Outcome
 from s2m2.runs.directory import RunDirectory
+from s2m2.runs.expectation import ExpectedStage
 from s2m2.tasks.episodes import task_label
 
 COLORS = {
@@ -245,12 +246,15 @@ def _bin_edges(answers: int) -> Float64[np.ndarray, " edge"]:
     return (np.arange(0, answers + 1 + step, step, dtype=np.float64) - 0.5) / answers
 
 
-def training_plots(rows: Iterable[Mapping[str, Any]], stage: str, outcome: Outcome | None) -> tuple[Plot, ...]:
+def training_plots(
+    rows: Iterable[Mapping[str, Any]], stage: str, outcome: Outcome | None, expected: ExpectedStage | None = None
+) -> tuple[Plot, ...]:
     """Losses, validation accuracy, training accuracy and learning rate over the epochs of one stage.
 
     Args:
         rows: the metric log, other stages included.
         outcome: marks where the stage stopped; None while it runs.
+        expected: validation scores that the recipe should give, shown beside the measured ones.
     """
     of_stage = [row for row in rows if row["stage"] == stage]
     train = [row for row in of_stage if row["kind"] == "train"]
@@ -260,7 +264,7 @@ def training_plots(rows: Iterable[Mapping[str, Any]], stage: str, outcome: Outco
         if train:
             plots.append(_losses(train, stage))
         if validation:
-            plots.append(_validation(validation, stage, outcome))
+            plots.append(_validation(validation, stage, outcome, expected))
         if train and any(name in train[0] for name in ACCURACIES):
             plots.append(_accuracies(train, stage))
         if train:
@@ -283,11 +287,13 @@ def _losses(train: Sequence[Mapping[str, Any]], stage: str) -> Plot:
     return Plot(title="Loss", description=words, figure=figure)
 
 
-def _validation(rows: Sequence[Mapping[str, Any]], stage: str, outcome: Outcome | None) -> Plot:
+def _validation(rows: Sequence[Mapping[str, Any]], stage: str, outcome: Outcome | None, expected: ExpectedStage | None) -> Plot:
     figure, axes = canvas("epoch", "validation accuracy (%)")
     epochs, scores = [row["epoch"] for row in rows], [row["score"] for row in rows]
     best = max(range(len(scores)), key=scores.__getitem__)
     axes.plot(epochs, scores, color=COLORS["blue"], marker="o", markersize=3 if len(epochs) <= 60 else 0, label="_")
+    if expected is not None:
+        _expected_curve(axes, expected)
     if outcome is not None:
         reason = "stopped by patience" if outcome.stopped_early else "last epoch"
         axes.axvline(outcome.epochs, color=COLORS["muted"], linestyle=(0, (3, 2)), linewidth=1, label=f"{reason} ({outcome.epochs})")
@@ -303,7 +309,18 @@ def _validation(rows: Sequence[Mapping[str, Any]], stage: str, outcome: Outcome 
         f"Validation accuracy of {stage} goes from {scores[0]:.1%} to {scores[-1]:.1%}; "
         f"the best, {scores[best]:.1%}, is after epoch {epochs[best]:g}."
     )
+    if expected is not None and (shared := [row for row in rows if row["epoch"] in expected.epochs]):
+        words += f" Expected of the recipe after epoch {shared[-1]['epoch']:g}: {expected.epochs[int(shared[-1]['epoch'])].score:.1%}."
     return Plot(title="Accuracy on validation classes", description=words, figure=figure)
+
+
+def _expected_curve(axes: Axes, expected: ExpectedStage) -> None:
+    """What the recipe should give, and how far below it a run is behind."""
+    epochs = sorted(expected.epochs)
+    scores = np.array([expected.epochs[epoch].score for epoch in epochs])
+    margins = np.array([expected.margin(epoch) for epoch in epochs])
+    axes.plot(epochs, scores, color=COLORS["muted"], linestyle=(0, (1, 1)), linewidth=1.4, label="expected of the recipe")
+    axes.plot(epochs, scores - margins, color=COLORS["gray"], linewidth=0.8, label="behind below this")
 
 
 def _accuracies(train: Sequence[Mapping[str, Any]], stage: str) -> Plot:

@@ -47,6 +47,11 @@ class RunDirectory:
         return self.path / "provenance.json"
 
     @property
+    def expected(self) -> Path:
+        """What to expect of the recipe, a copy of the file beside it, if there was one."""
+        return self.path / "expected.json"
+
+    @property
     def trained_images(self) -> Path:
         """Digests and classes of the datasets that training reads, from its first step on."""
         return self.path / "trained_images.json"

@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 from torch import Tensor, nn
 
-from s2m2.arguments import described, device_argument, path_argument, whole_number
+from s2m2.arguments import described, device_argument, whole_number
 from s2m2.data.augment import evaluation_view
 from s2m2.data.catalog import load_dataset
 from s2m2.data.inputs import read_image, split_images
@@ -22,6 +22,7 @@ from s2m2.models.layers import evaluation_mode
 from s2m2.recipe import DataConfig, Recipe, read_recipe
 from s2m2.runs.checkpoint import fingerprint_of, load_best, load_outcome, read_tensors
 from s2m2.runs.directory import STAGES, RunDirectory
+from s2m2.runs.named_weights import meant, trained_folder
 from s2m2.runs.trained_images import trained_digest
 
 AnyImages = str | Path | Image.Image | np.ndarray | Tensor | Iterable[Any]
@@ -132,16 +133,17 @@ class LoadedBackbone(nn.Module):
 
 
 def load(source: Path | str, *, stage: str | None = None) -> LoadedBackbone:
-    """The trained backbone of a run directory or an export, on the CPU and in evaluation mode.
+    """The trained backbone of a run directory, an export or named weights, on the CPU and in evaluation mode.
 
     Args:
-        source: directory of a run, an imported run, or a folder written by `s2m2 export`.
+        source: directory of a run, an imported run, or a folder written by `s2m2 export`; or, as text, a name of weights in the
+            repository, such as "cifar_fs_resnet12". `./NAME`, and a `Path`, is always a folder.
         stage: `pretrain` or `finetune`; None: the last finished one.
 
     Raises:
-        InputError: there is no such run, the stage is not finished, or its weights are damaged.
+        InputError: there is no such run or name, the stage is not finished, or its weights are damaged or are not those of the name.
     """
-    run = RunDirectory(path_argument("source", source))
+    run = RunDirectory(trained_folder(source))
     recipe, stage = read_finished(run, stage)
     return LoadedBackbone(read_backbone(recipe, run, stage), recipe, stage, run)
 
@@ -155,7 +157,7 @@ def read_finished(run: RunDirectory, stage: str | None = None) -> tuple[Recipe, 
     if stage not in (None, *STAGES):
         raise InputError(f"stage is {described(stage)}, but must be {' or '.join(STAGES)}")
     if not run.path.exists():
-        raise InputError(f"there is no run directory or export {run.path}")
+        raise InputError(f"there is no run directory or export {run.path}{meant(run.path)}")
     if not run.recipe.is_file():
         raise InputError(f"{run.path} is no run directory: it has no {run.recipe.name}")
     finished = [name for name in STAGES if load_outcome(run.outcome(name)) is not None]

@@ -15,6 +15,7 @@ from s2m2.recipe import Recipe
 from s2m2.runs.directory import RunDirectory, open_run, opening_lock, training_lock
 from s2m2.runs.provenance import record
 from s2m2.runs.trained_images import check_images, places, record_images
+from s2m2.runs.watch import Watch
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,6 +27,8 @@ class Session:
     run: RunDirectory
     fabric: Fabric
     datasets: ImageDatasets
+    watch: Watch | None = None
+    """Compares the training with what is expected of the recipe; on the first process, where that is known."""
 
     @property
     def dataset(self) -> ImageDataset:

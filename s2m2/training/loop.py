@@ -22,6 +22,7 @@ from s2m2.random import StepStream, generator_for, seed_for
 from s2m2.runs.checkpoint import Outcome, load_last, load_outcome, save_best, save_last, save_outcome, settle_best
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.logging import MetricLog
+from s2m2.runs.watch import Watch
 from s2m2.training.batch_norm import reestimate_statistics
 from s2m2.training.compiling import uncompiled
 from s2m2.training.objectives import LossTerms, Objective
@@ -52,8 +53,12 @@ def train_stage(
     images: LabeledImages,
     settings: StageSettings,
     validate: Validate,
+    watch: Watch | None = None,
 ) -> Outcome:
     """Train one stage to its end, from its last checkpoint if there is one; a finished stage is left as it is.
+
+    Args:
+        watch: compares validation scores with those that the recipe should give; on the first process.
 
     Raises:
         InputError: a checkpoint or setting that cannot be used.
@@ -63,7 +68,7 @@ def train_stage(
     finished = load_outcome(run.outcome(stage))
     if finished is not None:
         return finished
-    return _Stage(fabric, run, backbone, objective, images, settings, validate).train()
+    return _Stage(fabric, run, backbone, objective, images, settings, validate, watch).train()
 
 
 class _Stage:
@@ -78,8 +83,9 @@ class _Stage:
         images: LabeledImages,
         settings: StageSettings,
         validate: Validate,
+        watch: Watch | None,
     ) -> None:
-        self.fabric, self.run, self.settings, self.validate = fabric, run, settings, validate
+        self.fabric, self.run, self.settings, self.validate, self.watch = fabric, run, settings, validate, watch
         self.config, self.name = settings.config, settings.config.stage
         self.steps = steps_per_epoch(len(images.indices), self.config.batch_size)
         self.backbone, self.objective = backbone, objective
@@ -174,7 +180,7 @@ class _Stage:
         mean, interval = map(float, self.fabric.broadcast(tuple(self.validate(networks.backbone))))
         self.progress = replace(after_validation(self.progress, mean, epoch), seconds=time.monotonic() - self.started)
         log.write("validation", self.progress.step, float(epoch), score=mean, interval=interval, best=self.progress.best_score)
-        self.status = self.status.validated(mean, interval)
+        self.status = self.status.validated(mean, interval, self.watch.expected(self.name, epoch) if self.watch is not None else None)
         line.tell(*self.status.line(self.progress))
         if not self.fabric.is_global_zero:
             return
@@ -182,7 +188,10 @@ class _Stage:
             metadata = {"stage": self.name, "epoch": epoch, "validation_score": mean}
             checksum = save_best(self.run.coming(self.name), networks.backbone, networks.objective, metadata)
             self.progress = replace(self.progress, best_weights=checksum)
-        console.print(self.status.record(self.progress, epoch))
+        console.print(self.status.record(self.progress, epoch), soft_wrap=True)
+        warning = self.watch.warning(self.name, epoch, mean, interval) if self.watch is not None else ""
+        if warning:
+            console.print(warning, soft_wrap=True)
 
     def _reestimate_statistics(self, backbone: Backbone, epoch: int) -> None:
         """Statistics of batch normalization from un-augmented base images."""

@@ -55,14 +55,16 @@ class StageStatus:
     """Last validation score, a fraction."""
     interval: float = 0.0
     """Half width of its 95% interval."""
+    expected: float | None = None
+    """The score that the recipe should give there, a fraction; None: not known."""
 
     def trained(self, losses: Mapping[str, float], speed: float) -> "StageStatus":
         """After some steps."""
         return replace(self, losses=dict(losses), speed=speed)
 
-    def validated(self, score: float, interval: float) -> "StageStatus":
+    def validated(self, score: float, interval: float, expected: float | None = None) -> "StageStatus":
         """After a validation."""
-        return replace(self, score=score, interval=interval)
+        return replace(self, score=score, interval=interval, expected=expected)
 
     def line(self, progress: Progress) -> tuple[str, str]:
         """The two texts of the progress line: the current epoch, then losses and validation."""
@@ -76,7 +78,8 @@ class StageStatus:
         left = (
             [f"{duration(progress.seconds / progress.step * (self.total - progress.step))} left"] if 0 < progress.step < self.total else []
         )
-        parts = [f"validation {self._score(progress)}", *self._losses(), *speed, *left]
+        expected = [f"expected {self.expected:.2%}"] if self.expected is not None else []
+        parts = [f"validation {self._score(progress)}", *expected, *self._losses(), *speed, *left]
         return f"{self.stage} epoch {epoch}/{self.epochs}: {', '.join(parts)}"
 
     def _losses(self) -> list[str]:

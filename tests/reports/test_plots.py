@@ -19,6 +19,7 @@ from s2m2.reports.plots import (
 )
 from s2m2.reports.scores import CLASSIFIERS, score_grids
 from s2m2.runs.directory import RunDirectory
+from s2m2.runs.expectation import ExpectedEpoch, ExpectedStage
 from s2m2.runs.logging import read_metrics
 from tests.reports.made_up import FINETUNED, PRETRAINED, made_up_results, made_up_run
 
@@ -54,6 +55,16 @@ def test_the_validation_plot_marks_the_best_epoch_and_the_stopping_point(run):
     assert list(best.get_xdata()) == [FINETUNED.best_epoch]
     np.testing.assert_allclose(best.get_ydata(), [FINETUNED.best_score])
     assert set(stop.get_xdata()) == {FINETUNED.epochs}
+
+
+def test_the_validation_plot_shows_what_the_recipe_should_give(run):
+    epochs = {epoch: ExpectedEpoch(score=0.5 + epoch / 50, spread=0.01, interval=0.002, runs=3) for epoch in (0, 1, 2, 3, 4)}
+    stage = ExpectedStage(minutes_per_epoch=1.0, epochs=epochs)
+    rows = read_metrics(run.metrics)
+    lines = {line.get_label(): line for line in training_plots(rows, "finetune", FINETUNED, stage)[1].figure.axes[0].lines}
+    assert list(lines["expected of the recipe"].get_xdata()) == [0, 1, 2, 3, 4]
+    np.testing.assert_allclose(lines["expected of the recipe"].get_ydata(), [epochs[epoch].score for epoch in range(5)])
+    np.testing.assert_allclose(lines["behind below this"].get_ydata(), [epochs[epoch].score - stage.margin(epoch) for epoch in range(5)])
 
 
 def test_the_loss_of_one_part_is_one_line():
