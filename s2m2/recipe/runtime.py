@@ -19,9 +19,9 @@ class RuntimeConfig:
     nodes: PositiveInt = 1
     """Machines, each with that many devices."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
-    """Arithmetic of the network in training: float32 (32-true), or mixed with bfloat16, which is up to twice as fast. auto: bf16-mixed
-    where an x86 processor or a GPU multiplies bfloat16, else float32. Features and scores are in float32 always. On an NVIDIA GPU,
-    float32 convolutions use TF32; matrix products, and so all few-shot classifiers, do not."""
+    """Arithmetic of training. auto: bfloat16 with float32 where an x86 processor or a GPU multiplies bfloat16, else float32 (32-true).
+    Features and scores are in float32 always. On an NVIDIA GPU, float32 convolutions use TF32; matrix products, and so all few-shot
+    classifiers, do not."""
     compile: bool = False
     """Compile the network with torch.compile, on one device: slower to start, faster steps; on a CPU it needs a C++ compiler. Ignored on
     several devices, whose shared BatchNorm statistics cannot be compiled."""

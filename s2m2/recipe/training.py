@@ -47,8 +47,8 @@ class ValidationConfig:
 
     every: PositiveInt = 1
     """Epochs between validations; the last epoch is always validated."""
-    classifier: str = "nearest_mean"
-    """Few-shot classifier of the score, with its default settings. Default: the fastest one."""
+    classifier: str = "cosine_centroid"
+    """Few-shot classifier of the score, with its default settings. Default: the fastest one that scores like the cosine classifier."""
     ways: IntFromTwo = 5
     """Classes per task."""
     shots: PositiveInt = 1

@@ -27,7 +27,6 @@ CHANGED: dict[str, Any] = {
     "model.width": 16,
     "pretrain.ema_decay": 0.99,
     "pretrain.bn_recalibration_images": 256,
-    "pretrain.validation.classifier": "cosine_centroid",
     "pretrain.objective": "mixup",
     "pretrain.mix.per_sample": True,
     "pretrain.mix.prob": 0.5,
