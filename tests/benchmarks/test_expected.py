@@ -11,9 +11,11 @@ import yaml
 import s2m2
 from benchmarks.expected import main as make
 from s2m2.cli import main
+from s2m2.recipe.runtime import RuntimeConfig
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.expectation import Expectation, read_expectation
 from s2m2.runs.logging import read_metrics
+from s2m2.training.precision import resolve_precision
 from tests.integration.tiny import TINY, without_report
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -64,7 +66,7 @@ def test_every_validation_and_score_of_the_runs_is_in_the_file(runs: list[Path],
         assert epoch.spread == pytest.approx(abs(one["score"] - other["score"]) / 2**0.5, abs=1e-6)
         assert epoch.runs == 2
     assert stated.seeds == (0, 1)
-    assert (stated.precision, len(stated.hardware)) == (("32-true",), 1)
+    assert (stated.precision, len(stated.hardware)) == ((resolve_precision(RuntimeConfig(), "cpu"),), 1)
     assert all(one.minutes_per_epoch > 0 for one in stated.stages.values())
     assert [(one.classifier, one.shots) for one in stated.main_scores()] == [("nearest_mean", 1)]
     assert stated.hours > 0

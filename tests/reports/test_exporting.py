@@ -161,7 +161,9 @@ def test_the_card_states_weights_data_and_selection(finished: RunDirectory, expo
     digest = json.loads((glyph_folder / "dataset.json").read_text())["digest"]
     for split, classes, images in (("base", 32, 256), ("validation", 8, 64), ("novel", 10, 80)):
         assert f"| {split} | `glyphs` | drawn by this package | {classes} | {images} | 32 x 32 | `{digest}` |" in text
-    assert f"was best: {100 * OUTCOME.best_score:.2f} ± {100 * INTERVAL:.2f} % (600 tasks, 5-way 1-shot, classifier `nearest_mean`)" in text
+    assert (
+        f"was best: {100 * OUTCOME.best_score:.2f} ± {100 * INTERVAL:.2f} % (600 tasks, 5-way 1-shot, classifier `cosine_centroid`)" in text
+    )
     trained = load(finished.path)
     assert f"| parameters | {sum(value.numel() for value in trained.backbone.parameters()):,} |" in text
     assert "CC-BY-4.0." in text
