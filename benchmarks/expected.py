@@ -58,7 +58,7 @@ def expectation_of(runs: Sequence[RunDirectory]) -> Expectation:
     return Expectation(
         created=datetime.now(UTC).date().isoformat(),
         seeds=tuple(seeds),
-        hours=round(statistics.fmean(_seconds(one) for one in facts) / 3600, 3),
+        hours=round(statistics.fmean(_seconds(one) for one in facts) / 3600, 5),
         hardware=tuple(dict.fromkeys(trained_on(one, STAGES) for one in facts)),
         precision=tuple(dict.fromkeys(str(one["runtime"]["precision"]) for one in facts)),
         packages=dict(facts[-1]["packages"]),
