@@ -48,7 +48,7 @@ class FittedConverged:
 
     def scores(self, query: Float[Tensor, "task query dim"]) -> Float[Tensor, "task query way"]:
         """Logits."""
-        return self.linear.scores(query) * (self.scale / _lengths(query))
+        return self.linear.scores(query * (self.scale / _lengths(query)))
 
 
 def _lengths(features: Float[Tensor, "task item dim"]) -> Float[Tensor, "task item 1"]:
