@@ -15,8 +15,19 @@ from s2m2.random import generator_for
 from tests.reference.evaluate import changed
 
 WAYS, QUERIES, DIM = 5, 15, 512
-STEADY = """nearest_mean cosine_centroid cosine cosine_converged logistic svm ridge soft_kmeans bd_cspn laplacian_shot
-    alpha_tim_fast""".split()
+STEADY = (
+    "nearest_mean",
+    "cosine_centroid",
+    "cosine",
+    "cosine_converged",
+    "logistic",
+    "svm",
+    "ridge",
+    "soft_kmeans",
+    "bd_cspn",
+    "laplacian_shot",
+    "alpha_tim_fast",
+)
 """Classifiers of which a large common part is asked; the others answer by chance then, in float64 too, or follow Adam on its rounding."""
 TRUE = torch.arange(WAYS).repeat_interleave(QUERIES)
 
