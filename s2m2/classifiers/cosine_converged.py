@@ -48,7 +48,8 @@ class FittedConverged:
 
     def scores(self, query: Float[Tensor, "task query dim"]) -> Float[Tensor, "task query way"]:
         """Logits."""
-        return self.linear.scores(query * (self.scale / _lengths(query)))
+        # The lengths are divided from the few scores, not from the many features.
+        return query @ self.linear.weights.mT * (self.scale / _lengths(query)) + self.linear.constants[:, None]
 
 
 def _lengths(features: Float[Tensor, "task item dim"]) -> Float[Tensor, "task item 1"]:

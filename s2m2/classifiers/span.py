@@ -28,12 +28,15 @@ class SupportSpan:
         """The classifiers whose weights w_c combine the offsets by the coefficients of class c."""
         # On MPS the type must change before the device does.
         weights = coefficients.mT.to(self.offsets.dtype).to(self.offsets.device) @ self.offsets
-        if self.origin is None:  # the scores of the mean follow from the inner products, which have all digits
-            intercepts = intercepts + (coefficients * self.gram.mean(2, keepdim=True)).sum(1)
-        constants = intercepts.to(self.offsets.dtype).to(self.offsets.device)
-        if self.origin is None:
-            return FittedSpan(weights=weights, constants=constants, about=self.offsets.mean(1, keepdim=True))
-        return FittedSpan(weights=weights, constants=constants - (weights * self.origin).sum(-1), about=None)
+        if self.origin is not None:
+            constants = intercepts.to(self.offsets.dtype).to(self.offsets.device)
+            return FittedSpan(weights=weights, constants=constants - (weights * self.origin).sum(-1))
+        # The scores of the mean follow from the inner products, which have all digits. Whatever rounding left in the weights along
+        # what all features share is taken off again with the constant.
+        mean, of_mean = self.offsets.mean(1, keepdim=True), (coefficients * self.gram.mean(2, keepdim=True)).sum(1)
+        there = (where_float64_is(weights).double() @ where_float64_is(mean).double().mT).squeeze(2)
+        constants = (intercepts + of_mean - there.to(intercepts.device)).to(self.offsets.dtype).to(self.offsets.device)
+        return FittedSpan(weights=weights, constants=constants)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,12 +45,10 @@ class FittedSpan:
 
     weights: Float[Tensor, "task way dim"]
     constants: Float[Tensor, "task way"]
-    about: Float[Tensor, "task 1 dim"] | None
-    """A point near all features, from which queries are counted: what they share would take the digits that tell them apart. None: zero."""
 
     def scores(self, query: Float[Tensor, "task query dim"]) -> Float[Tensor, "task query way"]:
-        """<x - about, w_c> + constant_c of every query x."""
-        return torch.baddbmm(self.constants[:, None], query if self.about is None else query - self.about, self.weights.mT)
+        """<x, w_c> + constant_c of every query x."""
+        return torch.baddbmm(self.constants[:, None], query, self.weights.mT)
 
 
 def support_span(support: Float[Tensor, "task item dim"], *, centered: bool) -> SupportSpan:
