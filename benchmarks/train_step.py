@@ -22,6 +22,7 @@ from benchmarks.conventional import Conventional, Images
 from benchmarks.float32 import products_like_convolutions
 from benchmarks.train_step_report import PASSES, SIDES, Row, compares_float32, report, speed_line
 from s2m2.data.dataset import LabeledImages
+from s2m2.errors import InputError
 from s2m2.io import write_text
 from s2m2.models import BUILDERS, Backbone, build_backbone, initialize
 from s2m2.random import generator_for
@@ -194,6 +195,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads of torch")
     parser.add_argument("--output", type=Path, help="file of the report, whole after every row; by default it is only printed")
     options = parser.parse_args(arguments)
+    try:
+        for backbone in options.backbones:
+            ModelConfig(backbone=backbone, width=options.width)
+    except InputError as error:
+        parser.error(f"argument --width: {str(error).removeprefix('--model.width ')}")
     options.precision = options.precision or resolve_precision(RuntimeConfig(), options.device)
     return options
 

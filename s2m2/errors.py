@@ -1,4 +1,4 @@
-"""The one kind of error that a user causes and can fix, its suggestion of a name, and torch's signs of a full device."""
+"""The one kind of error that a user causes and can fix, its suggestion of a name, what a file needs, and torch's signs of a full device."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -13,6 +13,12 @@ class InputError(ValueError):
     The message is one line that names the cause and, where possible, the fix. The command line prints it without a traceback and exits
     with code 2; every other exception is a defect of this package and shows its traceback.
     """
+
+
+def need(fits: bool, reason: str) -> None:
+    """Raise `ValueError` unless a value of a file fits; whoever reads the file turns it into one line that names the file."""
+    if not fits:
+        raise ValueError(reason)
 
 
 def did_you_mean(word: str, words: Iterable[str], prefix: str = "") -> str:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from s2m2 import __version__
-from s2m2.errors import InputError
+from s2m2.errors import InputError, need
 from s2m2.io import unseal
 from s2m2.recipe import read_recipe
 from s2m2.recipe.parts import CLASSIFIERS, BackboneName
@@ -79,7 +79,7 @@ def _read_state(folder: Path, trust_code: bool) -> SavedModel:
             _check_trusted(folder, settings)
         settings["backbone"] = _resolved_backbone(folder, settings["backbone"])
         files = {name.split("-")[0]: (name, digest) for name, digest in about["files"].items()}
-        _need("images" in files, "it names no images")
+        need("images" in files, "it names no images")
         support = _support(about, _read_tensors(folder, *files["images"])[0])
         reference = Reference.from_tensors(*_read_tensors(folder, *files["reference"])) if "reference" in files else None
         return SavedModel(
@@ -96,11 +96,6 @@ def _read_state(folder: Path, trust_code: bool) -> SavedModel:
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise InputError(f"{file} is damaged: {reason}") from error
-
-
-def _need(fits: bool, reason: str) -> None:
-    if not fits:
-        raise ValueError(reason)
 
 
 def _read_about(folder: Path) -> dict[str, Any]:
@@ -132,44 +127,44 @@ def _read_about(folder: Path) -> dict[str, Any]:
 def _check_about(about: Mapping[str, Any]) -> None:
     """Kinds and lengths of everything that the rest of the reading takes for granted."""
     settings = about["settings"]
-    _need(isinstance(settings, dict), "settings is no object")
+    need(isinstance(settings, dict), "settings is no object")
     for key in SETTINGS:
-        _need(key in settings, f"its settings lack {key}")
+        need(key in settings, f"its settings lack {key}")
     for key in settings:
-        _need(key in SETTINGS, f"it has the unknown setting {key!r}")
-    _need(isinstance(settings["backbone"], str), "backbone is no text")
-    _need(type(settings["unknown"]) in (int, float), f"unknown is {settings['unknown']!r}")
+        need(key in SETTINGS, f"it has the unknown setting {key!r}")
+    need(isinstance(settings["backbone"], str), "backbone is no text")
+    need(type(settings["unknown"]) in (int, float), f"unknown is {settings['unknown']!r}")
     for key in ("batch_size", "random_state"):
-        _need(type(settings[key]) is int, f"{key} is {settings[key]!r}")
-    _need(isinstance(settings["classifier"], str | dict), "classifier is neither a name nor an object")
+        need(type(settings[key]) is int, f"{key} is {settings[key]!r}")
+    need(isinstance(settings["classifier"], str | dict), "classifier is neither a name nor an object")
     for key in ("names", "digests", "notes"):
-        _need(isinstance(about[key], list) and all(isinstance(text, str) for text in about[key]), f"{key} is no list of texts")
+        need(isinstance(about[key], list) and all(isinstance(text, str) for text in about[key]), f"{key} is no list of texts")
     _check_labels(about["labels"], "labels")
     for key in ("names", "digests"):
-        _need(len(about[key]) == len(about["labels"]), f"it has {len(about['labels']):,} labels, but {len(about[key]):,} {key}")
+        need(len(about[key]) == len(about["labels"]), f"it has {len(about['labels']):,} labels, but {len(about[key]):,} {key}")
     files = about["files"]
-    _need(isinstance(files, dict) and all(isinstance(digest, str) for digest in files.values()), "files has no digests")
-    _need(about["fingerprint"] is None or isinstance(about["fingerprint"], str), "fingerprint is no text")
-    _need((about["fingerprint"] is None) == (settings["backbone"] == FEATURES), "fingerprint and backbone do not belong together")
-    _need(isinstance(about["changes"], list), "changes is no list")
+    need(isinstance(files, dict) and all(isinstance(digest, str) for digest in files.values()), "files has no digests")
+    need(about["fingerprint"] is None or isinstance(about["fingerprint"], str), "fingerprint is no text")
+    need((about["fingerprint"] is None) == (settings["backbone"] == FEATURES), "fingerprint and backbone do not belong together")
+    need(isinstance(about["changes"], list), "changes is no list")
     for change in about["changes"]:
         _check_change(change, len(about["labels"]))
 
 
 def _check_labels(labels: Any, name: str) -> None:
-    _need(isinstance(labels, list), f"{name} is no list")
+    need(isinstance(labels, list), f"{name} is no list")
     for label in labels:
         whole = isinstance(label, int) and not isinstance(label, bool) and -(2**63) <= label < 2**63
-        _need(label is None or whole or (isinstance(label, str) and bool(label.strip())), f"{name} has {label!r}")
+        need(label is None or whole or (isinstance(label, str) and bool(label.strip())), f"{name} has {label!r}")
 
 
 def _check_change(change: Any, items: int) -> None:
-    _need(isinstance(change, dict) and isinstance(change.get("action"), str), "a change has no action")
+    need(isinstance(change, dict) and isinstance(change.get("action"), str), "a change has no action")
     _check_labels(change.get("before"), "a change")
     _check_labels(change.get("after"), "a change")
     own = change.get("items")
     fits = isinstance(own, list) and all(type(item) is int and 0 <= item < items for item in own)
-    _need(fits and len(own) == len(change["before"]) == len(change["after"]), "a change names items that are not there")
+    need(fits and len(own) == len(change["before"]) == len(change["after"]), "a change names items that are not there")
 
 
 def _check_trusted(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -180,7 +175,7 @@ def _check_trusted(folder: Path, settings: Mapping[str, Any]) -> None:
     """
     file, classifier, backbone = folder / MODEL, settings["classifier"], settings["backbone"]
     name = classifier.get("name") if isinstance(classifier, dict) else classifier
-    _need(isinstance(name, str), "its classifier has no name")
+    need(isinstance(name, str), "its classifier has no name")
     if name not in CLASSIFIERS and classifier != "auto":
         raise InputError(f"{file} names the classifier {name!r}, which is no part of s2m2; {TRUST}")
     if backbone in (EMBEDDED, FEATURES):
@@ -213,8 +208,8 @@ def _resolved_backbone(folder: Path, name: str) -> str:
 def _support(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Support:
     features, sizes, content = tensors["features"], tensors["thumbnail_sizes"], tensors["thumbnails"]
     together = features.ndim == 2 and len(features) == len(about["labels"]) == len(sizes)
-    _need(together and int(sizes.sum()) == len(content) and bool((sizes >= 0).all()), "it and its images do not belong together")
-    _need(features.dtype == torch.float32 and bool(features.isfinite().all()), "its features are no finite numbers")
+    need(together and int(sizes.sum()) == len(content) and bool((sizes >= 0).all()), "it and its images do not belong together")
+    need(features.dtype == torch.float32 and bool(features.isfinite().all()), "its features are no finite numbers")
     whole, ends = content.numpy().tobytes(), sizes.cumsum(0).tolist()
     return Support(
         features=features,
@@ -227,15 +222,15 @@ def _support(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Support
 
 
 def _calibration(values: Any) -> Calibration:
-    _need(isinstance(values, dict), "calibration is no object")
+    need(isinstance(values, dict), "calibration is no object")
     temperature = values["temperature"]
-    _need(type(temperature) in (int, float) and isfinite(temperature) and temperature > 0, f"temperature is {temperature!r}")
-    _need(isinstance(values["reference"], str) and type(values["own"]) is int, "calibration does not say what it is made of")
+    need(type(temperature) in (int, float) and isfinite(temperature) and temperature > 0, f"temperature is {temperature!r}")
+    need(isinstance(values["reference"], str) and type(values["own"]) is int, "calibration does not say what it is made of")
     calibration = Calibration.from_dict({**values, "temperature": float(temperature)})
-    _need(calibration.familiarity.ndim == calibration.truth.ndim == 1, "calibration has no lists of quantiles")
-    _need(len(calibration.familiarity) == len(calibration.truth), "calibration has two numbers of quantiles")
+    need(calibration.familiarity.ndim == calibration.truth.ndim == 1, "calibration has no lists of quantiles")
+    need(len(calibration.familiarity) == len(calibration.truth), "calibration has two numbers of quantiles")
     quantiles = torch.cat([calibration.familiarity, calibration.truth])
-    _need(not bool(quantiles.isnan().any()), "calibration has quantiles that are no numbers")
+    need(not bool(quantiles.isnan().any()), "calibration has quantiles that are no numbers")
     return calibration
 
 

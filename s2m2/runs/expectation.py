@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from s2m2.errors import InputError
+from s2m2.errors import InputError, need
 from s2m2.io import read_json, write_json
 from s2m2.recipe import Recipe
 from s2m2.recipe.tree import leaves, plain_values
@@ -49,9 +49,9 @@ class ExpectedEpoch:
     runs: int
 
     def __post_init__(self) -> None:
-        _need(0 <= self.score <= 1 and 0 <= self.interval <= 1, "a validation score is no fraction")
-        _need(self.spread is None or 0 <= self.spread <= 1, "a spread is no fraction")
-        _need(self.runs >= 1, "an epoch is of no run")
+        need(0 <= self.score <= 1 and 0 <= self.interval <= 1, "a validation score is no fraction")
+        need(self.spread is None or 0 <= self.spread <= 1, "a spread is no fraction")
+        need(self.runs >= 1, "an epoch is of no run")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class ExpectedScore:
     """That over classes; None where it was not measured."""
 
     def __post_init__(self) -> None:
-        _need(0 <= self.mean <= 1 and 0 <= self.interval <= 1, "a final score is no fraction")
+        need(0 <= self.mean <= 1 and 0 <= self.interval <= 1, "a final score is no fraction")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +174,7 @@ def read_expectation(path: Path) -> Expectation:
     if not path.is_file():
         raise InputError(f"there is no file {path}")
     try:
-        _need(path.stat().st_size <= MAX_BYTES, "it is too large")
+        need(path.stat().st_size <= MAX_BYTES, "it is too large")
         return _from_content(read_json(path))
     except InputError:
         raise
@@ -184,7 +184,7 @@ def read_expectation(path: Path) -> Expectation:
 
 
 def _from_content(content: Mapping[str, Any]) -> Expectation:
-    _need(content["format"] == FORMAT, f"its format is {content['format']}, this version reads {FORMAT}")
+    need(content["format"] == FORMAT, f"its format is {content['format']}, this version reads {FORMAT}")
     stages = {
         str(name): ExpectedStage(
             minutes_per_epoch=float(stage["minutes_per_epoch"]),
@@ -193,7 +193,7 @@ def _from_content(content: Mapping[str, Any]) -> Expectation:
         for name, stage in content["stages"].items()
     }
     hours = float(content["hours"])
-    _need(math.isfinite(hours) and all(stage.epochs for stage in stages.values()), "it has no hours or no epochs")
+    need(math.isfinite(hours) and all(stage.epochs for stage in stages.values()), "it has no hours or no epochs")
     return Expectation(
         created=str(content["created"]),
         seeds=tuple(int(seed) for seed in content["seeds"]),
@@ -206,8 +206,3 @@ def _from_content(content: Mapping[str, Any]) -> Expectation:
         stages=stages,
         scores=tuple(ExpectedScore(**score) for score in content["scores"]),
     )
-
-
-def _need(fits: bool, reason: str) -> None:
-    if not fits:
-        raise ValueError(reason)

@@ -38,7 +38,7 @@ def precision_words(config: RuntimeConfig, resolved: Resolved) -> str:
     words = "float32" if resolved == "32-true" else "bfloat16 and float32"
     if config.precision != "auto":
         return words
-    choices = {"bf16-mixed": "the device has it; --runtime.precision 32-true for float32", "32-true": "no bfloat16 on this device"}
+    choices = {"bf16-mixed": "as the device has bfloat16; --runtime.precision 32-true for float32", "32-true": "no bfloat16 on this device"}
     return f"{words} ({choices[resolved]})"
 
 
