@@ -349,7 +349,7 @@ def compile_where_asked(recipe: Recipe, fabric: Fabric, backbone: Backbone, obje
 def base_images(recipe: Recipe, dataset: ImageDataset) -> LabeledImages:
     """The images of both training stages."""
     base = split_base(dataset, recipe.data, recipe.seed)
-    return LabeledImages(images=dataset.image_tensor(), indices=base.indices, labels=base.labels)
+    return LabeledImages(images=dataset.image_tensor(), indices=base.indices, labels=base.labels, proportions=dataset.proportion_tensor())
 
 
 # Scores

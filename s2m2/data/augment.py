@@ -21,6 +21,34 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class UniformNumbers:
+    """Random numbers from 0 to 1 of a batch, from which its parameters follow."""
+
+    area: Float[Tensor, "batch attempt"]
+    ratio: Float[Tensor, "batch attempt"]
+    top: Float[Tensor, " batch"]
+    left: Float[Tensor, " batch"]
+    flip: Float[Tensor, " batch"]
+    jitter: Float[Tensor, "batch 3"]
+
+    @classmethod
+    def sample(cls, batch_size: int, generator: torch.Generator) -> "UniformNumbers":
+        """Those of `batch_size` images, on the generator's device."""
+
+        def uniform(*shape: int) -> Tensor:
+            return torch.rand(batch_size, *shape, generator=generator, device=generator.device)
+
+        # The order is part of the numbers of a run.
+        return cls(
+            area=uniform(CROP_ATTEMPTS), ratio=uniform(CROP_ATTEMPTS), top=uniform(), left=uniform(), flip=uniform(), jitter=uniform(3)
+        )
+
+    def local(self, stream: StepStream) -> "UniformNumbers":
+        """Those of the images of this process."""
+        return UniformNumbers(**{name: stream.local(values) for name, values in vars(self).items()})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Augmentation:
     """Random parameters of a batch."""
 
@@ -37,18 +65,22 @@ class Augmentation:
         """The parameters of some images, on a device."""
         return Augmentation(**{name: values[indices].to(device, non_blocking=True) for name, values in vars(self).items()})
 
-    def local(self, stream: StepStream) -> "Augmentation":
-        """The parameters of the images of this process."""
-        return Augmentation(**{name: stream.local(values) for name, values in vars(self).items()})
-
 
 def augment(
-    images: UInt8[Tensor, "batch height width 3"], config: DataConfig, stream: StepStream, view: int = 0
+    images: UInt8[Tensor, "batch height width 3"],
+    config: DataConfig,
+    stream: StepStream,
+    view: int = 0,
+    proportions: Float[Tensor, " batch"] | None = None,
 ) -> Float[Tensor, "batch 3 size size"]:
-    """A random view of each stored image, normalized; another `view` number gives another view of the same images."""
-    generator = stream.generator("augment", view, device=images.device)
-    parameters = sample_augmentation(config.augment, images.shape[1], images.shape[2], stream.batch_size, generator)
-    return normalize(apply_augmentation(images, parameters.local(stream), config.size), config)
+    """A random view of each stored image, normalized; another `view` number gives another view of the same images.
+
+    Args:
+        proportions: width by height of each image before it was stored, as `augmentation_of` takes them.
+    """
+    numbers = UniformNumbers.sample(stream.batch_size, stream.generator("augment", view, device=images.device)).local(stream)
+    parameters = augmentation_of(numbers, config.augment, images.shape[1], images.shape[2], proportions)
+    return normalize(apply_augmentation(images, parameters, config.size), config)
 
 
 def evaluation_view(images: UInt8[Tensor, "batch height width 3"], config: DataConfig) -> Float[Tensor, "batch 3 size size"]:
@@ -65,7 +97,7 @@ def evaluation_view(images: UInt8[Tensor, "batch height width 3"], config: DataC
 
 
 def support_crop(
-    config: DataConfig, shape: tuple[int, int, int], seed: int, number: int
+    config: DataConfig, shape: tuple[int, int, int], seed: int, number: int, proportions: Float[Tensor, " image"] | None = None
 ) -> Callable[[UInt8[Tensor, "batch height width 3"], Int64[Tensor, " batch"]], Float[Tensor, "batch 3 size size"]]:
     """A function from images and their indices to one random view of each, sampled as in training.
 
@@ -73,8 +105,10 @@ def support_crop(
 
     Args:
         shape: number, height and width of the stored images.
+        proportions: width by height of each image before it was stored, as `augmentation_of` takes them.
     """
-    parameters = sample_augmentation(config.augment, shape[1], shape[2], shape[0], generator_for(seed, "support crops", number))
+    numbers = UniformNumbers.sample(shape[0], generator_for(seed, "support crops", number))
+    parameters = augmentation_of(numbers, config.augment, shape[1], shape[2], proportions)
 
     def view(images: UInt8[Tensor, "batch height width 3"], indices: Int64[Tensor, " batch"]) -> Float[Tensor, "batch 3 size size"]:
         return normalize(apply_augmentation(images, parameters.select(indices, images.device), config.size), config)
@@ -83,31 +117,53 @@ def support_crop(
 
 
 def sample_augmentation(config: AugmentConfig, height: int, width: int, batch_size: int, generator: torch.Generator) -> Augmentation:
-    """Sample the parameters of `batch_size` images of one stored size, on the generator's device.
+    """Sample the parameters of `batch_size` images of one stored size, which have the proportions of their photos."""
+    return augmentation_of(UniformNumbers.sample(batch_size, generator), config, height, width)
 
-    The area of a crop is uniform and its ratio log-uniform; the first of ten samples that fits is used, else the whole image
-    (Szegedy et al., 2015, as in torchvision's `RandomResizedCrop`).
+
+def augmentation_of(
+    numbers: UniformNumbers, config: AugmentConfig, height: int, width: int, proportions: Float[Tensor, " batch"] | None = None
+) -> Augmentation:
+    """The parameters of images of one stored size, from random numbers.
+
+    The area of a crop is uniform and its ratio log-uniform; the first of ten samples that fits is used, else the largest crop in the
+    middle that has an allowed ratio (Szegedy et al., 2015, as in torchvision's `RandomResizedCrop`).
+
+    Args:
+        height: of the stored images, in pixels.
+        width: the same.
+        proportions: width by height of each image before it was squeezed to the stored size; None: that of the stored size. The ratio of a
+            crop is that in the image, so that a crop of a squeezed image is what the same crop of the image would be, squeezed.
     """
-    device = generator.device
 
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator, device=device) * (high - low) + low
+    def between(low: float, high: float, values: Tensor) -> Tensor:
+        return values * (high - low) + low
 
-    area = uniform(*config.scale, batch_size, CROP_ATTEMPTS) * height * width
-    ratio = uniform(*_logarithms(config.ratio), batch_size, CROP_ATTEMPTS).exp()
+    lowest, highest = config.ratio
+    area = between(*config.scale, numbers.area) * height * width
+    ratio = between(*_logarithms(config.ratio), numbers.ratio).exp()
+    stretch = torch.ones((), device=ratio.device) if proportions is None else proportions[:, None] * (height / width)
+    ratio = ratio / stretch
     widths, heights = (area * ratio).sqrt().round().clamp_min(1), (area / ratio).sqrt().round().clamp_min(1)
     fits = (widths <= width) & (heights <= height)
     first = fits.int().argmax(dim=1, keepdim=True)
     any_fits = fits.any(dim=1)
-    crop_width = torch.where(any_fits, widths.gather(1, first)[:, 0], float(width))
-    crop_height = torch.where(any_fits, heights.gather(1, first)[:, 0], float(height))
+    whole = (stretch * (width / height)).expand(len(area), 1)[:, 0]
+    allowed = whole.clamp(lowest, highest) / whole
+    middle_width, middle_height = (width * allowed.clamp_max(1)).round(), (height / allowed.clamp_min(1)).round()
+    crop_width = torch.where(any_fits, widths.gather(1, first)[:, 0], middle_width)
+    crop_height = torch.where(any_fits, heights.gather(1, first)[:, 0], middle_height)
+
+    def offset(random: Tensor, free: Tensor) -> Tensor:
+        return torch.where(any_fits, (random * (free + 1)).floor().clamp_max(free), (free / 2).floor())
+
     return Augmentation(
-        top=(uniform(0.0, 1.0, batch_size) * (height - crop_height + 1)).floor().clamp_max(height - crop_height),
-        left=(uniform(0.0, 1.0, batch_size) * (width - crop_width + 1)).floor().clamp_max(width - crop_width),
+        top=offset(numbers.top, height - crop_height),
+        left=offset(numbers.left, width - crop_width),
         height=crop_height,
         width=crop_width,
-        flip=uniform(0.0, 1.0, batch_size) < config.flip,
-        jitter=uniform(1 - config.jitter, 1 + config.jitter, batch_size, 3),
+        flip=numbers.flip < config.flip,
+        jitter=between(1 - config.jitter, 1 + config.jitter, numbers.jitter),
     )
 
 

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
 from s2m2.data.chunks import check_images
-from s2m2.data.dataset import ImageDataset
+from s2m2.data.dataset import ImageDataset, LabeledImages
 from s2m2.errors import InputError
 from s2m2.random import StepStream, generator_for
 from s2m2.recipe.data import DataConfig
@@ -127,10 +127,16 @@ def fetch(
 
 
 class Batch(NamedTuple):
-    """The stored images and classes of one step on this process."""
+    """The stored images of one step on this process, their classes and proportions."""
 
     images: UInt8[Tensor, "item height width 3"]
     labels: Int64[Tensor, " item"]
+    proportions: Float32[Tensor, " item"] | None
+    """Width by height before an image was stored; None: of all as they are stored."""
+
+    def map(self, move: Callable[[Tensor], Tensor]) -> "Batch":
+        """The batch with every tensor moved somewhere."""
+        return Batch(move(self.images), move(self.labels), None if self.proportions is None else move(self.proportions))
 
 
 class StepItems:
@@ -160,9 +166,7 @@ class BatchReader:
 
     def __init__(
         self,
-        images: UInt8[Tensor, "image height width 3"],
-        indices: Int64[Tensor, " item"],
-        labels: Int64[Tensor, " item"],
+        images: LabeledImages,
         stream_of: Callable[[int], StepStream],
         device: torch.device,
         *,
@@ -172,18 +176,17 @@ class BatchReader:
         """Reads nothing yet.
 
         Args:
-            images: all images of a dataset.
-            indices: the index of each item in it.
-            labels: the class of each item.
+            images: images of a dataset, the items, and their classes.
             stream_of: the random stream of each step.
             device: the device of the batches.
             batches: batches per step.
             end: number of steps; nothing is read ahead beyond them.
         """
-        self.images = resident(images, device)
+        self.images = resident(images.images, device)
         source = self.images.device
-        self.indices, self.labels = indices.to(source), labels.to(source)
-        self.items = StepItems(len(indices), stream_of, batches, source)
+        self.indices, self.labels = images.indices.to(source), images.labels.to(source)
+        self.proportions = None if images.proportions is None else images.proportions.to(source)
+        self.items = StepItems(len(images), stream_of, batches, source)
         self.device, self.end = device, end
         is_resident = source.type == "cuda"
         # A new thread uses the first GPU, whichever this process has.
@@ -196,7 +199,8 @@ class BatchReader:
         """The batch of one step on this process. Steps may come in any order; one after the other is fast."""
         if self._thread is None:
             items = self.items(step)
-            return Batch(self.images[self.indices[items]], self.labels[items])
+            indices = self.indices[items]
+            return Batch(self.images[indices], self.labels[items], self._proportions(indices))
         future = self._ahead[1] if self._ahead is not None and self._ahead[0] == step else self._thread.submit(self._read, step)
         batch, ready = future.result()
         self._ahead = (step + 1, self._thread.submit(self._read, step + 1)) if step + 1 < self.end else None
@@ -204,18 +208,24 @@ class BatchReader:
             current = torch.cuda.current_stream(self.device)
             current.wait_event(ready)
             for values in batch:
-                values.record_stream(current)
+                if values is not None:
+                    values.record_stream(current)
         return batch
 
     def _read(self, step: int) -> tuple[Batch, torch.cuda.Event | None]:
         """Read the images of a step in the thread. NumPy copies them, as torch would start more threads for it."""
         items = self.items(step)
-        indices, labels = self.indices[items].numpy(), self.labels[items]
-        check_images(self.images, self.indices[items])
+        indices, labels = self.indices[items], self.labels[items]
+        check_images(self.images, indices)
         images = torch.empty((len(indices), *self.images.shape[1:]), dtype=torch.uint8, pin_memory=self._stream is not None)
-        np.take(self.images.numpy(), indices, axis=0, out=images.numpy(), mode="clip")  # the other modes copy twice
+        np.take(self.images.numpy(), indices.numpy(), axis=0, out=images.numpy(), mode="clip")  # the other modes copy twice
+        batch = Batch(images, labels, self._proportions(indices))
         if self._stream is None:
-            return Batch(images.to(self.device), labels.to(self.device)), None
+            return batch.map(lambda values: values.to(self.device)), None
         with torch.cuda.stream(self._stream):
-            batch = Batch(images.to(self.device, non_blocking=True), labels.pin_memory().to(self.device, non_blocking=True))
-            return batch, self._stream.record_event()
+            # Memory that is pinned already stays as it is.
+            moved = batch.map(lambda values: values.pin_memory().to(self.device, non_blocking=True))
+            return moved, self._stream.record_event()
+
+    def _proportions(self, indices: Int64[Tensor, " item"]) -> Float32[Tensor, " item"] | None:
+        return None if self.proportions is None else self.proportions[indices]

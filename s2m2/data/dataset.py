@@ -7,13 +7,13 @@ import mmap
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import platformdirs
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float32, Int64, UInt8
 
 from s2m2.data.chunks import ATTRIBUTE, CheckedChunks
 from s2m2.errors import InputError
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 Split = Literal["base", "validation", "novel"]
 SPLITS: tuple[Split, ...] = ("base", "validation", "novel")
-DATASET_FORMAT = 2
-"""Of the description. 1, of s2m2 0.1.0, has no checksums."""
-IMAGES_FILE, LABELS_FILE, DATASET_FILE = "images.npy", "labels.npy", "dataset.json"
+FIRST_FORMAT, SQUARE_FORMAT, DATASET_FORMAT = 1, 2, 3
+"""Of the description. 1, of s2m2 0.1.0, has no checksums; 3 has proportions, which datasets of squares do without."""
+IMAGES_FILE, LABELS_FILE, PROPORTIONS_FILE, DATASET_FILE = "images.npy", "labels.npy", "proportions.npy", "dataset.json"
 OLD_DATASET_FILE = "table.json"
 """Name of `DATASET_FILE` in datasets that s2m2 0.1.0 prepared."""
 CACHE_VARIABLE = "S2M2_CACHE"
@@ -45,15 +45,15 @@ class LabeledImages:
     labels: "torch.Tensor"
     """Class number of each of them, int64 " item", an index of `class_names` where there are names."""
     class_names: tuple[str, ...] = ()
+    proportions: "torch.Tensor | None" = None
+    """Those of the dataset, float32 " image"; None: it has none."""
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def select(self, positions: "torch.Tensor") -> "LabeledImages":
         """The items at some positions of `indices`."""
-        return LabeledImages(
-            images=self.images, indices=self.indices[positions], labels=self.labels[positions], class_names=self.class_names
-        )
+        return replace(self, indices=self.indices[positions], labels=self.labels[positions])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,6 +75,8 @@ class ImageDataset:
     """How the dataset was made."""
     chunks: CheckedChunks | None = None
     """Checksums of the images; None: drawn or made in memory, or written without any by s2m2 0.1.0."""
+    proportions: Float32[np.ndarray, " image"] | None = None
+    """Width by height of each image before it was squeezed to the stored size; None: no image was, or nobody noted it."""
 
     def indices(self, split: Split) -> Int64[np.ndarray, " item"]:
         """Indices of the images of a split, ascending.
@@ -97,7 +99,13 @@ class ImageDataset:
 
         indices = torch.from_numpy(self.indices(split))
         labels = torch.from_numpy(self.labels)[indices]
-        return LabeledImages(images=self.image_tensor(), indices=indices, labels=labels, class_names=self.class_names)
+        return LabeledImages(
+            images=self.image_tensor(),
+            indices=indices,
+            labels=labels,
+            class_names=self.class_names,
+            proportions=self.proportion_tensor(),
+        )
 
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         """One image.
@@ -119,6 +127,12 @@ class ImageDataset:
         images = torch.from_numpy(self.images)
         setattr(images, ATTRIBUTE, self.chunks)
         return images
+
+    def proportion_tensor(self) -> "torch.Tensor | None":
+        """The proportions as a tensor that shares their memory; never write to it."""
+        import torch
+
+        return None if self.proportions is None else torch.from_numpy(self.proportions)
 
 
 class DatasetDigest:
@@ -148,6 +162,11 @@ class DatasetDigest:
         """Take the next images."""
         self._hash.update(np.ascontiguousarray(images).data)
 
+    def close(self, proportions: Float32[np.ndarray, " image"] | None) -> None:
+        """Take what comes behind the images; without proportions the digest is that of datasets that know none."""
+        if proportions is not None:
+            self._hash.update(np.ascontiguousarray(proportions).data)
+
     def hexdigest(self) -> str:
         """The digest of everything so far."""
         return self._hash.hexdigest()
@@ -159,11 +178,13 @@ def dataset_digest(
     class_names: tuple[str, ...],
     splits: Mapping[Split, tuple[int, ...]],
     settings: Mapping[str, Any],
+    proportions: Float32[np.ndarray, " image"] | None = None,
 ) -> str:
     """SHA-256 over everything in a dataset, read in pieces, as a dataset may be larger than memory."""
     digest = DatasetDigest(images.shape, labels, class_names, splits, settings)
     for start in range(0, len(images), 1024):
         digest.update(images[start : start + 1024])
+    digest.close(proportions)
     return digest.hexdigest()
 
 
@@ -179,10 +200,14 @@ def dataset_file(folder: Path) -> Path:
     return old if old.is_file() and not (folder / DATASET_FILE).is_file() else folder / DATASET_FILE
 
 
-def description_check(content: Mapping[str, Any], labels: Int64[np.ndarray, " image"]) -> str:
-    """SHA-256 over the description of a dataset, without the entry `check`, and over its labels, hexadecimal."""
+def description_check(
+    content: Mapping[str, Any], labels: Int64[np.ndarray, " image"], proportions: Float32[np.ndarray, " image"] | None = None
+) -> str:
+    """SHA-256 over the description of a dataset, without the entry `check`, and over its labels and proportions, hexadecimal."""
     hashed = hashlib.sha256(json.dumps({key: content[key] for key in content if key != "check"}, sort_keys=True).encode())
     hashed.update(np.ascontiguousarray(labels).data)
+    if proportions is not None:
+        hashed.update(np.ascontiguousarray(proportions).data)
     return hashed.hexdigest()
 
 
@@ -193,16 +218,19 @@ def open_dataset(folder: Path) -> ImageDataset:
         InputError: the folder is missing, incomplete or damaged, or another format wrote it.
     """
     description = dataset_file(folder)
-    for file in (description, folder / IMAGES_FILE, folder / LABELS_FILE):
+    for file in (description, folder / IMAGES_FILE, folder / LABELS_FILE, folder / PROPORTIONS_FILE):
         check_regular(file)
     try:
         content = json.loads(description.read_text(encoding="utf-8"))
-        if content["format"] not in (1, DATASET_FORMAT):
+        if content["format"] not in (FIRST_FORMAT, SQUARE_FORMAT, DATASET_FORMAT):
             raise InputError(f"{description} has format {content['format']}, not {DATASET_FORMAT}; prepare the dataset again")
-        images, labels = _map_images(folder / IMAGES_FILE), _load_labels(folder / LABELS_FILE)
-        is_checked = content["format"] == DATASET_FORMAT
-        if is_checked and content["check"] != description_check(content, labels):
-            raise InputError(f"{description} or {LABELS_FILE} is damaged, by the checksum; prepare the dataset again")
+        images, labels = _map_images(folder / IMAGES_FILE), _load_numbers(folder / LABELS_FILE, np.int64, "labels")
+        has_proportions = content["format"] == DATASET_FORMAT
+        proportions = _load_numbers(folder / PROPORTIONS_FILE, np.float32, "proportions") if has_proportions else None
+        is_checked = content["format"] != FIRST_FORMAT
+        if is_checked and content["check"] != description_check(content, labels, proportions):
+            files = f"{description}, {LABELS_FILE} or {PROPORTIONS_FILE}" if has_proportions else f"{description} or {LABELS_FILE}"
+            raise InputError(f"{files} is damaged, by the checksum; prepare the dataset again")
         dataset = ImageDataset(
             name=str(content["name"]),
             images=images,
@@ -212,8 +240,9 @@ def open_dataset(folder: Path) -> ImageDataset:
             digest=str(content["digest"]),
             settings=dict(content["settings"]),
             chunks=CheckedChunks(images, **content["chunks"], path=folder / IMAGES_FILE) if is_checked else None,
+            proportions=proportions,
         )
-        if not len(dataset.images) == len(dataset.labels) == content["images"]:
+        if {len(images), len(labels), len(labels if proportions is None else proportions)} != {content["images"]}:
             raise InputError(f"{folder} does not hold the {content['images']} images and labels that it states; prepare it again")
         _check_classes(dataset, folder)
         return dataset
@@ -237,13 +266,13 @@ def _map_images(path: Path) -> UInt8[np.ndarray, "image height width 3"]:
     return np.frombuffer(mapped, dtype=np.uint8, offset=start).reshape(shape)
 
 
-def _load_labels(path: Path) -> Int64[np.ndarray, " image"]:
+def _load_numbers(path: Path, kind: type[np.number[Any]], what: str) -> np.ndarray:
     with path.open("rb") as file:
         shape, dtype, _ = _header(file, path)
-        if len(shape) != 1 or dtype != np.int64:
-            raise InputError(f"{path} does not hold labels; prepare the dataset again")
-        _check_length(file, path, "labels", shape[0] * dtype.itemsize)
-        return np.frombuffer(bytearray(file.read()), dtype=np.int64)
+        if len(shape) != 1 or dtype != kind:
+            raise InputError(f"{path} does not hold {what}; prepare the dataset again")
+        _check_length(file, path, what, shape[0] * dtype.itemsize)
+        return np.frombuffer(bytearray(file.read()), dtype=kind)
 
 
 def _header(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], "np.dtype[Any]", int]:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Integer, UInt8
@@ -162,9 +162,22 @@ def image_size(image: ListedImage) -> tuple[int, int]:
         raise _unreadable(image, error) from error
 
 
+class Square(NamedTuple):
+    """An image as a square of RGB bytes."""
+
+    pixels: UInt8[np.ndarray, "size size 3"]
+    proportion: float
+    """Width by height of what was squeezed to the square."""
+
+
 def decode_image(
     image: ListedImage, size: int, fit: Fit = "squash", resize: Resize = "bilinear", reading: Reading = USUAL
 ) -> UInt8[np.ndarray, "size size 3"]:
+    """The pixels of `decode_square`."""
+    return decode_square(image, size, fit, resize, reading).pixels
+
+
+def decode_square(image: ListedImage, size: int, fit: Fit = "squash", resize: Resize = "bilinear", reading: Reading = USUAL) -> Square:
     """An image as a square of RGB bytes.
 
     EXIF orientation is applied; transparency is put on white; 16-bit gray keeps its upper byte; of an animation the first image counts.
@@ -187,9 +200,10 @@ def decode_image(
             check_pixels(opened, reading.max_megapixels)
             with _turn(opened):
                 rgb = upright_rgb(opened, image.box, reading)
+                width, height = rgb.size if fit == "squash" else (1, 1)
                 if rgb.size != (size, size):
                     rgb = rgb.resize((size, size), RESAMPLING[resize], _center_square(rgb.size) if fit == "crop" else None)
-                return np.rot90(np.asarray(rgb), image.rot90)
+                return Square(np.rot90(np.asarray(rgb), image.rot90), height / width if image.rot90 % 2 else width / height)
     except Exception as error:  # Pillow's exception for a damaged file depends on its format.
         raise _unreadable(image, error) from error
 

@@ -19,9 +19,9 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
-from s2m2.data.decode import USUAL, Fit, ListedImage, Reading, Resize, decode_image, image_size
+from s2m2.data.decode import USUAL, Fit, ListedImage, Reading, Resize, decode_square, image_size
 from s2m2.errors import InputError
 
 Result = TypeVar("Result")
@@ -40,6 +40,8 @@ class DecodedPiece:
     """Neighboring images of a listing."""
 
     images: UInt8[np.ndarray, "piece size size 3"]
+    proportions: Float32[np.ndarray, " piece"]
+    """Width by height of each image before it was squeezed."""
     unreadable: tuple[str, ...]
     """One line for each unreadable image, which is black in `images`."""
 
@@ -47,7 +49,7 @@ class DecodedPiece:
 def decode_pieces(
     images: Sequence[ListedImage], size: int, fit: Fit, workers: int, *, resize: Resize = "bilinear", reading: Reading = USUAL
 ) -> Iterator[DecodedPiece]:
-    """All images in order, as squares of `size` pixels; `workers` is the number of processes, and `decode_image` tells the others.
+    """All images in order, as squares of `size` pixels; `workers` is the number of processes, and `decode_square` tells the others.
 
     Raises:
         InputError: a process was killed.
@@ -102,13 +104,13 @@ def map_pieces(
 
 def _decode_piece(batch: Sequence[ListedImage], size: int, fit: Fit, resize: Resize, reading: Reading) -> DecodedPiece:
     images = np.zeros((len(batch), size, size, 3), dtype=np.uint8)
-    unreadable = []
+    proportions, unreadable = np.ones(len(batch), dtype=np.float32), []
     for index, image in enumerate(batch):
         try:
-            images[index] = decode_image(image, size, fit, resize, reading)
+            images[index], proportions[index] = decode_square(image, size, fit, resize, reading)
         except InputError as error:
             unreadable.append(str(error))
-    return DecodedPiece(images=images, unreadable=tuple(unreadable))
+    return DecodedPiece(images=images, proportions=proportions, unreadable=tuple(unreadable))
 
 
 def _sizes(images: Sequence[ListedImage]) -> set[tuple[int, int]]:

@@ -156,7 +156,7 @@ def _append(writer: DatasetWriter, pieces: Iterable[DecodedPiece], advance: Adva
     for piece in pieces:
         unreadable += piece.unreadable
         if not unreadable:  # The others are read all the same, so that one call finds every damaged image.
-            writer.append(piece.images)
+            writer.append(piece.images, piece.proportions)
         advance(len(piece.images))
     if unreadable:
         raise InputError(first_named(unreadable, separator="; "))

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 from filelock import FileLock, Timeout
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float32, Int64, UInt8
 
 from s2m2.data.chunks import ChunkSums
 from s2m2.data.dataset import (
@@ -28,7 +28,9 @@ from s2m2.data.dataset import (
     IMAGES_FILE,
     LABELS_FILE,
     OLD_DATASET_FILE,
+    PROPORTIONS_FILE,
     SPLITS,
+    SQUARE_FORMAT,
     DatasetDigest,
     ImageDataset,
     Split,
@@ -36,7 +38,7 @@ from s2m2.data.dataset import (
     open_dataset,
 )
 from s2m2.errors import InputError
-from s2m2.io import sync_folder, write_text
+from s2m2.io import replace_file, sync_folder, write_text
 
 PROGRESS_FILE = "progress.json"
 PROGRESS_SECONDS = 2.0
@@ -92,15 +94,19 @@ class DatasetWriter:
     fingerprint: str | None
     written: int
     """Images in the file so far, those of an interrupted writer included."""
+    proportions: Float32[np.ndarray, " image"]
+    """Width by height of every image before it was squeezed; 1 of those not appended yet."""
     noted: float = field(default_factory=time.monotonic)
     """Time of the last note of progress."""
 
-    def append(self, images: UInt8[np.ndarray, "image height width 3"]) -> None:
-        """Write the next images.
+    def append(self, images: UInt8[np.ndarray, "image height width 3"], proportions: Float32[np.ndarray, " image"] | None = None) -> None:
+        """Write the next images, with their width by height before they were squeezed; None: they were not.
 
         Raises:
             InputError: the disk refuses.
         """
+        if proportions is not None:
+            self.proportions[self.written : self.written + len(images)] = proportions
         images = np.ascontiguousarray(images)
         with _disk_errors(self.folder):
             # Appended rather than stored through a memory map, so that a full disk is an error and not a crash.
@@ -117,6 +123,7 @@ class DatasetWriter:
             with _disk_errors(self.folder):
                 self.images.flush()
                 os.fsync(self.images.fileno())
+                _save(self.partial / PROPORTIONS_FILE, self.proportions[: self.written])
                 write_text(self.partial / PROGRESS_FILE, json.dumps({"fingerprint": self.fingerprint, "images": self.written}))
         self.noted = time.monotonic()
 
@@ -129,8 +136,10 @@ class DatasetWriter:
         """
         if self.written != len(self.contents.labels):
             raise ValueError(f"{self.written} images and {len(self.contents.labels)} labels for a dataset")
+        proportions = self.proportions if (self.proportions != 1).any() else None
+        self.digest.close(proportions)
         description = {
-            "format": DATASET_FORMAT,
+            "format": SQUARE_FORMAT if proportions is None else DATASET_FORMAT,
             "name": self.contents.name,
             "images": self.written,
             "class_names": self.contents.class_names,
@@ -142,9 +151,13 @@ class DatasetWriter:
         with _disk_errors(self.folder):
             self.images.close()
             np.save(self.partial / LABELS_FILE, self.contents.labels, allow_pickle=False)
+            if proportions is None:
+                (self.partial / PROPORTIONS_FILE).unlink(missing_ok=True)
+            else:
+                _save(self.partial / PROPORTIONS_FILE, proportions)
             # As it will be read, as JSON has lists for tuples and text for every key.
             read = json.loads(json.dumps(description))
-            text = json.dumps(read | {"check": description_check(read, self.contents.labels)}, indent=1)
+            text = json.dumps(read | {"check": description_check(read, self.contents.labels, proportions)}, indent=1)
             (self.partial / DATASET_FILE).write_text(text, encoding="ascii")
             _publish(self.partial, self.folder)
         return open_dataset(self.folder)
@@ -178,13 +191,13 @@ def writing_dataset(
         try:
             with _disk_errors(folder):
                 try:
-                    images, written = open_images(partial, contents.shape, fingerprint, (digest, sums))
+                    images, proportions = open_images(partial, contents.shape, fingerprint, (digest, sums))
                 finally:
                     # Until the first image is appended, the note of an earlier writer stays valid.
                     keep = (partial / PROGRESS_FILE).exists()
             writer = DatasetWriter(
-                folder=folder, partial=partial, contents=contents, images=images, digest=digest, sums=sums,
-                fingerprint=fingerprint, written=written,
+                folder=folder, partial=partial, contents=contents, images=images, digest=digest, sums=sums, fingerprint=fingerprint,
+                written=len(proportions), proportions=_filled(proportions, len(contents.labels)),
             )  # fmt: skip
             with _closing(images):
                 keep = False
@@ -218,14 +231,17 @@ def check_output(folder: Path, *, overwrite: bool) -> None:
         raise InputError(f"cannot read --output {folder}: {error.strerror}") from error
     # Arrays of these names without a description may be somebody's own.
     descriptions = {DATASET_FILE, OLD_DATASET_FILE}
-    if names is None or (names and not (names & descriptions and names <= {IMAGES_FILE, LABELS_FILE, *descriptions})):
+    known = {IMAGES_FILE, LABELS_FILE, PROPORTIONS_FILE, *descriptions}
+    if names is None or (names and not (names & descriptions and names <= known)):
         raise InputError(f"{folder} exists and is no dataset; choose another --output")
     if names and not overwrite:
         raise InputError(f"{folder} exists; choose another --output or give --overwrite true")
 
 
-def open_images(partial: Path, shape: Shape, fingerprint: str | None, digests: Digests) -> tuple[IO[bytes], int]:
-    """The file to append images to, and the number of images of an earlier writer in it, which enter the digests.
+def open_images(
+    partial: Path, shape: Shape, fingerprint: str | None, digests: Digests
+) -> tuple[IO[bytes], Float32[np.ndarray, " written"]]:
+    """The file to append images to, and the proportions of those of an earlier writer in it, which enter the digests.
 
     Raises:
         InputError: there is too little space for the rest.
@@ -234,9 +250,10 @@ def open_images(partial: Path, shape: Shape, fingerprint: str | None, digests: D
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
     start, image_bytes = len(header.getvalue()), shape[1] * shape[2] * shape[3]
-    written = _noted_images(partial, fingerprint)
+    proportions = _noted_proportions(partial, fingerprint)
+    written = len(proportions)
     if not 0 < written <= shape[0] or (partial / IMAGES_FILE).stat().st_size < start + written * image_bytes:
-        written = 0
+        written, proportions = 0, proportions[:0]
     if not written and partial.exists():
         shutil.rmtree(partial)
     missing, free = (shape[0] - written) * image_bytes, shutil.disk_usage(partial.parent).free
@@ -244,11 +261,11 @@ def open_images(partial: Path, shape: Shape, fingerprint: str | None, digests: D
         megabytes = f"{missing / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB free"
         raise InputError(f"too little space for {partial.parent}: {megabytes}; a smaller --size needs less")
     if written:
-        return _continue(partial / IMAGES_FILE, start, written, shape, digests), written
+        return _continue(partial / IMAGES_FILE, start, written, shape, digests), proportions
     partial.mkdir()
     images: IO[bytes] = (partial / IMAGES_FILE).open("wb")
     images.write(header.getvalue())
-    return images, 0
+    return images, proportions
 
 
 def _hidden(folder: Path, purpose: str) -> Path:
@@ -313,7 +330,7 @@ def _restore(folder: Path) -> None:
 def _publish(partial: Path, folder: Path) -> None:
     """Give a finished dataset its name, replacing an earlier one."""
     for file in partial.iterdir():
-        if file.name not in (DATASET_FILE, IMAGES_FILE, LABELS_FILE):
+        if file.name not in (DATASET_FILE, IMAGES_FILE, LABELS_FILE, PROPORTIONS_FILE):
             file.unlink()  # the note of progress, and one during which an earlier writer was killed
     for file in partial.iterdir():
         with file.open("rb") as written:
@@ -327,12 +344,26 @@ def _publish(partial: Path, folder: Path) -> None:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def _noted_images(partial: Path, fingerprint: str | None) -> int:
+def _save(path: Path, proportions: Float32[np.ndarray, " image"]) -> None:
+    with replace_file(path) as temporary, temporary.open("wb") as file:
+        np.save(file, proportions, allow_pickle=False)
+
+
+def _filled(proportions: Float32[np.ndarray, " written"], count: int) -> Float32[np.ndarray, " image"]:
+    return np.concatenate([proportions, np.ones(count - len(proportions), dtype=np.float32)])
+
+
+def _noted_proportions(partial: Path, fingerprint: str | None) -> Float32[np.ndarray, " written"]:
+    """The proportions of the images that an earlier writer of the same dataset noted; of none if there was none."""
+    none = np.empty(0, dtype=np.float32)
     try:
         note = json.loads((partial / PROGRESS_FILE).read_text(encoding="utf-8"))
-        return int(note["images"]) if fingerprint is not None and note["fingerprint"] == fingerprint else 0
-    except (OSError, ValueError, LookupError, TypeError):
-        return 0
+        if fingerprint is None or note["fingerprint"] != fingerprint:
+            return none
+        proportions = np.load(partial / PROPORTIONS_FILE, allow_pickle=False)[: int(note["images"])]
+        return proportions if len(proportions) == int(note["images"]) and proportions.dtype == np.float32 else none
+    except (OSError, ValueError, LookupError, TypeError, EOFError):
+        return none
 
 
 def _continue(path: Path, start: int, images: int, shape: Shape, digests: Digests) -> IO[bytes]:

@@ -126,7 +126,8 @@ class RunFeatures:
         assert network.backbone is not None
         description = f"{crops} crops, seed {seed}, area {augment.scale}, ratio {augment.ratio}, flip {augment.flip}"
         data, size = replace(network.data, augment=augment), (len(images), *images.images.shape[1:3])
-        views: list[ImageTransform] = [support_crop(data, size, seed, number) for number in range(crops)]
+        proportions = None if images.proportions is None else images.proportions[images.indices]
+        views: list[ImageTransform] = [support_crop(data, size, seed, number, proportions) for number in range(crops)]
         extract = partial(extract_views, network.backbone, images.images, images.indices, views)
         means = self._cached(network, images, identity, description, extract)
         return replace(features, support_features=means.features, fingerprint=means.fingerprint)

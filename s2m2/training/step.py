@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from s2m2.data.augment import augment
-from s2m2.data.batches import BatchReader, steps_per_epoch
+from s2m2.data.batches import Batch, BatchReader, steps_per_epoch
 from s2m2.data.dataset import LabeledImages
 from s2m2.models.backbone import Backbone
 from s2m2.random import StepStream, seed_for
@@ -136,9 +136,7 @@ class TrainingStep:
         self.total = self.config.epochs * steps_per_epoch(len(images.indices), self.config.batch_size)
         """Steps of the whole stage."""
         self.networks, self.optimizer = fabric.setup(prepared.networks, prepared.optimizer)
-        self.read = BatchReader(
-            images.images, images.indices, images.labels, self.stream, fabric.device, batches=objective.batches, end=self.total
-        )
+        self.read = BatchReader(images, self.stream, fabric.device, batches=objective.batches, end=self.total)
         self.rate = 0.0
         """Learning rate of the last step."""
 
@@ -161,13 +159,13 @@ class TrainingStep:
     def load(self, step: int) -> tuple[Float[Tensor, "view item 3 size size"], Int64[Tensor, " item"]]:
         """Augmented views of the images of a step, and their classes."""
         self.mark("everything else")
-        images, labels = self.read(step)
+        batch = self.read(step)
         self.mark("waiting")
         # On a CPU these are many small operations, at which two threads wait for each other longer than they compute.
-        with one_thread() if images.device.type == "cpu" else nullcontext():
-            views = self._augment(images, self.stream(step))
+        with one_thread() if batch.images.device.type == "cpu" else nullcontext():
+            views = self._augment(batch, self.stream(step))
         self.mark("augmentation")
-        return views, labels
+        return views, batch.labels
 
     def update(self, step: int, views: Float[Tensor, "view item 3 size size"], labels: Int64[Tensor, " item"]) -> LossTerms:
         """Forward, backward and the update of the weights."""
@@ -187,9 +185,9 @@ class TrainingStep:
         self.mark("optimizer")
         return LossTerms(terms.total.detach(), terms.parts)
 
-    def _augment(self, images: Tensor, stream: StepStream) -> Float[Tensor, "view item 3 size size"]:
+    def _augment(self, read: Batch, stream: StepStream) -> Float[Tensor, "view item 3 size size"]:
         """The views of each batch of the step; every view of every batch has random numbers of its own."""
-        data, channels_last = self.settings.data, self.settings.channels_last
+        images, data, channels_last = read.images, self.settings.data, self.settings.channels_last
         views = torch.empty(
             (self.views * len(images), 3, data.size, data.size),
             device=images.device,
@@ -197,6 +195,7 @@ class TrainingStep:
         ).unflatten(0, (self.views, len(images)))
         for batch, part in enumerate(images.split(stream.local_size)):
             items = slice(batch * stream.local_size, (batch + 1) * stream.local_size)
+            proportions = None if read.proportions is None else read.proportions[items]
             for view in range(self.views):
-                views[view, items] = augment(part, data, stream, batch * self.views + view)
+                views[view, items] = augment(part, data, stream, batch * self.views + view, proportions)
         return views

@@ -6,8 +6,19 @@ import pytest
 import torch
 import torchvision.transforms.v2.functional as tv
 from torch import Tensor
+from torchvision.transforms.v2 import RandomResizedCrop
 
-from s2m2.data.augment import Augmentation, apply_augmentation, augment, evaluation_view, normalize, resampling, sample_augmentation
+from s2m2.data.augment import (
+    Augmentation,
+    UniformNumbers,
+    apply_augmentation,
+    augment,
+    augmentation_of,
+    evaluation_view,
+    normalize,
+    resampling,
+    sample_augmentation,
+)
 from s2m2.random import StepStream, generator_for
 from s2m2.recipe import AugmentConfig, DataConfig
 from tests.reference.augment import augment_by_torchvision
@@ -54,6 +65,36 @@ def test_crops_lie_inside_the_image_and_keep_to_the_area_and_ratio() -> None:
     assert ratio.max() < 1.42
 
 
+def test_crops_of_a_squeezed_image_are_those_of_the_photo_squeezed() -> None:
+    """Equal random numbers give equal crops, but for rounding to whole pixels of the stored image."""
+    numbers = UniformNumbers.sample(2000, generator_for(5))
+    for height, width in ((900, 300), (600, 800), (500, 500)):
+        photo = augmentation_of(numbers, PAPER, height, width)
+        stored = augmentation_of(numbers, PAPER, 92, 92, torch.full((2000,), width / height))
+        same = torch.ones(2000, dtype=torch.bool)
+        for name, edge in (("height", height), ("width", width), ("top", height), ("left", width)):
+            difference = getattr(photo, name) / edge - getattr(stored, name) / 92
+            same &= difference.abs() <= 1.5 / 92
+        # A sample that just fits in one and just does not in the other gives place to the next.
+        assert same.float().mean() > 0.98  # and as many where nothing is squeezed
+
+
+def test_without_squeezing_proportions_change_nothing() -> None:
+    numbers = UniformNumbers.sample(500, generator_for(6))
+    plain, told = (augmentation_of(numbers, PAPER, 60, 84, given) for given in (None, torch.full((500,), 84 / 60)))
+    for name, values in vars(plain).items():
+        assert torch.equal(values, vars(told)[name]), name
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 160), (160, 40), (50, 50)])
+def test_where_no_sample_fits_the_crop_is_torchvisions_in_the_middle(height: int, width: int) -> None:
+    config = AugmentConfig(scale=(1.0, 1.0), ratio=(1.2, 1.3) if height == width else (0.75, 4 / 3))
+    expected = RandomResizedCrop(8, scale=config.scale, ratio=config.ratio).make_params([torch.zeros(3, height, width)])
+    crop = sample_augmentation(config, height, width, 3, generator_for(7))
+    for name in ("top", "left", "height", "width"):
+        assert getattr(crop, name).tolist() == [expected[name]] * 3, name
+
+
 def test_half_of_the_images_are_mirrored_and_jitter_fills_its_range() -> None:
     parameters = sample_augmentation(AugmentConfig(flip=0.5), 32, 32, 10_000, generator_for(3))
     assert abs(parameters.flip.float().mean() - 0.5) < 0.03
@@ -73,8 +114,12 @@ def test_without_randomness_only_the_normalization_is_left() -> None:
 def test_the_fractions_of_two_processes_are_the_batch_of_one() -> None:
     images, config = random_images(16), DataConfig(image_size=32, resize_ratio=1.15)
     stream = StepStream(seed=0, stage="pretrain", step=5, batch_size=16)
-    parts = [augment(images[8 * rank : 8 * rank + 8], config, replace(stream, rank=rank, world_size=2)) for rank in (0, 1)]
-    torch.testing.assert_close(torch.cat(parts), augment(images, config, stream), atol=1e-6, rtol=0)
+    proportions = torch.linspace(0.5, 2.0, 16)
+    parts = [
+        augment(images[part], config, replace(stream, rank=rank, world_size=2), proportions=proportions[part])
+        for rank, part in enumerate((slice(8), slice(8, 16)))
+    ]
+    torch.testing.assert_close(torch.cat(parts), augment(images, config, stream, proportions=proportions), atol=1e-6, rtol=0)
 
 
 def test_steps_and_views_differ_and_repeat() -> None:

@@ -17,7 +17,7 @@ from s2m2.data.batches import (
     split_base,
     steps_per_epoch,
 )
-from s2m2.data.dataset import ImageDataset
+from s2m2.data.dataset import ImageDataset, LabeledImages
 from s2m2.errors import InputError
 from s2m2.random import StepStream
 from s2m2.recipe import DataConfig
@@ -132,7 +132,8 @@ def test_two_batches_of_a_step_have_orders_of_their_own() -> None:
 def reader(images: Tensor, end: int = 15, batches: int = 1) -> BatchReader:
     """Steps over the 53 last images, whose classes are twice their indices: 5 steps an epoch."""
     indices = torch.arange(4, 57)
-    return BatchReader(images, indices, 2 * indices, stream_of, torch.device("cpu"), batches=batches, end=end)
+    items = LabeledImages(images=images, indices=indices, labels=2 * indices, proportions=torch.arange(57) / 8)
+    return BatchReader(items, stream_of, torch.device("cpu"), batches=batches, end=end)
 
 
 @pytest.mark.parametrize("batches", [1, 2])
@@ -145,6 +146,8 @@ def test_what_is_read_ahead_is_what_a_step_would_fetch_itself(tmp_path: Path, ba
         batch = read(step)
         assert torch.equal(batch.images, images[indices[items]])
         assert torch.equal(batch.labels, 2 * indices[items])
+        assert batch.proportions is not None
+        assert torch.equal(batch.proportions, indices[items] / 8)
 
 
 def test_a_run_that_is_continued_reads_from_where_it_left_off(tmp_path: Path) -> None:
@@ -167,7 +170,8 @@ def test_nothing_is_read_beyond_the_last_step_nor_changed_behind_a_steps_back(tm
         return stream_of(step)
 
     indices = torch.arange(57)
-    read = BatchReader(mapped_images(tmp_path), indices, indices, watched, torch.device("cpu"), end=4)
+    items = LabeledImages(images=mapped_images(tmp_path), indices=indices, labels=indices)
+    read = BatchReader(items, watched, torch.device("cpu"), end=4)
     first = read(0)
     copy = first.images.clone()
     for step in range(1, 4):
@@ -183,7 +187,8 @@ def test_an_image_that_cannot_be_read_is_an_error_in_the_step_that_needs_it() ->
         return stream_of(step)
 
     indices = torch.arange(20)
-    read = BatchReader(torch.zeros(20, 2, 2, 3, dtype=torch.uint8), indices, indices, broken, torch.device("cpu"), end=4)
+    items = LabeledImages(images=torch.zeros(20, 2, 2, 3, dtype=torch.uint8), indices=indices, labels=indices)
+    read = BatchReader(items, broken, torch.device("cpu"), end=4)
     read(0)
     with pytest.raises(OSError, match="no such block"):
         read(1)

@@ -12,13 +12,14 @@ import torch
 from s2m2.data import chunks
 from s2m2.data.batches import BatchReader, fetch, resident
 from s2m2.data.chunks import CheckedChunks, ChunkSums
-from s2m2.data.dataset import DATASET_FILE, IMAGES_FILE, LABELS_FILE, ImageDataset, open_dataset
+from s2m2.data.dataset import DATASET_FILE, IMAGES_FILE, LABELS_FILE, PROPORTIONS_FILE, ImageDataset, LabeledImages, open_dataset
 from s2m2.data.writing import DatasetContents, write_dataset, writing_dataset
 from s2m2.errors import InputError
 from s2m2.evaluation.features import extract_features
 from s2m2.random import StepStream
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (23, 4, 4, 3), dtype=np.uint8)
+PROPORTIONS = np.linspace(0.5, 2.0, 23, dtype=np.float32)
 CPU = torch.device("cpu")
 
 
@@ -37,6 +38,15 @@ def contents() -> DatasetContents:
 def folder(tmp_path: Path) -> Path:
     write_dataset(tmp_path / "dataset", contents(), iter([IMAGES[:3], IMAGES[3:17], IMAGES[17:]]))
     return tmp_path / "dataset"
+
+
+@pytest.fixture
+def squeezed(tmp_path: Path) -> Path:
+    """A dataset of images that were not squares."""
+    with writing_dataset(tmp_path / "squeezed", contents()) as writer:
+        writer.append(IMAGES, PROPORTIONS)
+        writer.finish()
+    return tmp_path / "squeezed"
 
 
 def flip(path: Path, position: int, bit: int = 0) -> None:
@@ -77,7 +87,7 @@ def test_training_and_a_copy_to_a_device_find_it_too(folder: Path) -> None:
     images, indices = dataset.image_tensor(), torch.arange(23)
     stream = StepStream(seed=0, stage="s", step=0, batch_size=23)
     with pytest.raises(InputError, match="images 20 to 22 are not as written"):
-        BatchReader(images, indices, indices, lambda step: stream, CPU, end=1)(0)
+        BatchReader(LabeledImages(images=images, indices=indices, labels=indices), lambda step: stream, CPU, end=1)(0)
     assert resident(images, CPU) is images, "nothing is read"
 
 
@@ -92,9 +102,10 @@ def test_a_chunk_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert calls == [5, 5, 5, 5, 3]
 
 
-@pytest.mark.parametrize("file", [LABELS_FILE, DATASET_FILE, IMAGES_FILE])
-def test_any_flipped_bit_changes_nothing_or_is_an_error(folder: Path, file: str) -> None:
+@pytest.mark.parametrize("file", [LABELS_FILE, DATASET_FILE, IMAGES_FILE, PROPORTIONS_FILE])
+def test_any_flipped_bit_changes_nothing_or_is_an_error(squeezed: Path, file: str) -> None:
     """A bit of white space or of a header's padding may change nothing; no other one is used silently."""
+    folder = squeezed
     whole = (folder / file).read_bytes()
     length = len(whole) if file != IMAGES_FILE else len(whole) - IMAGES.nbytes + 100
     before, found = open_dataset(folder), 0
@@ -110,6 +121,7 @@ def test_any_flipped_bit_changes_nothing_or_is_an_error(folder: Path, file: str)
             for name in ("name", "class_names", "splits", "digest", "settings"):
                 assert getattr(dataset, name) == getattr(before, name)
             np.testing.assert_array_equal(dataset.labels, before.labels)
+            np.testing.assert_array_equal(dataset.proportions, PROPORTIONS)
             np.testing.assert_array_equal(dataset.images, IMAGES)
     assert found > 0.6 * length
 

@@ -123,8 +123,8 @@ def test_a_file_that_is_too_long_is_an_error(dataset: ImageDataset, tmp_path: Pa
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"format": 3}, r"dataset\.json has format 3, not 2"),
-        ({"format": 0}, "has format 0, not 2; prepare the dataset again"),
+        ({"format": 4}, r"dataset\.json has format 4, not 3"),
+        ({"format": 0}, "has format 0, not 3; prepare the dataset again"),
         ({"images": 7}, "does not hold the 7 images"),
         ({"class_names": ["a", "b"]}, r"labels\.npy has a label that is none of the 2 classes"),
         ({"splits": {"base": [0, 1], "validation": [1], "novel": []}}, "a class in two splits"),

@@ -18,7 +18,7 @@ from torchvision.transforms import CenterCrop, Normalize, Resize, ToTensor
 
 from s2m2.data import decode
 from s2m2.data.augment import evaluation_view
-from s2m2.data.decode import ImageFile, Reading, decode_image, decode_reduced, decode_whole, image_size
+from s2m2.data.decode import ImageFile, Reading, decode_image, decode_reduced, decode_square, decode_whole, image_size
 from s2m2.errors import InputError
 from s2m2.recipe import DataConfig
 from tests.data.files import noise_image
@@ -168,6 +168,20 @@ def test_rotations_come_last(tmp_path: Path) -> None:
     for turns in range(4):
         image = decode_image(ImageFile(path=tmp_path / "a.png", rot90=turns), 8)
         np.testing.assert_array_equal(image, np.rot90(np.asarray(opened), turns))
+
+
+def test_the_proportion_is_that_of_what_was_squeezed(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    noise_image(60, 20).save(path)
+    assert decode_square(ImageFile(path=path), 16).proportion == 3
+    assert decode_square(ImageFile(path=path, rot90=1), 16).proportion == pytest.approx(1 / 3)
+    assert decode_square(ImageFile(path=path, rot90=2), 16).proportion == 3
+    assert decode_square(ImageFile(path=path, box=(10, 0, 20, 20)), 16).proportion == 0.5
+    assert decode_square(ImageFile(path=path), 16, "crop").proportion == 1
+    turned = Image.Exif()
+    turned[0x0112] = 6  # a quarter turn, for upright photos
+    noise_image(60, 20).save(path, exif=turned)
+    assert decode_square(ImageFile(path=path), 16, "squash", "fast").proportion == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize("size", [(64, 16), (16, 64), (33, 20)])

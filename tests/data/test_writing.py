@@ -16,7 +16,7 @@ import pytest
 from filelock import FileLock
 
 from s2m2.data import writing
-from s2m2.data.dataset import DATASET_FILE, IMAGES_FILE, LABELS_FILE, ImageDataset, dataset_digest, open_dataset
+from s2m2.data.dataset import DATASET_FILE, IMAGES_FILE, LABELS_FILE, PROPORTIONS_FILE, ImageDataset, dataset_digest, open_dataset
 from s2m2.data.writing import DatasetContents, DatasetWriter, write_dataset, writing_dataset
 from s2m2.errors import InputError
 
@@ -213,6 +213,48 @@ def test_an_interrupted_writer_with_a_fingerprint_continues(tmp_path: Path) -> N
     assert dataset.digest == write(tmp_path / "at once").digest
     assert sorted(path.name for path in tmp_path.iterdir()) == ["at once", "dataset"]
     assert sorted(path.name for path in (tmp_path / "dataset").iterdir()) == ["dataset.json", "images.npy", "labels.npy"]
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_proportions_are_kept_where_an_image_was_squeezed_and_count_in_the_digest(tmp_path: Path, after: int) -> None:
+    proportions = np.linspace(0.5, 2.0, len(IMAGES), dtype=np.float32)
+    with suppress(KeyboardInterrupt), writing_dataset(tmp_path / "dataset", contents(), fingerprint="the same") as writer:
+        writer.append(IMAGES[:after], proportions[:after])
+        raise KeyboardInterrupt
+    with writing_dataset(tmp_path / "dataset", contents(), fingerprint="the same") as writer:
+        assert writer.written == after
+        writer.append(IMAGES[after:], proportions[after:])
+        dataset = writer.finish()
+    np.testing.assert_array_equal(dataset.proportions, proportions)
+    of = contents()
+    assert dataset.digest == dataset_digest(IMAGES, of.labels, of.class_names, of.complete_splits, of.settings, proportions)
+    assert dataset.digest != write(tmp_path / "squares").digest
+    assert json.loads((tmp_path / "dataset" / DATASET_FILE).read_text())["format"] == 3
+
+
+def test_squares_have_no_proportions_and_the_digest_and_format_of_before(tmp_path: Path) -> None:
+    with writing_dataset(tmp_path / "dataset", contents(), fingerprint="the same") as writer:
+        writer.append(IMAGES[:2], np.ones(2, np.float32))
+        writer.save_progress()
+        writer.append(IMAGES[2:], np.ones(len(IMAGES) - 2, np.float32))
+        dataset = writer.finish()
+    assert dataset.proportions is None
+    assert dataset.digest == write(tmp_path / "at once").digest
+    assert sorted(path.name for path in (tmp_path / "dataset").iterdir()) == ["dataset.json", "images.npy", "labels.npy"]
+    assert json.loads((tmp_path / "dataset" / DATASET_FILE).read_text())["format"] == 2
+
+
+def test_images_whose_proportions_are_lost_are_written_again(tmp_path: Path) -> None:
+    stop(tmp_path / "dataset", 3)
+    (tmp_path / ".dataset.partial" / PROPORTIONS_FILE).write_bytes(b"half")
+    assert kept(tmp_path / "dataset") == 0
+
+
+def test_a_dataset_of_squares_takes_the_place_of_one_with_proportions(tmp_path: Path) -> None:
+    with writing_dataset(tmp_path / "dataset", contents()) as writer:
+        writer.append(IMAGES, np.full(len(IMAGES), 2, np.float32))
+        writer.finish()
+    assert write(tmp_path / "dataset", overwrite=True).proportions is None
 
 
 def kept(folder: Path) -> int:

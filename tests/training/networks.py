@@ -35,7 +35,8 @@ def step_maker(dataset: ImageDataset, recipe: Recipe, config: TrainingConfig, ac
     if config.stage == "finetune":
         objective = finetune_objective(recipe, objective)
     indices, settings = torch.from_numpy(dataset.indices("base")), StageSettings.of(recipe, config)
-    images = LabeledImages(images=dataset.image_tensor(), indices=indices, labels=torch.from_numpy(dataset.labels)[indices])
+    labels, proportions = torch.from_numpy(dataset.labels)[indices], dataset.proportion_tensor()
+    images = LabeledImages(images=dataset.image_tensor(), indices=indices, labels=labels, proportions=proportions)
     fabric = Fabric(accelerator=accelerator, devices=1)
     return lambda mark: TrainingStep(fabric, prepare(fabric, backbone, objective, settings), images, settings, mark)
 
