@@ -1,4 +1,4 @@
-"""What an archive unpacks to, told before any of it is unpacked, and its checksums: `.npz` files and the zip files of torch."""
+"""How much a file may stand for, told before any of it is unpacked, and the checksums of archives: `.npz` files and the zip files of torch."""
 
 import math
 import os
@@ -9,7 +9,12 @@ from typing import IO
 import numpy as np
 
 MAX_RATIO, FREE_BYTES = 100, 1 << 20
-"""Bytes that may come out of a byte of an archive, and besides. Features of images are packed to a tenth at most, zeros to a thousandth."""
+"""Bytes that may come out of a byte of a file, and besides. Features of images are packed to a tenth at most, zeros to a thousandth."""
+
+
+def stands_for_too_much(size: int, length: int) -> bool:
+    """Whether a file of `length` bytes that states to hold `size` bytes is refused, whatever packs them: zip, HDF5, or one number for many."""
+    return size > MAX_RATIO * length + FREE_BYTES
 
 
 def archive_fault(path: Path) -> str | None:
@@ -22,7 +27,7 @@ def archive_fault(path: Path) -> str | None:
             return None
         with zipfile.ZipFile(path) as archive:
             unpacked, length = sum(member.file_size for member in archive.infolist()), os.path.getsize(path)  # noqa: PTH202 (a descriptor too)
-            if unpacked > MAX_RATIO * length + FREE_BYTES:
+            if stands_for_too_much(unpacked, length):
                 return f"unpacks to {unpacked:,} bytes, more than {MAX_RATIO} times its length"
             for member in archive.infolist():
                 if member.filename.endswith(".npy"):

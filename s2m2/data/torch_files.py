@@ -15,15 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from s2m2.archives import archive_fault, check_archive
+from s2m2.archives import archive_fault, check_archive, stands_for_too_much
 from s2m2.data.sources.unpickling import check_instructions
 from s2m2.errors import InputError, is_out_of_memory
 from s2m2.io import check_regular, reading
 
 ZIP_MAGIC, OLD_TORCH_MAGIC = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """First bytes of a torch file, and of one written before torch 1.6."""
-MAX_RATIO, FREE_BYTES = 16, 1 << 20
-"""Bytes that the tensors of a file may state for each byte of it, and besides; weights may be shared."""
 OLD_PARTS = 5
 """Pickles in a row in an old file."""
 
@@ -82,7 +80,7 @@ def _check_tensors(path: Path, content: Any) -> None:
         if size > tensor.untyped_storage().nbytes():
             raise InputError(f"{path} is refused: a tensor of {tensor.numel():,} numbers is stored as fewer")
         stated += size
-    if stated > MAX_RATIO * length + FREE_BYTES:
+    if stands_for_too_much(stated, length):
         raise InputError(f"{path} is refused: its tensors are {stated:,} bytes, far more than the file")
 
 

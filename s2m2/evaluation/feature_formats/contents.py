@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from s2m2.archives import stands_for_too_much
 from s2m2.console import first_named
 from s2m2.errors import InputError
 
@@ -17,8 +18,6 @@ LABELS = ("labels", "all_labels", "label", "targets", "target", "y", "class", "c
 CLASS_NAMES = ("class_names", "label_names")
 PADDED, COUNT = "all_feats", "count"
 """The authors' files pad this array; the second one counts its true rows."""
-MAX_EXPANSION, ALWAYS_TAKEN = 64, 2**28
-"""Arrays may be this many times as large as their file, and 256 MiB in any case: sparse features compress tenfold, zeros a thousandfold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +76,7 @@ class Chosen:
 def check_declared(path: Path, size: int) -> None:
     """Raise `InputError` if a file states to hold far more bytes than it has, before they are allocated."""
     own = path.stat().st_size
-    if size > max(ALWAYS_TAKEN, MAX_EXPANSION * own):
+    if stands_for_too_much(size, own):
         raise InputError(f"is refused: its arrays are {_bytes(size)}, but the file itself is {_bytes(own)}")
 
 
