@@ -1,4 +1,4 @@
-"""How much a file may stand for, told before any of it is unpacked, and the checksums of archives: `.npz` files and the zip files of torch."""
+"""How much a file may stand for, told before any of it is unpacked, and the checksums of archives (`.npz` files, those of torch)."""
 
 import math
 import os
@@ -13,7 +13,7 @@ MAX_RATIO, FREE_BYTES = 100, 1 << 20
 
 
 def stands_for_too_much(size: int, length: int) -> bool:
-    """Whether a file of `length` bytes that states to hold `size` bytes is refused, whatever packs them: zip, HDF5, or one number for many."""
+    """Whether a file of `length` bytes may not hold `size` bytes, whatever packs them: zip, HDF5, or one number for many."""
     return size > MAX_RATIO * length + FREE_BYTES
 
 
