@@ -39,3 +39,14 @@ S2M2: dict[str, dict[str, Published]] = {
 }
 """WRN-28-10, inductive, cosine classifier: dataset, row, accuracies (Mangla et al., WACV 2020). `supervised` is its Baseline++.
 The rows of exemplar self-supervision, and FC100, have no number here."""
+S2M2_SMALL: dict[str, dict[str, Published]] = {
+    "cifar_fs": {"s2m2_r": Published(one_shot=(63.66, 0.17), five_shot=(76.07, 0.19))},
+}
+"""The same with ResNet-18, the paper's network of at most 12 million parameters."""
+SMALL_RECIPES = ("short", "long")
+"""Recipes of networks of that size."""
+
+
+def published(dataset: str, recipe: str, row: str) -> Published | None:
+    """The row of the paper that a recipe is compared with; None where it has none."""
+    return (S2M2_SMALL if recipe in SMALL_RECIPES else S2M2).get(dataset, {}).get(row)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.published import S2M2, Published
+from benchmarks.published import S2M2, Published, published
 from s2m2.evaluation.results import TaskResults, load_results
 from s2m2.io import write_text
 from s2m2.runs.directory import RunDirectory
@@ -49,32 +49,32 @@ class Row:
 
 def cells(row: Row, runs: Path) -> list[str]:
     """The line of a row: what was measured, or that it was not."""
-    run, published = row.directory(runs), S2M2[row.dataset].get(row.name)
+    run, reference = row.directory(runs), published(row.dataset, row.recipe, row.name)
     facts = read_provenance(run)
     seconds = [facts[stage]["seconds"] for stage in ("pretrain", "finetune", "evaluate") if "seconds" in facts.get(stage, {})]
     finished = "seconds" in facts.get("evaluate", {})
     hardware = trained_on(facts, ("pretrain", "finetune"))
     words = [row.dataset, row.name, f"{row.recipe}.yaml, seed {row.seed}"]
     for shots in (1, 5):
-        words += _compared(newest(run, shots) if finished else None, published, shots)
+        words += _compared(newest(run, shots) if finished else None, reference, shots)
     ended = [f"{sum(seconds) / 3600:.2f}", hardware, facts["updated"][:10]] if finished else ["", "", "not yet"]
     return words + ended
 
 
-def newest(run: RunDirectory, shots: int) -> TaskResults | None:
-    """The last 5-way result of the paper's classifier on novel classes, after the last stage that there is."""
+def newest(run: RunDirectory, shots: int, stage: str | None = None) -> TaskResults | None:
+    """The last 5-way result of the paper's classifier on novel classes, after a stage, by default the last one that there is."""
     results = [load_results(path) for path in run.results.glob("*.json")]
     matching = [
         one
         for one in results
         if (one.classifier, one.split, one.ways, one.shots, one.protocol) == ("cosine", "novel", 5, shots, "fixed")
-        and one.features != "pixels"
+        and (one.features == stage if stage else one.features != "pixels")
     ]
     return max(matching, key=lambda one: (one.features == "finetune", one.created), default=None)
 
 
-def _compared(result: TaskResults | None, published: Published | None, shots: int) -> list[str]:
-    reference = None if published is None else (published.one_shot if shots == 1 else published.five_shot)
+def _compared(result: TaskResults | None, row: Published | None, shots: int) -> list[str]:
+    reference = None if row is None else (row.one_shot if shots == 1 else row.five_shot)
     stated = "" if reference is None else f"{reference[0]:.2f}" + (f" ± {reference[1]:.2f}" if reference[1] is not None else "")
     if result is None:
         return ["", stated, ""]
@@ -86,7 +86,7 @@ def table(rows: Sequence[Row], runs: Path, extra: Sequence[str] = ()) -> str:
     """All rows as Markdown; settings that differ from the recipes are said below it."""
     columns = HEADER.count("|") - 1
     lines = [HEADER, "|" + "---|" * columns, *(f"| {' | '.join(cells(row, runs))} |" for row in rows)]
-    note = "5-way, novel classes, percent: mean over tasks ± half of the 95% interval; published: Mangla et al., WACV 2020, WRN-28-10."
+    note = "5-way, novel classes, percent: mean over tasks ± half of the 95% interval; published: Mangla et al., WACV 2020, WRN-28-10; of short and long, ResNet-18."
     changed = f" All recipes with `{' '.join(extra)}`." if extra else ""
     return "\n".join([*lines, "", f"{note}{changed} Written {datetime.now(UTC):%Y-%m-%d}."])
 
@@ -97,7 +97,7 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     arguments, extra = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--datasets", nargs="+", choices=list(S2M2), default=["cifar_fs"])
-    parser.add_argument("--recipes", nargs="+", default=["fast"], help="files of configs/DATASET: paper, fast, fast_resnet12")
+    parser.add_argument("--recipes", nargs="+", default=["fast"], help="files of configs/DATASET: paper, fast, fast_resnet12, short")
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=["s2m2_r"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--runs", type=Path, default=Path("runs/reproduce"), help="folder of the runs")

@@ -43,6 +43,12 @@ def test_an_untrained_row_has_only_the_published_numbers(tmp_path: Path) -> None
     assert line == "| cub | rotation | fast.yaml, seed 3 |  | 77.61 |  |  | 89.32 |  |  |  | not yet |"
 
 
+def test_a_small_network_is_compared_with_the_papers_small_network(tmp_path: Path) -> None:
+    line = table([Row(dataset="cifar_fs", recipe="short", name="s2m2_r", seed=0)], tmp_path).splitlines()[2]
+    assert "63.66 ± 0.17" in line
+    assert "76.07 ± 0.19" in line
+
+
 def test_a_row_in_training_is_not_yet_measured(tmp_path: Path) -> None:
     save_result(tmp_path, features="pretrain", accuracy=0.8)
     record(ROW.directory(tmp_path), pretrain={"seconds": 60.0})
