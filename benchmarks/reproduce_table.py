@@ -86,7 +86,10 @@ def table(rows: Sequence[Row], runs: Path, extra: Sequence[str] = ()) -> str:
     """All rows as Markdown; settings that differ from the recipes are said below it."""
     columns = HEADER.count("|") - 1
     lines = [HEADER, "|" + "---|" * columns, *(f"| {' | '.join(cells(row, runs))} |" for row in rows)]
-    note = "5-way, novel classes, percent: mean over tasks ± half of the 95% interval; published: Mangla et al., WACV 2020, WRN-28-10; of short and long, ResNet-18."
+    note = (
+        "5-way, novel classes, percent: mean over tasks ± half of the 95% interval; published: Mangla et al., WACV 2020, WRN-28-10; of "
+        "short and long, ResNet-18."
+    )
     changed = f" All recipes with `{' '.join(extra)}`." if extra else ""
     return "\n".join([*lines, "", f"{note}{changed} Written {datetime.now(UTC):%Y-%m-%d}."])
 
