@@ -6,6 +6,7 @@ import socket
 import uvicorn
 from fastapi import FastAPI
 
+from s2m2.recognition.serving.connections import Connection
 from s2m2.recognition.serving.guard import Running
 
 GRACE_SECONDS = 0.4
@@ -26,6 +27,7 @@ class Server(uvicorn.Server):
         self._running: Running = app.state.running
         settings = uvicorn.Config(
             app,
+            http=Connection,
             log_level="warning",
             access_log=False,
             ws="none",
