@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.published import S2M2, Published
 from s2m2.evaluation.results import TaskResults, load_results
 from s2m2.io import write_text
+from s2m2.reports.published import S2M2, Published
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.provenance import read_provenance, trained_on
 

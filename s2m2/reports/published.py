@@ -1,4 +1,4 @@
-"""Published 5-way accuracies, in percent, to compare with."""
+"""Published 5-way accuracies on novel classes, in percent, to stand beside measured ones. Their intervals are over tasks."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,10 @@ class Published:
 
     one_shot: tuple[float, float | None]
     five_shot: tuple[float, float | None]
+
+    def score(self, shots: int) -> tuple[float, float | None] | None:
+        """That of 1 or of 5 shots; None for others."""
+        return {1: self.one_shot, 5: self.five_shot}.get(shots)
 
 
 def _row(one_shot: float, five_shot: float) -> Published:
@@ -39,3 +43,5 @@ S2M2: dict[str, dict[str, Published]] = {
 }
 """WRN-28-10, inductive, cosine classifier: dataset, row, accuracies (Mangla et al., WACV 2020). `supervised` is its Baseline++.
 The rows of exemplar self-supervision, and FC100, have no number here."""
+SOURCE = "S2M2_R, WRN-28-10 (Mangla et al., 2020)"
+"""Name of the rows `s2m2_r` in tables."""
