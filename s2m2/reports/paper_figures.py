@@ -7,9 +7,11 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from s2m2.console import encodable
 from s2m2.errors import InputError
@@ -124,24 +126,24 @@ def _draw(curves: Sequence[Curve], across: str) -> Figure:
     with styled(**LOOK):
         figure = Figure(figsize=(WIDTH, HEIGHT + LINE * lines), layout="constrained")
         axes = figure.add_subplot(xlabel=NAMES[across], ylabel="accuracy (%)")
-        for number, (curve, label) in enumerate(zip(curves, labels, strict=True)):
-            _draw_curve(axes, curve, label, number)
+        drawn = [_draw_curve(axes, curve, label, number) for number, (curve, label) in enumerate(zip(curves, labels, strict=True))]
         _set_ticks(axes, sorted({number for curve in curves for number in curve.numbers}))
         in_percent(axes.yaxis)
         low, high = axes.get_ylim()
         axes.set_ylim(max(0.0, low), min(1.0, high))
         if len(curves) > 1:
-            figure.legend(loc="outside lower left", ncols=1, handlelength=3.2, labelspacing=0.25)
+            figure.legend(drawn, labels, loc="outside lower left", ncols=1, handlelength=3.2, labelspacing=0.25)
     return figure
 
 
-def _draw_curve(axes: Axes, curve: Curve, label: str, number: int) -> None:
+def _draw_curve(axes: Axes, curve: Curve, label: str, number: int) -> Line2D:
     color = COLORS[SHADES[number % len(SHADES)]]
     dashes, marker = DASHES[number % len(DASHES)], MARKERS[number % len(MARKERS)]
     low, high = ([mean + sign * half for mean, half in zip(curve.means, curve.half_widths, strict=True)] for sign in (-1, 1))
     if not all(map(math.isnan, low)):
         axes.fill_between(curve.numbers, low, high, color=color, alpha=0.13, linewidth=0)
-    axes.plot(curve.numbers, curve.means, color=color, linestyle=dashes, marker=marker, markersize=3.5, linewidth=1.2, label=label)
+    look: Any = {"color": color, "linestyle": dashes, "marker": marker, "markersize": 3.5, "linewidth": 1.2}
+    return axes.plot(curve.numbers, curve.means, label=label, **look)[0]
 
 
 def _set_ticks(axes: Axes, ticks: Sequence[int]) -> None:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import Any, get_args
 
 from s2m2.arguments import choice, described, path_argument, switch, whole_number
@@ -106,31 +107,43 @@ def _text(name: str, value: Any) -> str | None:
 
 
 def _sources(given: Any) -> list[Source]:
-    """Sources from what a Python caller gives; what has no name shares the rows of the empty one."""
-    named = isinstance(given, Mapping)
-    pairs = list(given.items()) if named else [("", one) for one in (given if isinstance(given, list | tuple) else [given])]
-    sources: dict[str, list[Source]] = {}
-    for name, one in pairs:
-        parts = [_source(part, f"sources[{name!r}]" if named else "sources") for part in (one if isinstance(one, list | tuple) else [one])]
-        for part in parts:
-            sources.setdefault(str(name) if named else part.name, []).append(part)
-    return [
-        Source(
-            name=name, results=tuple(result for part in parts for result in part.results), is_folder=all(part.is_folder for part in parts)
-        )
-        for name, parts in sources.items()
-    ]
+    """Sources from what a Python caller gives. In a list, paths come first, and results without a name are one source."""
+    if isinstance(given, Mapping):
+        return [_named_source(str(name), one) for name, one in given.items()]
+    every = list(given) if isinstance(given, list | tuple) else [given]
+    sources = read_sources([str(path_argument("sources", one)) for one in every if isinstance(one, str | PathLike)])
+    unnamed: list[TaskResults] = []
+    for one in every:
+        if isinstance(one, str | PathLike):
+            continue
+        results, path = _results(one, "sources"), getattr(one, "path", None)
+        if path is None:
+            unnamed += results
+        else:
+            name = path.name if path.name not in {source.name for source in sources} else str(path)
+            sources.append(Source(name=name, results=results, is_folder=True))
+    return [*sources, *([Source(name="", results=tuple(unnamed), is_folder=False)] if unnamed else [])]
 
 
-def _source(one: Any, name: str) -> Source:
-    if isinstance(one, str | PathLike):
-        return read_sources([str(path_argument(name, one))])[0]
+def _named_source(name: str, given: Any) -> Source:
+    """All that a caller has given one name to; in a single folder the newest result for a cell counts, elsewhere there must be one."""
+    parts = given if isinstance(given, list | tuple) else [given]
+    results: list[TaskResults] = []
+    for one in parts:
+        if isinstance(one, str | PathLike):
+            results += read_sources([str(path_argument(f"sources[{name!r}]", one))])[0].results
+        else:
+            results += _results(one, f"sources[{name!r}]")
+    of_folder = isinstance(parts[0], str | PathLike) and Path(parts[0]).is_dir() if parts else False
+    return Source(name=name, results=tuple(results), is_folder=len(parts) == 1 and (of_folder or hasattr(parts[0], "path")))
+
+
+def _results(one: Any, name: str) -> tuple[TaskResults, ...]:
     held = getattr(one, "results", one)  # of an EvaluationResult one, of a Run several
     results = (held,) if isinstance(held, TaskResults) else tuple(held) if isinstance(held, list | tuple) else ()
     if not results or not all(isinstance(result, TaskResults) for result in results):
         raise InputError(f"{name} has {described(one)}, but must have results of s2m2.evaluate or s2m2.run, or paths of such")
-    path = getattr(one, "path", None)
-    return Source(name=path.name if path is not None else "", results=results, is_folder=path is not None)
+    return results
 
 
 # Parts that formats share

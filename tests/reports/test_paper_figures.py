@@ -87,6 +87,14 @@ def test_names_of_datasets_are_safe_in_the_names_of_files(tmp_path: Path) -> Non
     assert other.name == "_a_b_c-novel-1shot-ways"
 
 
+def test_every_curve_is_in_the_legend_whatever_its_name() -> None:
+    results = [planted(name, 0.0, shots=shots) for name in ("_hidden:Head", "cosine") for shots in (1, 5)]
+    (one,) = paper_figures(made(results), "none")
+    assert [text.get_text() for text in one.figure.legends[0].get_texts()] == ["cosine classifier", "_hidden:Head"]
+    (alone,) = paper_figures(made(results[:2]), "none")
+    assert not alone.figure.legends
+
+
 def test_one_number_of_shots_and_of_ways_makes_no_curve() -> None:
     with pytest.raises(InputError, match="--figures: a curve takes results of two numbers of shots or of ways"):
         paper_figures(made(GRID[:1]), "classes")

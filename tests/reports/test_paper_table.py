@@ -257,6 +257,16 @@ def test_paths_and_results_of_python_make_the_same_rows(tmp_path: Path) -> None:
     assert of_path == of_results == s2m2.table({"any": str(tmp_path / "one")})
 
 
+def test_runs_of_one_name_stay_apart(tmp_path: Path) -> None:
+    for folder, one in (("one", STRONG), ("two", replace(STRONG, fingerprint="f1" * 32))):
+        save_results(tmp_path / folder / "quick" / "results", one)
+    paths = [tmp_path / folder / "quick" for folder in ("one", "two")]
+    assert [row["source"] for row in csv_rows(s2m2.table(paths, format="csv"))] == list(map(str, paths))
+    assert [row["source"] for row in csv_rows(s2m2.table([paths[0], STRONG], format="csv"))] == ["quick", ""]
+    with pytest.raises(InputError, match="are for one cell"):
+        s2m2.table({"both": paths})
+
+
 def test_of_several_results_of_a_run_for_one_cell_the_newest_counts(tmp_path: Path) -> None:
     old, new = replace(STRONG, created="2031-01-01"), replace(STRONG, created="2031-01-02", seed=7)
     for one in (new, old):
