@@ -3,7 +3,8 @@
 * Your own classes: `ImageClassifier` names images after a few labeled ones.
 * The whole method: `run`, or `pretrain`, `finetune` and `evaluate_run`, from a recipe; `load` a trained backbone.
 * Few-shot classifiers on any features, with scikit-learn's conventions: `CosineClassifier` and sixteen more.
-* Episodic evaluation: `evaluate` a classifier on features, `compare` two results in pairs, sample tasks by `EpisodeSampler`.
+* Episodic evaluation: `evaluate` a classifier on features, `compare` two results in pairs, set many in a `table` for a paper, sample
+  tasks by `EpisodeSampler`.
 * S2M2 in your own training loop: `ManifoldMixup`, `rotate90_batch`, `rotation_loss`, `exemplar_loss`.
 
 Every name is imported when it is first used, so that `import s2m2` takes milliseconds.
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from s2m2.recipe import Recipe as Recipe
     from s2m2.recipe import read_recipe as read_recipe
     from s2m2.recognition import ImageClassifier as ImageClassifier
+    from s2m2.reports.paper_table import table as table
     from s2m2.runs.loading import LoadedBackbone as LoadedBackbone
     from s2m2.runs.loading import load as load
     from s2m2.selfsupervision import exemplar_loss as exemplar_loss
@@ -62,6 +64,7 @@ _MODULES = {
     "s2m2.pipeline": "Run evaluate_run finetune pretrain run",
     "s2m2.recipe": "Recipe read_recipe",
     "s2m2.recognition": "ImageClassifier",
+    "s2m2.reports.paper_table": "table",
     "s2m2.runs.loading": "LoadedBackbone load",
     "s2m2.selfsupervision": "exemplar_loss rotate90_batch rotation_loss",
     "s2m2.tasks": "EpisodeSampler",

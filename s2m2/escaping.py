@@ -1,8 +1,9 @@
-"""Names by others, of classes, files and datasets, where they are shown: nothing in them is a command of a terminal, a formula of a
-spreadsheet or markup of Markdown. HTML is escaped by its templates.
+"""Names by others, of classes, files and datasets, where they are shown: nothing in them is a command of a terminal or of LaTeX, a
+formula of a spreadsheet or markup of Markdown. HTML is escaped by its templates.
 """
 
 import re
+import unicodedata
 
 CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 """Characters that a terminal takes for commands, and their escapes."""
@@ -11,6 +12,22 @@ CELL_CONTROLS = {code: escape for code, escape in CONTROLS.items() if chr(code) 
 """Those in a csv file, whose quotes hold line breaks and tabs."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 """First characters of a cell that a spreadsheet computes."""
+LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    "[": "{[}", "]": "{]}", "*": "{*}",  # which \\ before them would take for its own
+    '"': r"\char34{}", "\0": "{}",
+    "±": r"$\pm$", "×": r"$\times$", "–": "--", "—": "---", "‘": "`", "’": "'", "“": "``", "”": "''", "…": r"\dots{}",
+    "ß": r"\ss{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ø": r"\o{}", "Ø": r"\O{}", "ł": r"\l{}", "Ł": r"\L{}",
+}  # fmt: skip
+"""Characters that are commands of LaTeX or no part of its first fonts, and what shows them; a zero stands between two of `LIGATURES`."""
+LIGATURES = re.compile(r"([-'`,])(?=\1)|([?!])(?=`)")
+"""Characters that become one with the next."""
+LATEX_ACCENTS = {
+    "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": ".", "\u0308": '"',
+    "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0323": "d", "\u0327": "c",
+}  # fmt: skip
+"""Combining accents, and the commands for them."""
 
 
 def encodable(text: str) -> str:
@@ -38,9 +55,32 @@ def code(text: str) -> str:
     return "`" + " ".join(encodable(text).replace("`", "'").split()) + "`"
 
 
-def plain(text: str) -> str:
+def literally(text: str) -> str:
     """Words by a user as Markdown that shows them literally, on one line."""
-    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(encodable(text).split())).rstrip(".")
+    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(encodable(text).split()))
+
+
+def plain(text: str) -> str:
+    """As `literally`, without a full stop at the end."""
+    return literally(text).rstrip(".")
+
+
+def latex(text: str) -> str:
+    """Words by a user as LaTeX that shows them literally, on one line, in every engine and without a package.
+
+    Letters beyond those of LaTeX's own fonts, Greek or Chinese say, become their number, {[}U+9CE5{]}.
+    """
+    line = unicodedata.normalize("NFC", " ".join(encodable(text).split()))
+    return "".join(map(_latex_character, LIGATURES.sub("\\g<0>\0", line)))
+
+
+def _latex_character(character: str) -> str:
+    if character in LATEX or character.isascii():
+        return LATEX.get(character, character)
+    parts = unicodedata.normalize("NFD", character)
+    if len(parts) == 2 and parts[0].isascii() and parts[0].isalpha() and parts[1] in LATEX_ACCENTS:
+        return f"\\{LATEX_ACCENTS[parts[1]]}{{{parts[0]}}}"
+    return latex(f"[U+{ord(character):04X}]")
 
 
 def sentence(text: str) -> str:

@@ -207,6 +207,7 @@ def test_wrong_input_names_its_flag_and_leaves_nothing(
         (["export", "--run", "none", "--output", "b"], "s2m2 export: --run none is no run directory: there is no such directory"),
         (["prepare", "a", "--output", "b", "--size", "x"], "--size is x, but must be a whole number, from 8 to 4096 pixels, or null"),
         (["compare", "a", "b", "c"], "s2m2 compare: takes FIRST and SECOND, but was given a and b and c"),
+        (["table"], "s2m2 table: needs RUN: directories of runs, or files of results"),
         (["evaluate", "--output", "a"], "s2m2 evaluate: --output goes with --features"),
         (["evaluate", "--features", "a.npz", "--run", "b"], "s2m2 evaluate: takes --run or --features, not both"),
         (["profile", "--steps", "0"], "s2m2 profile: --steps is 0, but must be 1 or more"),
@@ -342,6 +343,12 @@ def test_a_truncated_dataset_is_named(glyph_folder: Path, tmp_path: Path, capsys
 def test_lists_may_be_written_with_spaces_commas_or_brackets(words: str, positional: str, flags: str) -> None:
     known = {"--evaluate.ways", "--seed", "--base_features"}
     assert sort_arguments(words.split(), known, {"--evaluate.ways"}) == (positional.split(), flags.split("|"))
+
+
+def test_values_of_a_literal_list_are_taken_as_they_are() -> None:
+    words = ["--names", "a, b: {c}", '[1] "x"', "--ways", "5", "10"]
+    flags = ["--names", '["a, b: {c}", "[1] \\"x\\""]', "--ways", "[5, 10]"]
+    assert sort_arguments(words, {"--names", "--ways"}, {"--names", "--ways"}, {"--names"}) == ([], flags)
 
 
 @pytest.mark.parametrize(("words", "says"), [("--seed --run x", "--seed needs a value"), ("--sed 3", "did you mean --seed")])

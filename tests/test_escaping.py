@@ -7,8 +7,8 @@ import pytest
 from rich.table import Table
 
 from s2m2.console import Terminal
-from s2m2.escaping import FORMULA_STARTS, code, csv_cell, plain, plain_cell, sentence
-from s2m2.reports.tables import csv_text
+from s2m2.escaping import FORMULA_STARTS, code, csv_cell, latex, literally, plain, plain_cell, sentence
+from s2m2.reports.tables import csv_text, markdown_table
 
 HOSTILE = ('=HYPERLINK("http://x")', "+1", "-tail", "@SUM(1)", "\t=1", "\n=1", "'=1", "''-x", "'", "it's", "a=b", "", "ω")
 
@@ -41,4 +41,23 @@ def test_the_console_obeys_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 def test_markdown_shows_names_and_runs_nothing() -> None:
     assert sentence("a <b> [c](http://x) `d` \x1b") == "a \\<b> \\[c](http://x) \\`d\\` \\x1b"
     assert code("<b>`\x1b") == "`<b>'\\x1b`"
-    assert plain("*<b>*") == r"\*\<b\>\*"
+    assert plain("*<b>*.") == r"\*\<b\>\*"
+    assert literally("*<b>*.\n|") == r"\*\<b\>\*. \|"
+
+
+def test_escapes_of_markdown_stay_what_they_are_in_a_table() -> None:
+    names = ("a<b>", "a|b", "a\\|b", "x\ny")
+    row = markdown_table(["name"], [[literally(name)] for name in names]).splitlines()[2:]
+    assert row == [r"| a\<b\> |", r"| a\|b |", r"| a\\\|b |", "| x y |"]
+    assert markdown_table(["name"], [["a|b"]]).splitlines()[2] == r"| a\|b |"
+
+
+def test_latex_shows_names_and_runs_nothing() -> None:
+    specials = r"\input{x} $1$ a_b^c & 5% #1 ~ <|>"
+    assert latex(specials) == (
+        r"\textbackslash{}input\{x\} \$1\$ a\_b\textasciicircum{}c \& 5\% \#1 \textasciitilde{} \textless{}\textbar{}\textgreater{}"
+    )
+    assert latex("[a] *b") == "{[}a{]} {*}b"  # an optional argument, and a star, of the line break before them
+    assert latex("a--b ''c '' ?`") == "a-{}-b '{}'c '{}' ?{}`"
+    assert latex("Zoë, Dvořák, ß, ± ω 鳥\x1b\n") == (r"Zo\"{e}, Dvo\v{r}\'{a}k, \ss{}, $\pm$ {[}U+03C9{]} {[}U+9CE5{]}\textbackslash{}x1b")
+    assert latex("e\u0301") == latex("é") == r"\'{e}"

@@ -22,6 +22,7 @@ CALLS = {
     "doctor a/nosuch": "no such folder a/nosuch",
     "doctor nosuch": "no such folder nosuch",
     "compare a b": "there is nothing at a",
+    "table a b": "there is nothing at a",
     "import nosuch.tar --output y": "cannot read nosuch.tar",
     "export nosuch --output y": "--run nosuch is no run directory",
     "evaluate --run nosuch": "--run nosuch is no run directory: there is no such directory",

@@ -23,6 +23,8 @@ from s2m2.recipe import FeatureFileConfig, ProfileConfig, recipe_to_yaml
 INPUT_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
 TRAINING = ("run", "pretrain", "finetune")
 """Commands that compare a training with what is expected of its recipe file."""
+SILENT = ("serve", "table")
+"""Commands that do not tell that they are at work: one is for hours, and what the other prints is a file for programs."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -138,7 +140,8 @@ def _call(target: str, *arguments: Any, **settings: Any) -> int | None:
     """Import a function, and with it what it needs, and call it; it may return an exit code."""
     module, _, function = target.partition(":")
     start, name = time.monotonic(), function.split("_")[0]
-    with told(lambda: f"{name}: at work for {duration(time.monotonic() - start)}", shown=name != "serve" and _is_first_process()):
+    shown = name not in SILENT and _is_first_process()
+    with told(lambda: f"{name}: at work for {duration(time.monotonic() - start)}", shown=shown):
         code: int | None = getattr(import_module(module), function)(*arguments, **settings)
     return code
 

@@ -1,5 +1,6 @@
 """From the words of a call to settings: a recipe may stand anywhere, a list takes spaces, and a wrong flag gets a suggestion."""
 
+import json
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
@@ -110,7 +111,8 @@ def parse_settings(name: str, command: Command, arguments: Sequence[str]) -> Any
     """
     assert command.config is not None
     parser = command_parser(name, command)
-    positional, flags = sort_arguments(arguments, parser_flags(parser), list_flags(parser))
+    literal = [f"--{setting}" for setting in command.literal]
+    positional, flags = sort_arguments(arguments, parser_flags(parser), list_flags(parser), literal)
     single, several = positional[: len(command.positional)], positional[len(command.positional) :]
     if several and command.several is None:
         names = " and ".join(setting.upper() for setting in command.positional)
@@ -136,12 +138,15 @@ def list_flags(parser: ArgumentParser) -> set[str]:
     return {flag for action in parser._actions for flag in action.option_strings if "tuple" in str(getattr(action, "_typehint", ""))}
 
 
-def sort_arguments(arguments: Sequence[str], flags: Collection[str], lists: Collection[str]) -> tuple[list[str], list[str]]:
+def sort_arguments(
+    arguments: Sequence[str], flags: Collection[str], lists: Collection[str], literal: Collection[str] = ()
+) -> tuple[list[str], list[str]]:
     """Positional arguments, and the others as `--flag value`, with the values of a list joined to `[a, b]`.
 
     Args:
         flags: all flags that there are.
         lists: those that take several values.
+        literal: those of the lists whose values are taken as they are.
 
     Raises:
         UsageError: an unknown flag, or a flag without its value.
@@ -164,6 +169,9 @@ def sort_arguments(arguments: Sequence[str], flags: Collection[str], lists: Coll
         values = [value] if equals else _take_values(waiting, several=flag in lists)
         if not values:
             raise UsageError(f"{flag} needs a value")
+        if flag in literal:
+            sorted_flags.append(json.dumps(values, ensure_ascii=False))
+            continue
         whole = flag not in lists or values[0].startswith("[") or values == ["null"]
         sorted_flags.append(values[0] if whole else f"[{', '.join(values)}]")
     return positional, sorted_flags

@@ -23,6 +23,7 @@ from s2m2.recipe import (
     Recipe,
     ServeConfig,
     SuggestConfig,
+    TableConfig,
 )
 from s2m2.recipe.model_folder import check_model_output
 from s2m2.runs.named_weights import meant
@@ -114,6 +115,12 @@ def _compare(config: CompareConfig) -> None:
             raise InputError(f"there is nothing at {path}; a run's directory is compared with another, or a file of results with another")
 
 
+def _table(config: TableConfig) -> None:
+    for path in config.runs:
+        if not _exists(path):
+            raise InputError(f"there is nothing at {path}; a table is made of run directories and files of results")
+
+
 def _prepare(config: PrepareConfig) -> None:
     if not config.download:
         _source(config.source)
@@ -132,6 +139,7 @@ CHECKS: Mapping[type, Callable[[Any], None]] = {
     ExportConfig: _export,
     ImportConfig: _import,
     CompareConfig: _compare,
+    TableConfig: _table,
     PrepareConfig: _prepare,
     DoctorConfig: _doctor,
 }

@@ -14,6 +14,7 @@ from s2m2.recipe import (
     ProfileConfig,
     ServeConfig,
     SuggestConfig,
+    TableConfig,
 )
 
 SECTIONS = ("seed", "data", "model", "pretrain", "finetune", "evaluate", "analyze", "runtime")
@@ -39,6 +40,8 @@ class Command:
     """Settings of its own that may stand without a flag."""
     several: str | None = None
     """Setting of its own that takes all further words without a flag."""
+    literal: tuple[str, ...] = ()
+    """Settings of its own, lists, whose values are taken as they are, with their commas and brackets."""
     sections: tuple[str, ...] = ()
     """Sections of the recipe that its help shows; none if it takes no recipe."""
     has_run: bool = False
@@ -140,6 +143,19 @@ COMMANDS = {
         target="s2m2.commands.comparing:compare_command",
         config=CompareConfig,
         positional=("first", "second"),
+        interrupted=NOTHING,
+    ),
+    "table": Command(
+        summary="Make a table for a paper, and figures, from the scores of one or several runs.",
+        usage="s2m2 table RUN... [--output FILE] [--SETTING VALUE ...]",
+        examples=(
+            ("s2m2 table runs/a runs/b --output scores.tex", "LaTeX; .md and .csv, too"),
+            ("s2m2 table runs/a --features finetune --figures figures", "also curves, as PDF and SVG"),
+        ),
+        target="s2m2.commands.tabulating:table_command",
+        config=TableConfig,
+        several="runs",
+        literal=("names",),
         interrupted=NOTHING,
     ),
     "settings": Command(

@@ -5,7 +5,8 @@ training stage). What it needs: `features`, from a run (`run_features`) or files
 `preparation`, the classifiers and
 transforms; `task_kinds`. What it does: `score_all` scores every classifier on every kind of task, `measure_details` and `accuracies` one on
 one, with and without details; `map_tasks` distributes the tasks; `outcomes`, `calibration` and `open_set` reduce scores to numbers. What
-remains: `results` with their `details` and `intervals`, which `compare` compares. `learn2learn_tasksets` takes tasks of that package.
+remains: `results` with their `details` and `intervals`, which `compare` compares in pairs, and `ranking` the best with all others.
+`learn2learn_tasksets` takes tasks of that package.
 """
 
 from s2m2.evaluation.api import compare as compare

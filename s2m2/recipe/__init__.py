@@ -16,6 +16,7 @@ from s2m2.recipe.command_settings import (
     ProfileConfig,
     ServeConfig,
     SuggestConfig,
+    TableConfig,
 )
 from s2m2.recipe.data import AugmentConfig, DataConfig
 from s2m2.recipe.evaluation import EvaluateConfig
@@ -47,6 +48,7 @@ __all__ = [
     "RuntimeConfig",
     "ServeConfig",
     "SuggestConfig",
+    "TableConfig",
     "TrainingConfig",
     "ValidationConfig",
     "build_recipe",

@@ -1,4 +1,4 @@
-"""Settings of the commands besides training and evaluation: fit, predict, suggest, serve, prepare, doctor, import, export, compare, ..."""
+"""Settings of the commands besides training and evaluation: fit, predict, serve, prepare, doctor, import, export, compare, table, ..."""
 
 import re
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any, Literal
 from s2m2.errors import InputError
 from s2m2.recipe.ranges import (
     ContactImages,
+    Digits,
     FromZeroBelowOne,
     GrayBits,
     ImageSize,
@@ -22,6 +23,7 @@ from s2m2.recipe.ranges import (
     StoredSize,
     Workers,
     check,
+    check_distinct,
     check_ranges,
 )
 
@@ -33,6 +35,12 @@ EMBEDDED_BACKBONE = "efficientnet_lite0"
 """Backbone of `fit` that comes with the package."""
 PREDICTION_ENDINGS = (".csv", ".jsonl", ".parquet")
 """Of files of predictions."""
+TableFormat = Literal["latex", "markdown", "csv"]
+TableInterval = Literal["classes", "tasks", "both", "none"]
+BoldRule = Literal["winner", "level", "none"]
+TABLE_ENDINGS: dict[str, TableFormat] = {".tex": "latex", ".md": "markdown", ".csv": "csv"}
+"""Of files of tables, and what they mean."""
+TABLE_LABEL = re.compile(r"[A-Za-z0-9:._/-]+")
 SHARD = re.compile(r"([0-9]{1,7})/([0-9]{1,7})")
 
 
@@ -327,6 +335,74 @@ class CompareConfig:
             check(len(values) <= 2, name, list(values), "one name, or two")
         ending = self.output is None or self.output.endswith((".csv", ".md"))
         check(ending, "output", self.output, "a name that ends with .csv or .md")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableConfig:
+    """Results that become a table for a paper, and its look."""
+
+    runs: tuple[str, ...] = ()
+    """Directories of runs or of `evaluate --features`, and files of results."""
+    names: tuple[str, ...] = ()
+    """What the rows call them, in this order; files of results of one run are one. Empty: the names of their folders."""
+    classifiers: tuple[str, ...] = ()
+    """Rows of these classifiers only. Empty: of all."""
+    features: tuple[str, ...] = ()
+    """Rows of these features only, such as finetune. Empty: of all."""
+    splits: tuple[str, ...] = ()
+    """Columns of these classes only, such as novel. Empty: of all."""
+    protocols: tuple[str, ...] = ()
+    """Columns of these protocols of sampling only. Empty: of all."""
+    ways: tuple[NonNegativeInt, ...] = ()
+    """Columns of these numbers of ways only. Empty: of all."""
+    shots: tuple[NonNegativeInt, ...] = ()
+    """Columns of these numbers of shots only. Empty: of all."""
+    tasks: tuple[PositiveInt, ...] = ()
+    """Results over these numbers of tasks only. Empty: over all; of several for one cell, the newest."""
+    seeds: tuple[NonNegativeInt, ...] = ()
+    """Results on tasks of these seeds only. Empty: of all; of several for one cell, the newest."""
+    format: TableFormat | None = None
+    """latex needs the package booktabs; csv has all numbers, as fractions in full precision, and all tests. null: that of the ending of
+    --output, else markdown."""
+    interval: TableInterval = "classes"
+    """Half-width of the 95% interval behind ±. classes: over classes and their images, for other classes of the kind; tasks: for these
+    classes again, as papers mostly state it; both: the first, and the second in brackets; none: means alone."""
+    bold: BoldRule = "winner"
+    """winner: the best entry of a column, where the paired test over classes (5 %, adjusted by Holm) shows it to be better than every
+    other; level: the best, and all that the test does not tell from it; none. A note below says so, and why there was no test."""
+    digits: Digits = 2
+    """After the decimal point of percentages, 0 to 4; csv has all."""
+    caption: str | None = None
+    """Words over the table, in latex and markdown. null: what the numbers are means of."""
+    label: str | None = None
+    """Label of the table in latex, such as tab:scores. null: none."""
+    published: bool = False
+    """Add the published row of S2M2_R (WRN-28-10) where the name of the dataset, 5 ways and 1 or 5 shots have one."""
+    output: Path | None = None
+    """Write the table to this file, .tex, .md, .csv, or any with --format. null: print it."""
+    figures: Path | None = None
+    """Also write curves of accuracy against shots and against ways into this folder, 3.3 inches wide, each as PDF and SVG. null: none."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "")
+        if not self.runs:
+            raise InputError("needs RUN: directories of runs, or files of results")
+        for name in ("names", "classifiers", "features", "splits", "protocols", "ways", "shots", "tasks", "seeds"):
+            check_distinct(name, getattr(self, name), empty=True)
+        check(all(name.strip() for name in self.names), "names", list(self.names), "names that can be seen")
+        known = self.output is None or self.format is not None or self.output.suffix in TABLE_ENDINGS
+        check(known, "output", self.output, f"a name that ends with {', '.join(TABLE_ENDINGS)}, or needs --format beside it")
+        stated = TABLE_ENDINGS.get(self.output.suffix, self.text_format) if self.output is not None else self.text_format
+        check(stated == self.text_format, "format", self.format, f"{stated}, as --output is {self.output}")
+        check(self.caption is None or self.text_format != "csv", "caption", repr(self.caption), "null, as csv has none")
+        check(self.label is None or self.text_format == "latex", "label", self.label, f"null, as {self.text_format} has none")
+        fits = self.label is None or TABLE_LABEL.fullmatch(self.label) is not None
+        check(fits, "label", repr(self.label), "letters, digits and : . _ / -")
+
+    @property
+    def text_format(self) -> TableFormat:
+        """That of the table, by the ending of its file where none is stated."""
+        return self.format or TABLE_ENDINGS.get(self.output.suffix if self.output is not None else "", "markdown")
 
 
 @dataclass(frozen=True, kw_only=True)

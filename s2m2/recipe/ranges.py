@@ -18,6 +18,8 @@ from jsonargparse.typing import restricted_number_type
 from s2m2.errors import InputError
 from s2m2.recipe.setting_types import settle_types
 
+MAX_DIGITS = 4
+"""Of a percentage in a table, after the decimal point."""
 PositiveInt = Annotated[int, number.PositiveInt, "1 or more"]
 NonNegativeInt = Annotated[int, number.NonNegativeInt, "0 or more"]
 IntFromTwo = Annotated[int, restricted_number_type("IntFromTwo", int, (">=", 2)), "2 or more"]
@@ -40,6 +42,7 @@ MixtureSize = Annotated[int, restricted_number_type("MixtureSize", int, [(">=", 
 PixelStep = Annotated[float, restricted_number_type("PixelStep", float, [(">", 0), ("<=", 255)]), "above 0 and up to 255"]
 Workers = Annotated[int, restricted_number_type("Workers", int, [(">=", 0), ("<=", 256)]), "from 0 to 256"]
 ContactImages = Annotated[int, restricted_number_type("ContactImages", int, [(">=", 0), ("<=", 100)]), "from 0 to 100"]
+Digits = Annotated[int, restricted_number_type("Digits", int, [(">=", 0), ("<=", MAX_DIGITS)]), f"from 0 to {MAX_DIGITS}"]
 Port = Annotated[int, restricted_number_type("Port", int, [(">=", 0), ("<=", 65535)]), "from 0 to 65535"]
 GrayBits = Annotated[int, restricted_number_type("GrayBits", int, [(">=", 8), ("<=", 32)]), "from 8 to 32"]
 Megapixels = Annotated[float, restricted_number_type("Megapixels", float, [(">", 0), ("<=", 175)]), "above 0 and up to 175"]

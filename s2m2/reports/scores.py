@@ -26,6 +26,9 @@ CLASSIFIERS: Mapping[str, str] = {name: load_class(name).title for name in CATAL
 """Few-shot classifiers in the order of the catalog, and their names in reports."""
 WIDTH = 80
 """Characters of a terminal that a table must fit."""
+AGAIN = "for these classes again (1.96 std / sqrt(tasks))"
+OVER_CLASSES = "half-width of the 95% interval over classes and their images, for other classes of the kind"
+"""The two intervals in words."""
 SCORE, SCORE_AND_CLASSES, MIN_CLASSIFIER = len("64.93 ± 13.20"), len("64.93 ± 13.20 (0.18)"), 20
 """Widths in characters of a cell without and with its second interval, and of the column of classifiers."""
 
@@ -79,11 +82,10 @@ class ScoreGrid:
         """Meaning of the intervals."""
         results = [result for row in self.rows for result in row.results if result is not None]
         known = [result.class_error for result in results if result.class_error is not None]
-        again = "for these classes again (1.96 std / sqrt(tasks))."
+        again = f"{AGAIN}."
         if not known:
             return f"In brackets: half-width of the 95% interval {again}"
-        over_classes = f"half-width of the 95% interval over classes and their images, for other classes of the kind{few_classes(known)}"
-        return f"±: {over_classes}. In brackets: that {again}"
+        return f"±: {OVER_CLASSES}{few_classes(known)}. In brackets: that {again}"
 
 
 def few_classes(errors: Sequence[ClassError]) -> str:
@@ -185,24 +187,29 @@ def _grid(results: list[TaskResults]) -> ScoreGrid:
         key = (result.ways, result.shots, classifiers.index(result.classifier), result.transforms, _text(result.settings))
         rows.setdefault(key, {})[result.features] = result
     ordered = [cells for _, cells in sorted(rows.items(), key=lambda entry: entry[0][:3])]
-    return ScoreGrid(features=features, rows=tuple(_row(cells, features, results) for cells in ordered), caption=_caption(results[0]))
+    return ScoreGrid(features=features, rows=tuple(_row(cells, features, results) for cells in ordered), caption=tasks_caption(results[0]))
 
 
 def _row(cells: Mapping[str, TaskResults], features: Sequence[str], every: Sequence[TaskResults]) -> ScoreRow:
     one = next(iter(cells.values()))
-    settings = [result.settings for result in every if result.classifier == one.classifier]
-    differing = [f"{name}={value}" for name, value in one.settings.items() if any(other.get(name) != value for other in settings)]
     return ScoreRow(
         ways=one.ways,
         shots=one.shots,
         protocol=one.protocol,
         classifier=one.classifier,
-        remark=", ".join([*differing, *one.transforms]),
+        remark=", ".join([*differing_settings(one, every), *one.transforms]),
         results=tuple(cells.get(name) for name in features),
     )
 
 
-def _caption(one: TaskResults) -> str:
+def differing_settings(one: TaskResults, every: Iterable[TaskResults]) -> list[str]:
+    """The settings, `name=value`, that tell a classifier from others of its name."""
+    settings = [result.settings for result in every if result.classifier == one.classifier]
+    return [f"{name}={value}" for name, value in one.settings.items() if any(other.get(name) != value for other in settings)]
+
+
+def tasks_caption(one: TaskResults) -> str:
+    """What an accuracy is a mean of, as a sentence."""
     queries = f"{count(one.queries, 'query', 'queries')} per class"
     kind = {
         "fixed": queries,

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ def csv_text(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table as Markdown; bars and line breaks in cells are escaped."""
+    """A table as Markdown of cells that are Markdown; their bars are escaped where they are not, and their line breaks become spaces."""
     lines = [header, ["---"] * len(header), *rows]
     return "".join("| " + " | ".join(_cell(text) for text in line) + " |\n" for line in lines)
 
@@ -179,4 +180,4 @@ def _p(value: float) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").split())
+    return " ".join(re.sub(r"(?<!\\)((?:\\\\)*)\|", r"\1\\|", text).split())

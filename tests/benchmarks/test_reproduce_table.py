@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.published import S2M2
 from benchmarks.reproduce_table import ROWS, Row, main, table
 from s2m2.evaluation.results import TaskResults, save_results
+from s2m2.reports.published import S2M2
 from s2m2.runs.provenance import record
 
 ROW = Row(dataset="cub", recipe="fast", name="rotation", seed=3)
