@@ -48,7 +48,7 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False
-python_maximum_signature_line_length = 100
+python_maximum_signature_line_length = 160
 napoleon_numpy_docstring = False
 add_module_names = False
 toc_object_entries_show_parents = "hide"
@@ -64,6 +64,8 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "show_signature": False,
     "download_all_examples": False,
+    # What a line returns by the way, a generator say, is no output.
+    "capture_repr": ("_repr_html_",),
     "min_reported_time": 1e9,
     "remove_config_comments": True,
 }

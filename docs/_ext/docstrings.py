@@ -8,15 +8,37 @@ BULLET = re.compile(r"^\s*\* ")
 SECTION = re.compile(r"^(Args|Returns|Raises|Example|Attributes after `fit`|Attributes):")
 
 
+COLON = "\ue000"
+"""Stands for a colon of an attribute's docstring while napoleon reads it, which would take what comes before for the type."""
+
+
 def setup(app: Any) -> dict[str, Any]:
-    """Before napoleon, which comes at 500."""
+    """Before napoleon, which comes at 500, and after it."""
     app.connect("autodoc-process-docstring", process, priority=400)
+    app.connect("autodoc-process-docstring", finish, priority=600)
+    app.connect("doctree-read", with_dashes)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Prepare the lines of a docstring."""
     lines[:] = with_literal_blocks([line if line.lstrip().startswith((">>>", "...")) else escaped(line) for line in lines])
+    if what in ("attribute", "property"):
+        lines[:] = [line.replace(":", COLON) for line in lines]
+
+
+def finish(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Put the colons back."""
+    lines[:] = [line.replace(COLON, ":") for line in lines]
+
+
+def with_dashes(app: Any, doctree: Any) -> None:
+    """Sphinx writes two hyphens between a parameter and its meaning, and leaves it to `smartquotes` to make a dash of them."""
+    from docutils import nodes
+
+    for text in list(doctree.findall(nodes.Text)):
+        if text == " -- ":
+            text.parent.replace(text, nodes.Text(" – "))
 
 
 def escaped(line: str) -> str:

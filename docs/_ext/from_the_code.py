@@ -104,7 +104,7 @@ def _part(match: re.Match[str]) -> str:
 
 def _definition(setting: Setting, name: str, place: str) -> str:
     facts = plain("; ".join(filter(None, (setting.default, setting.limits))))
-    head = f"`{f'{name} {setting.kind}'.strip()}`{{#{place}}}"
+    head = f"`{f'{name} {setting.kind}'.strip()}`{{#setting-{re.sub(r'[._]', '-', place)}}}"
     return f"{head}{f' ({facts})' if facts else ''}\n: {plain(setting.text)}"
 
 

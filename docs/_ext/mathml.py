@@ -1,5 +1,6 @@
 """Formulas as MathML, which browsers draw themselves: no script, no font and no request. The converter is that of docutils."""
 
+from html import escape
 from typing import Any
 
 from docutils import nodes
@@ -9,6 +10,11 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 LOGGER = logging.getLogger(__name__)
+BARS = {
+    '<mo class="mathopen">‖</mo>': '<mo stretchy="false" form="prefix">‖</mo>',
+    '<mo class="mathclose">‖</mo>': '<mo stretchy="false" form="postfix">‖</mo>',
+}
+"""Bars of a norm, which browsers would stretch to the height of all that stands beside them."""
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -33,7 +39,10 @@ def as_mathml(node: nodes.Node, *, as_block: bool) -> str:
     """The MathML of a formula in LaTeX; what cannot be converted is a warning, and stays LaTeX."""
     source = node.astext()
     try:
-        return tex2mathml(source, as_block=as_block)
+        formula = tex2mathml(source, as_block=as_block)
     except MathError as error:
         LOGGER.warning("formula %r: %s", source, error, location=node)
-        return f"<code>{nodes.unescape(source)}</code>"
+        return f"<code>{escape(source)}</code>"
+    for bar, fixed in BARS.items():
+        formula = formula.replace(bar, fixed)
+    return formula

@@ -1,7 +1,7 @@
 """Links of a page work on a code host and in the site: those to reports and other pages outside `docs` lead to their copies in the site.
 
 A Markdown page names every file relative to itself. In the site, `README.md` is the front page; reports, `benchmarks/README.md` and
-`CONTRIBUTING.md` are pages; any other file outside of `docs` is a download, which MyST makes of it.
+`CONTRIBUTING.md` are pages, and scripts of tutorials are what they printed; any other file is a download, which MyST makes of it.
 """
 
 import os
@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+GALLERY = "learn"
+"""Folder of rendered tutorials, `sphinx_gallery_conf` of `conf.py`."""
 REPORT_FOLDERS = ("benchmarks/reports", "benchmarks/studies/reports")
 LINK = re.compile(r"(!?\[[^\]]*\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 FENCE = re.compile(r"^(\s*)(```|~~~)")
-OVERVIEW_END = "\n```{toctree}\n:hidden:\n:glob:\n\n*\n```\n"
 
 
 def setup(app: Any) -> dict[str, Any]:
@@ -27,20 +28,22 @@ def setup(app: Any) -> dict[str, Any]:
 
 
 def pages(reports_folder: str = "reports") -> dict[str, str]:
-    """Paths from the root of the repository, of files and folders, each with the page of the site that stands for it."""
+    """Paths from the root of the repository, of files and folders, each with the file of the page that stands for it in the site."""
     reports = {
-        f"{folder}/{file.name}": f"{reports_folder}/{file.stem}"
+        f"{folder}/{file.name}": f"{reports_folder}/{file.name}"
         for folder in REPORT_FOLDERS
         for file in sorted((ROOT / folder).glob("*.md"))
     }
-    overview = f"{reports_folder}/index"
+    tutorials = {f"docs/tutorials/{file.name}": f"{GALLERY}/{file.stem}.rst" for file in sorted((ROOT / "docs/tutorials").glob("*.py"))}
+    overview = f"{reports_folder}/index.md"
     folders = dict.fromkeys((*REPORT_FOLDERS, "benchmarks", "benchmarks/studies", "benchmarks/README.md"), overview)
-    return {**reports, **folders, "README.md": "index", "CONTRIBUTING.md": f"{reports_folder}/contributing"}
+    others = {"README.md": "index.md", "CONTRIBUTING.md": f"{reports_folder}/contributing.md", "docs/tutorials": f"{GALLERY}/index.rst"}
+    return {**reports, **tutorials, **folders, **others}
 
 
 def copies(reports_folder: str) -> dict[str, str]:
     """Those of `pages` that are copied."""
-    return {path: page for path, page in pages(reports_folder).items() if path.endswith(".md") and path != "README.md"}
+    return {path: page for path, page in pages(reports_folder).items() if path.endswith(".md") and page.startswith(f"{reports_folder}/")}
 
 
 def copy_pages(app: Any) -> None:
@@ -50,12 +53,14 @@ def copy_pages(app: Any) -> None:
     folder.mkdir(exist_ok=True)
     for path, page in names.items():
         text = with_site_links((ROOT / path).read_text(encoding="utf-8"), path, page, app.config.reports_folder)
-        text += OVERVIEW_END if page.endswith("/index") else ""
-        target = source / f"{page}.md"
+        if page.endswith("/index.md"):
+            reports = sorted(Path(other).stem for source, other in names.items() if posixpath.dirname(source) in REPORT_FOLDERS)
+            text += "\n".join(["", "```{toctree}", ":hidden:", "", *reports, "```", ""])
+        target = source / page
         if not target.is_file() or target.read_text(encoding="utf-8") != text:
             target.write_text(text, encoding="utf-8")
     for file in folder.glob("*.md"):
-        if f"{app.config.reports_folder}/{file.stem}" not in names.values():
+        if f"{app.config.reports_folder}/{file.name}" not in names.values():
             file.unlink()
 
 
@@ -80,7 +85,7 @@ def with_site_links(text: str, path: str, page: str, reports_folder: str = "repo
             return match[0]
         meant = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
         if meant in known:
-            return f"{start}/{known[meant]}.md{anchor or ''}{end}"
+            return f"{start}/{known[meant]}{anchor or ''}{end}"
         if meant.startswith("docs/"):
             return f"{start}/{meant.removeprefix('docs/')}{anchor or ''}{end}"
         return f"{start}{os.path.relpath(meant, posixpath.dirname(f'docs/{page}'))}{anchor or ''}{end}"

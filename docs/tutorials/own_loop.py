@@ -2,9 +2,10 @@
 Add S2M2 to your own PyTorch loop
 =================================
 
-You have a network and a training loop, and want features that tell *new* classes apart from a few images.
-S2M2 does it in two stages: train with rotations as a second task, then fine-tune with manifold mixup. Here
-both are added to a plain loop, a few lines each, and the features are scored before and after on classes that
+You have a network and a training loop, and want features that tell *new* classes
+apart from a few images. S2M2 does it in two stages: train with rotations as a
+second task, then fine-tune with manifold mixup. Here both are added to a plain
+loop, a few lines each, and the features are scored before and after on classes that
 the network has never seen.
 
 Everything runs on one processor core in under a minute; nothing is downloaded.
@@ -24,9 +25,9 @@ torch.manual_seed(0)
 # %%
 # Images
 # ------
-# The embedded dataset draws letters and signs in many fonts and colors. Its classes are split: the network is
-# trained on *base* classes, and scored on *novel* ones. Any tensor of images "image 3 size size" with labels
-# would do.
+# The embedded dataset draws letters and signs in many fonts and colors. Its classes
+# are split: the network is trained on *base* classes, and scored on *novel* ones.
+# Any tensor of images "image 3 size size" with labels would do.
 
 glyphs = draw_glyphs(classes=60, images_per_class=40)
 images = torch.from_numpy(glyphs.images).permute(0, 3, 1, 2).float() / 255 - 0.5
@@ -43,12 +44,15 @@ def of_classes(split):
 base_images, base_labels = of_classes("base")
 novel_images, novel_labels = of_classes("novel")
 num_classes = len(glyphs.splits["base"])
-print(f"base: {len(base_images)} images of {num_classes} classes; novel: {len(novel_images)} of {len(glyphs.splits['novel'])}")
+print("base:", len(base_images), "images of", num_classes, "classes")
+print(
+    "novel:", len(novel_images), "images of", len(glyphs.splits["novel"]), "classes"
+)
 
 # %%
 fig, axes = plt.subplots(2, 8, figsize=(8, 2.2))
-for ax, position in zip(axes.flat, range(0, len(base_images), len(base_images) // 16), strict=False):
-    ax.imshow((base_images[position] + 0.5).permute(1, 2, 0))
+for number, ax in enumerate(axes.flat):
+    ax.imshow((base_images[number * 40 * 2] + 0.5).permute(1, 2, 0))
     ax.axis("off")
 fig.suptitle("base classes")
 fig.tight_layout()
@@ -56,21 +60,26 @@ fig.tight_layout()
 # %%
 # A network and a loop
 # --------------------
-# Nothing here knows of S2M2: a small convolutional network that gives features, and a head that names base
-# classes.
+# Nothing here knows of S2M2: a small convolutional network that gives features, and
+# a head that names base classes.
 
 
 def block(channels, width):
     """Convolution, batch normalization, ReLU, half the size."""
-    return nn.Sequential(nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(2))
+    convolution = nn.Conv2d(channels, width, 3, padding=1)
+    return nn.Sequential(
+        convolution, nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(2)
+    )
 
 
 class Net(nn.Module):
-    """Images "batch 3 32 32" to logits; `features` gives what comes before the head."""
+    """Images "batch 3 32 32" to logits; `features` stops before the head."""
 
     def __init__(self, width=32):
         super().__init__()
-        self.layer1, self.layer2, self.layer3 = block(3, width), block(width, width), block(width, 2 * width)
+        self.layer1 = block(3, width)
+        self.layer2 = block(width, width)
+        self.layer3 = block(width, 2 * width)
         self.head = nn.Linear(2 * width * 16, num_classes)
 
     def features(self, images):
@@ -84,9 +93,9 @@ class Net(nn.Module):
 
 def train(parameters, loss_of, epochs, learning_rate):
     """The usual loop; `loss_of` gets the images and labels of a batch."""
-    optimizer = torch.optim.SGD(parameters, lr=learning_rate, momentum=0.9, weight_decay=5e-4, nesterov=True)
+    optimizer = torch.optim.SGD(parameters, learning_rate, 0.9, weight_decay=5e-4)
     steps = epochs * (len(base_images) // 64)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, steps)
     for _ in range(epochs):
         for batch in torch.randperm(len(base_images)).split(64):
             if len(batch) == 64:
@@ -101,8 +110,8 @@ def train(parameters, loss_of, epochs, learning_rate):
 # %%
 # What to measure
 # ---------------
-# Features of novel images go into ``s2m2.evaluate``: thousands of small tasks, each with five novel classes
-# and one labeled image of each.
+# Features of novel images go into ``s2m2.evaluate``: thousands of small tasks, each
+# with five novel classes and one labeled image of each.
 
 
 @torch.no_grad()
@@ -111,23 +120,31 @@ def score(net, shots=1):
     net.eval()
     features = torch.cat([net.features(part) for part in novel_images.split(256)])
     net.train()
-    return s2m2.evaluate(features, novel_labels, classifier="cosine", shots=shots, tasks=1000)
+    return s2m2.evaluate(features, novel_labels, "cosine", shots=shots, tasks=1000)
 
 
 plain = Net()
-train(plain.parameters(), lambda images, labels: F.cross_entropy(plain(images), labels), epochs=18, learning_rate=0.05)
+
+
+def plain_loss(images, labels):
+    """Classification alone."""
+    return F.cross_entropy(plain(images), labels)
+
+
+train(plain.parameters(), plain_loss, epochs=18, learning_rate=0.05)
 plain_score = score(plain)
 print(plain_score)
 
 # %%
-# Two numbers follow a mean. *Over classes* says how far other novel classes of this kind may lie from it;
-# *these classes again* says how well the mean is known for these very classes. With few novel classes the
-# first is wide, and rightly so.
+# Two numbers follow a mean. *Over classes* says how far other novel classes of this
+# kind may lie from it; *these classes again* says how well the mean is known for
+# these very classes. With few novel classes the first is wide, and rightly so.
 #
 # Stage 1: rotations beside the classes
 # -------------------------------------
-# Each image is seen in four rotations, and a second head names the rotation. That makes the features hold
-# more than the base classes need. Rotate after all other augmentation.
+# Each image is turned by a random number of quarters, and a second head names that
+# number, so the features have to hold more than the base classes ask for. Rotate
+# after all other augmentation.
 
 net = Net()
 rotation_head = nn.Linear(net.head.in_features, 4)
@@ -138,7 +155,8 @@ def stage_1(images, labels):
     """L_class + L_rot."""
     rotated, rotations = s2m2.rotate90_batch(images, sample=True)
     features = net.features(rotated)
-    return F.cross_entropy(net.head(features), labels) + s2m2.rotation_loss(rotation_head(features), rotations)
+    class_loss = F.cross_entropy(net.head(features), labels)
+    return class_loss + s2m2.rotation_loss(rotation_head(features), rotations)
 
 
 train(both, stage_1, epochs=12, learning_rate=0.05)
@@ -146,22 +164,24 @@ stage_1_score = score(net)
 print(stage_1_score)
 
 # %%
-# ``sample=True`` takes one random rotation of each image; without it the batch holds all four, as in the
-# paper, at four times the cost.
+# ``sample=True`` takes one random rotation of each image; without it the batch
+# holds all four, as in the paper, at four times the cost.
 #
 # Stage 2: manifold mixup
 # -----------------------
-# ``ManifoldMixup`` needs the layers to mix before. At each call it samples one of them, mixes what comes in
-# with that of other images of the batch, and returns the mixed labels beside the output. The network stays as
-# it is.
+# ``ManifoldMixup`` needs the layers to mix before. At each call it samples one of
+# them, mixes what comes in with that of other images of the batch, and returns the
+# mixed labels beside the output. The network stays as it is.
 
-mixup = s2m2.ManifoldMixup([net.layer1, net.layer2, net.layer3, net.head], alpha=2.0, seed=0)
+layers = [net.layer1, net.layer2, net.layer3, net.head]
+mixup = s2m2.ManifoldMixup(layers, alpha=2.0, seed=0)
 
 
 def stage_2(images, labels):
     """L_mm + 0.5 (L_class + L_rot), the latter on a quarter of the batch."""
     logits, targets = mixup(net, images, labels, num_classes=num_classes)
-    return F.cross_entropy(logits, targets) + 0.5 * stage_1(images[::4], labels[::4])
+    mixed_loss = F.cross_entropy(logits, targets)
+    return mixed_loss + 0.5 * stage_1(images[::4], labels[::4])
 
 
 train(both, stage_2, epochs=6, learning_rate=0.02)
@@ -171,18 +191,22 @@ print(stage_2_score)
 # %%
 # Did it help?
 # ------------
-# All scores are of the same tasks, so they are compared in pairs: what counts is the difference within each
-# task.
+# All scores are of the same tasks, so they are compared in pairs: what counts is
+# the difference within each task.
 
 print(s2m2.compare(plain_score, stage_2_score))
 
 # %%
-# The p-value *over classes* is the one to judge a method by. That for *these classes again* is small for
-# almost any two networks, as for a few given classes one of them is nearly always better.
+# The p-value *over classes* is the one to judge a method by. That for *these
+# classes again* is small for almost any two networks, as for a few given classes
+# one of them is nearly always better.
 
 scores = {"plain": plain_score, "stage 1": stage_1_score, "stage 2": stage_2_score}
 fig, ax = plt.subplots(figsize=(6, 3))
-means, halves = zip(*[(100 * one.mean, 100 * one.ci95_classes) for one in scores.values()], strict=True)
+means, halves = zip(
+    *[(100 * one.mean, 100 * one.ci95_classes) for one in scores.values()],
+    strict=True,
+)
 ax.errorbar(list(scores), means, halves, fmt="o", capsize=4)
 ax.set_ylabel("5-way 1-shot accuracy, percent")
 ax.set_title("bars: 95% interval over classes")
@@ -190,9 +214,10 @@ ax.margins(x=0.3)
 fig.tight_layout()
 
 # %%
-# Training here takes seconds and one seed, so these numbers show how the parts fit together, not what S2M2
-# gains. To measure that, train longer, with several seeds, and choose on validation classes: ``s2m2 run``
-# does so by a recipe, with checkpoints, early stopping and a report.
+# Training here takes seconds and one seed, so these numbers show how the parts fit
+# together, not what S2M2 gains. To measure that, train longer, with several seeds,
+# and choose on validation classes: ``s2m2 run`` does so by a recipe, with
+# checkpoints, early stopping and a report.
 #
-# To resume a loop of your own, save ``mixup.state_dict()`` in your checkpoint: mixtures follow from seed and
-# step alone.
+# To resume a loop of your own, save ``mixup.state_dict()`` in your checkpoint:
+# mixtures follow from seed and step alone.
