@@ -5,6 +5,8 @@ from typing import Any
 
 MARKUP = re.compile(r"[|*]|(?<=\w)_(?!\w)")
 BULLET = re.compile(r"^\s*\* ")
+RANGED = re.compile(r"~?(?:\w+\.)*Annotated\[([\w~.]+), [^\]]*\]")
+"""A type with its range, which the page of settings or the text beside it tells."""
 SECTION = re.compile(r"^(Args|Returns|Raises|Example|Attributes after `fit`|Attributes):")
 
 
@@ -16,6 +18,7 @@ def setup(app: Any) -> dict[str, Any]:
     """Before napoleon, which comes at 500, and after it."""
     app.connect("autodoc-process-docstring", process, priority=400)
     app.connect("autodoc-process-docstring", finish, priority=600)
+    app.connect("autodoc-process-signature", without_ranges)
     app.connect("doctree-read", with_dashes)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -30,6 +33,13 @@ def process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[
 def finish(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Put the colons back."""
     lines[:] = [line.replace(COLON, ":") for line in lines]
+
+
+def without_ranges(
+    app: Any, what: str, name: str, obj: Any, options: Any, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """A signature with `int` in place of `Annotated[int, PositiveInt, '1 or more']`."""
+    return (RANGED.sub(r"\1", signature) if signature else signature), returns
 
 
 def with_dashes(app: Any, doctree: Any) -> None:

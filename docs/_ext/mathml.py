@@ -12,7 +12,7 @@ from sphinx.util import logging
 LOGGER = logging.getLogger(__name__)
 BARS = {
     '<mo class="mathopen">‖</mo>': '<mo stretchy="false" form="prefix">‖</mo>',
-    '<mo class="mathclose">‖</mo>': '<mo stretchy="false" form="postfix">‖</mo>',
+    "<mo>‖</mo>": '<mo stretchy="false" form="postfix">‖</mo>',
 }
 """Bars of a norm, which browsers would stretch to the height of all that stands beside them."""
 

@@ -104,6 +104,12 @@ def test_norms_and_products_of_docstrings_are_no_markup() -> None:
     ]
 
 
+def test_a_signature_has_types_without_ranges() -> None:
+    signature = "(*, steps: ~typing.Annotated[int, ~a.b.PositiveInt, '1 or more'] = 2, scale: Annotated[float, X, 'above 0'] | None = None)"
+    shown = extension("docstrings").without_ranges(None, "class", "x", None, None, signature, None)
+    assert shown == ("(*, steps: int = 2, scale: float | None = None)", None)
+
+
 @pytest.mark.parametrize(
     "request_of",
     [
