@@ -26,7 +26,7 @@ def print_overview() -> None:
 def print_help(name: str, *, everything: bool = False) -> None:
     """`s2m2 COMMAND --help`: its common settings, or all that concern it."""
     command = COMMANDS[name]
-    options, settings = _listed(name, command)
+    options, settings = listed(name, command)
     everything = everything or not settings
     write(f"usage: {command.usage}\n\n{wrap(command.summary, 0, 0)}\n")
     write("\n".join(f"  $ {call}\n{wrap(text, 6, 6)}" for call, text in command.examples))
@@ -39,7 +39,7 @@ def print_help(name: str, *, everything: bool = False) -> None:
         write(f"\nMore settings: `s2m2 {name} --help.all`, or `s2m2 settings [SECTION]`.")
 
 
-def _listed(name: str, command: Command) -> tuple[list[Setting], list[Setting]]:
+def listed(name: str, command: Command) -> tuple[list[Setting], list[Setting]]:
     """Options of a command and its own settings, and the settings of the recipe that concern it."""
     if name == "settings":
         return [], []
