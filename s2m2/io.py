@@ -104,9 +104,10 @@ def reading(path: Path) -> Iterator[None]:
     """Tells a file that cannot be read for the moment from one that is damaged: the reader's own errors pass.
 
     Raises:
-        InputError: it cannot be read now: rights, a disk that is gone, too many open files, too little memory.
+        InputError: it is a pipe or a device, or cannot be read now: rights, a disk that is gone, too many open files, too little memory.
         FileNotFoundError: there is no such file.
     """
+    check_regular(path)
     try:
         yield
     except FileNotFoundError:
@@ -244,6 +245,18 @@ def _checksum(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is none, or is nested too deeply to be read.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file atomically, with its checksum."""
     write_text(path, json.dumps(seal(content), indent=2, allow_nan=False) + "\n")
@@ -260,7 +273,7 @@ def read_json(path: Path) -> dict[str, Any]:
     with reading(path):
         text = path.read_text(encoding="utf-8")
     try:
-        return unseal(json.loads(text))
+        return unseal(parse_json(text))
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 
@@ -319,7 +332,7 @@ def _header(source: IO[bytes]) -> dict[str, Any]:
     if length > source.seek(0, 2):
         raise ValueError("it is cut short")
     source.seek(8)
-    header = json.loads(source.read(length))
+    header = parse_json(source.read(length))
     if not isinstance(header, dict) or not isinstance(header.get("__metadata__", {}), dict):
         raise ValueError("it has no header")
     return header

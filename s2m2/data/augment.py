@@ -150,7 +150,8 @@ def augmentation_of(
     any_fits = fits.any(dim=1)
     whole = (stretch * (width / height)).expand(len(area), 1)[:, 0]
     allowed = whole.clamp(lowest, highest) / whole
-    middle_width, middle_height = (width * allowed.clamp_max(1)).round(), (height / allowed.clamp_min(1)).round()
+    middle_width = (width * allowed.clamp_max(1)).round().clamp_min(1)  # of an image that is a hundred times as long as high
+    middle_height = (height / allowed.clamp_min(1)).round().clamp_min(1)
     crop_width = torch.where(any_fits, widths.gather(1, first)[:, 0], middle_width)
     crop_height = torch.where(any_fits, heights.gather(1, first)[:, 0], middle_height)
 

@@ -70,7 +70,7 @@ class ImageDataset:
     splits: Mapping[Split, tuple[int, ...]]
     """Class numbers of each split; no class is in two."""
     digest: str
-    """SHA-256 over images, labels, names, splits and settings, hexadecimal."""
+    """SHA-256 over images, labels, names, splits and settings, hexadecimal, whatever is known of proportions."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """How the dataset was made."""
     chunks: CheckedChunks | None = None
@@ -128,6 +128,11 @@ class ImageDataset:
         setattr(images, ATTRIBUTE, self.chunks)
         return images
 
+    @property
+    def proportions_digest(self) -> str:
+        """SHA-256 over the proportions, hexadecimal; empty without any. They shape training crops, and nothing else."""
+        return "" if self.proportions is None else hashlib.sha256(np.ascontiguousarray(self.proportions).data).hexdigest()
+
     def proportion_tensor(self) -> "torch.Tensor | None":
         """The proportions as a tensor that shares their memory; never write to it."""
         import torch
@@ -136,7 +141,7 @@ class ImageDataset:
 
 
 class DatasetDigest:
-    """SHA-256 over everything in a dataset. It takes the images in order, in pieces; `dataset_digest` takes them all.
+    """SHA-256 over everything in a dataset but its proportions. It takes the images in order, in pieces; `dataset_digest` takes them all.
 
     The keys of settings enter it: those of prepared datasets and glyphs are the keys of s2m2 0.1.0, whose digests stay valid.
     """
@@ -162,11 +167,6 @@ class DatasetDigest:
         """Take the next images."""
         self._hash.update(np.ascontiguousarray(images).data)
 
-    def close(self, proportions: Float32[np.ndarray, " image"] | None) -> None:
-        """Take what comes behind the images; without proportions the digest is that of datasets that know none."""
-        if proportions is not None:
-            self._hash.update(np.ascontiguousarray(proportions).data)
-
     def hexdigest(self) -> str:
         """The digest of everything so far."""
         return self._hash.hexdigest()
@@ -178,13 +178,11 @@ def dataset_digest(
     class_names: tuple[str, ...],
     splits: Mapping[Split, tuple[int, ...]],
     settings: Mapping[str, Any],
-    proportions: Float32[np.ndarray, " image"] | None = None,
 ) -> str:
-    """SHA-256 over everything in a dataset, read in pieces, as a dataset may be larger than memory."""
+    """SHA-256 over everything in a dataset but its proportions, read in pieces, as a dataset may be larger than memory."""
     digest = DatasetDigest(images.shape, labels, class_names, splits, settings)
     for start in range(0, len(images), 1024):
         digest.update(images[start : start + 1024])
-    digest.close(proportions)
     return digest.hexdigest()
 
 

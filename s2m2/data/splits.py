@@ -1,6 +1,5 @@
 """Which classes are base, validation and novel: by a class list, by the user's own file, or at random by fractions."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from s2m2.console import first_named
 from s2m2.data.dataset import SPLITS, Split
 from s2m2.errors import InputError
-from s2m2.io import check_regular, expanded
+from s2m2.io import check_regular, expanded, parse_json
 from s2m2.random import seed_for
 
 ClassLists = Mapping[Split, Sequence[str]]
@@ -137,7 +136,7 @@ def packaged_lists() -> list[str]:
 
 def read_packaged_list(name: str) -> dict[Split, tuple[str, ...]]:
     """A class list that comes with the package. Omniglot's classes are called `<alphabet>/<character>`."""
-    content = json.loads(CLASS_LISTS.joinpath(f"{name}.json").read_text(encoding="utf-8"))
+    content = parse_json(CLASS_LISTS.joinpath(f"{name}.json").read_text(encoding="utf-8"))
     flat = {key: _flat(value) if isinstance(value, dict) else value for key, value in content.items()}
     return _lists(flat, f"class list {name}")
 
@@ -161,7 +160,7 @@ def read_split_file(path: Path) -> dict[Split, tuple[str, ...]]:
     """
     check_regular(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is no JSON file of class lists: {error}") from error
     return _lists(content, str(path))

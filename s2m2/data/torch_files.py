@@ -36,7 +36,7 @@ def read_torch_file(path: Path) -> Any:
     check_regular(path)
     try:
         with reading(path):
-            _check_content(path)
+            check_content(path)
             with warnings.catch_warnings(action="ignore"):  # of sparse tensors, which are refused below
                 content = torch.load(path, map_location="cpu", weights_only=True)
     except (InputError, OSError):
@@ -51,15 +51,21 @@ def read_torch_file(path: Path) -> Any:
     return content
 
 
-def _check_content(path: Path) -> None:
-    """Raise `InputError` for what unpacks without end, was damaged, or hashes or nests what torch should not meet."""
+def check_content(path: Path) -> None:
+    """Look at a torch file before torch reads it.
+
+    Raises:
+        InputError: it unpacks without end, or hashes or nests what torch should not meet.
+        ValueError: it is damaged, or begins as no torch file does.
+    """
     with path.open("rb") as file:
         if not file.read(len(ZIP_MAGIC)).startswith(ZIP_MAGIC):
             file.seek(0)
-            if file.read(len(OLD_TORCH_MAGIC)) == OLD_TORCH_MAGIC:
-                whole = io.BytesIO(OLD_TORCH_MAGIC + file.read())
-                for _ in range(OLD_PARTS):
-                    check_instructions(whole, path)
+            if file.read(len(OLD_TORCH_MAGIC)) != OLD_TORCH_MAGIC:
+                raise ValueError("it begins as no torch file does")  # torch would unpickle it to find that out
+            whole = io.BytesIO(OLD_TORCH_MAGIC + file.read())
+            for _ in range(OLD_PARTS):
+                check_instructions(whole, path)
             return
     if fault := archive_fault(path):
         raise InputError(f"{path} is refused: it {fault}")

@@ -137,7 +137,6 @@ class DatasetWriter:
         if self.written != len(self.contents.labels):
             raise ValueError(f"{self.written} images and {len(self.contents.labels)} labels for a dataset")
         proportions = self.proportions if (self.proportions != 1).any() else None
-        self.digest.close(proportions)
         description = {
             "format": SQUARE_FORMAT if proportions is None else DATASET_FORMAT,
             "name": self.contents.name,

@@ -1,6 +1,5 @@
 """Feature files of users: read in the formats of `feature_formats`, written as `.npz` or `.safetensors`. Everything is checked."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from s2m2.errors import InputError
 from s2m2.evaluation.feature_formats import format_of, guarded, read_contents
 from s2m2.evaluation.feature_formats.contents import Contents, choose
 from s2m2.evaluation.features import FeatureSet, load_features, save_features
-from s2m2.io import replace_file
+from s2m2.io import parse_json, replace_file
 from s2m2.runs.checkpoint import fingerprint_of
 from s2m2.tasks.labels import as_array, label_array
 
@@ -169,5 +168,5 @@ def _read_own(path: Path) -> FeatureSet | None:
     features = load_features(path, metadata["fingerprint"])
     if features is None:
         raise InputError("is damaged, or holds no features that this package wrote")
-    feature_set(features.features.numpy(), features.labels.numpy(), json.loads(metadata["class_names"]))  # for its checks
+    feature_set(features.features.numpy(), features.labels.numpy(), parse_json(metadata["class_names"]))  # for its checks
     return features

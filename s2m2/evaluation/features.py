@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from s2m2.data.chunks import check_images
 from s2m2.errors import InputError
-from s2m2.io import replace_file
+from s2m2.io import parse_json, replace_file
 from s2m2.models.layers import evaluation_mode
 from s2m2.runs.checkpoint import fingerprint_of
 
@@ -191,7 +191,7 @@ def load_features(path: Path, fingerprint: str) -> FeatureSet | None:
         with safe_open(path, framework="pt") as stored:
             metadata = stored.metadata() or {}
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a mapping)
-        class_names = tuple(json.loads(metadata["class_names"]))
+        class_names = tuple(parse_json(metadata["class_names"]))
         if (metadata["format"], metadata["fingerprint"]) != (FEATURES_FORMAT, fingerprint):
             return None
         if metadata["content"] != fingerprint_of(tensors, *class_names):

@@ -11,7 +11,7 @@ from s2m2.errors import InputError
 from s2m2.evaluation.details import Details, current_keys
 from s2m2.evaluation.intervals import ClassError, class_error, mean_and_interval
 from s2m2.evaluation.stated_types import check_types
-from s2m2.io import json_text, reading, seal, unseal, write_text
+from s2m2.io import json_text, parse_json, reading, seal, unseal, write_text
 from s2m2.runs.directory import RunDirectory
 
 NOT_IN_NAME = ("per_task", "created", "hardware", "details")
@@ -118,7 +118,7 @@ class TaskResults:
             ValueError: the text is no JSON, is not what its checksum says, lacks a field, or the number of its accuracies is wrong.
         """
         try:
-            stated = unseal(json.loads(text))
+            stated = unseal(parse_json(text))
         except RecursionError as error:
             raise ValueError("it is nested too deeply") from error
         try:

@@ -127,6 +127,8 @@ class RunFeatures:
         description = f"{crops} crops, seed {seed}, area {augment.scale}, ratio {augment.ratio}, flip {augment.flip}"
         data, size = replace(network.data, augment=augment), (len(images), *images.images.shape[1:3])
         proportions = None if images.proportions is None else images.proportions[images.indices]
+        if proportions is not None:  # which the digest of the dataset leaves out
+            description += f", proportions {hashlib.sha256(proportions.numpy().tobytes()).hexdigest()}"
         views: list[ImageTransform] = [support_crop(data, size, seed, number, proportions) for number in range(crops)]
         extract = partial(extract_views, network.backbone, images.images, images.indices, views)
         means = self._cached(network, images, identity, description, extract)

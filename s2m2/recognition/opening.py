@@ -1,7 +1,6 @@
 """The content of a model folder, checked: a damaged one is one line, and none runs code that came with it."""
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from s2m2 import __version__
 from s2m2.errors import InputError, need
-from s2m2.io import unseal
+from s2m2.io import parse_json, unseal
 from s2m2.recipe import read_recipe
 from s2m2.recipe.parts import CLASSIFIERS, BackboneName
 from s2m2.recognition.calibrating import Calibration
@@ -105,7 +104,7 @@ def _read_about(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise InputError(f"{folder} is no model, or only part of one: it has no {MODEL}")
     try:
-        about = json.loads(file.read_text(encoding="utf-8"))
+        about = parse_json(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

@@ -22,7 +22,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from s2m2.errors import InputError
-from s2m2.io import expanded, replace_file, sync_folder, write_text
+from s2m2.io import expanded, parse_json, replace_file, sync_folder, write_text
 from s2m2.recognition.bulk import Predictions
 from s2m2.recognition.class_names import Label
 from s2m2.recognition.prediction_files import join_predictions, open_predictions
@@ -321,7 +321,7 @@ def _stamp(name: str) -> str:
 
 def _read_json(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return parse_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 

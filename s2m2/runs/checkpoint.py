@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from s2m2.archives import check_archive
+from s2m2.data.torch_files import check_content
 from s2m2.errors import InputError, is_out_of_memory
 from s2m2.io import CHECKSUM, check_tensors, read_json, reading, replace_file, stated_checksum, sync_folder, write_json, write_tensors
 
@@ -133,7 +133,7 @@ def load_last(
     """
     try:
         with reading(path):
-            check_archive(path)
+            check_content(path)
             state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         return Progress()

@@ -1,6 +1,5 @@
 """`load`: the trained backbone of a run directory or an export, and its features of images of any kind."""
 
-import json
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +16,7 @@ from s2m2.data.augment import evaluation_view
 from s2m2.data.catalog import load_dataset
 from s2m2.data.inputs import read_image, split_images
 from s2m2.errors import InputError
+from s2m2.io import parse_json
 from s2m2.models import Backbone, build_backbone
 from s2m2.models.layers import evaluation_mode
 from s2m2.recipe import DataConfig, Recipe, read_recipe
@@ -61,7 +61,7 @@ class LoadedBackbone(nn.Module):
         """Names of the base classes, in the order of the classifier's outputs; None where the images of the run are not available."""
         stated = read_tensors(self.run.best(self.stage))[1].get("classes")
         if stated is not None:
-            return tuple(json.loads(stated))
+            return tuple(parse_json(stated))
         data, digest = self.recipe.data, trained_digest(self.run)
         if data.download is not None or self.run.imported.is_file():
             return None

@@ -27,7 +27,7 @@ import yaml
 
 from s2m2.console import console
 from s2m2.errors import InputError
-from s2m2.io import json_text, write_text
+from s2m2.io import check_regular, json_text, parse_json, write_text
 from s2m2.recipe.runtime import LoggerName
 from s2m2.recipe.tree import leaves
 from s2m2.runs.directory import RunDirectory
@@ -104,14 +104,23 @@ class MetricLog:
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """All logged rows in order, without a last line that a kill has cut short; null, a loss that was not finite, is NaN."""
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+    check_regular(path)
+    for line in path.read_bytes().splitlines() if path.exists() else ():
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
+            row = parse_json(line)
+        except ValueError:  # cut short, damaged, or no text
             continue
-        if isinstance(row, dict) and set(POSITION) <= row.keys():
+        if isinstance(row, dict) and _has_position(row):
             rows.append({name: math.nan if value is None else value for name, value in row.items()})
     return rows
+
+
+def _has_position(row: Mapping[str, Any]) -> bool:
+    """Whether a row says where it belongs."""
+    numbers = (row.get("step"), row.get("epoch"))
+    return all(isinstance(row.get(name), str) for name in ("stage", "kind")) and all(
+        isinstance(number, int | float) and not isinstance(number, bool) for number in numbers
+    )
 
 
 def _rewind(path: Path, stage: str, step: int) -> list[dict[str, Any]]:
@@ -310,7 +319,7 @@ class OnceSink:
 
 def _services(run: RunDirectory) -> dict[str, Any]:
     """Id and confirmed steps of this run at each service; older files hold ids only."""
-    states = dict(json.loads(run.loggers.read_text(encoding="utf-8"))) if run.loggers.is_file() else {}
+    states = dict(parse_json(run.loggers.read_text(encoding="utf-8"))) if run.loggers.is_file() else {}
     return {name: {"id": state, "sent": {}} if isinstance(state, str) else state for name, state in states.items()}
 
 

@@ -14,7 +14,7 @@ from s2m2.io import remove_leftovers
 from s2m2.recipe import Recipe
 from s2m2.runs.directory import RunDirectory, open_run, opening_lock, training_lock
 from s2m2.runs.provenance import record
-from s2m2.runs.trained_images import check_images, places, record_images
+from s2m2.runs.trained_images import check_images, check_proportions, places, record_images
 from s2m2.runs.watch import Watch
 
 
@@ -72,6 +72,8 @@ def _open_alone(recipe: Recipe, run: RunDirectory, datasets: ImageDatasets, *, t
             if not locked:
                 raise InputError(f"--run {run.path} is being opened by another process; start again when that is done")
             check_images(recipe.data, datasets, run)  # once more, as another start may have come first
+            if trains:
+                check_proportions(recipe.data, datasets, run)
             open_run(run.path, recipe, moved=places(run))
             for folder in (run.path, run.features, run.results):
                 remove_leftovers(folder)

@@ -1,10 +1,10 @@
 """Where fine-tuning starts: the weights of stage 1, with heads that fit, and new ones where they do not."""
 
-import json
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from s2m2.io import parse_json
 from s2m2.runs.checkpoint import flat_key, load_best, read_tensors
 from s2m2.runs.directory import RunDirectory
 
@@ -30,7 +30,7 @@ def load_start(run: RunDirectory, backbone: nn.Module, objective: nn.Module, cla
         return []
     tensors, about = read_tensors(path)
     load_best(path, backbone)
-    stated = json.loads(about["classes"]) if "classes" in about else None
+    stated = parse_json(about["classes"]) if "classes" in about else None
     fitting, notes = {}, []
     for head, own in _heads(objective).items():
         stored = {key: value for key, value in tensors.items() if key.startswith(f"heads.{head}.")}

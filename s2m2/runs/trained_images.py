@@ -30,7 +30,8 @@ def describe(dataset: ImageDataset) -> dict[str, Any]:
     """A dataset as a run remembers it: its digest, and what tells where another one differs."""
     counts = np.bincount(dataset.labels, minlength=len(dataset.class_names))
     splits = {split: {dataset.class_names[number]: int(counts[number]) for number in dataset.splits.get(split, ())} for split in SPLITS}
-    return {"name": dataset.name, "digest": dataset.digest, "size": list(dataset.images.shape[1:3]), "splits": splits}
+    facts = {"name": dataset.name, "digest": dataset.digest, "size": list(dataset.images.shape[1:3]), "splits": splits}
+    return facts | ({"proportions": dataset.proportions_digest} if dataset.proportions is not None else {})
 
 
 def record_images(run: RunDirectory, datasets: ImageDatasets) -> None:
@@ -91,6 +92,18 @@ def check_images(data: DataConfig, datasets: ImageDatasets, run: RunDirectory) -
         found = "; ".join(changes(stored, dataset)) if "splits" in stored else "the run does not say what they were"
         ways = "name another --run, score them by --evaluate.novel_dataset, or train its weights on them after `s2m2 import`"
         raise InputError(f"{what}: {digests}; {found}; {ways}")
+
+
+def check_proportions(data: DataConfig, datasets: ImageDatasets, run: RunDirectory) -> None:
+    """Raise `InputError` if a stage that has begun would go on with training crops of other proportions; scores do not depend on them."""
+    images = read_images(run)
+    begun = any(run.last(stage).exists() and not run.outcome(stage).exists() for stage in STAGES)
+    if begun and images is not None and images["base"].get("proportions", "") != datasets.base.proportions_digest:
+        which = "has none" if datasets.base.proportions is None else "has others" if "proportions" in images["base"] else "has some"
+        raise InputError(
+            f"--run {run.path} is in the middle of a stage, and --data.path {data.path}, of equal images, {which} of what its squares were "
+            "squeezed from, by which training cuts its crops; go on with the dataset that it began with, or name another --run"
+        )
 
 
 def changes(stored: Mapping[str, Any], dataset: ImageDataset) -> Iterator[str]:

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from s2m2.archives import archive_fault
 from s2m2.errors import InputError
-from s2m2.io import replace_file
+from s2m2.io import check_regular, parse_json, replace_file
 from s2m2.recipe.evaluation import ProtocolName
 from s2m2.tasks.episodes import OPEN_SET, EpisodeIndices, EpisodeSpec, TaskSource, join_episodes
 from s2m2.tasks.sampler import BLOCK
@@ -110,6 +110,7 @@ def load_tasks(path: Path, images: Int64[Tensor, " image"], labels: Int64[Tensor
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
+    check_regular(path)
     try:
         with path.open("rb") as file:
             if fault := archive_fault(path):
@@ -192,7 +193,7 @@ def _spec(path: Path, text: str, tasks: list[EpisodeIndices]) -> EpisodeSpec:
     """How the tasks were sampled; `stored` where unknown."""
     ways, shots, queries = (_common(values) for values in zip(*map(_counts, tasks), strict=True))
     try:
-        stated = json.loads(text)
+        stated = parse_json(text)
         if not stated:
             return EpisodeSpec(ways=ways, shots=shots, queries=queries, tasks=len(tasks), protocol="stored")
         if stated.get("protocol", "fixed") not in get_args(ProtocolName):

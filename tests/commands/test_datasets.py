@@ -163,6 +163,18 @@ def test_class_lists_that_do_not_fit_give_exit_code_2_and_a_page(source: Path, c
     assert "not usable" in (source.parent / "pages" / "my-data.html").read_text()
 
 
+def test_doctor_finds_a_dataset_of_squeezed_photos_as_it_was_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in "abcde":
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(20):
+            noise_image(40, 20, seed=number + 100 * ord(name)).save(tmp_path / "photos" / name / f"{number}.png")
+    assert main(["prepare", str(tmp_path / "photos"), "--output", str(tmp_path / "table"), "--size", "28"]) == 0
+    assert (tmp_path / "table" / "proportions.npy").is_file()
+    capsys.readouterr()
+    main(["doctor", str(tmp_path / "table")])
+    assert "altered" not in capsys.readouterr().out
+
+
 def test_an_altered_dataset_gives_exit_code_2(glyph_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     dataset = tmp_path / "dataset"
     dataset.mkdir()

@@ -95,6 +95,17 @@ def test_where_no_sample_fits_the_crop_is_torchvisions_in_the_middle(height: int
         assert getattr(crop, name).tolist() == [expected[name]] * 3, name
 
 
+def test_a_crop_has_a_pixel_at_least_however_long_the_image() -> None:
+    numbers = UniformNumbers.sample(400, generator_for(8))
+    proportions = torch.logspace(-4, 4, 400)
+    crop = augmentation_of(numbers, PAPER, 28, 28, proportions)
+    assert crop.height.min() >= 1
+    assert crop.width.min() >= 1
+    assert (crop.top + crop.height <= 28).all()
+    assert (crop.left + crop.width <= 28).all()
+    assert apply_augmentation(random_images(400, 28, 28), crop, 24).isfinite().all()
+
+
 def test_half_of_the_images_are_mirrored_and_jitter_fills_its_range() -> None:
     parameters = sample_augmentation(AugmentConfig(flip=0.5), 32, 32, 10_000, generator_for(3))
     assert abs(parameters.flip.float().mean() - 0.5) < 0.03

@@ -111,3 +111,24 @@ def test_a_torch_file_of_zeros_is_refused(tmp_path: Path) -> None:
         archive.writestr("archive/data/1", bytes(2 * 10**8))
     with pytest.raises(InputError, match=r"a\.pt is refused: it unpacks to 200,0"):
         read_torch_file(tmp_path / "a.pt")
+
+
+BOMBS = {
+    "tuples nested without end": b"\x80\x02})" + b"\x85" * 300_000 + b"K\x01s.",
+    "pairs of themselves": b"\x80\x02})" + b"q\x01h\x01\x86" * 60 + b"K\x01s.",
+}
+"""Plain pickles whose key would be hashed: the first ends the process, the second takes until the end of time."""
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_what_does_not_begin_as_a_torch_file_never_reaches_torch(tmp_path: Path, bomb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.pt").write_bytes(BOMBS[bomb])
+    assert main(["import", str(tmp_path / "a.pt"), "--kind", "checkpoint", "--output", str(tmp_path / "r")]) == 2
+    said = capsys.readouterr().err
+    assert "is no torch file, or is damaged" in said
+    assert said.count("\n") == 1
+    with zipfile.ZipFile(tmp_path / "b.pt", "w") as archive:
+        archive.writestr("b/data.pkl", BOMBS[bomb])
+        archive.writestr("b/version", "3\n")
+    with pytest.raises(InputError):
+        read_torch_file(tmp_path / "b.pt")

@@ -1,9 +1,18 @@
 """The metric log: whole lines, and no step twice after a kill."""
 
+import os
 from pathlib import Path
 
+import pytest
+import torch
+
+from s2m2.errors import InputError
+from s2m2.evaluation.results import load_results
+from s2m2.io import read_json
+from s2m2.runs.checkpoint import read_tensors
 from s2m2.runs.directory import RunDirectory
 from s2m2.runs.logging import MetricLog, read_metrics
+from s2m2.tasks.saved_tasks import load_tasks
 
 
 def write(run: RunDirectory, stage: str, resumed_at: int, steps: list[int]) -> None:
@@ -47,3 +56,39 @@ def test_a_process_that_does_not_write_leaves_nothing(tmp_path: Path) -> None:
     with MetricLog(RunDirectory(tmp_path), "pretrain", 0, writes=False) as log:
         log.write("train", 1, 0.1, loss=1.0)
     assert not list(tmp_path.iterdir())
+
+
+ROW = b'{"stage": "pretrain", "kind": "train", "step": 3, "epoch": 0.5, "loss": 1.5}'
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        ROW[:20] + bytes([ROW[20] ^ 128]) + ROW[21:],
+        b"[" * 100_000,
+        ROW.replace(b"3", b'"3"'),
+        ROW.replace(b"0.5", b"null"),
+        ROW.replace(b'"train"', b"[]"),
+        b"\xff\xfe",
+    ],
+    ids=["no text", "deep", "a step of text", "no epoch", "a kind of another type", "no text at all"],
+)
+def test_a_damaged_line_is_left_out_and_stops_no_run(tmp_path: Path, damaged: bytes) -> None:
+    run = RunDirectory(tmp_path)
+    run.metrics.write_bytes(ROW + b"\n" + damaged + b"\n" + ROW.replace(b"3", b"4") + b"\n")
+    assert [row["step"] for row in read_metrics(run.metrics)] == [3, 4]
+    with MetricLog(run, "pretrain", 4) as log:
+        log.write("train", 5, 1.0, loss=1.0)
+    assert [row["step"] for row in read_metrics(run.metrics)] == [3, 4, 5]
+
+
+READERS = {"metrics": read_metrics, "results": load_results, "json": read_json, "tensors": read_tensors}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
+@pytest.mark.parametrize("name", [*READERS, "tasks"])
+def test_a_pipe_among_the_files_of_a_run_is_named_and_never_read(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    read = READERS.get(name, lambda path: load_tasks(path, torch.arange(3), torch.arange(3)))
+    with pytest.raises(InputError, match="pipe is a pipe or a device"):
+        read(tmp_path / "pipe")

@@ -12,7 +12,7 @@ import torch
 from s2m2.cli import main
 from s2m2.data.catalog import ImageDatasets
 from s2m2.data.dataset import ImageDataset, open_dataset
-from s2m2.data.writing import DatasetContents, write_dataset
+from s2m2.data.writing import DatasetContents, write_dataset, writing_dataset
 from s2m2.errors import InputError
 from s2m2.evaluation.seen_images import seen_images, warning_of_seen
 from s2m2.recipe import DataConfig, read_recipe
@@ -65,6 +65,34 @@ def test_another_dataset_under_the_same_path_is_refused_with_both_digests_and_wh
         assert "from base to validation: k09" in message
         assert message.count("\n") == 1
     assert files_of(trained) == before
+
+
+def squeezed(folder: Path) -> ImageDataset:
+    """The images of the tests, which were not squares before."""
+    plain = dataset_of(folder, NAMES, SPLITS)
+    contents = DatasetContents(
+        name="noise", size=(28, 28), labels=plain.labels, class_names=plain.class_names, splits=plain.splits, settings={}
+    )
+    with writing_dataset(folder, contents, overwrite=True) as writer:
+        writer.append(plain.images.copy(), np.linspace(0.5, 2, len(plain.labels), dtype=np.float32))
+        return writer.finish()
+
+
+def test_what_squares_were_squeezed_from_matters_in_the_middle_of_a_stage_and_nowhere_else(
+    trained: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = squeezed(tmp_path / "again")
+    assert dataset.digest == open_dataset(tmp_path / "data").digest
+    with without_report():
+        assert main(["pretrain", *flags(tmp_path / "again", trained.path)]) == 0
+    outcome = trained.outcome("pretrain")
+    outcome.rename(tmp_path / "outcome")
+    before = files_of(trained)
+    capsys.readouterr()
+    assert main(["pretrain", *flags(tmp_path / "again", trained.path)]) == 2
+    assert "again, of equal images, has some of what its squares were squeezed from" in capsys.readouterr().err
+    assert files_of(trained) == before
+    assert main(["pretrain", *flags(tmp_path / "data", trained.path)]) == 0
 
 
 def test_the_same_dataset_under_another_path_is_taken_and_found_there_from_then_on(trained: RunDirectory, tmp_path: Path) -> None:
