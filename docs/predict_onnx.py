@@ -12,7 +12,7 @@ session = onnxruntime.InferenceSession(file)
 about = session.get_modelmeta().custom_metadata_map
 classes, resized = json.loads(about["classes"]), int(about["resized"])
 for photo in photos:
-    with Image.open(photo) as image:
+    with Image.open(photo, formats=("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF")) as image:
         if image.format == "JPEG":
             image.draft(None, (2 * resized, 2 * resized))  # as s2m2 does: a large JPEG is decoded at a fraction of its size
         upright = ImageOps.exif_transpose(image)
