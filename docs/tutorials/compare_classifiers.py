@@ -34,14 +34,25 @@ run = s2m2.pretrain(
     path=Path(work.name, "run"),
     data={"path": str(dataset)},
     model={"width": 16, "scale": 10},
-    pretrain={"objective": "supervised", "epochs": 8, "batch_size": 32, "optimizer": {"learning_rate": 0.05}, "validation": {"every": 8}},
+    pretrain={
+        "objective": "supervised",
+        "epochs": 8,
+        "batch_size": 32,
+        "optimizer": {"learning_rate": 0.05},
+        "validation": {"every": 8},
+    },
     runtime={"threads": 1, "accelerator": "cpu", "precision": "32-true"},
 )
 backbone = run.backbone()
 novel, base = glyphs.indices("novel"), glyphs.indices("base")
 X, y = backbone.features(glyphs.images[novel]), glyphs.labels[novel]
-base_features, base_labels = backbone.features(glyphs.images[base]), glyphs.labels[base]
-print(f"X: {X.shape}, {X.dtype}; y: {len(np.unique(y))} classes of {np.bincount(y).max()} images")
+base_features, base_labels = (
+    backbone.features(glyphs.images[base]),
+    glyphs.labels[base],
+)
+print(
+    f"X: {X.shape}, {X.dtype}; y: {len(np.unique(y))} classes of {np.bincount(y).max()} images"
+)
 
 # %%
 # One score, two intervals
@@ -49,7 +60,9 @@ print(f"X: {X.shape}, {X.dtype}; y: {len(np.unique(y))} classes of {np.bincount(
 # A task takes 5 of the classes, 1 labeled image of each (the support), and 15 others of each to name (the queries).
 # The score is the mean accuracy over all tasks.
 
-result = s2m2.evaluate(X, y, classifier="cosine", ways=5, shots=1, queries=15, tasks=1000, seed=0)
+result = s2m2.evaluate(
+    X, y, classifier="cosine", ways=5, shots=1, queries=15, tasks=1000, seed=0
+)
 print(result)
 
 # %%
@@ -64,11 +77,23 @@ print(result)
 # More tasks do not make more classes:
 
 counts = [100, 300, 1000, 3000, 10_000]
-by_count = [s2m2.evaluate(X, y, classifier="nearest_mean", tasks=tasks) for tasks in counts]
+by_count = [
+    s2m2.evaluate(X, y, classifier="nearest_mean", tasks=tasks) for tasks in counts
+]
 fig, ax = plt.subplots(figsize=(6, 3))
-ax.plot(counts, [100 * one.ci95_classes for one in by_count], "o-", label="over classes")
-ax.plot(counts, [100 * one.ci95 for one in by_count], "s--", label="these classes again")
-ax.set(xscale="log", yscale="log", xlabel="tasks", ylabel="half of the interval, points", title="nearest class mean, 5-way 1-shot")
+ax.plot(
+    counts, [100 * one.ci95_classes for one in by_count], "o-", label="over classes"
+)
+ax.plot(
+    counts, [100 * one.ci95 for one in by_count], "s--", label="these classes again"
+)
+ax.set(
+    xscale="log",
+    yscale="log",
+    xlabel="tasks",
+    ylabel="half of the interval, points",
+    title="nearest class mean, 5-way 1-shot",
+)
 ax.set_yticks([0.2, 0.5, 1, 2, 5], ["0.2", "0.5", "1", "2", "5"])
 ax.minorticks_off()
 ax.legend()
@@ -88,7 +113,10 @@ def halves_of(seed):
 
 gaps, wide, narrow = [], [], []
 for seed in range(12):
-    one, other = (s2m2.evaluate(X[half], y[half], classifier="nearest_mean", tasks=1000) for half in halves_of(seed))
+    one, other = (
+        s2m2.evaluate(X[half], y[half], classifier="nearest_mean", tasks=1000)
+        for half in halves_of(seed)
+    )
     gaps.append(100 * abs(one.mean - other.mean))
     wide.append(100 * np.hypot(one.ci95_classes, other.ci95_classes))
     narrow.append(100 * np.hypot(one.ci95, other.ci95))
@@ -100,7 +128,9 @@ ax.plot(range(12), narrow, "s", label="expected at most, these classes again")
 ax.set(xlabel="cut", ylabel="points", ylim=(0, 1.5 * max(wide)))
 ax.legend(fontsize=8)
 fig.tight_layout()
-print(f"within the interval over classes: {np.sum(np.less(gaps, wide))} of 12; these classes again: {np.sum(np.less(gaps, narrow))} of 12")
+print(
+    f"within the interval over classes: {np.sum(np.less(gaps, wide))} of 12; these classes again: {np.sum(np.less(gaps, narrow))} of 12"
+)
 
 # %%
 # Many classifiers
@@ -110,18 +140,43 @@ print(f"within the interval over classes: {np.sum(np.less(gaps, wide))} of 12; t
 # ``{"name": "tim", "steps": 500}``, or an instance, ``s2m2.TIM(steps=500)``. Some subtract the mean of the features
 # that the network was trained on, and take it from ``base``.
 
-inductive = ["nearest_mean", "cosine_centroid", "cosine", "logistic", "ridge", "svm"]
-transductive = ["soft_kmeans", "bd_cspn", "laplacian_shot", "pt_map", "tim_fast", "alpha_tim_fast"]
+inductive = [
+    "nearest_mean",
+    "cosine_centroid",
+    "cosine",
+    "logistic",
+    "ridge",
+    "svm",
+]
+transductive = [
+    "soft_kmeans",
+    "bd_cspn",
+    "laplacian_shot",
+    "pt_map",
+    "tim_fast",
+    "alpha_tim_fast",
+]
 
 
 def score(name, **settings):
     """Accuracy on 300 tasks, the same ones for every classifier."""
-    return s2m2.evaluate(X, y, classifier=name, ways=5, shots=1, tasks=300, base=(base_features, base_labels), **settings)
+    return s2m2.evaluate(
+        X,
+        y,
+        classifier=name,
+        ways=5,
+        shots=1,
+        tasks=300,
+        base=(base_features, base_labels),
+        **settings,
+    )
 
 
 fixed = {name: score(name) for name in inductive + transductive}
 for name, one in sorted(fixed.items(), key=lambda item: -item[1].mean):
-    print(f"{name:<16} {100 * one.mean:6.2f} ± {100 * one.ci95_classes:5.2f} ({100 * one.ci95:.2f})")
+    print(
+        f"{name:<16} {100 * one.mean:6.2f} ± {100 * one.ci95_classes:5.2f} ({100 * one.ci95:.2f})"
+    )
 
 # %%
 # A transductive classifier is told more: 75 unlabeled images beside the 5 labeled ones. Never let it stand among
@@ -131,10 +186,33 @@ fig, ax = plt.subplots(figsize=(7, 4))
 ordered = sorted(fixed, key=lambda name: fixed[name].mean)
 for height, name in enumerate(ordered):
     one, color = fixed[name], "tab:orange" if name in transductive else "tab:blue"
-    ax.errorbar(100 * one.mean, height, xerr=100 * one.ci95_classes, fmt="o", color=color, capsize=3, lw=1)
-    ax.errorbar(100 * one.mean, height, xerr=100 * one.ci95, fmt="none", color=color, lw=5, alpha=0.5)
-ax.set(yticks=range(len(ordered)), yticklabels=ordered, xlabel="5-way 1-shot accuracy, percent")
-ax.set_title("blue: inductive, orange: transductive\nthin: over classes, thick: these classes again", fontsize=10)
+    ax.errorbar(
+        100 * one.mean,
+        height,
+        xerr=100 * one.ci95_classes,
+        fmt="o",
+        color=color,
+        capsize=3,
+        lw=1,
+    )
+    ax.errorbar(
+        100 * one.mean,
+        height,
+        xerr=100 * one.ci95,
+        fmt="none",
+        color=color,
+        lw=5,
+        alpha=0.5,
+    )
+ax.set(
+    yticks=range(len(ordered)),
+    yticklabels=ordered,
+    xlabel="5-way 1-shot accuracy, percent",
+)
+ax.set_title(
+    "blue: inductive, orange: transductive\nthin: over classes, thick: these classes again",
+    fontsize=10,
+)
 fig.tight_layout()
 
 # %%
@@ -152,9 +230,13 @@ print(comparison)
 # %%
 # What pairing is worth:
 
-print(f"correlation of the two over tasks: {np.corrcoef(first.per_task, second.per_task)[0, 1]:.2f}")
+print(
+    f"correlation of the two over tasks: {np.corrcoef(first.per_task, second.per_task)[0, 1]:.2f}"
+)
 apart = 100 * np.hypot(first.ci95_classes, second.ci95_classes)
-print(f"the difference over classes: ± {100 * comparison.class_interval:.2f} in pairs, ± {apart:.2f} if each had its own classes")
+print(
+    f"the difference over classes: ± {100 * comparison.class_interval:.2f} in pairs, ± {apart:.2f} if each had its own classes"
+)
 
 # %%
 # Again there are two answers. *Over classes*: is B better than A for classes of this kind? *These classes again*: is
@@ -164,16 +246,27 @@ print(f"the difference over classes: ± {100 * comparison.class_interval:.2f} in
 # Take one of the cuts above, and ask which gains of the first ten classes come back on the other ten.
 
 ten, others_ten = (
-    {name: s2m2.evaluate(X[half], y[half], classifier=name, tasks=2000) for name in inductive if name != "cosine"} for half in halves_of(0)
+    {
+        name: s2m2.evaluate(X[half], y[half], classifier=name, tasks=2000)
+        for name in inductive
+        if name != "cosine"
+    }
+    for half in halves_of(0)
 )
 recurs = {"class_interval": 0, "interval": 0}
 pairs = [*combinations(ten, 2)]
 for pair in pairs:
-    here, there = s2m2.compare(*map(ten.get, pair)), s2m2.compare(*map(others_ten.get, pair))
+    here, there = (
+        s2m2.compare(*map(ten.get, pair)),
+        s2m2.compare(*map(others_ten.get, pair)),
+    )
     for kind in recurs:
-        recurs[kind] += abs(here.difference - there.difference) <= np.hypot(getattr(here, kind), getattr(there, kind))
+        recurs[kind] += abs(here.difference - there.difference) <= np.hypot(
+            getattr(here, kind), getattr(there, kind)
+        )
 print(
-    f"pairs whose gain is the same on the other ten classes, as far as the interval says: over classes {recurs['class_interval']}", end=", "
+    f"pairs whose gain is the same on the other ten classes, as far as the interval says: over classes {recurs['class_interval']}",
+    end=", ",
 )
 print(f"these classes again {recurs['interval']}, of {len(pairs)}")
 
@@ -187,7 +280,9 @@ for name in others:
     pair = s2m2.compare(fixed[name], fixed[best])
     adjusted = min(1, len(others) * pair.class_p_value)
     gain = f"{100 * pair.difference:+5.2f} ± {100 * pair.class_interval:.2f}"
-    print(f"{best} - {name:<16} {gain}, p = {pair.class_p_value:.2g}, adjusted {adjusted:.2g}")
+    print(
+        f"{best} - {name:<16} {gain}, p = {pair.class_p_value:.2g}, adjusted {adjusted:.2g}"
+    )
 
 # %%
 # Still, whoever picks the best of several and tests it on the same tasks has picked its luck too. Choose on
@@ -207,23 +302,39 @@ except s2m2.InputError as error:
 # class its part of the queries. In an application nobody promises it. Protocol ``dirichlet`` samples the proportions
 # of the classes for each task; 75 queries in all, as before.
 
-for support, query in s2m2.EpisodeSampler(y, ways=5, shots=1, queries=15, tasks=3, protocol="dirichlet"):
-    print("queries of each class in a task:", [int((y[query] == label).sum()) for label in y[support]])
+for support, query in s2m2.EpisodeSampler(
+    y, ways=5, shots=1, queries=15, tasks=3, protocol="dirichlet"
+):
+    print(
+        "queries of each class in a task:",
+        [int((y[query] == label).sum()) for label in y[support]],
+    )
 
 # %%
-dirichlet = {name: score(name, protocol="dirichlet") for name in inductive + transductive}
+dirichlet = {
+    name: score(name, protocol="dirichlet") for name in inductive + transductive
+}
 assumes = {name: load_class(name)().assumes_balance() for name in fixed}
 print(f"{'':<16} balanced  unbalanced")
 for name in fixed:
-    print(f"{name:<16} {100 * fixed[name].mean:8.2f}  {100 * dirichlet[name].mean:10.2f}  {'assumes balance' if assumes[name] else ''}")
+    print(
+        f"{name:<16} {100 * fixed[name].mean:8.2f}  {100 * dirichlet[name].mean:10.2f}  {'assumes balance' if assumes[name] else ''}"
+    )
 
 # %%
 change = {name: 100 * (dirichlet[name].mean - fixed[name].mean) for name in fixed}
 ordered = sorted(change, key=lambda name: change[name])
 fig, ax = plt.subplots(figsize=(7, 3.5))
-ax.barh(ordered, [change[name] for name in ordered], color=["tab:red" if assumes[name] else "tab:gray" for name in ordered])
+ax.barh(
+    ordered,
+    [change[name] for name in ordered],
+    color=["tab:red" if assumes[name] else "tab:gray" for name in ordered],
+)
 ax.axvline(0, color="black", lw=0.8)
-ax.set(xlabel="accuracy with unbalanced less that with balanced queries, points", title="red: assumes as many queries of every class")
+ax.set(
+    xlabel="accuracy with unbalanced less that with balanced queries, points",
+    title="red: assumes as many queries of every class",
+)
 fig.tight_layout()
 
 # %%
@@ -233,7 +344,10 @@ fig.tight_layout()
 # ``soft_kmeans`` assumes nothing of them either.
 
 usable = [name for name in fixed if not assumes[name]]
-print("without that assumption, best with unbalanced queries:", max(usable, key=lambda name: dirichlet[name].mean))
+print(
+    "without that assumption, best with unbalanced queries:",
+    max(usable, key=lambda name: dirichlet[name].mean),
+)
 
 # %%
 # What to write down
@@ -244,7 +358,10 @@ print("without that assumption, best with unbalanced queries:", max(usable, key=
 text = result.results.to_json()
 print(
     f"{len(text) / 1024:.0f} kB;",
-    {name: getattr(result.results, name) for name in ("classifier", "ways", "shots", "queries", "tasks", "seed")},
+    {
+        name: getattr(result.results, name)
+        for name in ("classifier", "ways", "shots", "queries", "tasks", "seed")
+    },
 )
 
 # %%

@@ -68,7 +68,9 @@ finished = [s2m2.run(recipe, runs / f"seed{seed}", seed=seed) for seed in (0, 1)
 for run in finished:
     for row in run.scores:
         accuracy = f"{100 * row['mean']:.2f} ± {100 * row['class_interval']:.2f}"
-        print(f"{run.path.name}  {row['shots']}-shot  {row['classifier']:<13} {row['features']:<9} {accuracy}")
+        print(
+            f"{run.path.name}  {row['shots']}-shot  {row['classifier']:<13} {row['features']:<9} {accuracy}"
+        )
 
 # %%
 # Scores are files
@@ -80,7 +82,13 @@ for run in finished:
 files = sorted((runs / "seed0" / "results").glob("*.json"))
 print(*(file.name for file in files), sep="\n")
 stated = json.loads(files[0].read_text())
-print({name: value for name, value in stated.items() if isinstance(value, int | float | str) and value != ""})
+print(
+    {
+        name: value
+        for name, value in stated.items()
+        if isinstance(value, int | float | str) and value != ""
+    }
+)
 
 # %%
 # ``scores.csv`` is for programs, ``scores.md`` for texts:
@@ -99,10 +107,18 @@ print((runs / "seed0" / "scores.md").read_text())
 
 def result_of(run, features, classifier="cosine", shots=1):
     """One result of a run."""
-    return next(one for one in run.results if (one.features, one.classifier, one.shots) == (features, classifier, shots))
+    return next(
+        one
+        for one in run.results
+        if (one.features, one.classifier, one.shots)
+        == (features, classifier, shots)
+    )
 
 
-gains = [s2m2.compare(result_of(run, "pretrain"), result_of(run, "finetune")) for run in finished]
+gains = [
+    s2m2.compare(result_of(run, "pretrain"), result_of(run, "finetune"))
+    for run in finished
+]
 for run, gain in zip(finished, gains, strict=True):
     print(f"{run.path.name}\n{gain}\n")
 
@@ -110,7 +126,9 @@ for run, gain in zip(finished, gains, strict=True):
 # Each of these says something of two *networks*. Whether the *method* helps is a question about seeds as well. To see
 # how much a seed does, compare the two runs of one and the same recipe:
 
-chance = s2m2.compare(result_of(finished[0], "finetune"), result_of(finished[1], "finetune"))
+chance = s2m2.compare(
+    result_of(finished[0], "finetune"), result_of(finished[1], "finetune")
+)
 print(chance)
 
 # %%
@@ -119,7 +137,9 @@ print(chance)
 
 differences = 100 * np.array([gain.difference for gain in gains])
 for seeds in (2, 3, 5, 10):
-    print(f"{seeds} seeds with this spread: ± {student.ppf(0.975, seeds - 1) * differences.std(ddof=1) / seeds**0.5:.2f} points")
+    print(
+        f"{seeds} seeds with this spread: ± {student.ppf(0.975, seeds - 1) * differences.std(ddof=1) / seeds**0.5:.2f} points"
+    )
 print(f"mean gain of our two: {differences.mean():+.2f} points")
 
 # %%
@@ -128,8 +148,15 @@ print(f"mean gain of our two: {differences.mean():+.2f} points")
 fig, ax = plt.subplots(figsize=(6, 2.8))
 for run, marker in zip(finished, "os", strict=True):
     pair = [result_of(run, stage) for stage in ("pretrain", "finetune")]
-    ax.plot([0, 1], [100 * one.mean for one in pair], marker=marker, label=run.path.name)
-ax.set(xticks=[0, 1], xticklabels=["after pretraining", "after fine-tuning"], xlim=(-0.4, 1.4), ylabel="1-shot accuracy, percent")
+    ax.plot(
+        [0, 1], [100 * one.mean for one in pair], marker=marker, label=run.path.name
+    )
+ax.set(
+    xticks=[0, 1],
+    xticklabels=["after pretraining", "after fine-tuning"],
+    xlim=(-0.4, 1.4),
+    ylabel="1-shot accuracy, percent",
+)
 ax.legend()
 fig.tight_layout()
 
@@ -140,7 +167,10 @@ fig.tight_layout()
 # over classes shows to be better than every other entry of its column, whatever the means are; the note says so, and
 # why where nothing is bold. Every row is one network: what seeds do is in none of the intervals.
 
-chosen = {run.path.name: [one for one in run.results if one.classifier == "cosine"] for run in finished}
+chosen = {
+    run.path.name: [one for one in run.results if one.classifier == "cosine"]
+    for run in finished
+}
 print(s2m2.table(chosen))
 
 # %%

@@ -47,20 +47,46 @@ def flower(name, rng):
     petals, petal_color, center_color, *shape = FLOWERS[name]
     length, width, center = np.array(shape) * rng.lognormal(sigma=0.15, size=3)
     petals += rng.integers(-1, 2)
-    grass = np.array([70, 110, 50]) + rng.normal(scale=22, size=(45, 60, 1)) + rng.normal(scale=12, size=3)
+    grass = (
+        np.array([70, 110, 50])
+        + rng.normal(scale=22, size=(45, 60, 1))
+        + rng.normal(scale=12, size=3)
+    )
     photo = Image.fromarray(grass.clip(0, 255).astype(np.uint8)).resize((240, 180))
     draw = ImageDraw.Draw(photo)
-    middle, size, turn = rng.uniform((80, 70), (160, 110)), rng.uniform(30, 70), rng.uniform(0, 2 * np.pi)
+    middle, size, turn = (
+        rng.uniform((80, 70), (160, 110)),
+        rng.uniform(30, 70),
+        rng.uniform(0, 2 * np.pi),
+    )
     corners = np.linspace(0, 2 * np.pi, 24)
-    for angle in turn + 2 * np.pi * np.arange(petals) / petals + rng.normal(scale=0.06, size=petals):
-        along, across = length * (1 + np.cos(corners)) / 2, width * np.sin(corners) / 2
+    for angle in (
+        turn
+        + 2 * np.pi * np.arange(petals) / petals
+        + rng.normal(scale=0.06, size=petals)
+    ):
+        along, across = (
+            length * (1 + np.cos(corners)) / 2,
+            width * np.sin(corners) / 2,
+        )
         outline = middle[:, None] + size * np.stack(
-            [np.cos(angle) * along - np.sin(angle) * across, np.sin(angle) * along + np.cos(angle) * across]
+            [
+                np.cos(angle) * along - np.sin(angle) * across,
+                np.sin(angle) * along + np.cos(angle) * across,
+            ]
         )
         color = (np.array(petal_color) + rng.normal(scale=14, size=3)).clip(0, 255)
-        draw.polygon([*map(tuple, outline.T)], fill=tuple(color.astype(int)), outline=tuple((0.75 * color).astype(int)))
-    draw.ellipse([*(middle - center * size), *(middle + center * size)], fill=center_color)
-    light = Image.fromarray((np.asarray(photo) * rng.uniform(0.6, 1.1)).clip(0, 255).astype(np.uint8))
+        draw.polygon(
+            [*map(tuple, outline.T)],
+            fill=tuple(color.astype(int)),
+            outline=tuple((0.75 * color).astype(int)),
+        )
+    draw.ellipse(
+        [*(middle - center * size), *(middle + center * size)], fill=center_color
+    )
+    light = Image.fromarray(
+        (np.asarray(photo) * rng.uniform(0.6, 1.1)).clip(0, 255).astype(np.uint8)
+    )
     return light.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 3)))
 
 
@@ -104,7 +130,9 @@ print(report)
 # The same as a page, with the photos in question:
 
 page = report.to_html(Path(work.name, "flowers.html"))
-print(f"{page.name}: {page.stat().st_size / 1024:.0f} kB, one file that holds all it shows")
+print(
+    f"{page.name}: {page.stat().st_size / 1024:.0f} kB, one file that holds all it shows"
+)
 
 # %%
 # Name new photos
@@ -115,7 +143,9 @@ print(f"{page.name}: {page.stat().st_size / 1024:.0f} kB, one file that holds al
 answers = model.predict(new_photos)
 right = sum(said == true for said, true in zip(answers, new_labels, strict=True))
 turned_away = sum(said is None for said in answers)
-print(f"{right} of {len(new_labels)} new photos named right, {turned_away} turned away; estimated: {report.estimate.accuracy:.0%} right")
+print(
+    f"{right} of {len(new_labels)} new photos named right, {turned_away} turned away; estimated: {report.estimate.accuracy:.0%} right"
+)
 
 # %%
 # How sure is it?
@@ -127,11 +157,18 @@ print(f"{right} of {len(new_labels)} new photos named right, {turned_away} turne
 probabilities = model.predict_proba(new_photos)
 sets = model.predict_set(new_photos, coverage=0.95)
 for position in np.argsort(probabilities.max(axis=1))[:3]:
-    said, probability = model.classes_[probabilities[position].argmax()], probabilities[position].max()
-    print(f"{new_labels[position]}: {said} ({probability:.2f}), set {sets[position]}")
+    said, probability = (
+        model.classes_[probabilities[position].argmax()],
+        probabilities[position].max(),
+    )
+    print(
+        f"{new_labels[position]}: {said} ({probability:.2f}), set {sets[position]}"
+    )
 held = sum(true in one for one, true in zip(sets, new_labels, strict=True))
 mean_size = np.mean([len(one) for one in sets])
-print(f"These were the three least sure. {held} of {len(sets)} sets hold the right class; {mean_size:.2f} classes in a set on average.")
+print(
+    f"These were the three least sure. {held} of {len(sets)} sets hold the right class; {mean_size:.2f} classes in a set on average."
+)
 
 # %%
 # The 95 % are an average over many photos, and hold as far as your classes are like those of the calibration: of
@@ -147,17 +184,34 @@ def pebbles(rng):
     photo = Image.new("RGB", (240, 180), (150, 140, 125))
     draw = ImageDraw.Draw(photo)
     for _ in range(60):
-        corner, size = rng.uniform((-20, -20), (230, 170)), rng.uniform(15, 50, size=2)
-        draw.ellipse([*corner, *(corner + size)], fill=tuple(rng.integers(90, 200) + rng.integers(-12, 12, size=3)), outline=(80, 75, 70))
+        corner, size = (
+            rng.uniform((-20, -20), (230, 170)),
+            rng.uniform(15, 50, size=2),
+        )
+        draw.ellipse(
+            [*corner, *(corner + size)],
+            fill=tuple(rng.integers(90, 200) + rng.integers(-12, 12, size=3)),
+            outline=(80, 75, 70),
+        )
     return photo.filter(ImageFilter.GaussianBlur(1))
 
 
-poppies, stones = [flower("poppy", rng) for _ in range(8)], [pebbles(rng) for _ in range(8)]
+poppies, stones = (
+    [flower("poppy", rng) for _ in range(8)],
+    [pebbles(rng) for _ in range(8)],
+)
 for unknown in (0.2, 0.02, 0.05):  # the last is the default, and stays
     model.set_params(unknown=unknown)
-    counted = ((sum(said is None for said in model.predict(some)), len(some)) for some in (poppies, stones, new_photos))
+    counted = (
+        (sum(said is None for said in model.predict(some)), len(some))
+        for some in (poppies, stones, new_photos)
+    )
     caught = (f"{away} of {number}" for away, number in counted)
-    print("unknown={:.2f}: turned away {} poppies, {} photos of pebbles, {} known flowers".format(unknown, *caught))
+    print(
+        "unknown={:.2f}: turned away {} poppies, {} photos of pebbles, {} known flowers".format(
+            unknown, *caught
+        )
+    )
 
 # %%
 # ``unknown`` is the price: the fraction of photos of *your* classes that may be turned away. The more you pay, the
@@ -176,7 +230,10 @@ print("the other three poppies:", model.predict(poppies[5:]))
 # A wrong answer becomes a labeled photo by ``correct``, and ``undo`` takes back the last change. Of all new photos,
 # let us correct the one whose right class had the smallest probability.
 
-position = min(range(len(new_labels)), key=lambda item: probabilities[item, known.index(new_labels[item])])
+position = min(
+    range(len(new_labels)),
+    key=lambda item: probabilities[item, known.index(new_labels[item])],
+)
 photo, label = new_photos[position], new_labels[position]
 
 
@@ -189,7 +246,9 @@ before = probability_of_label()
 model.correct(photo, label)
 after = probability_of_label()
 model.undo()
-print(f"{label}: probability {before:.2f}, after correct() {after:.2f}, after undo() {probability_of_label():.2f}")
+print(
+    f"{label}: probability {before:.2f}, after correct() {after:.2f}, after undo() {probability_of_label():.2f}"
+)
 
 # %%
 # Save, load
@@ -199,7 +258,10 @@ print(f"{label}: probability {before:.2f}, after correct() {after:.2f}, after un
 model.save(Path(work.name, "flowers"))
 again = s2m2.ImageClassifier.load(Path(work.name, "flowers"))
 print(sorted(path.name for path in Path(work.name, "flowers").iterdir()))
-print("same probabilities:", np.array_equal(again.predict_proba(poppies), model.predict_proba(poppies)))
+print(
+    "same probabilities:",
+    np.array_equal(again.predict_proba(poppies), model.predict_proba(poppies)),
+)
 
 # %%
 # The folder holds small copies of the labeled photos, so think of whose they are before you pass it on.
@@ -224,8 +286,12 @@ about = session.get_modelmeta().custom_metadata_map
 classes = json.loads(about["classes"])
 photo = poppies[-1]
 onnx_probabilities, familiarity = session.run(None, {"image": np.asarray(photo)})
-print(f"onnxruntime: {classes[onnx_probabilities.argmax()]} ({onnx_probabilities.max():.3f})")
-print(f"s2m2: {model.classes_[model.predict_proba([photo]).argmax()]} ({model.predict_proba([photo]).max():.3f})")
+print(
+    f"onnxruntime: {classes[onnx_probabilities.argmax()]} ({onnx_probabilities.max():.3f})"
+)
+print(
+    f"s2m2: {model.classes_[model.predict_proba([photo]).argmax()]} ({model.predict_proba([photo]).max():.3f})"
+)
 print("none of these:", bool(familiarity < float(about["unknown_threshold"])))
 
 # %%

@@ -34,7 +34,12 @@ work = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
 
 def block(channels, width):
     """Half the size, ``width`` channels."""
-    return nn.Sequential(nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(2))
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 3, padding=1),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+    )
 
 
 class SmallNet(nn.Module):
@@ -42,7 +47,11 @@ class SmallNet(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.stages = nn.Sequential(block(3, 16), block(16, 32), nn.Sequential(block(32, 32), nn.AdaptiveAvgPool2d(2), nn.Flatten()))
+        self.stages = nn.Sequential(
+            block(3, 16),
+            block(16, 32),
+            nn.Sequential(block(32, 32), nn.AdaptiveAvgPool2d(2), nn.Flatten()),
+        )
 
     def forward(self, images):
         return self.stages(images)
@@ -62,7 +71,12 @@ centers = rng.normal(size=(20, 16))
 y = np.repeat(np.arange(20), 30)
 X = (centers[y] + rng.normal(size=(600, 16))).astype(np.float32)
 tasks = {"ways": 5, "shots": 5, "tasks": 200}
-neighbor = s2m2.evaluate(X, y, classifier={"name": "sklearn.neighbors:KNeighborsClassifier", "n_neighbors": 1}, **tasks)
+neighbor = s2m2.evaluate(
+    X,
+    y,
+    classifier={"name": "sklearn.neighbors:KNeighborsClassifier", "n_neighbors": 1},
+    **tasks,
+)
 print(neighbor)
 
 # %%
@@ -88,7 +102,9 @@ class MatchingVotes(InductiveClassifier):
 
     def fit_tasks(self, tasks: FewShotTasks, generator: torch.Generator) -> "Votes":
         """Nothing to fit: keep the support, and which way each image is of."""
-        return Votes(F.normalize(tasks.support, dim=-1), tasks.one_hot(), self.scale)
+        return Votes(
+            F.normalize(tasks.support, dim=-1), tasks.one_hot(), self.scale
+        )
 
 
 @dataclass
@@ -103,7 +119,9 @@ class Votes:
         """From "task query dim" to "task query way"; the softmax of scores are probabilities."""
         cosines = F.normalize(query, dim=-1) @ self.support.mT
         # log 0 leaves out the images of other ways
-        return (self.scale * cosines[:, :, None] + self.members.log()[:, None]).logsumexp(-1)
+        return (
+            self.scale * cosines[:, :, None] + self.members.log()[:, None]
+        ).logsumexp(-1)
 
 
 votes = s2m2.evaluate(X, y, classifier=MatchingVotes(), **tasks)
@@ -115,9 +133,16 @@ print(s2m2.compare(neighbor, votes))
 # against that: the same tasks, one by one.
 
 by_hand = []
-for support, query in s2m2.EpisodeSampler(y, ways=5, shots=5, queries=15, tasks=200, seed=0):
-    by_hand.append(MatchingVotes().fit(X[support], y[support]).score(X[query], y[query]))
-print("the same accuracy in each of the 200 tasks:", np.allclose(by_hand, votes.per_task))
+for support, query in s2m2.EpisodeSampler(
+    y, ways=5, shots=5, queries=15, tasks=200, seed=0
+):
+    by_hand.append(
+        MatchingVotes().fit(X[support], y[support]).score(X[query], y[query])
+    )
+print(
+    "the same accuracy in each of the 200 tasks:",
+    np.allclose(by_hand, votes.per_task),
+)
 
 # %%
 # Such a loop from the paper is the best test of a fast classifier; write it first.
@@ -140,8 +165,19 @@ settings = {
         "optimizer": {"learning_rate": 0.05},
         "validation": {"every": 4},
     },
-    "finetune": {"epochs": 3, "patience": 0, "batch_size": 32, "optimizer": {"learning_rate": 0.005}, "validation": {"tasks": 200}},
-    "evaluate": {"tasks": 300, "shots": [5], "features": ["pretrain", "finetune"], "selection_tasks": 50},
+    "finetune": {
+        "epochs": 3,
+        "patience": 0,
+        "batch_size": 32,
+        "optimizer": {"learning_rate": 0.005},
+        "validation": {"tasks": 200},
+    },
+    "evaluate": {
+        "tasks": 300,
+        "shots": [5],
+        "features": ["pretrain", "finetune"],
+        "selection_tasks": 50,
+    },
     "runtime": {"threads": 1, "accelerator": "cpu", "precision": "32-true"},
 }
 run = s2m2.run(
@@ -155,15 +191,21 @@ run = s2m2.run(
     ],
 )
 for stage, outcome in run.outcomes.items():
-    print(f"{stage}: weights after epoch {outcome.best_epoch} of {outcome.epochs} kept (0: those that the stage began with)")
+    print(
+        f"{stage}: weights after epoch {outcome.best_epoch} of {outcome.epochs} kept (0: those that the stage began with)"
+    )
 for row in run.scores:
-    print(f"{row['features']:<9} {row['classifier']:<22} {100 * row['mean']:.2f} ± {100 * row['class_interval']:.2f}")
+    print(
+        f"{row['features']:<9} {row['classifier']:<22} {100 * row['mean']:.2f} ± {100 * row['class_interval']:.2f}"
+    )
 
 # %%
 # The report, checkpoints, ``s2m2.load`` and ``s2m2 compare`` know nothing of where the parts come from.
 
 backbone = s2m2.load(run.path)
-print(f"{backbone.recipe.model.backbone}: {len(backbone.backbone.stages)} stages, {backbone.feature_dim} features")
+print(
+    f"{backbone.recipe.model.backbone}: {len(backbone.backbone.stages)} stages, {backbone.feature_dim} features"
+)
 print("report:", run.report.name, f"{run.report.stat().st_size / 1e6:.1f} MB")
 
 fig, ax = plt.subplots(figsize=(6, 2.6))
@@ -172,9 +214,18 @@ for shift, stage in ((-0.12, "pretrain"), (0.12, "finetune")):
     rows = [row for row in run.scores if row["features"] == stage]
     places = [names.index(row["classifier"]) + shift for row in rows]
     ax.errorbar(
-        [100 * row["mean"] for row in rows], places, xerr=[100 * row["class_interval"] for row in rows], fmt="o", capsize=3, label=stage
+        [100 * row["mean"] for row in rows],
+        places,
+        xerr=[100 * row["class_interval"] for row in rows],
+        fmt="o",
+        capsize=3,
+        label=stage,
     )
-ax.set(yticks=range(len(names)), yticklabels=names, xlabel="5-way 5-shot accuracy, percent; bars: over classes")
+ax.set(
+    yticks=range(len(names)),
+    yticklabels=names,
+    xlabel="5-way 5-shot accuracy, percent; bars: over classes",
+)
 ax.legend()
 fig.tight_layout()
 

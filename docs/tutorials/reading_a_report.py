@@ -35,12 +35,21 @@ run = s2m2.run(
         "optimizer": {"learning_rate": 0.05},
         "validation": {"every": 2, "tasks": 200},
     },
-    finetune={"epochs": 3, "patience": 0, "batch_size": 32, "validation": {"tasks": 200}},
+    finetune={
+        "epochs": 3,
+        "patience": 0,
+        "batch_size": 32,
+        "validation": {"tasks": 200},
+    },
     evaluate={"tasks": 500, "selection_tasks": 100},
     runtime={"threads": 1, "accelerator": "cpu", "precision": "32-true"},
 )
 page = run.report.read_text()
-print(f"{run.report.name}: {len(page) / 1e6:.1f} MB. Its parts:", *re.findall("<h2>(.*?)</h2>", page), sep="\n  ")
+print(
+    f"{run.report.name}: {len(page) / 1e6:.1f} MB. Its parts:",
+    *re.findall("<h2>(.*?)</h2>", page),
+    sep="\n  ",
+)
 
 # %%
 # The headline
@@ -49,12 +58,21 @@ print(f"{run.report.name}: {len(page) / 1e6:.1f} MB. Its parts:", *re.findall("<
 # what they are worth: weights are selected on *validation* classes, and the scores are on *novel* ones, which played
 # no part in it. If a novel image had been trained on, a warning would stand there instead.
 
-headline = [one for one in run.results if (one.features, one.classifier) == ("finetune", "cosine")]
+headline = [
+    one
+    for one in run.results
+    if (one.features, one.classifier) == ("finetune", "cosine")
+]
 for one in headline:
     print(
         f"{one.shots}-shot: {100 * one.mean:.2f} ± {100 * one.class_interval:.2f} over classes, ± {100 * one.interval:.2f} for these again"
     )
-print("novel classes:", len(headline[0].details.classes), " guessing:", f"{100 / headline[0].ways:.0f} %")
+print(
+    "novel classes:",
+    len(headline[0].details.classes),
+    " guessing:",
+    f"{100 / headline[0].ways:.0f} %",
+)
 
 # %%
 # Read the wide interval as: "with other novel classes of this kind, it may well have been as low or as high as this".
@@ -67,11 +85,21 @@ print("novel classes:", len(headline[0].details.classes), " guessing:", f"{100 /
 
 for shots in (1, 5):
     before, after = (
-        next(one for one in run.results if (one.features, one.classifier, one.shots) == (stage, "cosine", shots))
+        next(
+            one
+            for one in run.results
+            if (one.features, one.classifier, one.shots) == (stage, "cosine", shots)
+        )
         for stage in ("pretrain", "finetune")
     )
     change = s2m2.compare(before, after)
-    verdict = "no difference is shown" if change.class_p_value > 0.05 else "it helped" if change.difference > 0 else "it hurt"
+    verdict = (
+        "no difference is shown"
+        if change.class_p_value > 0.05
+        else "it helped"
+        if change.difference > 0
+        else "it hurt"
+    )
     gain = f"{100 * change.difference:+.2f} ± {100 * change.class_interval:.2f} points over classes, p = {change.class_p_value:.2g}"
     print(f"{shots}-shot: {gain}: {verdict}")
 
@@ -81,7 +109,9 @@ for shots in (1, 5):
 # more labels bring? The curve below the table shows it.
 
 for row in run.scores:
-    print(f"{row['shots']}-shot  {row['classifier']:<13} {row['features']:<9} {100 * row['mean']:.2f}")
+    print(
+        f"{row['shots']}-shot  {row['classifier']:<13} {row['features']:<9} {100 * row['mean']:.2f}"
+    )
 
 # %%
 # *Distribution over tasks* shows what a mean hides: single tasks are far apart. Whoever uses the network has one
@@ -89,13 +119,17 @@ for row in run.scores:
 
 fig, ax = plt.subplots(figsize=(6, 2.8))
 for one in headline:
-    ax.hist(100 * np.array(one.per_task), bins=25, alpha=0.6, label=f"{one.shots}-shot")
+    ax.hist(
+        100 * np.array(one.per_task), bins=25, alpha=0.6, label=f"{one.shots}-shot"
+    )
 ax.set(xlabel="accuracy of a task, percent", ylabel="tasks")
 ax.legend()
 fig.tight_layout()
 for one in headline:
     low, high = np.percentile(one.per_task, [5, 95])
-    print(f"{one.shots}-shot: nine of ten tasks lie between {100 * low:.0f} and {100 * high:.0f} percent")
+    print(
+        f"{one.shots}-shot: nine of ten tasks lie between {100 * low:.0f} and {100 * high:.0f} percent"
+    )
 
 # %%
 # How far to trust the scores
@@ -112,7 +146,10 @@ calibration, open_set = one.details.calibration, one.details.open_set
 print(
     f"ECE {100 * calibration.before.error:.1f}, calibrated {100 * calibration.after.error:.1f}, temperature {calibration.temperature:.2f}"
 )
-print("the classifier is", "too sure of itself" if calibration.temperature > 1 else "not sure enough")
+print(
+    "the classifier is",
+    "too sure of itself" if calibration.temperature > 1 else "not sure enough",
+)
 known, strangers = (
     f"{open_set.score.accepted:.0%} of queries of the task's classes accepted",
     f"{open_set.score.rejected:.0%} of others rejected",
@@ -124,8 +161,13 @@ print(f"AUROC {100 * open_set.score.auroc:.1f}; {known}, {strangers}")
 # right.
 
 fig, ax = plt.subplots(figsize=(3.6, 3.2))
-for name, reliability in (("as it is", calibration.before), ("with temperature", calibration.after)):
-    counts, confidences, rights = np.array([filled for filled in reliability.bins if filled[0]]).T
+for name, reliability in (
+    ("as it is", calibration.before),
+    ("with temperature", calibration.after),
+):
+    counts, confidences, rights = np.array(
+        [filled for filled in reliability.bins if filled[0]]
+    ).T
     ax.plot(confidences / counts, rights / counts, "o-", label=name)
 ax.plot([0, 1], [0, 1], "k--", lw=0.8)
 ax.set(xlabel="probability of the predicted class", ylabel="fraction right")
@@ -143,7 +185,9 @@ classes = one.details.classes
 for entry in sorted(classes, key=lambda entry: entry.accuracy)[:3]:
     print(f"{entry.accuracy:.0%} of the queries of {entry.name}")
 pairs = [
-    (count / classes[true].queries, classes[true].name, classes[said].name) for true, said, count in one.details.confusion if true != said
+    (count / classes[true].queries, classes[true].name, classes[said].name)
+    for true, said, count in one.details.confusion
+    if true != said
 ]
 for fraction, true, said in sorted(pairs, reverse=True)[:3]:
     print(f"{true} named {said}: {fraction:.0%} of its queries")
@@ -154,12 +198,23 @@ for fraction, true, said in sorted(pairs, reverse=True)[:3]:
 # Loss, accuracy of the heads and the validation score of each stage, and a sentence on which weights were kept.
 # Curves are ``metrics.jsonl``, an object a line.
 
-metrics = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+metrics = [
+    json.loads(line)
+    for line in (run.path / "metrics.jsonl").read_text().splitlines()
+]
 fig, axes = plt.subplots(1, 2, figsize=(8, 2.8))
 for stage in run.outcomes:
-    train = [row for row in metrics if (row["stage"], row["kind"]) == (stage, "train")]
-    validation = [row for row in metrics if (row["stage"], row["kind"]) == (stage, "validation")]
-    axes[0].plot([row["epoch"] for row in train], [row["loss"] for row in train], label=stage)
+    train = [
+        row for row in metrics if (row["stage"], row["kind"]) == (stage, "train")
+    ]
+    validation = [
+        row
+        for row in metrics
+        if (row["stage"], row["kind"]) == (stage, "validation")
+    ]
+    axes[0].plot(
+        [row["epoch"] for row in train], [row["loss"] for row in train], label=stage
+    )
     axes[1].errorbar(
         [row["epoch"] for row in validation],
         [100 * row["score"] for row in validation],
@@ -172,8 +227,14 @@ axes[1].set(xlabel="epoch", ylabel="validation score, percent")
 axes[0].legend()
 fig.tight_layout()
 for stage, outcome in run.outcomes.items():
-    kept = f"after epoch {outcome.best_epoch} of {outcome.epochs}" if outcome.best_epoch else "those that the stage began with"
-    print(f"{stage}: kept the weights {kept}, validation {100 * outcome.best_score:.2f}")
+    kept = (
+        f"after epoch {outcome.best_epoch} of {outcome.epochs}"
+        if outcome.best_epoch
+        else "those that the stage began with"
+    )
+    print(
+        f"{stage}: kept the weights {kept}, validation {100 * outcome.best_score:.2f}"
+    )
 
 # %%
 # * The best epoch is the last one, and the curve still rises: train longer.
@@ -210,7 +271,10 @@ for stage, outcome in run.outcomes.items():
 provenance = json.loads((run.path / "provenance.json").read_text())
 print("python", provenance["python"], provenance["packages"])
 print(
-    "images:", provenance["data"]["digest"][:16], "seconds:", {stage: round(outcome.seconds, 1) for stage, outcome in run.outcomes.items()}
+    "images:",
+    provenance["data"]["digest"][:16],
+    "seconds:",
+    {stage: round(outcome.seconds, 1) for stage, outcome in run.outcomes.items()},
 )
 
 # %%
