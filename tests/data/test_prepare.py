@@ -154,15 +154,15 @@ def test_several_damaged_images_are_named_at_once(source: Path, tmp_path: Path, 
 
 def stop_after(images: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C as soon as so many images were decoded, one at a time."""
-    decode_image, count = decode.decode_image, itertools.count()
+    decode_square, count = decode.decode_square, itertools.count()
 
     def decode_or_stop(*arguments: Any) -> np.ndarray:
         if next(count) == images:
             raise KeyboardInterrupt
-        return decode_image(*arguments)
+        return decode_square(*arguments)
 
     monkeypatch.setattr(pool, "PIECE", 1)
-    monkeypatch.setattr(pool, "decode_image", decode_or_stop)
+    monkeypatch.setattr(pool, "decode_square", decode_or_stop)
 
 
 def test_an_interrupted_preparation_continues(

@@ -95,9 +95,10 @@ def test_a_disk_with_too_little_space(root: Path, capfd: pytest.CaptureFixture[s
 def test_a_disk_that_fills_up(root: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     opened = writing.open_images
 
-    def open_full(*given: Any) -> tuple[Any, int]:
-        opened(*given)[0].close()
-        return Path("/dev/full").open("wb", buffering=0), 0
+    def open_full(*given: Any) -> tuple[Any, Any]:
+        images, proportions = opened(*given)
+        images.close()
+        return Path("/dev/full").open("wb", buffering=0), proportions
 
     monkeypatch.setattr(writing, "open_images", open_full)
     before = tree(root)
@@ -127,7 +128,7 @@ def test_two_calls_at_once(root: Path, capfd: pytest.CaptureFixture[str]) -> Non
 
 def test_ctrl_c(root: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     call = ["prepare", str(root / "source"), "--output", str(root / "dataset")]
-    decode, calls = pool.decode_image, []
+    decode, calls = pool.decode_square, []
 
     def decode_five(*given: Any) -> np.ndarray:
         if len(calls) == 5:
@@ -135,7 +136,7 @@ def test_ctrl_c(root: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pyte
         calls.append(given)
         return decode(*given)
 
-    monkeypatch.setattr(pool, "decode_image", decode_five)
+    monkeypatch.setattr(pool, "decode_square", decode_five)
     monkeypatch.setattr(pool, "PIECE", 1)
     said = complaint(call, capfd, code=130)
     assert "interrupted; the same command continues" in said
@@ -154,11 +155,11 @@ SLOW = """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     from s2m2.cli import main
     from s2m2.data import pool, writing
-    decode = pool.decode_image
+    decode = pool.decode_square
     def slowly(*given):
         time.sleep(0.05)
         return decode(*given)
-    pool.decode_image, pool.PIECE, writing.PROGRESS_SECONDS = slowly, 1, 0.0
+    pool.decode_square, pool.PIECE, writing.PROGRESS_SECONDS = slowly, 1, 0.0
     sys.exit(main(sys.argv[1:]))
 """
 
