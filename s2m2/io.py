@@ -222,7 +222,8 @@ def _finite(value: Any) -> Any:
 
 def seal(content: Mapping[str, Any]) -> dict[str, Any]:
     """The content of a JSON file with its checksum, which comes first; numbers that are infinite or NaN become null."""
-    finite = _finite(content)
+    # As it will be read: JSON has text for every key, and "10" comes before "5".
+    finite = json.loads(json.dumps(_finite(content)))
     return {CHECKSUM: _checksum(finite), **finite}
 
 

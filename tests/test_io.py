@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from s2m2.escaping import csv_cell
-from s2m2.io import create_folder, json_text
+from s2m2.io import create_folder, json_text, read_json, write_json
 
 
 def test_a_folder_appears_at_the_end_with_all_that_was_written(tmp_path: Path) -> None:
@@ -75,3 +75,8 @@ def test_what_is_not_finite_is_null_in_json_at_any_depth() -> None:
     value = {"a": math.inf, "b": [1.5, -math.inf, {"c": math.nan}], "d": (2, "inf", None, True)}
     assert json_text(value) == '{"a": null, "b": [1.5, null, {"c": null}], "d": [2, "inf", null, true]}'
     assert json_text({"a": math.inf}, indent=1) == '{\n "a": null\n}'
+
+
+def test_numbers_as_keys_come_back_under_their_checksum(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"epochs": {5: 0.5, 10: 0.25}})
+    assert read_json(tmp_path / "a.json") == {"epochs": {"5": 0.5, "10": 0.25}}

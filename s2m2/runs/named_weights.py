@@ -16,7 +16,9 @@ from s2m2.errors import InputError, did_you_mean
 from s2m2.io import create_folder, reading
 from s2m2.runs.directory import STAGES, RunDirectory
 
-SHA256: dict[str, str] = {}
+SHA256: dict[str, str] = {
+    "cifar_fs_resnet12_short": "51b98dc4d2eae1d9ca1bb096099f1422f655c184b21cc332248c4fbe3e39bf82",
+}
 """Every name, with the SHA-256 of its weights file."""
 MAX_BYTES = 16 * 2**20
 """Size of a weights file in the repository at most."""
