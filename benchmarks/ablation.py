@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.reproduce_table import CONFIGS, newest
+from benchmarks.reproduce_table import CONFIGS, divided, newest
 from s2m2.errors import InputError
 from s2m2.evaluation.compare import different_field
 from s2m2.evaluation.intervals import class_error
@@ -211,8 +211,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """The arguments, and those of every run."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    arguments, extra = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
+    arguments, extra = divided(argv)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", type=Path, default=CONFIGS / "cifar_fs" / "short.yaml")
     parser.add_argument("--pretrain-epochs", type=int, default=10)

@@ -97,10 +97,15 @@ def table(rows: Sequence[Row], runs: Path, extra: Sequence[str] = ()) -> str:
     return "\n".join([*lines, "", f"{note}{changed} Written {datetime.now(UTC):%Y-%m-%d}."])
 
 
+def divided(argv: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """The arguments of a script that trains runs, and behind `--` those of every run."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    return (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
+
+
 def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """The arguments, and those of every run."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    arguments, extra = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
+    arguments, extra = divided(argv)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--datasets", nargs="+", choices=list(S2M2), default=["cifar_fs"])
     parser.add_argument("--recipes", nargs="+", default=["fast"], help="files of configs/DATASET: paper, fast, fast_resnet12, short")

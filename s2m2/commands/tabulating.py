@@ -19,13 +19,12 @@ def table_command(config: TableConfig) -> None:
     made = paper_table(read_sources(config.runs, config.names), chosen, published=config.published, flag="--")
     look = Look(interval=config.interval, bold=config.bold, digits=config.digits, caption=config.caption, label=config.label)
     text = table_text(made, look, config.text_format)
-    if config.figures is not None:
-        if config.figures.exists() and not config.figures.is_dir():
-            raise InputError(f"--figures {config.figures} is a file, not a folder")
-        written = write_figures(config.figures, paper_figures(made, config.interval))
+    if config.figures is not None and config.figures.exists() and not config.figures.is_dir():
+        raise InputError(f"--figures {config.figures} is a file, not a folder")
+    written = write_figures(config.figures, paper_figures(made, config.interval)) if config.figures is not None else ()
     if config.output is None:
         console.print(literal(text.rstrip("\n")), soft_wrap=True)
         return
     write_text(config.output, text)
-    for path in (config.output, *(written if config.figures is not None else ())):
+    for path in (config.output, *written):
         console.print(f"{'table' if path == config.output else 'figure'}: {path}", soft_wrap=True)

@@ -117,7 +117,7 @@ def support_crop(
 
 
 def sample_augmentation(config: AugmentConfig, height: int, width: int, batch_size: int, generator: torch.Generator) -> Augmentation:
-    """Sample the parameters of `batch_size` images of one stored size, which have the proportions of their photos."""
+    """The parameters of `batch_size` images that were not squeezed, of one stored size."""
     return augmentation_of(UniformNumbers.sample(batch_size, generator), config, height, width)
 
 

@@ -123,7 +123,7 @@ class DatasetWriter:
             with _disk_errors(self.folder):
                 self.images.flush()
                 os.fsync(self.images.fileno())
-                _save(self.partial / PROPORTIONS_FILE, self.proportions[: self.written])
+                _save_proportions(self.partial / PROPORTIONS_FILE, self.proportions[: self.written])
                 write_text(self.partial / PROGRESS_FILE, json.dumps({"fingerprint": self.fingerprint, "images": self.written}))
         self.noted = time.monotonic()
 
@@ -153,7 +153,7 @@ class DatasetWriter:
             if proportions is None:
                 (self.partial / PROPORTIONS_FILE).unlink(missing_ok=True)
             else:
-                _save(self.partial / PROPORTIONS_FILE, proportions)
+                _save_proportions(self.partial / PROPORTIONS_FILE, proportions)
             # As it will be read, as JSON has lists for tuples and text for every key.
             read = json.loads(json.dumps(description))
             text = json.dumps(read | {"check": description_check(read, self.contents.labels, proportions)}, indent=1)
@@ -196,7 +196,7 @@ def writing_dataset(
                     keep = (partial / PROGRESS_FILE).exists()
             writer = DatasetWriter(
                 folder=folder, partial=partial, contents=contents, images=images, digest=digest, sums=sums, fingerprint=fingerprint,
-                written=len(proportions), proportions=_filled(proportions, len(contents.labels)),
+                written=len(proportions), proportions=_with_ones(proportions, len(contents.labels)),
             )  # fmt: skip
             with _closing(images):
                 keep = False
@@ -343,12 +343,12 @@ def _publish(partial: Path, folder: Path) -> None:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def _save(path: Path, proportions: Float32[np.ndarray, " image"]) -> None:
+def _save_proportions(path: Path, proportions: Float32[np.ndarray, " image"]) -> None:
     with replace_file(path) as temporary, temporary.open("wb") as file:
         np.save(file, proportions, allow_pickle=False)
 
 
-def _filled(proportions: Float32[np.ndarray, " written"], count: int) -> Float32[np.ndarray, " image"]:
+def _with_ones(proportions: Float32[np.ndarray, " written"], count: int) -> Float32[np.ndarray, " image"]:
     return np.concatenate([proportions, np.ones(count - len(proportions), dtype=np.float32)])
 
 
